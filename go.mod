@@ -1,0 +1,3 @@
+module github.com/cephferry/cephferry
+
+go 1.26.0

@@ -1,0 +1,51 @@
+package ceph
+
+import "errors"
+
+// The errors of a Ceph cluster, for errors.Is. Implementations translate errno
+// values to these once, at the edge, and wrap them with the call and the object.
+var (
+	ErrUnreachable = newError("ceph does not answer",
+		"check that the monitors and OSDs are up and that this machine has a route to them, then run the same command again")
+	ErrAuth = newError("ceph does not accept the key",
+		"compare user and key with `ceph auth get client.<user>`")
+	ErrPermission = newError("the ceph user lacks a capability",
+		"grant it with `ceph auth caps client.<user> mon 'profile rbd' osd 'profile rbd pool=<pool>'`")
+	ErrPoolNotFound = newError("the pool does not exist",
+		"compare the StorageClass parameter \"pool\" with `ceph osd pool ls`")
+	ErrNamespaceNotFound = newError("the rados namespace does not exist in the pool",
+		"compare the clusterID's entry in ceph-csi's config.json with `rbd namespace ls <pool>`")
+	ErrPoolFull = newError("the pool is full or its quota is used up",
+		"raise the quota with `ceph osd pool set-quota <pool> max_bytes <bytes>`, or free space")
+	ErrImageNotFound = newError("the image does not exist",
+		"compare the name with `rbd ls`")
+	ErrImageExists = newError("the image exists already",
+		"choose another name, or adopt the image")
+	ErrImageShrinks = newError("the image is larger than the size asked for",
+		"ask for at least the image's size; images never shrink")
+	ErrImageLocked = newError("the image is mapped exclusively and cannot be changed now",
+		"scale the workload that uses it to zero, then run the same command again")
+	ErrRecordNotFound = newError("the image has no record",
+		"nothing needs to be done")
+	ErrRecordChanged = newError("the image's record was changed by somebody else meanwhile",
+		"run the same command again")
+	ErrRecordUnknown = newError("the image's record is not one this version understands",
+		"use the version of cephferry that wrote it, or a later one; change nothing by hand")
+)
+
+// Advice is the next step for the person who sees err: what to do about the
+// first of this package's errors in err's tree. It is empty for other errors.
+func Advice(err error) string {
+	var e *actionable
+	if errors.As(err, &e) {
+		return e.advice
+	}
+	return ""
+}
+
+// actionable is an error with a next step.
+type actionable struct{ text, advice string }
+
+func (e *actionable) Error() string { return e.text }
+
+func newError(text, advice string) error { return &actionable{text, advice} }

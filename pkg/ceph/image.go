@@ -1,0 +1,93 @@
+package ceph
+
+import (
+	"context"
+	"io"
+)
+
+// ImageSpec names one RBD image of one Ceph cluster.
+type ImageSpec struct {
+	Pool string
+	// Namespace is the rados namespace in the pool. Empty is the pool's default
+	// namespace.
+	Namespace string
+	Name      string
+}
+
+// String is the spec as the rbd command writes it: pool/name, or
+// pool/namespace/name.
+func (s ImageSpec) String() string {
+	if s.Namespace == "" {
+		return s.Pool + "/" + s.Name
+	}
+	return s.Pool + "/" + s.Namespace + "/" + s.Name
+}
+
+// Image is an existing RBD image.
+type Image struct {
+	ImageSpec
+	// ID is librbd's internal id. An image that is removed and made again under
+	// the same name has another ID.
+	ID string
+	// Size is in bytes.
+	Size uint64
+	// Features are the names the rbd command uses, sorted.
+	Features []string
+}
+
+// Layout says how a new image is laid out. Zero values mean librbd's defaults,
+// except Features: without names, the image has no features.
+type Layout struct {
+	// Size is in bytes.
+	Size uint64
+	// Features are the names the rbd command uses.
+	Features []string
+	// DataPool, for erasure-coded data, holds the image's data objects.
+	DataPool string
+	// ObjectSize and StripeUnit are in bytes, ObjectSize a power of two.
+	ObjectSize, StripeUnit uint64
+	StripeCount            uint64
+}
+
+// ImageReader looks at images and opens them read-only: a read-write open is a
+// watcher, and ceph-csi refuses to map an image that has one.
+type ImageReader interface {
+	// Image returns the image that spec names, or ErrImageNotFound.
+	Image(ctx context.Context, spec ImageSpec) (Image, error)
+}
+
+// ImageCreator makes images.
+type ImageCreator interface {
+	// CreateImage makes an empty image. It returns ErrImageExists when the name
+	// is taken, whatever is there, and ErrPoolFull when the pool's quota is
+	// used up.
+	CreateImage(ctx context.Context, spec ImageSpec, layout Layout) (Image, error)
+}
+
+// ImageGrower makes images larger, never smaller.
+type ImageGrower interface {
+	// GrowImage sets the size in bytes. It returns ErrImageShrinks when the
+	// image is larger than that already (and leaves it so), ErrImageNotFound,
+	// and ErrImageLocked when a client holds the image with krbd's exclusive
+	// option and does not give the lock up.
+	GrowImage(ctx context.Context, spec ImageSpec, size uint64) error
+}
+
+// NamespaceLister lists the rados namespaces of a pool that the rbd command
+// knows.
+type NamespaceLister interface {
+	// Namespaces returns their names, sorted, without the default namespace.
+	Namespaces(ctx context.Context, pool string) ([]string, error)
+}
+
+// Cluster is one Ceph cluster, connected. Every method may be called from many
+// goroutines, is bounded in time, and besides the errors named at the method
+// returns ErrUnreachable, ErrPoolNotFound and ErrPermission.
+type Cluster interface {
+	ImageReader
+	ImageCreator
+	ImageGrower
+	NamespaceLister
+	RecordStore
+	io.Closer
+}

@@ -1,0 +1,47 @@
+# Programs that tests, lint and the demo run and that have to be compiled. They
+# are built once per version and kept outside the repository.
+
+CEPHFERRY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cephferry
+
+KUBERNETES_DIR  := $(CEPHFERRY_CACHE)/kubernetes-$(KUBERNETES_VERSION)
+HELM3_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM3_VERSION)
+HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
+KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
+STATICCHECK_DIR := $(CEPHFERRY_CACHE)/staticcheck-$(STATICCHECK_VERSION)-$(shell go env GOVERSION)
+
+CONTROL_PLANE := $(addprefix $(KUBERNETES_DIR)/,kube-apiserver kube-controller-manager kubectl)
+HELM3         := $(HELM3_DIR)/helm
+HELM4         := $(HELM4_DIR)/helm4
+KUSTOMIZE     := $(KUSTOMIZE_DIR)/kustomize
+STATICCHECK   := $(STATICCHECK_DIR)/staticcheck
+
+# build-tool <module folder> <package> <target> [ldflags]: the binary appears
+# under its final name only when it is complete.
+define build-tool
+	@mkdir -p $(dir $3)
+	@echo "building $3 (once)"
+	@CGO_ENABLED=0 go -C test/tools/$1 build -trimpath -ldflags '-s -w $4' -o $3.part $2
+	@mv $3.part $3
+endef
+
+# An unstamped control plane reports v0.0.0-master, and no chart with a
+# kubeVersion installs on it.
+KUBERNETES_STAMP := \
+	-X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION) \
+	-X k8s.io/component-base/version.gitMajor=$(word 1,$(subst ., ,$(KUBERNETES_VERSION:v%=%))) \
+	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION:v%=%)))
+
+$(KUBERNETES_DIR)/%:
+	$(call build-tool,kubernetes,k8s.io/kubernetes/cmd/$*,$@,$(KUBERNETES_STAMP))
+
+$(HELM3):
+	$(call build-tool,helm3,helm.sh/helm/v3/cmd/helm,$@,-X helm.sh/helm/v3/internal/version.version=$(HELM3_VERSION))
+
+$(HELM4):
+	$(call build-tool,helm4,helm.sh/helm/v4/cmd/helm,$@,-X helm.sh/helm/v4/internal/version.version=$(HELM4_VERSION))
+
+$(KUSTOMIZE):
+	$(call build-tool,kustomize,sigs.k8s.io/kustomize/kustomize/v5,$@)
+
+$(STATICCHECK):
+	$(call build-tool,staticcheck,honnef.co/go/tools/cmd/staticcheck,$@)

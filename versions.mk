@@ -1,0 +1,13 @@
+# Every version that is not a requirement of the product itself (go.mod has those).
+# The module files under test/tools name the same versions; a test compares them.
+
+KUBERNETES_VERSION  := v1.36.3
+HELM3_VERSION       := v3.22.0
+HELM4_VERSION       := v4.3.1
+KUSTOMIZE_VERSION   := v5.8.2
+STATICCHECK_VERSION := v0.8.2
+
+# Debian packages of the real Ceph and etcd that tests and the demo start, and
+# the headers that the cgo build of go-ceph needs.
+DEBIAN_PACKAGES := gcc libc6-dev pkg-config ceph-common ceph-mgr ceph-mon \
+	ceph-osd etcd-server librados-dev librbd-dev libcephfs-dev
