@@ -17,6 +17,8 @@ var (
 		"compare the clusterID's entry in ceph-csi's config.json with `rbd namespace ls <pool>`")
 	ErrPoolFull = newError("the pool is full or its quota is used up",
 		"raise the quota with `ceph osd pool set-quota <pool> max_bytes <bytes>`, or free space")
+	ErrLayout = newError("ceph cannot make an image with this layout",
+		"correct the StorageClass parameters \"imageFeatures\", \"objectSize\", \"stripeUnit\" and \"stripeCount\"")
 	ErrImageNotFound = newError("the image does not exist",
 		"compare the name with `rbd ls`")
 	ErrImageExists = newError("the image exists already",

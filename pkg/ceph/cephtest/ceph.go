@@ -1,0 +1,223 @@
+package cephtest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// User says what a connection may do.
+type User int
+
+const (
+	// Provisioner may do everything that package ceph asks for.
+	Provisioner User = iota
+	// Observer may look at images and records and change nothing.
+	Observer
+	// Stranger has a valid key, and no rights in any pool.
+	Stranger
+	// Impostor has a key that Ceph does not accept.
+	Impostor
+)
+
+// Pool is a pool and what is in it at the start.
+type Pool struct {
+	Name string
+	// Namespaces are its rados namespaces, besides the default one.
+	Namespaces []string
+	// Full: the pool's quota is used up.
+	Full bool
+	// Images exist already.
+	Images []Image
+}
+
+// Image is an image that exists already.
+type Image struct {
+	// Namespace is one of the pool's, or empty.
+	Namespace, Name string
+	Layout          ceph.Layout
+	// ClaimSize is the size in the image's record. Zero: there is no record.
+	ClaimSize uint64
+}
+
+// Call is one call of a method of [ceph.Cluster], except Close.
+type Call struct {
+	// Method is the method's name.
+	Method string
+	// Image is the image that the call is about; for Namespaces only its Pool is
+	// set.
+	Image ceph.ImageSpec
+}
+
+// Interceptor stands between the clients and Ceph. It carries the call out with
+// proceed, or not; what it returns is the call's error. So it can refuse a call,
+// delay it, or carry it out and lose the answer.
+type Interceptor func(ctx context.Context, call Call, proceed func() error) error
+
+// Ceph is a Ceph cluster in memory. Its methods are what an administrator does
+// and what a test asks afterwards; [Ceph.Dial] gives a client.
+type Ceph struct {
+	mu        sync.Mutex
+	intercept Interceptor
+	pools     map[string]*pool
+	calls     []Call
+	opened    int
+	open      map[*client]bool
+	// last is the last image id and object version that were given out.
+	last uint64
+}
+
+type pool struct {
+	full bool
+	// namespaces has the default one as well, under the empty name.
+	namespaces map[string]*namespace
+}
+
+type namespace struct {
+	images  map[string]*image
+	records map[string]object
+}
+
+type image struct {
+	id       string
+	layout   ceph.Layout
+	features []string
+	locked   bool
+}
+
+type object struct {
+	data    []byte
+	version uint64
+}
+
+// New is a cluster with these pools. It panics when an image could not be made.
+func New(pools ...Pool) *Ceph {
+	c := &Ceph{pools: map[string]*pool{}, open: map[*client]bool{}}
+	for _, p := range pools {
+		added := &pool{full: p.Full, namespaces: map[string]*namespace{}}
+		c.pools[p.Name] = added
+		for _, name := range append([]string{""}, p.Namespaces...) {
+			added.namespaces[name] = &namespace{map[string]*image{}, map[string]object{}}
+		}
+	}
+	for _, p := range pools {
+		for _, i := range p.Images {
+			made, err := c.createImage(ceph.ImageSpec{Pool: p.Name, Namespace: i.Namespace, Name: i.Name}, i.Layout)
+			if err != nil {
+				panic(err)
+			}
+			if i.ClaimSize != 0 {
+				record := ceph.Record{Token: c.token(), ClaimSize: i.ClaimSize}
+				c.pools[p.Name].namespaces[i.Namespace].put(made.ID, record.Encode(), c.next())
+			}
+		}
+	}
+	return c
+}
+
+// Dial connects, or returns ceph.ErrAuth for an Impostor.
+func (c *Ceph) Dial(ctx context.Context, user User) (ceph.Cluster, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("connect to ceph: %w", err)
+	}
+	if user == Impostor {
+		return nil, fmt.Errorf("connect to ceph: %w", ceph.ErrAuth)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	added := &client{ceph: c, user: user}
+	c.open[added] = true
+	c.opened++
+	return added, nil
+}
+
+// Intercept puts an interceptor before every later call. Nil takes it away.
+func (c *Ceph) Intercept(intercept Interceptor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.intercept = intercept
+}
+
+// Unreachable is an [Interceptor]: Ceph does not answer.
+func Unreachable(context.Context, Call, func() error) error {
+	return ceph.ErrUnreachable
+}
+
+// SetFull says whether the pool's quota is used up.
+func (c *Ceph) SetFull(pool string, full bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pools[pool].full = full
+}
+
+// RemoveImage does what `rbd rm` does. The record stays.
+func (c *Ceph) RemoveImage(spec ceph.ImageSpec) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pools[spec.Pool].namespaces[spec.Namespace].images, spec.Name)
+}
+
+// LockImage maps the image as krbd does with its option exclusive, until unlock.
+func (c *Ceph) LockImage(spec ceph.ImageSpec) (unlock func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	locked := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+	locked.locked = true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		locked.locked = false
+	}
+}
+
+// ImageLayout is the layout of an image, with librbd's defaults filled in.
+func (c *Ceph) ImageLayout(spec ceph.ImageSpec) ceph.Layout {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+	layout := found.layout
+	layout.Features = slices.Clone(found.features)
+	return layout
+}
+
+// WriteRecord overwrites the stored bytes of an image's record.
+func (c *Ceph) WriteRecord(image ceph.Image, data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pools[image.Pool].namespaces[image.Namespace].put(image.ID, data, c.next())
+}
+
+// Calls are the calls so far, in the order of their beginning.
+func (c *Ceph) Calls() []Call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.calls)
+}
+
+// Opened is how many connections were made so far.
+func (c *Ceph) Opened() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opened
+}
+
+// AssertClosed fails the test when a connection is still open.
+func (c *Ceph) AssertClosed(t testing.TB) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.open); n != 0 {
+		t.Errorf("%d of %d connections to ceph were not closed", n, c.opened)
+	}
+}
+
+func (c *Ceph) next() uint64 {
+	c.last++
+	return c.last
+}
+
+func (c *Ceph) token() string { return fmt.Sprintf("token-%d", c.next()) }

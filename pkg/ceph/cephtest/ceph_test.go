@@ -1,0 +1,173 @@
+package cephtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// harness is the in-memory Ceph as the suite wants it.
+type harness struct{ *Ceph }
+
+func (h harness) Dial(t *testing.T, user User) (ceph.Cluster, error) {
+	return h.Ceph.Dial(t.Context(), user)
+}
+func (h harness) RemoveImage(_ *testing.T, spec ceph.ImageSpec)    { h.Ceph.RemoveImage(spec) }
+func (h harness) LockImage(_ *testing.T, s ceph.ImageSpec) func()  { return h.Ceph.LockImage(s) }
+func (h harness) Watchers(_ *testing.T, spec ceph.ImageSpec) int   { return 0 }
+func (h harness) Bound() time.Duration                             { return time.Second }
+func (h harness) WriteRecord(_ *testing.T, i ceph.Image, d []byte) { h.Ceph.WriteRecord(i, d) }
+func (h harness) ImageLayout(_ *testing.T, spec ceph.ImageSpec) ceph.Layout {
+	return h.Ceph.ImageLayout(spec)
+}
+
+func (h harness) Cut(*testing.T) func() {
+	h.Intercept(Unreachable)
+	return func() { h.Intercept(nil) }
+}
+
+func TestConformance(t *testing.T) {
+	memory := New(Pools()...)
+	Conformance(t, harness{memory})
+	memory.AssertClosed(t)
+	if memory.Opened() == 0 {
+		t.Error("no connection was counted")
+	}
+}
+
+func TestImagesThatExistAlready(t *testing.T) {
+	memory := New(Pool{Name: "rbd", Namespaces: []string{"north"}, Images: []Image{
+		{Name: "plain", Layout: ceph.Layout{Size: 1}},
+		{Name: "recorded", Namespace: "north", Layout: ceph.Layout{Size: 2}, ClaimSize: 3},
+	}})
+	cluster := dial(t, memory)
+	for _, test := range []struct {
+		spec     ceph.ImageSpec
+		size     uint64
+		claim    uint64
+		recorded error
+	}{
+		{ceph.ImageSpec{Pool: "rbd", Name: "plain"}, 1, 0, ceph.ErrRecordNotFound},
+		{ceph.ImageSpec{Pool: "rbd", Namespace: "north", Name: "recorded"}, 2, 3, nil},
+	} {
+		image, err := cluster.Image(t.Context(), test.spec)
+		wantError(t, err, nil)
+		wantSame(t, image.Size, test.size)
+		record, err := cluster.Record(t.Context(), image)
+		wantError(t, err, test.recorded)
+		wantSame(t, record.ClaimSize, test.claim)
+	}
+}
+
+func TestInterceptor(t *testing.T) {
+	spec := ceph.ImageSpec{Pool: "rbd", Name: "image"}
+	layout := ceph.Layout{Size: mib}
+	tests := map[string]struct {
+		intercept Interceptor
+		want      error
+		made      bool
+	}{
+		"refuses": {
+			func(context.Context, Call, func() error) error { return ceph.ErrPermission },
+			ceph.ErrPermission, false,
+		},
+		"loses the answer": {
+			func(_ context.Context, _ Call, proceed func() error) error {
+				return errors.Join(ceph.ErrUnreachable, proceed())
+			},
+			ceph.ErrUnreachable, true,
+		},
+		"delays until nobody waits": {
+			func(ctx context.Context, _ Call, _ func() error) error {
+				<-ctx.Done()
+				return ctx.Err()
+			},
+			context.DeadlineExceeded, false,
+		},
+		"lets pass": {
+			func(_ context.Context, _ Call, proceed func() error) error { return proceed() },
+			nil, true,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			memory := New(Pool{Name: "rbd"})
+			cluster := dial(t, memory)
+			memory.Intercept(test.intercept)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			_, err := cluster.CreateImage(ctx, spec, layout)
+			wantError(t, err, test.want)
+
+			memory.Intercept(nil)
+			_, err = cluster.Image(t.Context(), spec)
+			if made := err == nil; made != test.made {
+				t.Errorf("image made: %v; want %v", made, test.made)
+			}
+			want := []Call{{"CreateImage", spec}, {"Image", spec}}
+			if diff := cmp.Diff(want, memory.Calls()); diff != "" {
+				t.Errorf("calls -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSetFull(t *testing.T) {
+	memory := New(Pool{Name: "rbd"})
+	cluster := dial(t, memory)
+	for i, full := range []bool{false, true, false} {
+		memory.SetFull("rbd", full)
+		_, err := cluster.CreateImage(t.Context(), ceph.ImageSpec{Pool: "rbd", Name: fmt.Sprint(i)}, ceph.Layout{})
+		if got := errors.Is(err, ceph.ErrPoolFull); got != full {
+			t.Errorf("full %v: error %v", full, err)
+		}
+	}
+}
+
+func TestAssertClosed(t *testing.T) {
+	memory := New()
+	cluster, err := memory.Dial(t.Context(), Provisioner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := func() bool {
+		recorder := &recorder{TB: t}
+		memory.AssertClosed(recorder)
+		return recorder.failed
+	}
+	if !failed() {
+		t.Error("an open connection was not noticed")
+	}
+	cluster.Close()
+	if failed() {
+		t.Error("a closed connection counts as open")
+	}
+}
+
+// recorder notes whether a test failed.
+type recorder struct {
+	testing.TB
+	failed bool
+}
+
+func (r *recorder) Helper()               {}
+func (r *recorder) Errorf(string, ...any) { r.failed = true }
+
+func dial(t *testing.T, memory *Ceph) ceph.Cluster {
+	t.Helper()
+	cluster, err := memory.Dial(t.Context(), Provisioner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cluster.Close()
+		memory.AssertClosed(t)
+	})
+	return cluster
+}

@@ -1,0 +1,259 @@
+package cephtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// client is one connection.
+type client struct {
+	ceph *Ceph
+	user User
+}
+
+var _ ceph.Cluster = (*client)(nil)
+
+func (c *client) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image, error) {
+	return do(ctx, c, Call{"Image", spec}, Observer, func() (ceph.Image, error) {
+		found, err := c.ceph.find(spec)
+		if err != nil {
+			return ceph.Image{}, err
+		}
+		return found.describe(spec), nil
+	})
+}
+
+func (c *client) CreateImage(ctx context.Context, spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image, error) {
+	return do(ctx, c, Call{"CreateImage", spec}, Provisioner, func() (ceph.Image, error) {
+		return c.ceph.createImage(spec, layout)
+	})
+}
+
+func (c *client) GrowImage(ctx context.Context, spec ceph.ImageSpec, size uint64) error {
+	_, err := do(ctx, c, Call{"GrowImage", spec}, Provisioner, func() (struct{}, error) {
+		return struct{}{}, c.ceph.growImage(spec, size)
+	})
+	return err
+}
+
+func (c *client) Namespaces(ctx context.Context, pool string) ([]string, error) {
+	return do(ctx, c, Call{"Namespaces", ceph.ImageSpec{Pool: pool}}, Observer, func() ([]string, error) {
+		var names []string
+		for _, name := range slices.Sorted(maps.Keys(c.ceph.pools[pool].namespaces)) {
+			if name != "" {
+				names = append(names, name)
+			}
+		}
+		return names, nil
+	})
+}
+
+func (c *client) Record(ctx context.Context, image ceph.Image) (ceph.Record, error) {
+	return do(ctx, c, Call{"Record", image.ImageSpec}, Observer, func() (ceph.Record, error) {
+		space, err := c.ceph.namespace(image.ImageSpec)
+		if err != nil {
+			return ceph.Record{}, err
+		}
+		stored, ok := space.records[ceph.RecordObject(image.ID)]
+		if !ok {
+			return ceph.Record{}, ceph.ErrRecordNotFound
+		}
+		record, err := ceph.DecodeRecord(stored.data)
+		if err != nil {
+			return ceph.Record{}, err
+		}
+		record.Revision = stored.version
+		return record, nil
+	})
+}
+
+func (c *client) PutRecord(ctx context.Context, image ceph.Image, record ceph.Record) (ceph.Record, error) {
+	return do(ctx, c, Call{"PutRecord", image.ImageSpec}, Provisioner, func() (ceph.Record, error) {
+		space, err := c.ceph.namespace(image.ImageSpec)
+		if err != nil {
+			return ceph.Record{}, err
+		}
+		// An absent object has version zero, as a record that was not found has.
+		if space.records[ceph.RecordObject(image.ID)].version != record.Revision {
+			return ceph.Record{}, ceph.ErrRecordChanged
+		}
+		if c.ceph.pools[image.Pool].full {
+			return ceph.Record{}, ceph.ErrPoolFull
+		}
+		record.Token = c.ceph.token()
+		record.Revision = c.ceph.next()
+		space.put(image.ID, record.Encode(), record.Revision)
+		return record, nil
+	})
+}
+
+// Close ends the connection. A second Close does nothing.
+func (c *client) Close() error {
+	c.ceph.mu.Lock()
+	defer c.ceph.mu.Unlock()
+	delete(c.ceph.open, c)
+	return nil
+}
+
+// do makes one call: it counts it, lets the interceptor decide, and carries it
+// out if the user is needed or more.
+func do[T any](ctx context.Context, c *client, call Call, needed User, carryOut func() (T, error)) (T, error) {
+	c.ceph.mu.Lock()
+	c.ceph.calls = append(c.ceph.calls, call)
+	open, intercept := c.ceph.open[c], c.ceph.intercept
+	c.ceph.mu.Unlock()
+
+	var result T
+	proceed := func() (err error) {
+		c.ceph.mu.Lock()
+		defer c.ceph.mu.Unlock()
+		if _, ok := c.ceph.pools[call.Image.Pool]; !ok {
+			return ceph.ErrPoolNotFound
+		}
+		if c.user > needed {
+			return ceph.ErrPermission
+		}
+		result, err = carryOut()
+		return err
+	}
+	err := ctx.Err()
+	switch {
+	case err != nil:
+	case !open:
+		err = fs.ErrClosed
+	case intercept != nil:
+		err = intercept(ctx, call, proceed)
+	default:
+		err = proceed()
+	}
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("%s: %w", call, err)
+	}
+	return result, nil
+}
+
+// String is the call as goceph's errors begin.
+func (c Call) String() string {
+	switch c.Method {
+	case "Image":
+		return fmt.Sprintf("look at image %q", c.Image)
+	case "CreateImage":
+		return fmt.Sprintf("create image %q", c.Image)
+	case "GrowImage":
+		return fmt.Sprintf("grow image %q", c.Image)
+	case "Namespaces":
+		return fmt.Sprintf("list rados namespaces of pool %q", c.Image.Pool)
+	case "Record":
+		return fmt.Sprintf("read record of image %q", c.Image)
+	case "PutRecord":
+		return fmt.Sprintf("write record of image %q", c.Image)
+	}
+	return c.Method
+}
+
+func (c *Ceph) namespace(spec ceph.ImageSpec) (*namespace, error) {
+	p, ok := c.pools[spec.Pool]
+	if !ok {
+		return nil, ceph.ErrPoolNotFound
+	}
+	space, ok := p.namespaces[spec.Namespace]
+	if !ok {
+		return nil, ceph.ErrNamespaceNotFound
+	}
+	return space, nil
+}
+
+func (c *Ceph) find(spec ceph.ImageSpec) (*image, error) {
+	space, err := c.namespace(spec)
+	if err != nil {
+		return nil, err
+	}
+	found, ok := space.images[spec.Name]
+	if !ok {
+		return nil, ceph.ErrImageNotFound
+	}
+	return found, nil
+}
+
+func (c *Ceph) createImage(spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image, error) {
+	space, err := c.namespace(spec)
+	if err != nil {
+		return ceph.Image{}, err
+	}
+	if err := layout.Validate(); err != nil {
+		return ceph.Image{}, err
+	}
+	dataPool := cmp.Or(layout.DataPool, spec.Pool)
+	if _, ok := c.pools[dataPool]; !ok {
+		return ceph.Image{}, fmt.Errorf("data pool %q: %w", dataPool, ceph.ErrPoolNotFound)
+	}
+	if _, taken := space.images[spec.Name]; taken {
+		return ceph.Image{}, ceph.ErrImageExists
+	}
+	if c.pools[spec.Pool].full {
+		return ceph.Image{}, ceph.ErrPoolFull
+	}
+	layout.ObjectSize = cmp.Or(layout.ObjectSize, 4<<20)
+	layout.StripeUnit = cmp.Or(layout.StripeUnit, layout.ObjectSize)
+	layout.StripeCount = cmp.Or(layout.StripeCount, 1)
+	if layout.DataPool == spec.Pool {
+		layout.DataPool = ""
+	}
+	made := &image{
+		id:       fmt.Sprintf("%x", c.next()),
+		layout:   layout,
+		features: impliedFeatures(layout),
+	}
+	space.images[spec.Name] = made
+	return made.describe(spec), nil
+}
+
+// impliedFeatures are the features that librbd gives an image with that layout,
+// sorted.
+func impliedFeatures(layout ceph.Layout) []string {
+	names := slices.Clone(layout.Features)
+	if slices.Contains(names, "object-map") {
+		names = append(names, "fast-diff")
+	}
+	if layout.DataPool != "" {
+		names = append(names, "data-pool")
+	}
+	if layout.StripeUnit != layout.ObjectSize || layout.StripeCount != 1 {
+		names = append(names, "striping")
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (c *Ceph) growImage(spec ceph.ImageSpec, size uint64) error {
+	found, err := c.find(spec)
+	switch {
+	case err != nil:
+		return err
+	case size < found.layout.Size:
+		return ceph.ErrImageShrinks
+	case size == found.layout.Size:
+		return nil
+	case found.locked:
+		return ceph.ErrImageLocked
+	case c.pools[spec.Pool].full:
+		return ceph.ErrPoolFull
+	}
+	found.layout.Size = size
+	return nil
+}
+
+func (i *image) describe(spec ceph.ImageSpec) ceph.Image {
+	return ceph.Image{ImageSpec: spec, ID: i.id, Size: i.layout.Size, Features: slices.Clone(i.features)}
+}
+
+func (n *namespace) put(imageID string, data []byte, version uint64) {
+	n.records[ceph.RecordObject(imageID)] = object{data, version}
+}

@@ -1,0 +1,302 @@
+package cephtest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// The pools of the suite. A Harness has them all, and nothing in them.
+const (
+	mainPool = "conformance"
+	dataPool = "conformance-data"
+	fullPool = "conformance-full"
+)
+
+// Pools are the pools that the suite needs.
+func Pools() []Pool {
+	return []Pool{
+		{Name: mainPool, Namespaces: []string{"north", "south"}},
+		{Name: dataPool},
+		{Name: fullPool, Full: true},
+	}
+}
+
+// Harness is a Ceph cluster with the pools of [Pools], and the hands of its
+// administrator. Its methods end the test when they cannot do what they are for.
+type Harness interface {
+	// Dial connects as a user whose rights, where it has any, are about the
+	// pools of Pools. The suite closes the connection.
+	Dial(t *testing.T, user User) (ceph.Cluster, error)
+	// RemoveImage does what `rbd rm` does.
+	RemoveImage(t *testing.T, spec ceph.ImageSpec)
+	// LockImage takes the image's lock as krbd does with its option exclusive.
+	LockImage(t *testing.T, spec ceph.ImageSpec) (unlock func())
+	// ImageLayout returns the image's real layout, its features sorted.
+	ImageLayout(t *testing.T, spec ceph.ImageSpec) ceph.Layout
+	// Watchers returns how many clients watch the image's header.
+	Watchers(t *testing.T, spec ceph.ImageSpec) int
+	// WriteRecord overwrites the stored bytes of the image's record.
+	WriteRecord(t *testing.T, image ceph.Image, data []byte)
+	// Cut makes Ceph stop answering, until heal.
+	Cut(t *testing.T) (heal func())
+	// Bound is within what time a method must return while Ceph is cut.
+	Bound() time.Duration
+}
+
+// Conformance tests every promise that package ceph makes about a
+// [ceph.Cluster] on the cluster behind harness.
+func Conformance(t *testing.T, harness Harness) {
+	s := suite{harness}
+	t.Run("images", s.images)
+	t.Run("layouts", s.layouts)
+	t.Run("namespaces", s.namespaces)
+	t.Run("growth", s.growth)
+	t.Run("records", s.records)
+	t.Run("rights", s.rights)
+	t.Run("full pool", s.fullPool)
+	t.Run("pool not found", s.poolNotFound)
+	t.Run("context", s.context)
+	t.Run("close", s.close)
+	t.Run("cut", s.cut)
+}
+
+type suite struct{ Harness }
+
+// connect is a connection that ends with the test.
+func (s suite) connect(t *testing.T, user User) ceph.Cluster {
+	t.Helper()
+	cluster, err := s.Dial(t, user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cluster
+}
+
+// create makes an image that the test needs.
+func (s suite) create(t *testing.T, cluster ceph.Cluster, spec ceph.ImageSpec, size uint64) ceph.Image {
+	t.Helper()
+	image, err := cluster.CreateImage(t.Context(), spec, ceph.Layout{Size: size, Features: []string{"exclusive-lock", "layering"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// in names an image in the main pool's default namespace.
+func in(name string) ceph.ImageSpec { return ceph.ImageSpec{Pool: mainPool, Name: name} }
+
+const mib = 1 << 20
+
+// method is a method of ceph.Cluster with arguments that need the rights and the
+// pool, but no particular image.
+type method struct {
+	name   string
+	writes bool
+	call   func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error
+}
+
+// methods calls every method about an image.
+func methods() []method {
+	return []method{
+		{"Image", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Image(ctx, image.ImageSpec)
+			return err
+		}},
+		{"CreateImage", true, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			image.Name += "-new"
+			_, err := cluster.CreateImage(ctx, image.ImageSpec, ceph.Layout{Size: mib})
+			return err
+		}},
+		{"GrowImage", true, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			return cluster.GrowImage(ctx, image.ImageSpec, image.Size+mib)
+		}},
+		{"Namespaces", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Namespaces(ctx, image.Pool)
+			return err
+		}},
+		{"Record", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Record(ctx, image)
+			return err
+		}},
+		{"PutRecord", true, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.PutRecord(ctx, image, ceph.Record{ClaimSize: image.Size})
+			return err
+		}},
+	}
+}
+
+func (s suite) poolNotFound(t *testing.T) {
+	cluster := s.connect(t, Provisioner)
+	for _, m := range methods() {
+		t.Run(m.name, func(t *testing.T) {
+			image := ceph.Image{ImageSpec: ceph.ImageSpec{Pool: "no-such-pool", Name: "image"}, ID: "1"}
+			wantError(t, m.call(t.Context(), cluster, image), ceph.ErrPoolNotFound)
+		})
+	}
+}
+
+func (s suite) rights(t *testing.T) {
+	t.Run("a wrong key", func(t *testing.T) {
+		cluster, err := s.Dial(t, Impostor)
+		if err == nil {
+			cluster.Close()
+		}
+		wantError(t, err, ceph.ErrAuth)
+	})
+	provisioner := s.connect(t, Provisioner)
+	image := s.create(t, provisioner, in("rights"), mib)
+	record, err := provisioner.PutRecord(t.Context(), image, ceph.Record{ClaimSize: mib})
+	if err != nil {
+		t.Fatal(err)
+	}
+	observer, stranger := s.connect(t, Observer), s.connect(t, Stranger)
+	for _, m := range methods() {
+		t.Run("an observer and "+m.name, func(t *testing.T) {
+			var want error
+			if m.writes {
+				want = ceph.ErrPermission
+			}
+			wantError(t, m.call(t.Context(), observer, image), want)
+		})
+		t.Run("a stranger and "+m.name, func(t *testing.T) {
+			wantError(t, m.call(t.Context(), stranger, image), ceph.ErrPermission)
+		})
+	}
+	after, err := provisioner.Record(t.Context(), image)
+	wantSame(t, after, record)
+	wantError(t, err, nil)
+	unchanged, err := provisioner.Image(t.Context(), image.ImageSpec)
+	wantSame(t, unchanged, image)
+	wantError(t, err, nil)
+}
+
+func (s suite) fullPool(t *testing.T) {
+	cluster := s.connect(t, Provisioner)
+	full := ceph.ImageSpec{Pool: fullPool, Name: "image"}
+	layout := ceph.Layout{Size: mib, Features: []string{"layering"}}
+
+	_, err := cluster.CreateImage(t.Context(), full, layout)
+	wantError(t, err, ceph.ErrPoolFull)
+
+	_, err = cluster.Image(t.Context(), full)
+	wantError(t, err, ceph.ErrImageNotFound)
+
+	_, err = cluster.PutRecord(t.Context(), ceph.Image{ImageSpec: full, ID: "1"}, ceph.Record{ClaimSize: mib})
+	wantError(t, err, ceph.ErrPoolFull)
+
+	_, err = cluster.Record(t.Context(), ceph.Image{ImageSpec: full, ID: "1"})
+	wantError(t, err, ceph.ErrRecordNotFound)
+}
+
+func (s suite) context(t *testing.T) {
+	cluster := s.connect(t, Provisioner)
+	image := s.create(t, cluster, in("context"), mib)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, m := range methods() {
+		t.Run(m.name+" with a context that ended", func(t *testing.T) {
+			wantError(t, m.call(ctx, cluster, image), context.Canceled)
+		})
+	}
+}
+
+func (s suite) cut(t *testing.T) {
+	cluster := s.connect(t, Provisioner)
+	image := s.create(t, cluster, in("cut"), mib)
+	heal := s.Cut(t)
+	type outcome struct {
+		method method
+		err    error
+		took   time.Duration
+	}
+	outcomes := make(chan outcome)
+	for _, m := range methods() {
+		go func() {
+			start := time.Now()
+			err := m.call(t.Context(), cluster, image)
+			outcomes <- outcome{m, err, time.Since(start)}
+		}()
+	}
+	for range methods() {
+		o := <-outcomes
+		if !errors.Is(o.err, ceph.ErrUnreachable) {
+			t.Errorf("%s: %v; want %v", o.method.name, o.err, ceph.ErrUnreachable)
+		}
+		if o.took > s.Bound() {
+			t.Errorf("%s took %v; want at most %v", o.method.name, o.took, s.Bound())
+		}
+	}
+	heal()
+
+	// A write whose answer was lost may have been carried out, so only what a
+	// person would do next is certain: the same again.
+	s.eventually(t, "the image can be read", func() error {
+		_, err := cluster.Image(t.Context(), image.ImageSpec)
+		return err
+	})
+	s.eventually(t, "the image that could not be made is there", func() error {
+		spec := image.ImageSpec
+		spec.Name += "-new"
+		_, err := cluster.CreateImage(t.Context(), spec, ceph.Layout{Size: mib})
+		if !errors.Is(err, ceph.ErrImageExists) {
+			return err
+		}
+		_, err = cluster.Image(t.Context(), spec)
+		return err
+	})
+	s.eventually(t, "the image can grow", func() error {
+		return cluster.GrowImage(t.Context(), image.ImageSpec, 3*mib)
+	})
+	s.eventually(t, "the record can be written", func() error {
+		record, err := cluster.Record(t.Context(), image)
+		if err != nil && !errors.Is(err, ceph.ErrRecordNotFound) {
+			return err
+		}
+		record.ClaimSize = 5 * mib
+		_, err = cluster.PutRecord(t.Context(), image, record)
+		return err
+	})
+	if t.Failed() {
+		return
+	}
+	record, err := cluster.Record(t.Context(), image)
+	wantError(t, err, nil)
+	wantSame(t, record.ClaimSize, uint64(5*mib))
+	grown, err := cluster.Image(t.Context(), image.ImageSpec)
+	wantError(t, err, nil)
+	wantSame(t, grown.Size, uint64(3*mib))
+}
+
+// eventually repeats what a person repeats after an outage, as long as the error
+// is one that goes away by itself.
+func (s suite) eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	deadline := time.Now().Add(10 * s.Bound())
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		transient := errors.Is(err, ceph.ErrUnreachable) || errors.Is(err, ceph.ErrRecordChanged)
+		if !transient || time.Now().After(deadline) {
+			t.Errorf("%s: %v", what, err)
+			return
+		}
+	}
+}
+
+func sorted(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,131 @@
+package cephtest
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+func (s suite) records(t *testing.T) {
+	cluster := s.connect(t, Provisioner)
+
+	t.Run("from none to the second", func(t *testing.T) {
+		image := s.create(t, cluster, in("record"), mib)
+		none, err := cluster.Record(t.Context(), image)
+		wantError(t, err, ceph.ErrRecordNotFound)
+		wantSame(t, none, ceph.Record{})
+
+		first, err := cluster.PutRecord(t.Context(), image, ceph.Record{Token: "mine", ClaimSize: 10})
+		wantError(t, err, nil)
+		wantSame(t, first, ceph.Record{Token: first.Token, ClaimSize: 10, Revision: first.Revision})
+		if first.Token == "" || first.Token == "mine" || first.Revision == 0 {
+			t.Errorf("token %q, revision %d; want a new token and a revision", first.Token, first.Revision)
+		}
+		read, err := cluster.Record(t.Context(), image)
+		wantError(t, err, nil)
+		wantSame(t, read, first)
+
+		second, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 20, Revision: first.Revision})
+		wantError(t, err, nil)
+		if second.Token == first.Token || second.Revision == first.Revision {
+			t.Errorf("second write %+v has the token or the revision of the first, %+v", second, first)
+		}
+		read, err = cluster.Record(t.Context(), image)
+		wantError(t, err, nil)
+		wantSame(t, read, second)
+	})
+
+	t.Run("a record of another image", func(t *testing.T) {
+		image, other := s.create(t, cluster, in("one"), mib), s.create(t, cluster, in("other"), mib)
+		_, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 1})
+		wantError(t, err, nil)
+		_, err = cluster.Record(t.Context(), other)
+		wantError(t, err, ceph.ErrRecordNotFound)
+	})
+
+	t.Run("an image that was made again has no record", func(t *testing.T) {
+		image := s.create(t, cluster, in("reborn"), mib)
+		_, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 1})
+		wantError(t, err, nil)
+		s.RemoveImage(t, image.ImageSpec)
+		image = s.create(t, cluster, in("reborn"), mib)
+		_, err = cluster.Record(t.Context(), image)
+		wantError(t, err, ceph.ErrRecordNotFound)
+	})
+
+	t.Run("a write from an old revision changes nothing", func(t *testing.T) {
+		image := s.create(t, cluster, in("conflict"), mib)
+		first, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 1})
+		wantError(t, err, nil)
+		second, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 2, Revision: first.Revision})
+		wantError(t, err, nil)
+		for name, revision := range map[string]uint64{
+			"none":      0,
+			"the first": first.Revision,
+			"a later":   second.Revision + 1000,
+		} {
+			_, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 3, Revision: revision})
+			if !errors.Is(err, ceph.ErrRecordChanged) {
+				t.Errorf("from %s: %v; want %v", name, err, ceph.ErrRecordChanged)
+			}
+		}
+		read, err := cluster.Record(t.Context(), image)
+		wantError(t, err, nil)
+		wantSame(t, read, second)
+	})
+
+	t.Run("a revision where there is no record", func(t *testing.T) {
+		image := s.create(t, cluster, in("vanished"), mib)
+		_, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 1, Revision: 7})
+		wantError(t, err, ceph.ErrRecordChanged)
+		_, err = cluster.Record(t.Context(), image)
+		wantError(t, err, ceph.ErrRecordNotFound)
+	})
+
+	t.Run("one that this version does not understand", func(t *testing.T) {
+		for name, data := range map[string]string{
+			"a later version":  `{"version":2,"token":"t","claimSize":1}`,
+			"an unknown field": `{"version":1,"token":"t","claimSize":1,"epoch":3}`,
+			"no JSON":          "cephferry",
+			"empty":            "",
+		} {
+			image := s.create(t, cluster, in("unknown "+name), mib)
+			s.WriteRecord(t, image, []byte(data))
+			_, err := cluster.Record(t.Context(), image)
+			wantError(t, err, ceph.ErrRecordUnknown)
+			// Nor is it written over by one who believes that there is none.
+			_, err = cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 1})
+			wantError(t, err, ceph.ErrRecordChanged)
+		}
+	})
+
+	t.Run("of many who write from one revision, one wins", func(t *testing.T) {
+		image := s.create(t, cluster, in("race"), mib)
+		clusters := []ceph.Cluster{cluster, s.connect(t, Provisioner)}
+		var current ceph.Record
+		for round := range 50 {
+			var mu sync.Mutex
+			var winners []ceph.Record
+			parallel(8, func(i int) {
+				record := ceph.Record{ClaimSize: uint64(round*10 + i), Revision: current.Revision}
+				put, err := clusters[i%2].PutRecord(t.Context(), image, record)
+				if errors.Is(err, ceph.ErrRecordChanged) {
+					return
+				}
+				wantError(t, err, nil)
+				mu.Lock()
+				defer mu.Unlock()
+				winners = append(winners, put)
+			})
+			if len(winners) != 1 {
+				t.Fatalf("round %d has %d winners; want 1", round, len(winners))
+			}
+			read, err := cluster.Record(t.Context(), image)
+			wantError(t, err, nil)
+			wantSame(t, read, winners[0])
+			current = read
+		}
+	})
+}
