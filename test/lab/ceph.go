@@ -1,0 +1,212 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// The pools of a lab's Ceph. Both are initialised for RBD.
+const (
+	Pool      = "replicapool"
+	OtherPool = "otherpool"
+)
+
+const cephReady = 30 * time.Second
+
+//go:embed ceph.conf.tmpl
+var cephConf string
+
+// Ceph is a running Ceph: one monitor, one OSD, one manager, cephx on.
+type Ceph struct {
+	// ConfFile is for `ceph -c`, `rbd -c` and librados. With it alone they are
+	// client.admin; with `--id X`, any user of this lab.
+	ConfFile string
+	FSID     string
+	// Monitors are the addresses as ceph-csi's configuration has them, ip:port.
+	Monitors []string
+	// Admin may do everything. Provisioner and Node are the users that Rook makes
+	// for ceph-csi in another cluster ("external mode"), with the same caps.
+	Admin, Provisioner, Node User
+
+	Mon, OSD, Manager *Process
+
+	*servers
+	programs cephPrograms
+}
+
+type cephPrograms struct{ mon, osd, mgr, monmaptool, ceph, rbd string }
+
+func findCeph() (cephPrograms, error) {
+	var programs cephPrograms
+	for _, wanted := range []struct {
+		path            *string
+		name, inPackage string
+	}{
+		{&programs.mon, "ceph-mon", "ceph-mon"},
+		{&programs.osd, "ceph-osd", "ceph-osd"},
+		{&programs.mgr, "ceph-mgr", "ceph-mgr"},
+		{&programs.monmaptool, "monmaptool", "ceph-common"},
+		{&programs.ceph, "ceph", "ceph-common"},
+		{&programs.rbd, "rbd", "ceph-common"},
+	} {
+		path, err := findInstalled(wanted.name, wanted.inPackage)
+		if err != nil {
+			return cephPrograms{}, err
+		}
+		*wanted.path = path
+	}
+	return programs, nil
+}
+
+// StartCeph starts a Ceph with the pools [Pool] and [OtherPool] and returns when
+// images can be made in them. The manager starts after that and is not waited
+// for: RBD does without it, and it takes longer than all the rest (see
+// [Ceph.WaitManager]). On an error nothing is left running.
+func StartCeph(ctx context.Context, options Options) (_ *Ceph, err error) {
+	c := &Ceph{}
+	if c.programs, err = findCeph(); err != nil {
+		return nil, err
+	}
+	if c.servers, err = newServers(options); err != nil {
+		return nil, err
+	}
+	ports, err := reservePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	defer ports.release()
+	defer func() {
+		if err != nil {
+			_ = c.Stop()
+		}
+	}()
+
+	if err := c.writeFiles(ports.numbers[0], ports.numbers[1]); err != nil {
+		return nil, err
+	}
+	if err := c.startMon(ctx, ports.numbers[0], ports.numbers[1]); err != nil {
+		return nil, err
+	}
+	if err := c.startOSD(ctx); err != nil {
+		return nil, err
+	}
+	if c.Manager, err = c.start("mgr", c.programs.mgr, "-f", "-c", c.ConfFile, "-i", "x"); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// writeFiles writes the configuration and all keys. That the keys are made here,
+// and the monitor begins its life with them, saves a dozen commands.
+func (c *Ceph) writeFiles(v2, v1 int) error {
+	c.ConfFile = filepath.Join(c.dir, "ceph.conf")
+	c.FSID = newUUID()
+	c.Monitors = []string{loopback(v2)}
+
+	var conf bytes.Buffer
+	err := template.Must(template.New("ceph.conf").Parse(cephConf)).Execute(&conf, map[string]string{
+		"FSID": c.FSID, "Dir": c.dir, "V2": loopback(v2), "V1": loopback(v1),
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.ConfFile, conf.Bytes(), 0o600); err != nil {
+		return err
+	}
+	for _, sub := range []string{"keyrings", "crash", "mon", "osd", "mgr"} {
+		if err := os.MkdirAll(filepath.Join(c.dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+
+	const external = "profile rbd, allow command 'osd blocklist'"
+	var all strings.Builder
+	for _, entity := range []struct {
+		name string
+		caps []string
+		user *User
+	}{
+		{name: "mon.", caps: []string{"mon", "allow *"}},
+		{name: "osd.0", caps: []string{"mon", "allow profile osd", "mgr", "allow profile osd", "osd", "allow *"}},
+		{name: "mgr.x", caps: []string{"mon", "allow profile mgr", "osd", "allow *", "mds", "allow *"}},
+		{name: "client.admin", user: &c.Admin, caps: []string{"mon", "allow *", "mgr", "allow *", "osd", "allow *", "mds", "allow *"}},
+		{name: "client.csi-rbd-provisioner", user: &c.Provisioner, caps: []string{"mon", external, "mgr", "allow rw", "osd", "profile rbd"}},
+		{name: "client.csi-rbd-node", user: &c.Node, caps: []string{"mon", external, "osd", "profile rbd"}},
+	} {
+		key := newKey()
+		section := keyring(entity.name, key, entity.caps)
+		file := c.keyringFile(entity.name)
+		if err := os.WriteFile(file, []byte(section), 0o600); err != nil {
+			return err
+		}
+		if entity.user != nil {
+			*entity.user = User{ID: strings.TrimPrefix(entity.name, "client."), Key: key, KeyringFile: file}
+		}
+		all.WriteString(section)
+	}
+	return os.WriteFile(filepath.Join(c.dir, "mon.keyring"), []byte(all.String()), 0o600)
+}
+
+func (c *Ceph) startMon(ctx context.Context, v2, v1 int) error {
+	// Without a map, `ceph-mon --mkfs` gives itself the default ports whatever
+	// mon_host says, and then waits for a quorum for ever.
+	monmap := filepath.Join(c.dir, "monmap")
+	if _, err := run(ctx, "", c.programs.monmaptool, "--create", "--clobber", "--fsid", c.FSID,
+		"--addv", "a", fmt.Sprintf("[v2:%s,v1:%s]", loopback(v2), loopback(v1)), monmap); err != nil {
+		return err
+	}
+	if _, err := run(ctx, "", c.programs.mon, "-c", c.ConfFile, "-i", "a", "--mkfs",
+		"--monmap", monmap, "--keyring", filepath.Join(c.dir, "mon.keyring")); err != nil {
+		return err
+	}
+	var err error
+	c.Mon, err = c.start("mon", c.programs.mon, "-f", "-c", c.ConfFile, "-i", "a")
+	return err
+}
+
+func (c *Ceph) startOSD(ctx context.Context) error {
+	uuid := newUUID()
+	if _, err := run(ctx, "", c.programs.osd, "-c", c.ConfFile, "-i", "0", "--mkfs", "--no-mon-config", "--osd-uuid", uuid); err != nil {
+		return err
+	}
+	// The monitor takes these before any OSD runs. One process for all of them:
+	// the ceph command takes 0.3 s to start.
+	if err := c.Mon.await(ctx, cephReady, func(ctx context.Context) error {
+		return c.runLines(ctx, "osd new "+uuid+" 0", "osd pool create "+Pool, "osd pool create "+OtherPool)
+	}); err != nil {
+		return err
+	}
+	var err error
+	if c.OSD, err = c.start("osd", c.programs.osd, "-f", "-c", c.ConfFile, "-i", "0"); err != nil {
+		return err
+	}
+	// This also waits for the OSD. A client that comes before the OSD looks at
+	// the map again only after objecter_tick_interval, 5 s by default.
+	initialised := make(chan error, 2)
+	for _, pool := range []string{Pool, OtherPool} {
+		go func() {
+			initialised <- c.OSD.await(ctx, cephReady, func(ctx context.Context) error {
+				_, err := c.RBD(ctx, "--objecter_tick_interval", "0.1", "pool", "init", pool)
+				return err
+			})
+		}()
+	}
+	return errors.Join(<-initialised, <-initialised)
+}
+
+// newUUID is a random (version 4) UUID.
+func newUUID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

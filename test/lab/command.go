@@ -1,0 +1,143 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// commandLimit bounds every command: Ceph's own wait for ever for a cluster
+	// that doesn't answer.
+	commandLimit = 30 * time.Second
+	settleLimit  = time.Minute
+)
+
+// Run runs `ceph <args>` as client.admin and returns its stdout.
+func (c *Ceph) Run(ctx context.Context, args ...string) ([]byte, error) {
+	return run(ctx, "", c.programs.ceph, append([]string{"-c", c.ConfFile}, args...)...)
+}
+
+// RBD runs `rbd <args>` as client.admin (or as `--id` says) and returns its
+// stdout.
+func (c *Ceph) RBD(ctx context.Context, args ...string) ([]byte, error) {
+	return run(ctx, "", c.programs.rbd, append([]string{"-c", c.ConfFile}, args...)...)
+}
+
+// SetPoolQuota limits the pool to that many bytes; zero takes the limit away.
+// See [Ceph.WaitPoolFull] for when the pool notices.
+func (c *Ceph) SetPoolQuota(ctx context.Context, pool string, bytes uint64) error {
+	_, err := c.Run(ctx, "osd", "pool", "set-quota", pool, "max_bytes", strconv.FormatUint(bytes, 10))
+	return err
+}
+
+// WaitPoolFull waits until the pool is marked full (or not full) because of its
+// quota, which the monitor does when the manager's next statistics arrive.
+func (c *Ceph) WaitPoolFull(ctx context.Context, pool string, full bool) error {
+	return settle(ctx, fmt.Sprintf("wait for pool %q to be full: %t", pool, full), func(ctx context.Context) error {
+		data, err := c.Run(ctx, "osd", "pool", "ls", "detail", "-f", "json")
+		if err != nil {
+			return err
+		}
+		var pools []struct {
+			Name  string `json:"pool_name"`
+			Flags string `json:"flags_names"`
+		}
+		if err := json.Unmarshal(data, &pools); err != nil {
+			return err
+		}
+		for _, p := range pools {
+			if p.Name == pool && slices.Contains(strings.Split(p.Flags, ","), "full_quota") == full {
+				return nil
+			}
+		}
+		return fmt.Errorf("it is not: %+v", pools)
+	})
+}
+
+// WaitManager waits until the manager serves.
+func (c *Ceph) WaitManager(ctx context.Context) error {
+	return settle(ctx, "wait for the manager", func(ctx context.Context) error {
+		data, err := c.Run(ctx, "mgr", "stat", "-f", "json")
+		if err != nil {
+			return err
+		}
+		var stat struct{ Available bool }
+		if err := json.Unmarshal(data, &stat); err != nil {
+			return err
+		}
+		if !stat.Available {
+			return fmt.Errorf("not available: %s", data)
+		}
+		return nil
+	})
+}
+
+// runLines gives commands to one ceph process. It exits with 0 whatever its
+// commands do, but says on stderr what failed.
+func (c *Ceph) runLines(ctx context.Context, lines ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	cmd := command(ctx, c.programs.ceph, "-c", c.ConfFile)
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	err := cmd.Run()
+	if err == nil && strings.Contains(stderr.String(), "Error E") {
+		err = fmt.Errorf("a command failed")
+	}
+	if err != nil {
+		return fmt.Errorf("run ceph %s: %w: %s", strings.Join(lines, "; "), err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return nil
+}
+
+// settle polls a condition that takes a command to look at.
+func settle(ctx context.Context, what string, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// run runs a command for at most commandLimit and returns its stdout; the error
+// has its stderr.
+func run(ctx context.Context, stdin, program string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	cmd := command(ctx, program, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("run %s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return out, nil
+}
+
+func command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	// A grandchild that keeps the pipes open must not keep us.
+	cmd.WaitDelay = time.Second
+	return cmd
+}

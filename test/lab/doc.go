@@ -1,0 +1,21 @@
+// Package lab starts real servers on this machine's loopback: one Ceph (monitor,
+// OSD and manager from Debian's packages) and Kubernetes control planes (etcd,
+// kube-apiserver, kube-controller-manager).
+//
+// The project's promises are about what Ceph and the API server really do, and
+// neither is easy to imitate: watches outlive their clients, a bound claim is
+// the work of several controllers. So tests and the demo use the real ones, and
+// they are made quick enough to start for a single test: a Ceph in about one
+// second, a control plane in about four.
+//
+// Everything a server writes is inside the folder that its starter names,
+// nothing listens outside 127.0.0.1, ports are picked free, and no unix socket
+// is made (a path longer than 107 bytes would break it), so that any number of
+// labs can run beside each other.
+//
+// A server is recorded with its process id and start time before it runs, and is
+// only ever signalled when both still match. [Options.Detached] servers outlive
+// their starter until [Down]; the others die with it, however it ends.
+//
+// Tests use package labtest; people use `make lab-up`, which is [Up].
+package lab

@@ -1,0 +1,46 @@
+// Package labtest gives tests the servers of package lab: started in the test's
+// own folder, stopped when the test ends. A missing program fails the test with
+// a sentence that says how to get it; nothing is ever skipped.
+package labtest
+
+import (
+	"os"
+	"testing"
+
+	"github.com/cephferry/cephferry/test/lab"
+)
+
+// Ceph starts a Ceph for t.
+func Ceph(t testing.TB) *lab.Ceph {
+	t.Helper()
+	ceph, err := lab.StartCeph(t.Context(), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAfter(t, ceph)
+	return ceph
+}
+
+func options(t testing.TB) lab.Options {
+	return lab.Options{Dir: t.TempDir(), Tools: lab.Tools(os.Getenv(lab.ToolsVariable))}
+}
+
+type stopper interface {
+	Stop() error
+	Processes() []*lab.Process
+}
+
+// stopAfter stops the servers before the test's folder is removed, and shows
+// what they had to say when the test failed.
+func stopAfter(t testing.TB, servers stopper) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, p := range servers.Processes() {
+				t.Logf("%s: %s", p.Name, lab.Tail(p.LogFile))
+			}
+		}
+		if err := servers.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

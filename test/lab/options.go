@@ -1,0 +1,54 @@
+package lab
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// ToolsVariable is the environment variable that make sets to the value of
+// [Tools].
+const ToolsVariable = "CEPHFERRY_TOOLS"
+
+// Options say how servers are started.
+type Options struct {
+	// Dir is the folder for everything the servers write. It is made if needed.
+	Dir string
+	// Tools has the programs that make builds.
+	Tools Tools
+	// Detached servers outlive the process that starts them.
+	Detached bool
+}
+
+// Tools are the folders with the programs that make builds: kube-apiserver,
+// kube-controller-manager, kubectl, helm (Helm 3), helm4 and the project's own,
+// joined by colons as in PATH.
+type Tools string
+
+// Find returns the path of the program of that name.
+func (t Tools) Find(name string) (string, error) {
+	for _, dir := range filepath.SplitList(string(t)) {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	if t == "" {
+		return "", fmt.Errorf("find %s: %s is not set; start this through make, which builds the programs and sets it (see `make help`)", name, ToolsVariable)
+	}
+	return "", fmt.Errorf("find %s: it is in none of %s (%s); `make tools` builds it", name, ToolsVariable, t)
+}
+
+// findInstalled returns the path of a program that a Debian package provides.
+func findInstalled(name, debianPackage string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w; `apt-get install %s` provides it", name, err, debianPackage)
+	}
+	return filepath.Abs(path)
+}
+
+// pathWith is an environment entry that puts the tools before path.
+func (t Tools) pathWith(path string) string {
+	return strings.TrimPrefix(string(t)+":"+path, ":")
+}
