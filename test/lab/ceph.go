@@ -1,16 +1,13 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"text/template"
 	"time"
 )
 
@@ -21,9 +18,6 @@ const (
 )
 
 const cephReady = 30 * time.Second
-
-//go:embed ceph.conf.tmpl
-var cephConf string
 
 // Ceph is a running Ceph: one monitor, one OSD, one manager, cephx on.
 type Ceph struct {
@@ -112,14 +106,13 @@ func (c *Ceph) writeFiles(v2, v1 int) error {
 	c.FSID = newUUID()
 	c.Monitors = []string{loopback(v2)}
 
-	var conf bytes.Buffer
-	err := template.Must(template.New("ceph.conf").Parse(cephConf)).Execute(&conf, map[string]string{
+	conf, err := render("ceph.conf.tmpl", map[string]string{
 		"FSID": c.FSID, "Dir": c.dir, "V2": loopback(v2), "V1": loopback(v1),
 	})
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.ConfFile, conf.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(c.ConfFile, []byte(conf), 0o600); err != nil {
 		return err
 	}
 	for _, sub := range []string{"keyrings", "crash", "mon", "osd", "mgr"} {

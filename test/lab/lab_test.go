@@ -102,6 +102,18 @@ func TestStopLeavesNoProcess(t *testing.T) {
 	}
 }
 
+func TestCluster(t *testing.T) {
+	start := time.Now()
+	cluster := labtest.Cluster(t, "east")
+	t.Logf("ready after %v", time.Since(start))
+	ctx := t.Context()
+	if out, err := cluster.Run(ctx, "version"); err != nil {
+		t.Error(err)
+	} else {
+		t.Logf("%s", out)
+	}
+}
+
 // processesWith returns the command lines on this machine that contain text.
 func processesWith(t *testing.T, text string) []string {
 	t.Helper()

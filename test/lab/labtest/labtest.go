@@ -21,6 +21,18 @@ func Ceph(t testing.TB) *lab.Ceph {
 	return ceph
 }
 
+// Cluster starts a control plane named name for t, without the objects of Rook
+// (see [lab.Cluster.AddRook]).
+func Cluster(t testing.TB, name string) *lab.Cluster {
+	t.Helper()
+	cluster, err := lab.StartCluster(t.Context(), name, options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAfter(t, cluster)
+	return cluster
+}
+
 func options(t testing.TB) lab.Options {
 	return lab.Options{Dir: t.TempDir(), Tools: lab.Tools(os.Getenv(lab.ToolsVariable))}
 }

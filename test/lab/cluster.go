@@ -1,0 +1,231 @@
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const clusterReady = time.Minute
+
+// Cluster is a running Kubernetes control plane: etcd, kube-apiserver and
+// kube-controller-manager. It has no node and no scheduler.
+type Cluster struct {
+	Name string
+	// Kubeconfig is the path of a file whose only context, named after the
+	// cluster, is a cluster administrator.
+	Kubeconfig string
+
+	Etcd, APIServer, ControllerManager *Process
+
+	*servers
+	kubectl string
+}
+
+// StartCluster starts a control plane and returns when it serves requests and its
+// controllers run. On an error nothing is left running.
+func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster, err error) {
+	etcd, err := findInstalled("etcd", "etcd-server")
+	if err != nil {
+		return nil, err
+	}
+	apiServer, err := options.Tools.Find("kube-apiserver")
+	if err != nil {
+		return nil, err
+	}
+	controllerManager, err := options.Tools.Find("kube-controller-manager")
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Name: name}
+	if c.kubectl, err = options.Tools.Find("kubectl"); err != nil {
+		return nil, err
+	}
+	if c.servers, err = newServers(options); err != nil {
+		return nil, err
+	}
+	ports, err := reservePorts(4)
+	if err != nil {
+		return nil, err
+	}
+	defer ports.release()
+	defer func() {
+		if err != nil {
+			_ = c.Stop()
+		}
+	}()
+
+	etcdURL, peerURL := "http://"+loopback(ports.numbers[0]), "http://"+loopback(ports.numbers[1])
+	apiPort, managerPort := ports.numbers[2], ports.numbers[3]
+	client, err := c.writeFiles("https://" + loopback(apiPort))
+	if err != nil {
+		return nil, err
+	}
+
+	if c.Etcd, err = c.start("etcd", etcd,
+		"--data-dir="+c.file("etcd"),
+		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,
+		"--listen-peer-urls="+peerURL,
+		"--initial-advertise-peer-urls="+peerURL, "--initial-cluster=default="+peerURL,
+		"--logger=zap", "--log-outputs=stderr", "--log-level=warn",
+	); err != nil {
+		return nil, err
+	}
+	if err := c.Etcd.await(ctx, clusterReady, get(http.DefaultClient, etcdURL+"/health")); err != nil {
+		return nil, err
+	}
+
+	if c.APIServer, err = c.start("kube-apiserver", apiServer,
+		"--etcd-servers="+etcdURL,
+		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", apiPort),
+		// No endpoint may be a loopback address, and on a machine without a
+		// network the server would look for another one and give up. So it is
+		// given an address for documentation (RFC 5737) and publishes none.
+		"--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none",
+		"--tls-cert-file="+c.file("server.crt"), "--tls-private-key-file="+c.file("server.key"),
+		"--client-ca-file="+c.file("ca.crt"),
+		"--authorization-mode=RBAC", "--allow-privileged=true",
+		"--service-cluster-ip-range=10.96.0.0/16",
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-key-file="+c.file("sa.key"), "--service-account-signing-key-file="+c.file("sa.key"),
+	); err != nil {
+		return nil, err
+	}
+	if err := c.APIServer.await(ctx, clusterReady, get(client, "https://"+loopback(apiPort)+"/readyz")); err != nil {
+		return nil, err
+	}
+
+	if c.ControllerManager, err = c.start("kube-controller-manager", controllerManager,
+		"--kubeconfig="+c.file("kube-controller-manager.kubeconfig"),
+		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", managerPort),
+		"--tls-cert-file="+c.file("server.crt"), "--tls-private-key-file="+c.file("server.key"),
+		// As on real clusters, every controller is a user of its own.
+		"--use-service-account-credentials=true",
+		"--service-account-private-key-file="+c.file("sa.key"), "--root-ca-file="+c.file("ca.crt"),
+		"--leader-elect=false",
+	); err != nil {
+		return nil, err
+	}
+	for _, url := range []string{
+		"https://" + loopback(managerPort) + "/healthz",
+		// The first thing that controllers make.
+		"https://" + loopback(apiPort) + "/api/v1/namespaces/default/serviceaccounts/default",
+	} {
+		if err := c.ControllerManager.await(ctx, clusterReady, get(client, url)); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Run runs `kubectl <args>` as cluster administrator and returns its stdout.
+func (c *Cluster) Run(ctx context.Context, args ...string) ([]byte, error) {
+	return c.runKubectl(ctx, "", args...)
+}
+
+// Apply applies manifests.
+func (c *Cluster) Apply(ctx context.Context, manifests string) error {
+	_, err := c.runKubectl(ctx, manifests, "apply", "-f", "-")
+	return err
+}
+
+func (c *Cluster) runKubectl(ctx context.Context, stdin string, args ...string) ([]byte, error) {
+	return run(ctx, stdin, c.kubectl, append([]string{"--kubeconfig", c.Kubeconfig, "--cache-dir", c.file("kubectl-cache")}, args...)...)
+}
+
+// file is the path of a file in the cluster's folder.
+func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
+
+// writeFiles writes certificates, keys and kubeconfigs, and returns an HTTP
+// client that is a cluster administrator.
+func (c *Cluster) writeFiles(url string) (*http.Client, error) {
+	ca, err := newAuthority(c.Name)
+	if err != nil {
+		return nil, err
+	}
+	server, err := ca.issueServer()
+	if err != nil {
+		return nil, err
+	}
+	signingKey, err := newSigningKey()
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range map[string][]byte{
+		"ca.crt":     ca.PEM,
+		"server.crt": server.certificate,
+		"server.key": server.key,
+		"sa.key":     signingKey,
+	} {
+		if err := os.WriteFile(c.file(name), data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+
+	admin, err := ca.issueClient(c.Name+"-admin", "system:masters")
+	if err != nil {
+		return nil, err
+	}
+	c.Kubeconfig = c.file(c.Name + ".kubeconfig")
+	if err := c.writeKubeconfig(c.Kubeconfig, url, ca, admin, c.Name+"-admin"); err != nil {
+		return nil, err
+	}
+	const managerUser = "system:kube-controller-manager"
+	manager, err := ca.issueClient(managerUser)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.writeKubeconfig(c.file("kube-controller-manager.kubeconfig"), url, ca, manager, managerUser); err != nil {
+		return nil, err
+	}
+
+	identity, err := tls.X509KeyPair(admin.certificate, admin.key)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.certificate)
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{identity}},
+		DisableKeepAlives: true,
+	}}, nil
+}
+
+func (c *Cluster) writeKubeconfig(path, url string, ca *authority, client keyPair, user string) error {
+	content, err := render("kubeconfig.tmpl", map[string]any{
+		"Cluster": c.Name, "User": user, "URL": url,
+		"CA": ca.PEM, "Certificate": client.certificate, "Key": client.key,
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(content), 0o600)
+}
+
+// get is a check that url answers 200.
+func get(client *http.Client, url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			body, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
+			return fmt.Errorf("get %s: %s: %s", url, response.Status, body)
+		}
+		return nil
+	}
+}
