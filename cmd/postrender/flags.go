@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// buildVersion is set by the linker.
+var buildVersion string
+
+func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// The values of --create.
+const (
+	createClient  = "client"
+	createCluster = "cluster"
+	createNever   = "never"
+)
+
+type options struct {
+	namespace      string
+	storageClasses []string
+	kubeconfig     string
+	kubeContext    string
+	create         string
+	cephConf       string
+	cephID         string
+	cephKeyring    string
+	dryRun         bool
+	// dryRunSet means that --dry-run was given, either way, so that the calling
+	// Helm is not asked.
+	dryRunSet bool
+	version   bool
+}
+
+func newFlagSet(o *options) *pflag.FlagSet {
+	flags := pflag.NewFlagSet("postrender", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.Usage = func() {}
+	flags.StringVarP(&o.namespace, "namespace", "n", "", "release `namespace`, for objects that do not name theirs; default: read from the calling helm's command line")
+	flags.StringArrayVar(&o.storageClasses, "storage-class", nil, "manifest `file` with StorageClasses, repeatable; default: read from the cluster")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: the one that helm uses")
+	flags.StringVar(&o.kubeContext, "kube-context", "", "kubeconfig `context`; default: the one that helm uses")
+	flags.StringVar(&o.create, "create", createClient, "who makes images: `client` (this process), or never (they must exist)")
+	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's config.json, read from the cluster")
+	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise the class's provisioner secret")
+	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "render, and create nothing; default: true when helm runs template or has --dry-run")
+	flags.BoolVar(&o.version, "version", false, "print the version and exit")
+	return flags
+}
+
+func usage() string {
+	return `Rewrites annotated PersistentVolumeClaims into static PV/PVC pairs and makes
+their RBD images. Reads manifests on standard input and writes them to standard
+output, as a Helm post-renderer:
+
+  helm install db ./chart --post-renderer postrender
+
+Flags:
+` + newFlagSet(&options{}).FlagUsages()
+}
+
+func parseFlags(args []string) (options, error) {
+	var o options
+	flags := newFlagSet(&o)
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q; manifests are read from standard input", flags.Arg(0))
+	}
+	switch o.create {
+	case createClient, createNever:
+	case createCluster:
+		return o, fmt.Errorf("--create cluster: this version has no reconciler that makes images in the cluster; use --create client")
+	default:
+		return o, fmt.Errorf("--create %s: must be client or never", o.create)
+	}
+	o.cephID = strings.TrimPrefix(o.cephID, "client.")
+	o.dryRunSet = flags.Changed("dry-run")
+	return o, nil
+}

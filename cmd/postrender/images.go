@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/goceph"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
+	"github.com/cephferry/cephferry/pkg/postrender"
+	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// imageMaker connects to Ceph as the flags say.
+type imageMaker struct {
+	options options
+	helm    *helmCall
+	open    []ceph.Cluster
+}
+
+func (m *imageMaker) close() {
+	for _, cluster := range m.open {
+		_ = cluster.Close() // the process ends anyway
+	}
+}
+
+func (m *imageMaker) images(ctx context.Context) (postrender.Images, error) {
+	if m.options.create == createNever {
+		return postrender.Untouched{}, nil
+	}
+	dry, err := m.helm.dryRun(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if dry {
+		return postrender.Untouched{}, nil
+	}
+	return postrender.Provisioned{Connect: m.connect}, nil
+}
+
+// connect opens the cluster behind a class, by the Ceph flags or else by what
+// ceph-csi is configured with.
+func (m *imageMaker) connect(ctx context.Context, class storageclass.RBD) (provision.Cluster, string, error) {
+	if m.byFlags() {
+		return m.connectByFlags(ctx, class)
+	}
+	return m.connectByCSI(ctx, class)
+}
+
+func (m *imageMaker) byFlags() bool {
+	return m.options.cephConf != "" || m.options.cephID != "" || m.options.cephKeyring != ""
+}
+
+func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.RBD) (provision.Cluster, string, error) {
+	if class.ProvisionerSecret.Name == "" || class.ProvisionerSecret.Namespace == "" {
+		return nil, "", fmt.Errorf("the class names no provisioner secret (parameters csi.storage.k8s.io/provisioner-secret-name and -namespace); pass --ceph-conf, --ceph-id and --ceph-keyring instead")
+	}
+	reader, err := m.reader(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	entry, err := reader.Entry(ctx, class.ClusterID, namespaces(class)...)
+	if err != nil {
+		return nil, "", err
+	}
+	credentials, err := reader.Credentials(ctx, class.ProvisionerSecret)
+	if err != nil {
+		return nil, "", err
+	}
+	cluster, err := m.dial(ctx, goceph.Config{Monitors: entry.Monitors, User: credentials.User, Key: credentials.Key})
+	return cluster, entry.RadosNamespace, err
+}
+
+func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.RBD) (provision.Cluster, string, error) {
+	cluster, err := m.dial(ctx, goceph.Config{ConfFile: m.options.cephConf, User: m.options.cephID, Keyring: m.options.cephKeyring})
+	if err != nil {
+		return nil, "", err
+	}
+	namespace, err := m.radosNamespace(ctx, class, cluster)
+	return cluster, namespace, err
+}
+
+// radosNamespace finds where the class's images live. No Ceph flag and no class
+// parameter says it, only ceph-csi's config.json. With classes from files there
+// may be no cluster to read that from; then the answer is certain only for a
+// pool that has no rados namespaces.
+func (m *imageMaker) radosNamespace(ctx context.Context, class storageclass.RBD, pools ceph.NamespaceLister) (string, error) {
+	if len(m.options.storageClasses) == 0 {
+		reader, err := m.reader(ctx)
+		if err != nil {
+			return "", err
+		}
+		entry, err := reader.Entry(ctx, class.ClusterID, namespaces(class)...)
+		return entry.RadosNamespace, err
+	}
+	names, err := pools.Namespaces(ctx, class.Pool)
+	if err != nil {
+		return "", fmt.Errorf("list the rados namespaces of pool %q: %w", class.Pool, err)
+	}
+	if len(names) > 0 {
+		return "", fmt.Errorf("pool %q has rados namespaces (%s), and which one belongs to clusterID %q stands only in ceph-csi's config.json; leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", class.Pool, strings.Join(names, ", "), class.ClusterID)
+	}
+	return "", nil
+}
+
+func (m *imageMaker) reader(ctx context.Context) (csiconfig.Reader, error) {
+	client, err := m.helm.client(ctx)
+	return csiconfig.Reader{Client: client}, err
+}
+
+func (m *imageMaker) dial(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
+	cluster, err := goceph.Dial(ctx, config)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, errors.New("--create client: this build of postrender has no Ceph library; use the build that has it, or --create never for images that exist")
+	} else if err != nil {
+		return nil, err
+	}
+	m.open = append(m.open, cluster)
+	return cluster, nil
+}
+
+// namespaces are where ceph-csi's configuration may be: the operator's
+// namespace, which Rook puts before the driver's name, that of the provisioner
+// secret, and the clusterID, which by default is the CephCluster's namespace.
+func namespaces(class storageclass.RBD) []string {
+	candidates := []string{class.ProvisionerSecret.Namespace, class.ClusterID}
+	if operator, ok := strings.CutSuffix(class.Driver, ".rbd.csi.ceph.com"); ok {
+		candidates = append([]string{operator}, candidates...)
+	}
+	return candidates
+}

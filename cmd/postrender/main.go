@@ -1,0 +1,62 @@
+// Command postrender is a Helm post-renderer: it reads rendered manifests on
+// standard input, rewrites annotated claims into static PV/PVC pairs, makes
+// their RBD images, and writes the manifests to standard output.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/pflag"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Args[1:], system{os.Stdin, os.Stdout, os.Stderr, os.Getenv})
+	stop()
+	os.Exit(code)
+}
+
+// system is what the process is connected to.
+type system struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+}
+
+// run returns the exit code: 0, or 1 after an error, with nothing on standard
+// output.
+func run(ctx context.Context, args []string, sys system) int {
+	options, err := parseFlags(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(sys.stdout, usage())
+		return 0
+	case err == nil && options.version:
+		fmt.Fprintln(sys.stdout, version())
+		return 0
+	case err == nil:
+		err = render(ctx, options, sys)
+	}
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(sys.stderr, "postrender: %v\n", err)
+	if sys.getenv("HELM_PLUGIN_NAME") != "" {
+		return tellHelm4(sys.stdout, err)
+	}
+	return 1
+}
+
+// tellHelm4 makes Helm 4 show the error. Helm 4 drops what a plugin writes to
+// standard error, and with it the reason of a failure; but it shows a YAML error
+// in what it gets. So the error becomes the only document of the output, in a
+// form that no YAML parser accepts, and Helm fails with the text in full.
+func tellHelm4(stdout io.Writer, err error) int {
+	fmt.Fprintf(stdout, "postrender: !!int %q\n", err.Error())
+	return 0
+}

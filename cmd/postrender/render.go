@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/cephferry/cephferry/pkg/postrender"
+	"github.com/cephferry/cephferry/pkg/release"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// apiTimeout bounds one request to the API server.
+const apiTimeout = 10 * time.Second
+
+// render wires the use case to the flags.
+func render(ctx context.Context, o options, sys system) error {
+	helm := helmCall{options: o, getenv: sys.getenv}
+	images := imageMaker{options: o, helm: &helm}
+	defer images.close()
+	renderer := postrender.Renderer{
+		Namespace: helm.namespace,
+		Classes:   helm.classes,
+		Images:    images.images,
+	}
+	notes, err := renderer.Render(ctx, sys.stdin, sys.stdout)
+	if err == nil && len(notes) > 0 {
+		fmt.Fprintln(sys.stderr, "postrender: "+strings.Join(notes, "; "))
+	}
+	return err
+}
+
+// helmCall answers what depends on the calling Helm. It looks at the parent
+// processes only when a flag leaves something open.
+type helmCall struct {
+	options options
+	getenv  func(string) string
+	looked  bool
+	call    *release.Call
+	err     error
+}
+
+// detect returns the calling helm, nil if there is none.
+func (h *helmCall) detect(ctx context.Context) (*release.Call, error) {
+	if !h.looked {
+		h.looked = true
+		h.call, h.err = release.Detect(ctx)
+	}
+	return h.call, h.err
+}
+
+func (h *helmCall) namespace(ctx context.Context) (string, error) {
+	const howTo = `pass the release's namespace: --namespace NAME, under helm --post-renderer-args --namespace=NAME`
+	if h.options.namespace != "" {
+		return h.options.namespace, nil
+	}
+	call, err := h.detect(ctx)
+	if err != nil {
+		return "", fmt.Errorf("%w; %s", err, howTo)
+	}
+	if call == nil {
+		return "", fmt.Errorf("no helm is among the parent processes; %s", howTo)
+	}
+	namespace, _, err := call.Connection.ClientConfig(h.getenv).Namespace()
+	if err != nil {
+		return "", fmt.Errorf("read the namespace of helm's kubeconfig context: %w; %s", err, howTo)
+	}
+	return namespace, nil
+}
+
+// dryRun reports whether nothing may be created.
+func (h *helmCall) dryRun(ctx context.Context) (bool, error) {
+	if h.options.dryRunSet {
+		return h.options.dryRun, nil
+	}
+	call, err := h.detect(ctx)
+	if err != nil {
+		return false, fmt.Errorf("find out whether this is a dry run: %w; pass --dry-run or --dry-run=false", err)
+	}
+	return call != nil && call.DryRun, nil
+}
+
+// clientConfig is helm's connection to the cluster, with our flags over it.
+func (h *helmCall) clientConfig(ctx context.Context) (clientcmd.ClientConfig, error) {
+	connection := release.Connection{Kubeconfig: h.options.kubeconfig}
+	if h.options.kubeconfig == "" {
+		call, err := h.detect(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("find helm's kubeconfig: %w; pass --kubeconfig", err)
+		}
+		if call != nil {
+			connection = call.Connection
+		}
+	}
+	if h.options.kubeContext != "" {
+		connection.Context = h.options.kubeContext
+	}
+	return connection.ClientConfig(h.getenv), nil
+}
+
+func (h *helmCall) client(ctx context.Context) (dynamic.Interface, error) {
+	config, err := h.clientConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := config.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("connect to the Kubernetes cluster: %w", err)
+	}
+	rest.Timeout = apiTimeout
+	rest.UserAgent = "cephferry-postrender/" + version()
+	return dynamic.NewForConfig(rest)
+}
+
+func (h *helmCall) classes(ctx context.Context) ([]storagev1.StorageClass, error) {
+	if len(h.options.storageClasses) > 0 {
+		return storageclass.FromFiles(h.options.storageClasses...)(ctx)
+	}
+	client, err := h.client(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a StorageClass file with --storage-class instead", err)
+	}
+	return storageclass.FromCluster(client)(ctx)
+}

@@ -1,0 +1,183 @@
+// Package annotations is the contract that app teams write: the keys under
+// cephferry.io/, their defaults and their validation. It does no I/O.
+//
+// A new annotation starts in this package: a constant, a row in [Keys], a field
+// in [Claim], a case in [Parse]. docs/annotations.md repeats the table for
+// people, and a test compares the two.
+package annotations
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Prefix is the domain of all keys. A key under it that is not in [Keys] is an
+// error: a typo must not silently lose a guard.
+const Prefix = "cephferry.io/"
+
+const (
+	// Migratable set to "true" makes a PVC, or a StatefulSet's claim template,
+	// part of a static pair. Rendered PVs carry it too, so that a pair is
+	// recognised from either side.
+	Migratable = Prefix + "migratable"
+	// Image names the RBD image. On a claim template it is a base name to which
+	// "-<ordinal>" is appended.
+	Image = Prefix + "image"
+	// Replicas is how many ordinals of a claim template get a pair.
+	Replicas = Prefix + "replicas"
+	// Adopt set to "true" means that the image must exist; it is never created.
+	Adopt = Prefix + "adopt"
+	// Class is the StorageClass that the claim named before it was rendered for
+	// creation by the cluster.
+	Class = Prefix + "class"
+	// Exclusive says whether to map with krbd's exclusive option.
+	Exclusive = Prefix + "exclusive"
+)
+
+// MaxImageName is the longest RBD image name in bytes
+// (RBD_MAX_IMAGE_NAME_SIZE of librbd.h).
+const MaxImageName = 96
+
+// Place says where an annotation stands.
+type Place int
+
+// The two places where app teams write annotations.
+const (
+	OnClaim Place = iota
+	OnTemplate
+)
+
+// Key describes one annotation.
+type Key struct {
+	Name string
+	// Values that are accepted, for people.
+	Values string
+	// Default for people; empty when the key has none.
+	Default string
+	// TemplateOnly keys are errors on a PVC.
+	TemplateOnly bool
+}
+
+// Keys is every annotation there is, in the order of the documentation.
+func Keys() []Key {
+	return []Key{
+		{Name: Migratable, Values: `"true", "false"`, Default: `"false"`},
+		{Name: Image, Values: "an RBD image name", Default: "<namespace>.<pvc name>"},
+		{Name: Replicas, Values: "a number", Default: "the StatefulSet's spec.replicas", TemplateOnly: true},
+		{Name: Adopt, Values: `"true", "false"`, Default: `"false"`},
+		{Name: Class, Values: "written by the renderer"},
+		{Name: Exclusive, Values: `"false"`, Default: `"false"`},
+	}
+}
+
+// Claim is what the annotations of one claim ask for.
+type Claim struct {
+	// Migratable is false when the claim is to be left alone; the other fields
+	// are zero then.
+	Migratable bool
+	// Image is empty for the derived name.
+	Image string
+	// Replicas is nil for the StatefulSet's own number.
+	Replicas *int
+	Adopt    bool
+}
+
+// Has reports whether any key of annotations is under [Prefix].
+func Has(annotations map[string]string) bool {
+	for key := range annotations {
+		if strings.HasPrefix(key, Prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Parse reads a claim's annotations. path is that of the annotations map; every
+// mistake is reported, with the key as the path, in the order of the keys.
+func Parse(annotations map[string]string, place Place, path *field.Path) (Claim, field.ErrorList) {
+	var claim Claim
+	var errs field.ErrorList
+
+	known := map[string]Key{}
+	for _, key := range Keys() {
+		known[key.Name] = key
+	}
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		if !strings.HasPrefix(name, Prefix) {
+			continue
+		}
+		key, ok := known[name]
+		switch {
+		case !ok:
+			errs = append(errs, field.NotSupported(path.Key(name), name, names()))
+		case key.TemplateOnly && place != OnTemplate:
+			errs = append(errs, field.Forbidden(path.Key(name), "only a claim template of a StatefulSet has ordinals"))
+		case name == Migratable:
+			claim.Migratable, errs = parseBool(annotations, name, path, errs)
+		case name == Adopt:
+			claim.Adopt, errs = parseBool(annotations, name, path, errs)
+		case name == Image:
+			claim.Image = annotations[name]
+			errs = append(errs, validateImage(claim.Image, path.Key(name))...)
+		case name == Replicas:
+			n, err := strconv.ParseUint(annotations[name], 10, 31)
+			if err != nil {
+				errs = append(errs, field.Invalid(path.Key(name), annotations[name], "must be a whole number, 0 or more"))
+				continue
+			}
+			replicas := int(n)
+			claim.Replicas = &replicas
+		case name == Class:
+			errs = append(errs, field.Forbidden(path.Key(name), "is written by --create cluster, which this version does not have; name the class in spec.storageClassName"))
+		case name == Exclusive:
+			var exclusive bool
+			if exclusive, errs = parseBool(annotations, name, path, errs); exclusive {
+				errs = append(errs, field.Forbidden(path.Key(name), "this version cannot map exclusively: the mode has to be part of the image's record from the first mapping on"))
+			}
+		}
+	}
+	if _, ok := annotations[Migratable]; !ok && Has(annotations) {
+		errs = append(errs, field.Required(path.Key(Migratable), "the other cephferry.io annotations have no effect without it"))
+	}
+	if !claim.Migratable {
+		claim = Claim{}
+	}
+	slices.SortStableFunc(errs, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
+	return claim, errs
+}
+
+func parseBool(annotations map[string]string, name string, path *field.Path, errs field.ErrorList) (bool, field.ErrorList) {
+	switch value := annotations[name]; value {
+	case "true", "false":
+		return value == "true", errs
+	default:
+		return false, append(errs, field.Invalid(path.Key(name), value, `must be "true" or "false"`))
+	}
+}
+
+// validateImage checks an image name that is also going to be a PV name and a
+// volumeHandle, which ceph-csi makes a folder of.
+func validateImage(name string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(name) > MaxImageName {
+		errs = append(errs, field.TooLong(path, name, MaxImageName))
+	}
+	if len(validation.IsDNS1123Subdomain(name)) > 0 {
+		errs = append(errs, field.Invalid(path, name, "must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name"))
+	}
+	return errs
+}
+
+func names() []string {
+	var all []string
+	for _, key := range Keys() {
+		all = append(all, key.Name)
+	}
+	return all
+}

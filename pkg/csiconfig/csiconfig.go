@@ -1,0 +1,150 @@
+// Package csiconfig finds what ceph-csi is configured with in a Kubernetes
+// cluster, so that nobody has to configure it twice: monitors and rados
+// namespace by clusterID from its config.json, user and key from a CSI secret.
+package csiconfig
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+)
+
+// ErrNotFound means that the cluster has no ceph-csi configuration, or none for
+// the clusterID, where this package looks.
+var ErrNotFound = errors.New("no ceph-csi configuration")
+
+// Entry is one Ceph cluster of config.json.
+type Entry struct {
+	ClusterID string
+	// Monitors are addresses as ceph-csi takes them, such as 10.0.0.1:6789.
+	Monitors []string
+	// RadosNamespace is where images of this clusterID live in their pool. Empty
+	// is the default namespace.
+	RadosNamespace string
+}
+
+// Credentials are a cephx user, without the prefix "client.", and its key.
+type Credentials struct{ User, Key string }
+
+// Location names a ConfigMap that holds config.json, and its key.
+type Location struct{ Name, Key string }
+
+// Locations are the ConfigMaps that ceph-csi's configuration can be in: the one
+// of the ceph-csi-operator (Rook 1.18 and later) and of ceph-csi's own charts,
+// and the one that Rook wrote before. Rook deletes the older one when it uses
+// the operator, so the first that is found holds.
+func Locations() []Location {
+	return []Location{
+		{Name: "ceph-csi-config", Key: "config.json"},
+		{Name: "rook-ceph-csi-config", Key: "csi-cluster-config-json"},
+	}
+}
+
+// ParseConfig reads config.json. Fields that this package has no use for are
+// passed over.
+func ParseConfig(data []byte) ([]Entry, error) {
+	var stored []struct {
+		ClusterID string   `json:"clusterID"`
+		Monitors  []string `json:"monitors"`
+		RBD       struct {
+			RadosNamespace string `json:"radosNamespace"`
+		} `json:"rbd"`
+		// RadosNamespace stood at the top before ceph-csi 3.7.
+		RadosNamespace string `json:"radosNamespace"`
+	}
+	if err := json.Unmarshal(data, &stored); err != nil {
+		return nil, fmt.Errorf("parse ceph-csi's config.json: %w", err)
+	}
+	var entries []Entry
+	for _, e := range stored {
+		entries = append(entries, Entry{
+			ClusterID:      e.ClusterID,
+			Monitors:       e.Monitors,
+			RadosNamespace: cmp.Or(e.RBD.RadosNamespace, e.RadosNamespace),
+		})
+	}
+	return entries, nil
+}
+
+// Reader reads ceph-csi's configuration from a Kubernetes cluster.
+type Reader struct{ Client dynamic.Interface }
+
+// Entry returns the entry with that clusterID from the first of [Locations] that
+// has one, in the given namespaces in their order. It returns ErrNotFound when
+// there is none.
+func (r Reader) Entry(ctx context.Context, clusterID string, namespaces ...string) (Entry, error) {
+	var looked []string
+	for _, namespace := range slices.Compact(slices.DeleteFunc(namespaces, func(n string) bool { return n == "" })) {
+		for _, location := range Locations() {
+			entries, err := r.entries(ctx, namespace, location)
+			if apierrors.IsNotFound(err) {
+				looked = append(looked, namespace+"/"+location.Name)
+				continue
+			} else if err != nil {
+				return Entry{}, err
+			}
+			i := slices.IndexFunc(entries, func(e Entry) bool { return e.ClusterID == clusterID })
+			if i < 0 {
+				looked = append(looked, namespace+"/"+location.Name+" (has no such entry)")
+				continue
+			}
+			if len(entries[i].Monitors) == 0 {
+				return Entry{}, fmt.Errorf("ConfigMap %s/%s: the entry of clusterID %q has no monitors", namespace, location.Name, clusterID)
+			}
+			return entries[i], nil
+		}
+	}
+	return Entry{}, fmt.Errorf("%w for clusterID %q: looked at ConfigMap %s", ErrNotFound, clusterID, strings.Join(looked, ", "))
+}
+
+func (r Reader) entries(ctx context.Context, namespace string, location Location) ([]Entry, error) {
+	var configMap corev1.ConfigMap
+	if err := r.get(ctx, "configmaps", namespace, location.Name, &configMap); err != nil {
+		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", namespace, location.Name, err)
+	}
+	data, ok := configMap.Data[location.Key]
+	if !ok {
+		return nil, fmt.Errorf("ConfigMap %s/%s: data[%s] is missing", namespace, location.Name, location.Key)
+	}
+	entries, err := ParseConfig([]byte(data))
+	if err != nil {
+		return nil, fmt.Errorf("ConfigMap %s/%s: data[%s]: %w", namespace, location.Name, location.Key, err)
+	}
+	return entries, nil
+}
+
+// Credentials reads a CSI secret. Rook writes userID without "client.", people
+// write it with.
+func (r Reader) Credentials(ctx context.Context, ref corev1.SecretReference) (Credentials, error) {
+	var secret corev1.Secret
+	if err := r.get(ctx, "secrets", ref.Namespace, ref.Name, &secret); err != nil {
+		return Credentials{}, fmt.Errorf("read Secret %s/%s: %w", ref.Namespace, ref.Name, err)
+	}
+	for _, key := range []string{"userID", "userKey"} {
+		if len(secret.Data[key]) == 0 {
+			return Credentials{}, fmt.Errorf("Secret %s/%s: data[%s] is missing", ref.Namespace, ref.Name, key)
+		}
+	}
+	return Credentials{
+		User: strings.TrimPrefix(strings.TrimSpace(string(secret.Data["userID"])), "client."),
+		Key:  strings.TrimSpace(string(secret.Data["userKey"])),
+	}, nil
+}
+
+func (r Reader) get(ctx context.Context, resource, namespace, name string, into any) error {
+	object, err := r.Client.Resource(corev1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, into)
+}

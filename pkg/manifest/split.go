@@ -1,0 +1,96 @@
+package manifest
+
+import "bytes"
+
+// Document is one document of a stream.
+type Document struct {
+	// Marker is the line that starts the document, "---" with its line end, and
+	// is empty for text before the first marker. A marker line that carries
+	// content, as in "--- {a: b}", belongs to the body.
+	Marker []byte
+	// Body is everything up to the next marker.
+	Body []byte
+	// Offset is where the body starts in the stream, in bytes.
+	Offset int
+}
+
+// Split cuts a stream at its document markers. The documents' markers and
+// bodies, one after the other, are the stream again. Empty input has no
+// documents.
+func Split(stream []byte) []Document {
+	var documents []Document
+	var current Document
+	end := 0 // of what belongs to documents already
+	for {
+		next := nextMarker(stream, end)
+		current.Body = stream[current.Offset:next]
+		if len(current.Marker) > 0 || len(current.Body) > 0 {
+			documents = append(documents, current)
+		}
+		if next == len(stream) {
+			return documents
+		}
+		line := stream[next : next+lineLength(stream[next:])]
+		if end = next + len(line); isBareMarker(line) {
+			current = Document{Marker: line, Offset: end}
+		} else {
+			current = Document{Offset: next}
+		}
+	}
+}
+
+// Join is the reverse of Split. A body that lacks the final line end gets one if
+// another document follows.
+func Join(documents []Document) []byte {
+	size := 0
+	for _, d := range documents {
+		size += len(d.Marker) + len(d.Body) + 1
+	}
+	stream := make([]byte, 0, size)
+	for _, d := range documents {
+		if len(stream) > 0 && stream[len(stream)-1] != '\n' {
+			stream = append(stream, '\n')
+		}
+		stream = append(append(stream, d.Marker...), d.Body...)
+	}
+	return stream
+}
+
+// nextMarker returns the offset of the first marker line at or after from, where
+// a line starts, or the length of the stream.
+func nextMarker(stream []byte, from int) int {
+	for from < len(stream) {
+		if isMarker(stream[from:]) {
+			return from
+		}
+		i := bytes.Index(stream[from:], []byte("\n---"))
+		if i < 0 {
+			break
+		}
+		from += i + 1
+	}
+	return len(stream)
+}
+
+// isMarker reports whether text starts with "---", alone on its line or followed
+// by white space. A byte order mark may stand before it at the start of a stream
+// (YAML 1.2.2, 5.2).
+func isMarker(text []byte) bool {
+	rest, ok := bytes.CutPrefix(withoutBOM(text), []byte("---"))
+	return ok && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r\n"), rest[0]) >= 0)
+}
+
+func isBareMarker(line []byte) bool {
+	return string(bytes.TrimSpace(withoutBOM(line))) == "---"
+}
+
+func lineLength(text []byte) int {
+	if i := bytes.IndexByte(text, '\n'); i >= 0 {
+		return i + 1
+	}
+	return len(text)
+}
+
+func withoutBOM(text []byte) []byte {
+	return bytes.TrimPrefix(text, []byte("\ufeff"))
+}

@@ -1,0 +1,310 @@
+package postrender
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// Annotations of Helm and Kubernetes that matter here.
+const (
+	helmHook     = "helm.sh/hook"
+	helmPolicy   = "helm.sh/resource-policy"
+	helmKeep     = "keep"
+	helmFilename = "postrenderer.helm.sh/postrender-filename"
+	// betaClass names a claim's class, and goes before spec.storageClassName.
+	betaClass = corev1.BetaStorageClassAnnotation
+)
+
+// pair is one PV/PVC pair to render.
+type pair struct {
+	// origin is the object that the pair comes from and is placed before.
+	origin object
+	// label names the origin for people; path leads to the claim in it.
+	label string
+	path  *field.Path
+	// claim is the PVC of the pair. For an ordinal of a StatefulSet it is new,
+	// otherwise the origin.
+	claim   *corev1.PersistentVolumeClaim
+	ordinal bool
+	// namespace is the claim's, also where the manifest leaves it to Helm.
+	namespace string
+	class     *storageclass.RBD
+	image     string
+	adopt     bool
+	// template is the index of the claim template, for an ordinal.
+	template int
+	// look means that the pair is not rendered; only the recorded size of its
+	// image is of interest.
+	look bool
+	// size in bytes is what PV and PVC keep. Zero means the claim's request.
+	size uint64
+}
+
+func (p *pair) request() resource.Quantity {
+	return p.claim.Spec.Resources.Requests[corev1.ResourceStorage]
+}
+
+// capacity is the size of PV and PVC: the chart's own spelling if it is that
+// size.
+func (p *pair) capacity() resource.Quantity {
+	request := p.request()
+	if p.size == 0 || uint64(request.Value()) == p.size {
+		return request
+	}
+	return *resource.NewQuantity(int64(p.size), resource.BinarySI)
+}
+
+func (p *pair) volume() *corev1.PersistentVolume {
+	carried := map[string]string{}
+	for _, key := range []string{helmPolicy, helmFilename} {
+		if value, ok := p.claim.Annotations[key]; ok {
+			carried[key] = value
+		}
+	}
+	return staticpv.RBD(staticpv.Claim{
+		Namespace:   p.namespace,
+		Name:        p.claim.Name,
+		Image:       p.image,
+		Size:        p.capacity(),
+		AccessModes: p.claim.Spec.AccessModes,
+		VolumeMode:  volumeMode(p.claim),
+		Annotations: carried,
+	}, *p.class)
+}
+
+// planClaim plans the pair of a PVC. There is none if the claim is not
+// migratable, or already part of a pair.
+func (p *planner) planClaim(o object) {
+	var claim corev1.PersistentVolumeClaim
+	if err := o.decode(&claim); err != nil {
+		p.mistakes = append(p.mistakes, Mistake{o.label(""), err})
+		return
+	}
+	metadata := field.NewPath("metadata")
+	asked, errs := annotations.Parse(claim.Annotations, annotations.OnClaim, metadata.Child("annotations"))
+	if !asked.Migratable || len(errs) > 0 {
+		p.mistakes.add(o.label(claim.Namespace), errs...)
+		return
+	}
+	namespace, errs := p.namespaceOf(claim.ObjectMeta, metadata)
+	if len(errs) > 0 {
+		p.mistakes.add(o.label(claim.Namespace), errs...)
+		return
+	}
+	label := o.label(namespace)
+	if errs := validateName(claim.Name, metadata.Child("name")); len(errs) > 0 {
+		p.mistakes.add(label, errs...)
+		return
+	}
+	if volume := claim.Spec.VolumeName; volume != "" {
+		if p.rendered(volume, namespace, claim.Name) && className(&claim) != nil && *className(&claim) == "" {
+			p.claimImage(volume, label, nil)
+			return
+		}
+		p.mistakes.add(label, field.Forbidden(field.NewPath("spec", "volumeName"), fmt.Sprintf("is set to %q, but the manifests have no static PersistentVolume of that name for this claim; remove it to have the pair rendered", volume)))
+		return
+	}
+	image := asked.Image
+	if image == "" {
+		image = staticpv.ImageName(namespace, claim.Name)
+	}
+	class, errs := p.validate(&claim, nil)
+	p.mistakes.add(label, errs...)
+	p.claimImage(image, label, imagePath(asked, nil))
+	p.pairs = append(p.pairs, &pair{
+		origin: o, label: label, claim: &claim, namespace: namespace,
+		class: class, image: image, adopt: asked.Adopt,
+	})
+}
+
+// rendered reports whether the stream has the PV of that claim already.
+func (p *planner) rendered(volume, namespace, claim string) bool {
+	pv, ok := p.volumes[volume]
+	return ok && staticpv.IsPair(pv, namespace, claim)
+}
+
+// claimImage notes that an object uses the image, and reports a second one.
+func (p *planner) claimImage(image, label string, path *field.Path) {
+	if other, ok := p.images[image]; ok {
+		if path == nil {
+			path = field.NewPath("spec", "volumeName")
+		}
+		p.mistakes.add(label, field.Invalid(path, image, fmt.Sprintf("%s uses this image too; one image belongs to one claim", other)))
+		return
+	}
+	p.images[image] = label
+}
+
+func imagePath(asked annotations.Claim, claim *field.Path) *field.Path {
+	if asked.Image == "" {
+		return child(claim, "metadata").Child("name")
+	}
+	return child(claim, "metadata").Child("annotations").Key(annotations.Image)
+}
+
+// namespaceOf returns where the object goes: its own namespace, or the
+// release's.
+func (p *planner) namespaceOf(meta metav1.ObjectMeta, metadata *field.Path) (string, field.ErrorList) {
+	if meta.Namespace != "" {
+		return meta.Namespace, nil
+	}
+	namespace, err := p.release()
+	if err != nil {
+		return "", field.ErrorList{field.Required(metadata.Child("namespace"), err.Error())}
+	}
+	return namespace, nil
+}
+
+func validateName(name string, path *field.Path) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(path, "a pair needs a name that stays the same; generateName cannot be used")}
+	}
+	if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
+		return field.ErrorList{field.Invalid(path, name, msgs[0])}
+	}
+	return nil
+}
+
+// validate checks what the binder and ceph-csi will not: with a claimRef, the
+// binder compares nothing. path leads to the claim, nil for a PVC. The class is
+// nil when there is a mistake in it.
+func (p *planner) validate(claim *corev1.PersistentVolumeClaim, path *field.Path) (*storageclass.RBD, field.ErrorList) {
+	errs := refuse(claim, path)
+	spec := child(path, "spec")
+	name, classPath := className(claim), spec.Child("storageClassName")
+	if _, ok := claim.Annotations[betaClass]; ok {
+		classPath = child(path, "metadata").Child("annotations").Key(betaClass)
+	}
+	switch {
+	case name == nil:
+		name = new(string)
+	case *name == "":
+		return nil, append(errs, field.Invalid(classPath, "", "a migratable claim takes its settings from a StorageClass; name one, or leave the field out for the default class"))
+	}
+	class, err := p.class(*name)
+	if err != nil {
+		if *name == "" {
+			return nil, append(errs, field.Required(classPath, err.Error()))
+		}
+		return nil, append(errs, field.Invalid(classPath, *name, err.Error()))
+	}
+	if slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteMany) && volumeMode(claim) == corev1.PersistentVolumeFilesystem {
+		errs = append(errs, field.Invalid(spec.Child("accessModes"), corev1.ReadWriteMany, fmt.Sprintf("class %q is an RBD class, and two nodes that mount one RBD filesystem destroy it; use ReadWriteOnce, volumeMode Block, or a CephFS class", class.Name)))
+	}
+	return class, errs
+}
+
+// refuse lists what a claim must not have, whatever its class.
+func refuse(claim *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	spec := child(path, "spec")
+	if _, ok := claim.Annotations[helmHook]; ok {
+		errs = append(errs, field.Forbidden(child(path, "metadata").Child("annotations").Key(helmHook), "Helm leaves the objects of a hook behind or deletes them at its own times; a migratable claim cannot be one"))
+	}
+	if claim.Spec.DataSource != nil {
+		errs = append(errs, field.Forbidden(spec.Child("dataSource"), "a static volume cannot be filled from a source"))
+	}
+	if claim.Spec.DataSourceRef != nil {
+		errs = append(errs, field.Forbidden(spec.Child("dataSourceRef"), "a static volume cannot be filled from a source"))
+	}
+	if claim.Spec.Selector != nil {
+		errs = append(errs, field.Forbidden(spec.Child("selector"), "the claim's PersistentVolume is named, not selected"))
+	}
+	if claim.Spec.VolumeAttributesClassName != nil {
+		errs = append(errs, field.Forbidden(spec.Child("volumeAttributesClassName"), "ceph-csi cannot modify a static volume"))
+	}
+	if len(claim.Spec.AccessModes) == 0 {
+		errs = append(errs, field.Required(spec.Child("accessModes"), ""))
+	}
+	storage := spec.Child("resources", "requests").Key(string(corev1.ResourceStorage))
+	if request, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
+		errs = append(errs, field.Required(storage, ""))
+	} else if request.Sign() <= 0 || request.CmpInt64(maxSize) > 0 {
+		errs = append(errs, field.Invalid(storage, request.String(), "must be above 0 and at most 1Ei"))
+	}
+	return errs
+}
+
+// maxSize keeps sizes in bytes far from the end of int64.
+const maxSize = 1 << 60
+
+// className returns the class that the claim names; nil means the default class.
+func className(claim *corev1.PersistentVolumeClaim) *string {
+	if name, ok := claim.Annotations[betaClass]; ok {
+		return &name
+	}
+	return claim.Spec.StorageClassName
+}
+
+func volumeMode(claim *corev1.PersistentVolumeClaim) corev1.PersistentVolumeMode {
+	if claim.Spec.VolumeMode == nil {
+		return corev1.PersistentVolumeFilesystem
+	}
+	return *claim.Spec.VolumeMode
+}
+
+// editClaim turns the claim of the manifest into the pair's PVC, in place.
+func (p *pair) editClaim(node *yaml.RNode) error {
+	if err := setString(node, "", "spec", "storageClassName"); err != nil {
+		return err
+	}
+	if !p.ordinal {
+		if err := setString(node, p.image, "spec", "volumeName"); err != nil {
+			return err
+		}
+	}
+	if _, ok := p.claim.Annotations[betaClass]; ok {
+		if err := node.PipeE(yaml.Lookup("metadata", "annotations"), yaml.Clear(betaClass)); err != nil {
+			return err
+		}
+	}
+	return p.editSize(node)
+}
+
+// editSize writes the size that the claim keeps where it differs from the
+// chart's.
+func (p *pair) editSize(node *yaml.RNode) error {
+	capacity := p.capacity()
+	if capacity.Cmp(p.request()) == 0 {
+		return nil
+	}
+	return setString(node, capacity.String(), "spec", "resources", "requests", "storage")
+}
+
+// newClaim is the PVC that the StatefulSet controller would make from the
+// template for the ordinal: the template's labels with the selector's, and the
+// template's annotations.
+func newClaim(template *corev1.PersistentVolumeClaim, name, namespace string, selector *metav1.LabelSelector, extra map[string]string) *corev1.PersistentVolumeClaim {
+	claim := &corev1.PersistentVolumeClaim{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: namespace,
+			Labels:      maps.Clone(template.Labels),
+			Annotations: maps.Clone(template.Annotations),
+		},
+		Spec: *template.Spec.DeepCopy(),
+	}
+	if selector != nil && len(selector.MatchLabels) > 0 {
+		if claim.Labels == nil {
+			claim.Labels = map[string]string{}
+		}
+		maps.Copy(claim.Labels, selector.MatchLabels)
+	}
+	maps.Copy(claim.Annotations, extra)
+	for _, key := range []string{annotations.Replicas, betaClass} {
+		delete(claim.Annotations, key)
+	}
+	return claim
+}

@@ -1,0 +1,173 @@
+package postrender_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+	"github.com/cephferry/cephferry/pkg/postrender"
+	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected results of the golden cases")
+
+const golden = "../../testdata/postrender"
+
+// goldenCase is a folder of testdata/postrender:
+//
+//	input.yaml      the stream
+//	expected.yaml   what comes out, or
+//	error.txt       the error; then nothing comes out
+//	case.json       optional settings
+//
+// The classes are those of testdata/postrender/classes.yaml.
+type goldenCase struct {
+	// Namespace of the release; null means that it is not known.
+	Namespace *string `json:"namespace"`
+	// Ceph is what is in pool "replicapool" before; without it, the run connects
+	// to nothing.
+	Ceph *struct {
+		Images []struct{ Name, Size, ClaimSize string }
+		Full   bool
+	} `json:"ceph"`
+}
+
+// TestGolden renders every case and compares bytes. A case that renders is
+// rendered a second time, which changes nothing.
+func TestGolden(t *testing.T) {
+	folders, err := filepath.Glob(filepath.Join(golden, "*", "input.yaml"))
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("no golden cases: %v", err)
+	}
+	for _, input := range folders {
+		folder := filepath.Dir(input)
+		t.Run(filepath.Base(folder), func(t *testing.T) { runGolden(t, folder) })
+	}
+}
+
+func runGolden(t *testing.T, folder string) {
+	var settings goldenCase
+	shop := "shop"
+	settings.Namespace = &shop
+	if data, err := os.ReadFile(filepath.Join(folder, "case.json")); err == nil {
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&settings); err != nil {
+			t.Fatal(err)
+		}
+	}
+	input := read(t, filepath.Join(folder, "input.yaml"))
+	renderer := settings.renderer(t)
+
+	var out bytes.Buffer
+	_, err := renderer.Render(t.Context(), strings.NewReader(input), &out)
+	if err != nil {
+		if out.Len() > 0 {
+			t.Errorf("output beside an error: %q", out.String())
+		}
+		compare(t, filepath.Join(folder, "error.txt"), err.Error()+"\n")
+		absent(t, filepath.Join(folder, "expected.yaml"))
+		return
+	}
+	compare(t, filepath.Join(folder, "expected.yaml"), out.String())
+	absent(t, filepath.Join(folder, "error.txt"))
+
+	var again bytes.Buffer
+	if _, err := renderer.Render(t.Context(), strings.NewReader(out.String()), &again); err != nil {
+		t.Fatalf("second run: %v", err)
+	}
+	if diff := cmp.Diff(out.String(), again.String()); diff != "" {
+		t.Errorf("second run changed something (-first +second):\n%s", diff)
+	}
+}
+
+func (c goldenCase) renderer(t *testing.T) postrender.Renderer {
+	renderer := postrender.Renderer{
+		Namespace: func(context.Context) (string, error) {
+			if c.Namespace == nil {
+				return "", errors.New("the release's namespace is not known; pass --namespace")
+			}
+			return *c.Namespace, nil
+		},
+		Classes: storageclass.FromFiles(filepath.Join(golden, "classes.yaml")),
+		Images:  func(context.Context) (postrender.Images, error) { return postrender.Untouched{}, nil },
+	}
+	if c.Ceph == nil {
+		return renderer
+	}
+	pool := cephtest.Pool{Name: "replicapool", Full: c.Ceph.Full}
+	for _, image := range c.Ceph.Images {
+		pool.Images = append(pool.Images, cephtest.Image{
+			Name:      image.Name,
+			Layout:    ceph.Layout{Size: quantity(t, image.Size)},
+			ClaimSize: quantity(t, image.ClaimSize),
+		})
+	}
+	fake := cephtest.New(pool)
+	client, err := fake.Dial(t.Context(), cephtest.Provisioner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	renderer.Images = func(context.Context) (postrender.Images, error) {
+		return postrender.Provisioned{
+			Connect: func(context.Context, storageclass.RBD) (provision.Cluster, string, error) { return client, "", nil },
+		}, nil
+	}
+	return renderer
+}
+
+func quantity(t *testing.T, text string) uint64 {
+	if text == "" {
+		return 0
+	}
+	q, err := resource.ParseQuantity(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint64(q.Value())
+}
+
+func compare(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(read(t, file), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// absent fails if a case has an expectation of the other kind too.
+func absent(t *testing.T, file string) {
+	t.Helper()
+	if *update {
+		_ = os.Remove(file)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Errorf("%s: is not the result of this case", file)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

@@ -1,0 +1,177 @@
+package postrender
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// Renderer renders streams.
+type Renderer struct {
+	// Namespace returns the release's namespace. It is called only for objects
+	// that do not name theirs.
+	Namespace func(context.Context) (string, error)
+	// Classes lists the StorageClasses. It is called only if there is a
+	// migratable claim to render.
+	Classes storageclass.Source
+	// Images returns what makes the images. It is called only if there are any.
+	Images func(context.Context) (Images, error)
+}
+
+// Render reads manifests and writes them with the pairs in place. On an error
+// nothing is written. The notes say what was done besides.
+func (r Renderer) Render(ctx context.Context, in io.Reader, out io.Writer) (notes []string, err error) {
+	stream, err := io.ReadAll(in)
+	if err != nil {
+		return nil, fmt.Errorf("read manifests: %w", err)
+	}
+	documents, err := split(stream)
+	if err != nil {
+		return nil, err
+	}
+	p := newPlanner(ctx, r)
+	p.plan(objects(documents))
+	if err := p.mistakes.err(); err != nil {
+		return nil, err
+	}
+	if len(p.pairs) > 0 {
+		images, err := r.Images(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.ensure(ctx, images); err != nil {
+			return p.notes, err
+		}
+		if stream, err = p.splice(documents); err != nil {
+			return p.notes, err
+		}
+	}
+	if _, err := out.Write(stream); err != nil {
+		return p.notes, fmt.Errorf("write manifests: %w", err)
+	}
+	return p.notes, nil
+}
+
+// claimKey names a claim as the manifests do: the namespace is empty where Helm
+// fills it in.
+type claimKey struct{ namespace, name string }
+
+// planner collects what a run is going to do.
+type planner struct {
+	mistakes  Mistakes
+	pairs     []*pair
+	templates []*template
+	notes     []string
+
+	// volumes and claims are the static pairs that the stream has already: PVs
+	// by name, and volume names by claim.
+	volumes map[string]*corev1.PersistentVolume
+	claims  map[claimKey]string
+	// images are the labels of the objects that use an image.
+	images map[string]string
+
+	// release returns the release's namespace, class the settings of a class;
+	// both remember their answer.
+	release func() (string, error)
+	class   func(name string) (*storageclass.RBD, error)
+}
+
+func newPlanner(ctx context.Context, r Renderer) *planner {
+	classes := once(func(struct{}) ([]storagev1.StorageClass, error) { return r.Classes(ctx) })
+	release := once(func(struct{}) (string, error) { return r.Namespace(ctx) })
+	return &planner{
+		volumes: map[string]*corev1.PersistentVolume{},
+		claims:  map[claimKey]string{},
+		images:  map[string]string{},
+		release: func() (string, error) { return release(struct{}{}) },
+		class: once(func(name string) (*storageclass.RBD, error) {
+			all, err := classes(struct{}{})
+			if err != nil {
+				return nil, err
+			}
+			found, err := storageclass.Find(all, name)
+			if err != nil {
+				return nil, err
+			}
+			class, errs := storageclass.ParseRBD(found)
+			if len(errs) > 0 {
+				return nil, fmt.Errorf("StorageClass %q cannot be used: %s", found.Name, joined(errs))
+			}
+			return &class, nil
+		}),
+	}
+}
+
+// once makes a function remember its answer for each argument.
+func once[K comparable, V any](f func(K) (V, error)) func(K) (V, error) {
+	type answer struct {
+		value V
+		err   error
+	}
+	answers := map[K]answer{}
+	return func(key K) (V, error) {
+		a, ok := answers[key]
+		if !ok {
+			a.value, a.err = f(key)
+			answers[key] = a
+		}
+		return a.value, a.err
+	}
+}
+
+func joined(errs field.ErrorList) string {
+	var texts []string
+	for _, err := range errs {
+		texts = append(texts, err.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+// plan looks at all objects: first at the pairs that are there already, then at
+// the claims to render.
+func (p *planner) plan(all []object) {
+	for _, o := range all {
+		p.note(o)
+	}
+	for _, o := range all {
+		isClaim, isSet := o.is("v1", "PersistentVolumeClaim"), o.is("apps/v1", "StatefulSet")
+		errs := stray(o)
+		if isClaim {
+			errs = append(errs, malformedClaim(o.node, nil)...)
+		} else if isSet {
+			errs = append(errs, malformedTemplates(o)...)
+		}
+		switch {
+		case len(errs) > 0:
+			p.mistakes.add(o.label(o.node.GetNamespace()), errs...)
+		case isClaim:
+			p.planClaim(o)
+		case isSet:
+			p.planStatefulSet(o)
+		}
+	}
+}
+
+// note remembers the PVs and claims of existing pairs. What cannot be decoded is
+// no pair; planClaim reports a claim like that.
+func (p *planner) note(o object) {
+	switch {
+	case o.is("v1", "PersistentVolume"):
+		var pv corev1.PersistentVolume
+		if o.decode(&pv) == nil {
+			p.volumes[pv.Name] = &pv
+		}
+	case o.is("v1", "PersistentVolumeClaim"):
+		var claim corev1.PersistentVolumeClaim
+		if o.decode(&claim) == nil && claim.Spec.VolumeName != "" {
+			p.claims[claimKey{claim.Namespace, claim.Name}] = claim.Spec.VolumeName
+		}
+	}
+}

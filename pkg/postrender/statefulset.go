@@ -1,0 +1,194 @@
+package postrender
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// maxOrdinals keeps a slip of the keyboard from making a million images.
+const maxOrdinals = 10_000
+
+// template is a claim template whose class is emptied, so that an ordinal
+// without a pair waits instead of getting a dynamic volume.
+type template struct {
+	origin object
+	index  int
+	// pairs are those of its ordinals. For none, it is the one of the first
+	// ordinal, to look at.
+	pairs []*pair
+}
+
+// planStatefulSet plans the pairs of all ordinals of all migratable templates.
+func (p *planner) planStatefulSet(o object) {
+	var set appsv1.StatefulSet
+	if err := o.decode(&set); err != nil {
+		p.mistakes = append(p.mistakes, Mistake{o.label(""), err})
+		return
+	}
+	metadata, templates := field.NewPath("metadata"), field.NewPath("spec", "volumeClaimTemplates")
+	asked := make([]annotations.Claim, len(set.Spec.VolumeClaimTemplates))
+	var errs field.ErrorList
+	migratable := false
+	for i, claim := range set.Spec.VolumeClaimTemplates {
+		var more field.ErrorList
+		asked[i], more = annotations.Parse(claim.Annotations, annotations.OnTemplate, templates.Index(i).Child("metadata", "annotations"))
+		errs = append(errs, more...)
+		migratable = migratable || asked[i].Migratable
+	}
+	if len(errs) > 0 || !migratable {
+		p.mistakes.add(o.label(set.Namespace), errs...)
+		return
+	}
+	namespace, errs := p.namespaceOf(set.ObjectMeta, metadata)
+	if len(errs) > 0 {
+		p.mistakes.add(o.label(set.Namespace), errs...)
+		return
+	}
+	label := o.label(namespace)
+	if errs := refuseSet(&set); len(errs) > 0 {
+		p.mistakes.add(label, errs...)
+		return
+	}
+	for i := range asked {
+		if asked[i].Migratable {
+			p.planTemplate(o, &set, i, asked[i], namespace)
+		}
+	}
+}
+
+// refuseSet lists what the StatefulSet around a migratable template must not
+// have.
+func refuseSet(set *appsv1.StatefulSet) field.ErrorList {
+	errs := validateName(set.Name, field.NewPath("metadata", "name"))
+	if _, ok := set.Annotations[helmHook]; ok {
+		errs = append(errs, field.Forbidden(field.NewPath("metadata", "annotations").Key(helmHook), "Helm leaves the objects of a hook behind or deletes them at its own times; a migratable claim cannot be one"))
+	}
+	if policy := set.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil {
+		path := field.NewPath("spec", "persistentVolumeClaimRetentionPolicy")
+		const detail = "Kubernetes would delete the pair's claim with the pod or the StatefulSet, and the PersistentVolume could not be bound again; use Retain"
+		if policy.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
+			errs = append(errs, field.Invalid(path.Child("whenDeleted"), policy.WhenDeleted, detail))
+		}
+		if policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
+			errs = append(errs, field.Invalid(path.Child("whenScaled"), policy.WhenScaled, detail))
+		}
+	}
+	if n := set.Spec.Replicas; n != nil && (*n < 0 || *n > maxOrdinals) {
+		errs = append(errs, field.Invalid(field.NewPath("spec", "replicas"), *n, fmt.Sprintf("must be between 0 and %d", maxOrdinals)))
+	}
+	if ordinals := set.Spec.Ordinals; ordinals != nil && ordinals.Start < 0 {
+		errs = append(errs, field.Invalid(field.NewPath("spec", "ordinals", "start"), ordinals.Start, "must be 0 or more"))
+	}
+	return errs
+}
+
+func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, asked annotations.Claim, namespace string) {
+	label, path := o.label(namespace), field.NewPath("spec", "volumeClaimTemplates").Index(index)
+	claim := &set.Spec.VolumeClaimTemplates[index]
+	start, count := 0, 1
+	if set.Spec.Ordinals != nil {
+		start = int(set.Spec.Ordinals.Start)
+	}
+	if set.Spec.Replicas != nil {
+		count = int(*set.Spec.Replicas)
+	}
+	if asked.Replicas != nil {
+		count = *asked.Replicas
+		if count > maxOrdinals {
+			p.mistakes.add(label, field.Invalid(path.Child("metadata", "annotations").Key(annotations.Replicas), count, fmt.Sprintf("must be between 0 and %d", maxOrdinals)))
+			return
+		}
+	}
+	if errs := validateName(claim.Name, path.Child("metadata", "name")); len(errs) > 0 {
+		p.mistakes.add(label, errs...)
+		return
+	}
+	if class := className(claim); class != nil && *class == "" {
+		p.checkRendered(set, claim, namespace, label, path, start, count)
+		return
+	}
+	if claim.Spec.VolumeName != "" {
+		p.mistakes.add(label, field.Forbidden(path.Child("spec", "volumeName"), "all ordinals would share the volume"))
+	}
+	class, errs := p.validate(claim, path)
+	p.mistakes.add(label, errs...)
+
+	t := &template{origin: o, index: index}
+	for ordinal := start; ordinal < start+count; ordinal++ {
+		next := ordinalPair(o, set, claim, class, asked, namespace, ordinal)
+		next.label, next.path, next.template = label, path, index
+		if errs := validateName(next.claim.Name, path.Child("metadata", "name")); len(errs) > 0 {
+			p.mistakes.add(label, errs...)
+			return
+		}
+		p.claimImage(next.image, label, imagePath(asked, path))
+		t.pairs = append(t.pairs, next)
+	}
+	p.pairs = append(p.pairs, t.pairs...)
+	if count == 0 {
+		// The template's size may have been fixed when there were ordinals, and
+		// Kubernetes refuses to change a template.
+		first := ordinalPair(o, set, claim, class, asked, namespace, start)
+		first.label, first.path, first.look = label, path, true
+		t.pairs = append(t.pairs, first)
+		p.pairs = append(p.pairs, first)
+	}
+	p.templates = append(p.templates, t)
+}
+
+// checkRendered accepts a template without a class if the stream has the pairs
+// of all its ordinals: then it is our own output.
+func (p *planner) checkRendered(set *appsv1.StatefulSet, claim *corev1.PersistentVolumeClaim, namespace, label string, path *field.Path, start, count int) {
+	for ordinal := start; ordinal < start+count; ordinal++ {
+		name := staticpv.ClaimName(claim.Name, set.Name, ordinal)
+		if volume, ok := p.claims[claimKey{set.Namespace, name}]; !ok || !p.rendered(volume, namespace, name) {
+			p.mistakes.add(label, field.Invalid(path.Child("spec", "storageClassName"), "", fmt.Sprintf("a migratable claim takes its settings from a StorageClass, and the manifests have no static pair for PersistentVolumeClaim %s; name a class, or leave the field out for the default class", name)))
+			return
+		}
+	}
+}
+
+// ordinalPair is the pair of one ordinal.
+func ordinalPair(o object, set *appsv1.StatefulSet, claim *corev1.PersistentVolumeClaim, class *storageclass.RBD, asked annotations.Claim, namespace string, ordinal int) *pair {
+	// An upgrade without the renderer would delete the pair silently.
+	extra := map[string]string{helmPolicy: helmKeep}
+	if name, ok := set.Annotations[helmFilename]; ok {
+		extra[helmFilename] = name
+	}
+	name := staticpv.ClaimName(claim.Name, set.Name, ordinal)
+	image := staticpv.ImageName(namespace, name)
+	if asked.Image != "" {
+		image = staticpv.OrdinalImageName(asked.Image, ordinal)
+		extra[annotations.Image] = image
+	}
+	made := newClaim(claim, name, set.Namespace, set.Spec.Selector, extra)
+	empty := ""
+	made.Spec.StorageClassName = &empty
+	made.Spec.VolumeName = image
+	return &pair{origin: o, claim: made, ordinal: true, namespace: namespace, class: class, image: image, adopt: asked.Adopt}
+}
+
+// edit empties the class of the template. The size becomes the smallest that an
+// ordinal keeps: that of the ordinals the StatefulSet was installed with, as
+// requests never shrink.
+func (t *template) edit() error {
+	node, err := t.origin.node.Pipe(yaml.Lookup("spec", "volumeClaimTemplates", fmt.Sprint(t.index)))
+	if err != nil {
+		return err
+	}
+	smallest := t.pairs[0]
+	for _, next := range t.pairs {
+		if a, b := next.capacity(), smallest.capacity(); a.Cmp(b) < 0 {
+			smallest = next
+		}
+	}
+	return smallest.editClaim(node)
+}

@@ -1,0 +1,128 @@
+package release
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Call is one run of helm, as its command line has it.
+type Call struct {
+	// Command is install, upgrade, template or another of Helm's commands.
+	Command string
+	// DryRun is true for a run that must not change anything: helm template, and
+	// --dry-run.
+	DryRun bool
+	// Connection is how helm reaches the cluster.
+	Connection Connection
+}
+
+// Connection has Helm's global flags for the cluster; empty means not given.
+type Connection struct {
+	Namespace             string
+	Kubeconfig            string
+	Context               string
+	Server                string
+	Token                 string
+	CAFile                string
+	TLSServerName         string
+	InsecureSkipTLSVerify bool
+	ImpersonateUser       string
+	ImpersonateGroups     []string
+}
+
+// helmName matches the names that helm binaries go by, such as helm, helm3,
+// helm-v4.3.1 and helm.exe, and not helmfile.
+var helmName = regexp.MustCompile(`^helm[-_.]?(v?\d[\w.+-]*)?$`)
+
+// IsHelm reports whether argv, a command line, runs helm.
+func IsHelm(argv []string) bool {
+	if len(argv) == 0 {
+		return false
+	}
+	// A command line read on another system than it was made for keeps its
+	// separators.
+	base := argv[0][strings.LastIndexAny(argv[0], `/\`)+1:]
+	return helmName.MatchString(strings.TrimSuffix(strings.ToLower(base), ".exe"))
+}
+
+// The flags of helm install, upgrade and template that take a value, in Helm 3
+// or Helm 4. All must be known: "--set x=1 -n shop" and "--atomic -n shop" can
+// only be told apart by knowing which flag takes what follows it.
+var valueFlags = []string{
+	"api-versions", "burst-limit", "ca-file", "cert-file", "color", "colour",
+	"content-cache", "description", "history-max", "key-file", "keyring",
+	"kube-apiserver", "kube-as-user", "kube-ca-file", "kube-context",
+	"kube-tls-server-name", "kube-token", "kube-version", "kubeconfig", "labels",
+	"name-template", "namespace", "output", "output-dir", "password",
+	"post-renderer", "post-renderer-args", "qps", "registry-config", "repo",
+	"repository-cache", "repository-config", "set", "set-file", "set-json",
+	"set-literal", "set-string", "show-only", "timeout", "username", "values",
+	"version",
+}
+
+// The flags that take no value, or take one only behind "=".
+var switchFlags = []string{
+	"atomic", "cleanup-on-fail", "create-namespace", "debug", "dependency-update",
+	"devel", "disable-openapi-validation", "dry-run", "enable-dns", "force",
+	"force-conflicts", "force-replace", "generate-name", "help", "hide-notes",
+	"hide-secret", "include-crds", "insecure-skip-tls-verify", "install",
+	"is-upgrade", "kube-insecure-skip-tls-verify", "no-hooks", "pass-credentials",
+	"plain-http", "release-name", "render-subchart-notes", "replace",
+	"reset-then-reuse-values", "reset-values", "reuse-values",
+	"rollback-on-failure", "server-side", "skip-crds", "skip-schema-validation",
+	"skip-tests", "take-ownership", "validate", "verify", "wait", "wait-for-jobs",
+}
+
+var shorthands = map[string]string{
+	"api-versions": "a", "values": "f", "generate-name": "g", "help": "h",
+	"install": "i", "labels": "l", "namespace": "n", "output": "o",
+	"show-only": "s",
+}
+
+// notDry are the values of --dry-run with which helm changes things: the words
+// of Helm 3 and 4 and the spellings of false that Helm 3 took as a boolean.
+var notDry = []string{"none", "unset", "false", "f", "0"}
+
+// Parse reads helm's command line; argv[0] is the program. A flag that it does
+// not know is an error, because what follows it cannot be understood then.
+func Parse(argv []string) (Call, error) {
+	flags := pflag.NewFlagSet("helm", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	values := map[string]*string{}
+	for _, name := range valueFlags {
+		values[name] = flags.StringP(name, shorthands[name], "", "")
+	}
+	for _, name := range switchFlags {
+		values[name] = flags.StringP(name, shorthands[name], "", "")
+		flags.Lookup(name).NoOptDefVal = "true"
+	}
+	groups := flags.StringArray("kube-as-group", nil, "")
+	if len(argv) == 0 {
+		return Call{}, fmt.Errorf("read the helm command line: it is empty")
+	}
+	if err := flags.Parse(argv[1:]); err != nil {
+		return Call{}, fmt.Errorf("read the helm command line: %w", err)
+	}
+	call := Call{
+		Command: flags.Arg(0),
+		Connection: Connection{
+			Namespace:             *values["namespace"],
+			Kubeconfig:            *values["kubeconfig"],
+			Context:               *values["kube-context"],
+			Server:                *values["kube-apiserver"],
+			Token:                 *values["kube-token"],
+			CAFile:                *values["kube-ca-file"],
+			TLSServerName:         *values["kube-tls-server-name"],
+			InsecureSkipTLSVerify: *values["kube-insecure-skip-tls-verify"] == "true",
+			ImpersonateUser:       *values["kube-as-user"],
+			ImpersonateGroups:     *groups,
+		},
+	}
+	dry := strings.ToLower(*values["dry-run"])
+	call.DryRun = call.Command == "template" || (dry != "" && !slices.Contains(notDry, dry))
+	return call, nil
+}
