@@ -9,6 +9,10 @@ var (
 		"check that the monitors and OSDs are up and that this machine has a route to them, then run the same command again")
 	ErrAuth = newError("ceph does not accept the key",
 		"compare user and key with `ceph auth get client.<user>`")
+	ErrSettings = newError("the settings do not lead to a ceph cluster",
+		"check that the ceph.conf exists and has a line \"mon_host\", and that it or --ceph-keyring names a keyring that has the user")
+	ErrBlocklisted = newError("ceph has put this client on the blocklist",
+		"look for this machine's address in `ceph osd blocklist ls`; find out who fenced it, and why, before removing the entry")
 	ErrPermission = newError("the ceph user lacks a capability",
 		"grant it with `ceph auth caps client.<user> mon 'profile rbd' osd 'profile rbd pool=<pool>'`")
 	ErrPoolNotFound = newError("the pool does not exist",

@@ -98,7 +98,7 @@ type object struct {
 func New(pools ...Pool) *Ceph {
 	c := &Ceph{pools: map[string]*pool{}, open: map[*client]bool{}}
 	for _, p := range pools {
-		added := &pool{full: p.Full, namespaces: map[string]*namespace{}}
+		added := &pool{namespaces: map[string]*namespace{}}
 		c.pools[p.Name] = added
 		for _, name := range append([]string{""}, p.Namespaces...) {
 			added.namespaces[name] = &namespace{map[string]*image{}, map[string]object{}}
@@ -115,6 +115,7 @@ func New(pools ...Pool) *Ceph {
 				c.pools[p.Name].namespaces[i.Namespace].put(made.ID, record.Encode(), c.next())
 			}
 		}
+		c.pools[p.Name].full = p.Full
 	}
 	return c
 }

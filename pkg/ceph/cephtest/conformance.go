@@ -3,26 +3,27 @@ package cephtest
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-// The pools of the suite. A Harness has them all, and nothing in them.
+// The pools of the suite, see Pools.
 const (
 	mainPool = "conformance"
 	dataPool = "conformance-data"
 	fullPool = "conformance-full"
 )
 
-// Pools are the pools that the suite needs.
+// Pools are the pools that the suite needs and what is in them.
 func Pools() []Pool {
 	return []Pool{
 		{Name: mainPool, Namespaces: []string{"north", "south"}},
 		{Name: dataPool},
-		{Name: fullPool, Full: true},
+		{Name: fullPool, Full: true, Images: []Image{
+			{Name: "before", Layout: ceph.Layout{Size: mib, Features: []string{"layering"}}},
+		}},
 	}
 }
 
@@ -191,6 +192,11 @@ func (s suite) fullPool(t *testing.T) {
 	_, err = cluster.Image(t.Context(), full)
 	wantError(t, err, ceph.ErrImageNotFound)
 
+	before := ceph.ImageSpec{Pool: fullPool, Name: "before"}
+	_, err = cluster.CreateImage(t.Context(), before, layout)
+	wantError(t, err, ceph.ErrImageExists)
+	wantError(t, cluster.GrowImage(t.Context(), before, 9*mib), nil)
+
 	_, err = cluster.PutRecord(t.Context(), ceph.Image{ImageSpec: full, ID: "1"}, ceph.Record{ClaimSize: mib})
 	wantError(t, err, ceph.ErrPoolFull)
 
@@ -293,10 +299,4 @@ func (s suite) eventually(t *testing.T, what string, try func() error) {
 			return
 		}
 	}
-}
-
-func sorted(names []string) []string {
-	names = slices.Clone(names)
-	slices.Sort(names)
-	return names
 }

@@ -1,0 +1,98 @@
+//go:build cgo && (pacific || quincy || reef || squid || tentacle)
+
+package goceph
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/ceph/go-ceph/rados"
+)
+
+// This file speaks to the OSD class "rbd", the calls that librbd and the kernel
+// client are made of: integers are little-endian, strings have their length
+// before them.
+
+const (
+	directoryObject = "rbd_directory"
+	// noSnapshot is CEPH_NOSNAP: the image itself.
+	noSnapshot = ^uint64(0) - 1
+)
+
+// idObject has the id of the image with that name.
+func idObject(name string) string { return "rbd_id." + name }
+
+// headerObject has everything else about the image with that id.
+func headerObject(id string) string { return "rbd_header." + id }
+
+var errShort = errors.New("ceph's answer is too short")
+
+func encodeString(s string) []byte {
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(s))), s...)
+}
+
+func decodeString(data []byte) (string, error) {
+	if len(data) < 4 {
+		return "", errShort
+	}
+	n := binary.LittleEndian.Uint32(data)
+	if uint64(len(data)-4) < uint64(n) {
+		return "", errShort
+	}
+	return string(data[4 : 4+n]), nil
+}
+
+// readID returns the id of the image with that name, or ENOENT.
+func readID(ioctx *rados.IOContext, name string) (string, error) {
+	data := make([]byte, 256)
+	n, err := ioctx.Read(idObject(name), data, 0)
+	if err != nil {
+		return "", err
+	}
+	return decodeString(data[:n])
+}
+
+// readDirectory returns the id under which the pool's directory has the name, or
+// ENOENT.
+func readDirectory(ioctx *rados.IOContext, name string) (string, error) {
+	op := rados.CreateReadOp()
+	defer op.Release()
+	answer := op.Exec("rbd", "dir_get_id", encodeString(name))
+	if err := op.Operate(ioctx, directoryObject, rados.OperationNoFlag); err != nil {
+		return "", err
+	}
+	data, err := answer.Bytes()
+	if err != nil {
+		return "", err
+	}
+	return decodeString(data)
+}
+
+// readHeader returns the size and features of the image with that id, or ENOENT.
+func readHeader(ioctx *rados.IOContext, id string) (size, features uint64, err error) {
+	op := rados.CreateReadOp()
+	defer op.Release()
+	image := binary.LittleEndian.AppendUint64(nil, noSnapshot)
+	readOnly := append(image[:len(image):len(image)], 1)
+	sizeAnswer := op.Exec("rbd", "get_size", image)
+	featuresAnswer := op.Exec("rbd", "get_features", readOnly)
+	if err := op.Operate(ioctx, headerObject(id), rados.OperationNoFlag); err != nil {
+		return 0, 0, err
+	}
+	data, err := sizeAnswer.Bytes()
+	if err != nil {
+		return 0, 0, err
+	}
+	// One byte with the object size comes first.
+	if len(data) < 9 {
+		return 0, 0, errShort
+	}
+	size = binary.LittleEndian.Uint64(data[1:])
+	if data, err = featuresAnswer.Bytes(); err != nil {
+		return 0, 0, err
+	}
+	if len(data) < 8 {
+		return 0, 0, errShort
+	}
+	return size, binary.LittleEndian.Uint64(data), nil
+}

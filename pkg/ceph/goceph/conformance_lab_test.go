@@ -1,0 +1,13 @@
+//go:build lab && cgo
+
+package goceph
+
+import (
+	"testing"
+
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+)
+
+func TestConformance(t *testing.T) {
+	cephtest.Conformance(t, startHarness(t, cephtest.Pools()))
+}

@@ -1,0 +1,198 @@
+//go:build lab && cgo
+
+package goceph
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ceph/go-ceph/rados"
+	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/lab/labtest"
+)
+
+// labTimeout is long enough for a busy machine, and twice of it is short enough
+// for an OSD that must not be frozen for longer than 16 s.
+const labTimeout = 3 * time.Second
+
+// harness is a real Ceph as the conformance suite wants it.
+type harness struct {
+	*lab.Ceph
+	// admin is a connection of our own, without this package.
+	admin *rados.Conn
+	users map[cephtest.User]lab.User
+}
+
+// startHarness starts a Ceph with these pools.
+func startHarness(t *testing.T, pools []cephtest.Pool) *harness {
+	t.Helper()
+	h := &harness{Ceph: labtest.Ceph(t)}
+	h.admin = adminConn(t, h.Ceph)
+	for _, pool := range pools {
+		h.run(t, "osd", "pool", "create", pool.Name)
+		h.rbd(t, "pool", "init", pool.Name)
+		for _, namespace := range pool.Namespaces {
+			h.rbd(t, "namespace", "create", pool.Name+"/"+namespace)
+		}
+		for _, image := range pool.Images {
+			args := []string{"create", pool.Name + "/" + image.Name, "--size", fmt.Sprintf("%dB", image.Layout.Size)}
+			for _, feature := range image.Layout.Features {
+				args = append(args, "--image-feature", feature)
+			}
+			h.rbd(t, args...)
+		}
+		if pool.Full {
+			h.fill(t, pool.Name)
+		}
+	}
+	h.users = map[cephtest.User]lab.User{
+		cephtest.Provisioner: h.Provisioner,
+		cephtest.Observer:    h.user(t, "observer", "mon", "allow r", "osd", "profile rbd-read-only"),
+		cephtest.Stranger:    h.user(t, "stranger", "mon", "allow r", "osd", "profile rbd pool="+lab.OtherPool),
+		cephtest.Impostor:    {ID: h.Provisioner.ID, Key: h.Admin.Key},
+	}
+	return h
+}
+
+func (h *harness) config(user cephtest.User) Config {
+	return Config{
+		Monitors: h.Monitors,
+		User:     h.users[user].ID,
+		Key:      h.users[user].Key,
+		Timeout:  labTimeout,
+	}
+}
+
+func (h *harness) Dial(t *testing.T, user cephtest.User) (ceph.Cluster, error) {
+	return Dial(t.Context(), h.config(user))
+}
+
+func (h *harness) Bound() time.Duration { return 2*labTimeout + time.Second }
+
+func (h *harness) RemoveImage(t *testing.T, spec ceph.ImageSpec) {
+	t.Helper()
+	must(t, rbd.RemoveImage(h.ioctx(t, spec), spec.Name))
+}
+
+func (h *harness) ImageLayout(t *testing.T, spec ceph.ImageSpec) ceph.Layout {
+	t.Helper()
+	image := h.open(t, spec)
+	info, err := image.Stat()
+	must(t, err)
+	features, err := image.GetFeatures()
+	must(t, err)
+	set := rbd.FeatureSet(features)
+	layout := ceph.Layout{Size: info.Size, ObjectSize: info.Obj_size, Features: set.Names()}
+	slices.Sort(layout.Features)
+	layout.StripeUnit, err = image.GetStripeUnit()
+	must(t, err)
+	layout.StripeCount, err = image.GetStripeCount()
+	must(t, err)
+	if slices.Contains(layout.Features, "data-pool") {
+		id, err := image.GetDataPoolID()
+		must(t, err)
+		layout.DataPool, err = h.admin.GetPoolByID(id)
+		must(t, err)
+	}
+	return layout
+}
+
+func (h *harness) Watchers(t *testing.T, spec ceph.ImageSpec) int {
+	t.Helper()
+	watchers, err := h.open(t, spec).ListWatchers()
+	must(t, err)
+	return len(watchers)
+}
+
+func (h *harness) WriteRecord(t *testing.T, image ceph.Image, data []byte) {
+	t.Helper()
+	ioctx, object := h.ioctx(t, image.ImageSpec), ceph.RecordObject(image.ID)
+	must(t, ioctx.Create(object, rados.CreateIdempotent))
+	must(t, ioctx.Truncate(object, 0))
+	if len(data) > 0 { // go-ceph panics when there is nothing to write
+		must(t, ioctx.Write(object, data, 0))
+	}
+}
+
+func (h *harness) Cut(t *testing.T) func() {
+	t.Helper()
+	must(t, h.OSD.Freeze())
+	return func() { must(t, h.OSD.Thaw()) }
+}
+
+func (h *harness) LockImage(t *testing.T, spec ceph.ImageSpec) func() {
+	t.Helper()
+	device := h.mapExclusively(t, spec, answers)
+	return func() { device.unmap(t) }
+}
+
+// open opens an image read-only, until the test ends.
+func (h *harness) open(t *testing.T, spec ceph.ImageSpec) *rbd.Image {
+	t.Helper()
+	image, err := rbd.OpenImageReadOnly(h.ioctx(t, spec), spec.Name, rbd.NoSnapshot)
+	must(t, err)
+	t.Cleanup(func() { must(t, image.Close()) })
+	return image
+}
+
+// ioctx is the administrator's, until the test ends.
+func (h *harness) ioctx(t *testing.T, spec ceph.ImageSpec) *rados.IOContext {
+	t.Helper()
+	ioctx, err := h.admin.OpenIOContext(spec.Pool)
+	must(t, err)
+	ioctx.SetNamespace(spec.Namespace)
+	t.Cleanup(ioctx.Destroy)
+	return ioctx
+}
+
+func (h *harness) user(t *testing.T, id string, caps ...string) lab.User {
+	t.Helper()
+	user, err := h.CreateUser(t.Context(), id, caps...)
+	must(t, err)
+	return user
+}
+
+// fill sets a quota that the pool is over already: `rbd pool init` wrote a few
+// bytes into it.
+func (h *harness) fill(t *testing.T, pool string) {
+	t.Helper()
+	must(t, h.SetPoolQuota(t.Context(), pool, 1))
+	must(t, h.WaitPoolFull(t.Context(), pool, true))
+}
+
+func (h *harness) run(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := h.Run(t.Context(), args...)
+	must(t, err)
+	return string(out)
+}
+
+func (h *harness) rbd(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := h.RBD(t.Context(), args...)
+	must(t, err)
+	return string(out)
+}
+
+func adminConn(t *testing.T, in *lab.Ceph) *rados.Conn {
+	t.Helper()
+	conn, err := rados.NewConn()
+	must(t, err)
+	must(t, conn.ReadConfigFile(in.ConfFile))
+	must(t, conn.Connect())
+	t.Cleanup(conn.Shutdown)
+	return conn
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

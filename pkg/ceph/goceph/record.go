@@ -1,0 +1,93 @@
+//go:build cgo && (pacific || quincy || reef || squid || tentacle)
+
+package goceph
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/ceph/go-ceph/rados"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// maxRecord is more than any record has.
+const maxRecord = 64 << 10
+
+func (c *connection) Record(ctx context.Context, image ceph.Image) (ceph.Record, error) {
+	record, err := do(ctx, c, image.ImageSpec, func(ioctx *rados.IOContext) (ceph.Record, error) {
+		return c.readRecord(ioctx, image)
+	})
+	if err != nil {
+		return ceph.Record{}, fmt.Errorf("read record of image %q: %w", image.ImageSpec, err)
+	}
+	return record, nil
+}
+
+func (c *connection) readRecord(ioctx *rados.IOContext, image ceph.Image) (ceph.Record, error) {
+	data := make([]byte, maxRecord)
+	n, err := ioctx.Read(ceph.RecordObject(image.ID), data, 0)
+	if errno(err) == enoent {
+		return ceph.Record{}, c.absent(image.ImageSpec, ceph.ErrRecordNotFound)
+	}
+	if err != nil {
+		return ceph.Record{}, translate(err, nil)
+	}
+	record, err := ceph.DecodeRecord(data[:n])
+	if err != nil {
+		return ceph.Record{}, err
+	}
+	// The version came with the answer to the read: it is the one of data.
+	record.Revision, err = ioctx.GetLastVersion()
+	if err != nil {
+		return ceph.Record{}, translate(err, nil)
+	}
+	return record, nil
+}
+
+func (c *connection) PutRecord(ctx context.Context, image ceph.Image, record ceph.Record) (ceph.Record, error) {
+	put, err := do(ctx, c, image.ImageSpec, func(ioctx *rados.IOContext) (ceph.Record, error) {
+		if err := c.checkNamespace(image.ImageSpec); err != nil {
+			return ceph.Record{}, err
+		}
+		return c.writeRecord(ioctx, image, record)
+	})
+	if err != nil {
+		return ceph.Record{}, fmt.Errorf("write record of image %q: %w", image.ImageSpec, err)
+	}
+	return put, nil
+}
+
+func (c *connection) writeRecord(ioctx *rados.IOContext, image ceph.Image, record ceph.Record) (ceph.Record, error) {
+	record.Token = rand.Text()
+	op := rados.CreateWriteOp()
+	defer op.Release()
+	if record.Revision == 0 {
+		op.Create(rados.CreateExclusive)
+	} else {
+		op.AssertVersion(record.Revision)
+	}
+	op.WriteFull(record.Encode())
+	err := op.Operate(ioctx, ceph.RecordObject(image.ID), rados.OperationNoFlag)
+	if errno(err) == etimedout {
+		// The OSD may have carried it out, or may do so yet. When it answers
+		// again, it has handled what this client sent before.
+		if stored, err := c.readRecord(ioctx, image); err == nil && stored.Token == record.Token {
+			return stored, nil
+		}
+	}
+	if err != nil {
+		return ceph.Record{}, translate(err, meanings{
+			eexist: ceph.ErrRecordChanged,
+			// AssertVersion: the object is newer; it is older, or absent.
+			erange:    ceph.ErrRecordChanged,
+			eoverflow: ceph.ErrRecordChanged,
+		})
+	}
+	record.Revision, err = ioctx.GetLastVersion()
+	if err != nil {
+		return ceph.Record{}, translate(err, nil)
+	}
+	return record, nil
+}
