@@ -1,5 +1,98 @@
 include versions.mk
 include tools.mk
+include ceph.mk
+include test/lab/lab.mk
+
+MODULE      := github.com/cephferry/cephferry
+VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
+LDFLAGS     := -X main.buildVersion=$(VERSION)
+PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+FUZZTIME    ?= 20s
+# Two packages of servers at a time is what two cores bear.
+LAB_TESTS   := go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -timeout 20m
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+##### Build
+
+.PHONY: build
+build: deps bin/postrender ## Build bin/postrender with the installed librbd
+
+.PHONY: bin/postrender
+bin/postrender:
+	@mkdir -p bin
+	CGO_ENABLED=1 go build -tags '$(GO_CEPH_TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./cmd/postrender
+
+.PHONY: build-static
+build-static: $(addprefix static/,$(PLATFORMS)) ## Build postrender without cgo for every platform, into bin/<os>-<arch>
+
+.PHONY: $(addprefix static/,$(PLATFORMS))
+$(addprefix static/,$(PLATFORMS)): static/%:
+	$(eval target := bin/$(subst /,-,$*)/postrender$(if $(filter windows/%,$*),.exe))
+	@mkdir -p $(dir $(target))
+	CGO_ENABLED=0 GOOS=$(patsubst %/,%,$(dir $*)) GOARCH=$(notdir $*) go build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(target) ./cmd/postrender
+
+.PHONY: helm4-plugin
+helm4-plugin: build ## Lay out the Helm 4 plugin in bin/helm4/cephferry; install it with helm plugin install
+	@mkdir -p bin/helm4/cephferry/bin
+	@cp bin/postrender bin/helm4/cephferry/bin/
+	@sed 's/^version: .*/version: $(VERSION)/' helm4/plugin.yaml > bin/helm4/cephferry/plugin.yaml
+	@echo "bin/helm4/cephferry is ready: helm plugin install $(CURDIR)/bin/helm4/cephferry"
+
+##### Check
+
+.PHONY: test
+test: deps lint test-unit test-lab build-static fuzz ## Run every check there is
+
+.PHONY: test-unit
+test-unit: ## Test what needs no servers, with the race detector
+	go test -race ./...
+
+.PHONY: test-lab
+test-lab: deps tools bin/postrender helm4-plugin ## Test against real Ceph, API servers and Helm
+	$(LAB_TESTS) ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz the renderer and the document splitter for FUZZTIME each
+	go test -run '^$$' -fuzz FuzzRender -fuzztime $(FUZZTIME) ./pkg/postrender
+	go test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) ./pkg/manifest
+
+.PHONY: lint
+lint: deps $(STATICCHECK) ## Check formatting, vet and staticcheck, with and without cgo
+	@unformatted=$$(gofmt -l cmd pkg test); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
+	go vet -tags '$(GO_CEPH_TAGS) lab' ./...
+	$(STATICCHECK) -tags '$(GO_CEPH_TAGS) lab' ./...
+	CGO_ENABLED=0 go vet ./...
+	CGO_ENABLED=0 $(STATICCHECK) ./...
+
+.PHONY: golden
+golden: ## Rewrite the expected results in testdata/postrender
+	go test ./pkg/postrender -run Golden -update
+
+.PHONY: bench
+bench: deps tools bin/postrender static/linux/amd64 ## Measure rendering and image creation, and print a table
+	go run -tags '$(GO_CEPH_TAGS)' ./test/bench
+
+##### Run
+
+.PHONY: demo
+demo: deps $(CONTROL_PLANE) $(HELM3) bin/postrender ## Show the whole story on real parts
+	@test/demo/demo
+
+##### Machine
+
+.PHONY: deps
+deps: ## Install the Debian packages that build and tests need
+	@test/deps $(DEBIAN_PACKAGES)
 
 .PHONY: tools
-tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(STATICCHECK)
+tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(STATICCHECK) ## Build the programs that tests run, once
+
+.PHONY: clean
+clean: ## Remove bin
+	rm -rf bin
