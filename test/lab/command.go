@@ -1,15 +1,20 @@
+//go:build linux
+
 package lab
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -83,18 +88,12 @@ func (c *Ceph) WaitManager(ctx context.Context) error {
 // runLines gives commands to one ceph process. It exits with 0 whatever its
 // commands do, but says on stderr what failed.
 func (c *Ceph) runLines(ctx context.Context, lines ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, commandLimit)
-	defer cancel()
-	cmd := command(ctx, c.programs.ceph, "-c", c.ConfFile)
-	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	err := cmd.Run()
-	if err == nil && strings.Contains(stderr.String(), "Error E") {
-		err = fmt.Errorf("a command failed")
+	_, stderr, err := execute(ctx, strings.Join(lines, "\n")+"\n", c.programs.ceph, "-c", c.ConfFile)
+	if err == nil && strings.Contains(stderr, "Error E") {
+		err = errors.New(stderr)
 	}
 	if err != nil {
-		return fmt.Errorf("run ceph %s: %w: %s", strings.Join(lines, "; "), err, bytes.TrimSpace(stderr.Bytes()))
+		return fmt.Errorf("run ceph commands %q: %w", lines, err)
 	}
 	return nil
 }
@@ -116,28 +115,36 @@ func settle(ctx context.Context, what string, check func(context.Context) error)
 	}
 }
 
-// run runs a command for at most commandLimit and returns its stdout; the error
-// has its stderr.
-func run(ctx context.Context, stdin, program string, args ...string) ([]byte, error) {
+// run runs a command and returns its stdout.
+func run(ctx context.Context, stdin, program string, args ...string) (stdout []byte, err error) {
+	stdout, _, err = execute(ctx, stdin, program, args...)
+	if err != nil {
+		return nil, fmt.Errorf("run %s %s: %w", filepath.Base(program), strings.Join(args, " "), err)
+	}
+	return stdout, nil
+}
+
+// execute runs a command for at most commandLimit. The error has its stderr.
+func execute(ctx context.Context, stdin, program string, args ...string) (stdout []byte, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()
-	cmd := command(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.WaitDelay = time.Second // a grandchild that keeps the pipes open must not keep us
 	cmd.Stdin = strings.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	var written bytes.Buffer
+	cmd.Stderr = &written
+
+	// A command that waits for Ceph must not outlive us either (see start).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err = cmd.Output()
+	stderr = strings.TrimSpace(written.String())
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fmt.Errorf("run %s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+		return nil, stderr, fmt.Errorf("%w: %s", err, stderr)
 	}
-	return out, nil
-}
-
-func command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, program, args...)
-	// A grandchild that keeps the pipes open must not keep us.
-	cmd.WaitDelay = time.Second
-	return cmd
+	return stdout, stderr, nil
 }

@@ -17,5 +17,7 @@
 // only ever signalled when both still match. [Options.Detached] servers outlive
 // their starter until [Down]; the others die with it, however it ends.
 //
+// All of it is for Linux: it reads /proc and asks the kernel to end orphans.
+//
 // Tests use package labtest; people use `make lab-up`, which is [Up].
 package lab

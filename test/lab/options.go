@@ -1,10 +1,11 @@
+//go:build linux
+
 package lab
 
 import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // ToolsVariable is the environment variable that make sets to the value of
@@ -30,7 +31,7 @@ type Tools string
 func (t Tools) Find(name string) (string, error) {
 	for _, dir := range filepath.SplitList(string(t)) {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path, nil
+			return filepath.Abs(path)
 		}
 	}
 	if t == "" {
@@ -46,9 +47,4 @@ func findInstalled(name, debianPackage string) (string, error) {
 		return "", fmt.Errorf("find %s: %w; `apt-get install %s` provides it", name, err, debianPackage)
 	}
 	return filepath.Abs(path)
-}
-
-// pathWith is an environment entry that puts the tools before path.
-func (t Tools) pathWith(path string) string {
-	return strings.TrimPrefix(string(t)+":"+path, ":")
 }

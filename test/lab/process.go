@@ -1,3 +1,5 @@
+//go:build linux
+
 package lab
 
 import (
@@ -78,6 +80,7 @@ func (s *servers) start(name, program string, args ...string) (*Process, error) 
 	defer log.Close()
 
 	cmd := exec.Command("/bin/sh", append([]string{"-c", recordAndRun, p.record, program}, args...)...)
+	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = log, log
 	if s.detached {
 		// A session of its own: neither ctrl-C nor a closed terminal reaches it.
@@ -97,7 +100,7 @@ func (s *servers) start(name, program string, args ...string) (*Process, error) 
 		if err == nil {
 			// Nobody else can wait for our child, so this is its stat.
 			var stat procStat
-			stat, err = readStat(cmd.Process.Pid)
+			stat, err = readStat(statFile(cmd.Process.Pid))
 			p.PID, p.startTime = cmd.Process.Pid, stat.startTime
 		}
 		started <- err
@@ -156,7 +159,7 @@ func (p *Process) failed(err error) error {
 
 // Alive says whether the process runs (or is frozen).
 func (p *Process) Alive() bool {
-	stat, err := readStat(p.PID)
+	stat, err := readStat(statFile(p.PID))
 	return err == nil && stat.startTime == p.startTime && stat.state != 'Z' && stat.state != 'X'
 }
 
@@ -164,30 +167,48 @@ func (p *Process) Alive() bool {
 // from outside it looks like a machine that hangs. An OSD frozen for longer than
 // its read lease (16 s) may not serve its placement groups again after the thaw.
 func (p *Process) Freeze() error {
-	return p.signalUntil(syscall.SIGSTOP, func(state byte) bool { return state == 'T' })
+	return p.signalUntil(syscall.SIGSTOP, true)
 }
 
 // Thaw lets a frozen process go on.
 func (p *Process) Thaw() error {
-	return p.signalUntil(syscall.SIGCONT, func(state byte) bool { return state != 'T' })
+	return p.signalUntil(syscall.SIGCONT, false)
 }
 
-func (p *Process) signalUntil(signal syscall.Signal, reached func(state byte) bool) error {
+func (p *Process) signalUntil(signal syscall.Signal, frozen bool) error {
 	if err := p.signal(signal); err != nil {
 		return err
 	}
 	for deadline := time.Now().Add(stopLimit); ; time.Sleep(pollInterval) {
-		stat, err := readStat(p.PID)
-		if err != nil || stat.startTime != p.startTime {
-			return fmt.Errorf("signal %s: %w", p.Name, os.ErrProcessDone)
+		now, err := p.frozen()
+		if err != nil {
+			return fmt.Errorf("signal %s: %w", p.Name, err)
 		}
-		if reached(stat.state) {
+		if now == frozen {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("signal %s: state %q %v after signal %v", p.Name, stat.state, stopLimit, signal)
+			return fmt.Errorf("signal %s: frozen is %t %v after signal %q", p.Name, now, stopLimit, signal)
 		}
 	}
+}
+
+// frozen says whether every thread of the process stands still.
+func (p *Process) frozen() (bool, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID))
+	if err != nil {
+		return false, err
+	}
+	if !p.Alive() {
+		return false, os.ErrProcessDone
+	}
+	for _, thread := range threads {
+		stat, err := readStat(thread)
+		if err == nil && stat.state != 'T' { // an error: the thread ended meanwhile
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // signal reaches this very process or nobody: FindProcess takes hold of whatever
@@ -275,8 +296,10 @@ type procStat struct {
 	startTime uint64
 }
 
-func readStat(pid int) (procStat, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+func statFile(pid int) string { return fmt.Sprintf("/proc/%d/stat", pid) }
+
+func readStat(file string) (procStat, error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return procStat{}, err
 	}

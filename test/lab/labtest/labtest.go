@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package labtest gives tests the servers of package lab: started in the test's
 // own folder, stopped when the test ends. A missing program fails the test with
 // a sentence that says how to get it; nothing is ever skipped.
@@ -31,6 +33,17 @@ func Cluster(t testing.TB, name string) *lab.Cluster {
 	}
 	stopAfter(t, cluster)
 	return cluster
+}
+
+// Lab starts a Ceph and the clusters east and west for t.
+func Lab(t testing.TB) *lab.Lab {
+	t.Helper()
+	started, err := lab.Start(t.Context(), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAfter(t, started)
+	return started
 }
 
 func options(t testing.TB) lab.Options {
