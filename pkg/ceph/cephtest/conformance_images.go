@@ -280,9 +280,14 @@ func (s suite) growth(t *testing.T) {
 
 	t.Run("by many at once: the largest size remains", func(t *testing.T) {
 		other := s.connect(t, Provisioner)
-		for round := range 3 {
+		for round := range 10 {
 			spec := in(fmt.Sprintf("race-%d", round))
-			s.create(t, cluster, spec, mib)
+			layout := ceph.Layout{Size: mib, Features: []string{"layering"}}
+			if round%2 == 0 {
+				layout.Features = append(layout.Features, "exclusive-lock")
+			}
+			_, err := cluster.CreateImage(t.Context(), spec, layout)
+			wantError(t, err, nil)
 			parallel(6, func(i int) {
 				by := []ceph.Cluster{cluster, other}[i%2]
 				err := by.GrowImage(t.Context(), spec, uint64(i+2)*mib)

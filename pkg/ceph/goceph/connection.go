@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/ceph/go-ceph/rados"
 
@@ -89,6 +90,10 @@ func (c Config) newConn() (*rados.Conn, error) {
 	}
 	return conn, nil
 }
+
+// patience is how long one call waits for another client before it decides
+// about it: a part of the time that a caller waits.
+func (c *connection) patience() time.Duration { return c.calls.wait / 5 }
 
 // Close ends the connection when the last call has left it, and waits for that,
 // bounded. A second Close returns the same.

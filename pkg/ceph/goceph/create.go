@@ -39,7 +39,7 @@ func (c *connection) create(ioctx *rados.IOContext, spec ceph.ImageSpec, layout 
 	for {
 		err := rbd.CreateImage(ioctx, spec.Name, layout.Size, options)
 		switch errno(err) {
-		case noErrno:
+		case success:
 			return nil
 		case enoent:
 			if layout.DataPool != "" {

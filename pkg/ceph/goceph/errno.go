@@ -10,24 +10,28 @@ import (
 // The errno values of Linux that librados and librbd return, negated, on every
 // system that Ceph runs on.
 const (
-	eperm      = -1
-	enoent     = -2
-	ebadf      = -9
-	eacces     = -13
-	eexist     = -17
-	einval     = -22
-	enospc     = -28
-	erofs      = -30
-	edom       = -33
-	erange     = -34
-	enosys     = -38
-	eoverflow  = -75
-	estale     = -116
-	eshutdown  = -108
-	etimedout  = -110
-	edquot     = -122
-	noErrno    = 0
-	notOurCall = 1
+	eperm     = -1
+	enoent    = -2
+	ebadf     = -9
+	eacces    = -13
+	eexist    = -17
+	einval    = -22
+	enospc    = -28
+	erofs     = -30
+	edom      = -33
+	erange    = -34
+	enosys    = -38
+	eoverflow = -75
+	estale    = -116
+	eshutdown = -108
+	etimedout = -110
+	edquot    = -122
+)
+
+// What errno returns for other errors, and for none.
+const (
+	success = 0
+	unknown = 1
 )
 
 // errno is the error code in err's tree. go-ceph's errors have the method but no
@@ -38,9 +42,9 @@ func errno(err error) int {
 		return coded.ErrorCode()
 	}
 	if err == nil {
-		return noErrno
+		return success
 	}
-	return notOurCall
+	return unknown
 }
 
 // meanings is what errno values of one call mean in our words.
@@ -65,7 +69,7 @@ var everywhere = meanings{
 // search for that.
 func translate(err error, call meanings) error {
 	code := errno(err)
-	if code == noErrno {
+	if code == success {
 		return nil
 	}
 	for _, m := range []meanings{call, everywhere} {

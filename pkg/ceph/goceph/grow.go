@@ -4,6 +4,7 @@ package goceph
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
+
+// turnPoll is how often a client looks whether it is its turn.
+const turnPoll = 10 * time.Millisecond
 
 // GrowImage opens the image read-write, for a moment, and only when it has to
 // grow.
@@ -35,23 +39,58 @@ func (c *connection) grow(ioctx *rados.IOContext, spec ceph.ImageSpec, size uint
 	if done, err := compareSize(image, size); done {
 		return err
 	}
-	if err := checkLock(ioctx, image, c.calls.wait/4); err != nil {
+	if err := checkLock(ioctx, image, c.patience()); err != nil {
 		return err
 	}
-	err = resize(ioctx, spec.Name, size)
-	if errno(err) == einval {
-		// librbd does not shrink when it is told not to, and says only this.
-		// Somebody else made the image larger meanwhile.
-		if image, err := c.lookup(ioctx, spec); err != nil {
-			return err
-		} else if done, err := compareSize(image, size); done {
-			return err
-		}
+	done, err := c.takeTurn(ioctx, image)
+	if err != nil {
+		return err
 	}
-	return translate(err, meanings{
+	defer done()
+	// Whoever had the turn before may have changed the size.
+	if image, err = c.lookup(ioctx, spec); err != nil {
+		return err
+	}
+	if done, err := compareSize(image, size); done {
+		return err
+	}
+	return translate(resize(ioctx, spec.Name, size), meanings{
 		enoent: ceph.ErrImageNotFound,
 		erofs:  ceph.ErrImageLocked,
+		// librbd was told not to shrink, and the size was right a moment ago: so
+		// somebody else resized it just now.
+		einval: ceph.ErrImageShrinks,
 	})
+}
+
+const turnLock = "cephferry.grow"
+
+// takeTurn waits until no other client of this package grows the image, and
+// keeps it so until done.
+//
+// librbd checks that it does not shrink the image against the size that it knows,
+// which may be older than the one in the header: of several clients that grow an
+// image at once, the one that comes last sets its size, even if that is smaller.
+// The image's own lock does not prevent that, and many images have none.
+//
+// This lock is an attribute of the header object that only this package looks at.
+// It ends by itself when its owner died.
+func (c *connection) takeTurn(ioctx *rados.IOContext, image ceph.Image) (done func(), err error) {
+	header, cookie := headerObject(image.ID), rand.Text()
+	for waited := time.Duration(0); ; waited += turnPoll {
+		// go-ceph returns these two as results and not as errors.
+		result, err := ioctx.LockExclusive(header, turnLock, cookie, "", c.calls.wait, nil)
+		if err != nil {
+			return nil, translate(err, meanings{enoent: ceph.ErrImageNotFound})
+		}
+		if result == 0 {
+			return func() { _, _ = ioctx.Unlock(header, turnLock, cookie) }, nil
+		}
+		if waited > c.calls.wait {
+			return nil, fmt.Errorf("%w: another client is growing it", ceph.ErrImageLocked)
+		}
+		time.Sleep(turnPoll)
+	}
 }
 
 // compareSize reports whether there is nothing to do for an image that should

@@ -11,13 +11,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-const (
-	// creationPatience is how long an image may be incomplete before its creation
-	// is taken for dead. It takes milliseconds; nothing breaks when a slow one is
-	// taken for dead, only it has to start again.
-	creationPatience = 2 * time.Second
-	creationPoll     = 20 * time.Millisecond
-)
+const creationPoll = 20 * time.Millisecond
 
 // clearRemains makes the name of spec free for another creation when an earlier
 // one died half-way, and returns ErrImageExists when there is an image.
@@ -85,7 +79,9 @@ func (c *connection) awaitCreation(ioctx *rados.IOContext, spec ceph.ImageSpec) 
 		if now != before {
 			before, since = now, time.Now()
 		}
-		if time.Since(since) >= creationPatience {
+		// A creation takes milliseconds. Nothing breaks when a slow one is taken for
+		// dead, only it has to start again.
+		if time.Since(since) >= c.patience() {
 			var ids []string
 			for _, id := range now {
 				if id != "" {
