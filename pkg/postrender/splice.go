@@ -111,9 +111,10 @@ func (p *pair) objects() ([]*yaml.RNode, error) {
 	if !p.ordinal {
 		return []*yaml.RNode{volume}, nil
 	}
-	p.claim.Spec.Resources.Requests[corev1.ResourceStorage] = p.capacity()
-	claim, err := encode(p.claim)
-	return []*yaml.RNode{volume, claim}, err
+	claim := p.claim.DeepCopy() // the template is compared with its request later
+	claim.Spec.Resources.Requests[corev1.ResourceStorage] = p.capacity()
+	node, err := encode(claim)
+	return []*yaml.RNode{volume, node}, err
 }
 
 // encode makes a YAML node of a typed object, with sorted keys, and with an empty
