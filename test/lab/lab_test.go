@@ -3,7 +3,13 @@
 package lab_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -102,15 +108,183 @@ func TestStopLeavesNoProcess(t *testing.T) {
 	}
 }
 
-func TestCluster(t *testing.T) {
+func TestLab(t *testing.T) {
 	start := time.Now()
-	cluster := labtest.Cluster(t, "east")
+	started := labtest.Lab(t)
 	t.Logf("ready after %v", time.Since(start))
 	ctx := t.Context()
-	if out, err := cluster.Run(ctx, "version"); err != nil {
+
+	for cluster, config := range map[*lab.Cluster]string{
+		started.East: `configmap/ceph-csi-config -o=jsonpath={.data.config\.json}`,
+		started.West: `configmap/rook-ceph-csi-config -o=jsonpath={.data.csi-cluster-config-json}`,
+	} {
+		get := func(object string) string {
+			t.Helper()
+			out, err := cluster.Run(ctx, append([]string{"-n", "rook-ceph", "get"}, strings.Fields(object)...)...)
+			if err != nil {
+				t.Errorf("%s: %v", cluster.Name, err)
+			}
+			return string(out)
+		}
+		if got := get("storageclass ceph-block -o=jsonpath={.parameters.pool}"); got != lab.Pool {
+			t.Errorf("%s: pool of the class = %q, want %q", cluster.Name, got, lab.Pool)
+		}
+		var entries []struct {
+			ClusterID string
+			Monitors  []string
+		}
+		if err := json.Unmarshal([]byte(get(config)), &entries); err != nil {
+			t.Errorf("%s: %v", cluster.Name, err)
+		} else if len(entries) != 1 || entries[0].ClusterID != "rook-ceph" {
+			t.Errorf("%s: config = %+v", cluster.Name, entries)
+		}
+
+		// What a program finds in the cluster is enough to reach Ceph.
+		key, err := base64.StdEncoding.DecodeString(get("secret rook-csi-rbd-provisioner -o=jsonpath={.data.userKey}"))
+		if err != nil {
+			t.Error(err)
+		}
+		keyFile := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(keyFile, key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rbd := exec.CommandContext(ctx, "rbd", "-c", "/dev/null", "-m", entries[0].Monitors[0],
+			"--id", "csi-rbd-provisioner", "--keyfile", keyFile, "create", "--size=16M", lab.Pool+"/"+cluster.Name)
+		if out, err := rbd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", cluster.Name, err, out)
+		}
+
+		// The volume controller binds, and its user is its own.
+		if err := cluster.Apply(ctx, pair); err != nil {
+			t.Error(err)
+		}
+		if _, err := cluster.Run(ctx, "wait", "-n", "default", "--for=jsonpath={.status.phase}=Bound", "--timeout=20s", "pvc/data"); err != nil {
+			t.Error(err)
+		}
+		var version struct{ ServerVersion struct{ GitVersion string } }
+		if err := json.Unmarshal([]byte(get("--raw /version")), &version.ServerVersion); err != nil || !strings.HasPrefix(version.ServerVersion.GitVersion, "v1.") {
+			t.Errorf("version = %+v, %v", version, err)
+		}
+	}
+	if out, err := started.Ceph.RBD(ctx, "ls", lab.Pool); err != nil || string(out) != "east\nwest\n" {
+		t.Errorf("images = %q, %v", out, err)
+	}
+}
+
+const pair = `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: data}
+spec:
+  capacity: {storage: 16Mi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  claimRef: {namespace: default, name: data}
+  csi: {driver: rook-ceph.rbd.csi.ceph.com, volumeHandle: data}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: default}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: ""
+  volumeName: data
+  resources: {requests: {storage: 16Mi}}
+`
+
+// A program that ends at once stands for every server that cannot start.
+func TestFailedStartStopsWhatItBeganAndShowsTheLog(t *testing.T) {
+	tools := t.TempDir()
+	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kubectl"} {
+		script := "#!/bin/sh\necho this is why >&2\nexit 3\n"
+		if err := os.WriteFile(filepath.Join(tools, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	err := lab.Up(t.Context(), lab.Options{Dir: dir, Tools: lab.Tools(tools)}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "start kube-apiserver: it ended by itself") || !strings.Contains(err.Error(), "this is why") {
+		t.Errorf("error = %v", err)
+	}
+	for _, name := range processesWith(t, dir) {
+		t.Errorf("still runs: %s", name)
+	}
+}
+
+// Both kinds of starter are killed while they start: the servers of a test die
+// with it, those of Up are found by Down.
+func TestKilledStarter(t *testing.T) {
+	for _, detached := range []bool{false, true} {
+		t.Run(fmt.Sprintf("detached %t", detached), func(t *testing.T) {
+			dir := t.TempDir()
+			starter := exec.Command(os.Args[0], "-test.run=TestStarter")
+			starter.Env = append(os.Environ(), fmt.Sprintf("LAB_TEST_STARTER=%t", detached), "LAB_TEST_DIR="+dir)
+			if err := starter.Start(); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "the OSD runs", func() bool {
+				records, _ := filepath.Glob(filepath.Join(dir, "ceph", "processes", "osd"))
+				return len(records) == 1
+			})
+			if err := starter.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = starter.Wait()
+			if detached {
+				if len(processesWith(t, dir)) == 0 {
+					t.Error("no server outlived the starter")
+				}
+				if err := lab.Down(dir, io.Discard); err != nil {
+					t.Error(err)
+				}
+			}
+			await(t, "no process is left", func() bool { return len(processesWith(t, dir)) == 0 })
+		})
+	}
+}
+
+// TestStarter is the process that TestKilledStarter kills.
+func TestStarter(t *testing.T) {
+	options := lab.Options{Dir: os.Getenv("LAB_TEST_DIR"), Tools: lab.Tools(os.Getenv(lab.ToolsVariable))}
+	switch os.Getenv("LAB_TEST_STARTER") {
+	case "true":
+		t.Error(lab.Up(t.Context(), options, os.Stderr))
+	case "false":
+		_, err := lab.Start(t.Context(), options)
 		t.Error(err)
-	} else {
-		t.Logf("%s", out)
+	}
+}
+
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20s: %s", what)
+		}
+	}
+}
+
+func TestMissingProgramsAreNamed(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for want, start := range map[string]func() error{
+		"`apt-get install ceph-mon` provides it": func() error {
+			_, err := lab.StartCeph(t.Context(), lab.Options{Dir: t.TempDir()})
+			return err
+		},
+		"`apt-get install etcd-server` provides it": func() error {
+			_, err := lab.StartCluster(t.Context(), "east", lab.Options{Dir: t.TempDir()})
+			return err
+		},
+	} {
+		if err := start(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v, want one with %q", err, want)
+		}
+	}
+	if _, err := lab.Tools("/nowhere").Find("kubectl"); err == nil || !strings.Contains(err.Error(), "`make tools` builds it") {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := lab.Tools("").Find("kubectl"); err == nil || !strings.Contains(err.Error(), lab.ToolsVariable+" is not set") {
+		t.Errorf("error = %v", err)
 	}
 }
 

@@ -29,8 +29,10 @@ const (
 // recordAndRun writes the record of a process from inside that process, before
 // it becomes the server (exec keeps process id and start time). So there is no
 // moment at which a server runs that [Down] would not find, even if the starter
-// dies at once. Arguments: record file, program, its arguments.
-const recordAndRun = `cat /proc/sys/kernel/random/boot_id /proc/$$/stat >"$0" && exec "$@"`
+// dies at once: a record is there completely or not at all, and a Down that comes
+// before it removes the folder, so that nothing starts any more. Arguments:
+// record file, program, its arguments.
+const recordAndRun = `cat /proc/sys/kernel/random/boot_id /proc/$$/stat >"$0.new" && mv "$0.new" "$0" && exec "$@"`
 
 // Process is one server of the lab.
 type Process struct {
@@ -256,8 +258,7 @@ func stopAll(processes []*Process) error {
 	return errors.Join(failures...)
 }
 
-// recorded returns the processes whose records are in dir. A record without its
-// second line is from a starter that died in between: its server never ran.
+// recorded returns the processes whose records are in dir.
 func recorded(dir string) ([]*Process, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -269,6 +270,9 @@ func recorded(dir string) ([]*Process, error) {
 	}
 	var processes []*Process
 	for _, file := range files {
+		if strings.HasSuffix(file, ".new") {
+			continue // see recordAndRun
+		}
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
