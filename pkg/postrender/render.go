@@ -38,6 +38,9 @@ func (r Renderer) Render(ctx context.Context, in io.Reader, out io.Writer) (note
 	}
 	p := newPlanner(ctx, r)
 	p.plan(objects(documents))
+	if p.outage != nil {
+		return nil, p.outage
+	}
 	if err := p.mistakes.err(); err != nil {
 		return nil, err
 	}
@@ -65,7 +68,10 @@ type claimKey struct{ namespace, name string }
 
 // planner collects what a run is going to do.
 type planner struct {
-	mistakes  Mistakes
+	mistakes Mistakes
+	// outage is why the classes could not be read. It is nobody's mistake, and
+	// the mistakes found without the classes are not all there are.
+	outage    error
 	pairs     []*pair
 	templates []*template
 	notes     []string
@@ -86,27 +92,29 @@ type planner struct {
 func newPlanner(ctx context.Context, r Renderer) *planner {
 	classes := once(func(struct{}) ([]storagev1.StorageClass, error) { return r.Classes(ctx) })
 	release := once(func(struct{}) (string, error) { return r.Namespace(ctx) })
-	return &planner{
+	p := &planner{
 		volumes: map[string]*corev1.PersistentVolume{},
 		claims:  map[claimKey]string{},
 		images:  map[string]string{},
 		release: func() (string, error) { return release(struct{}{}) },
-		class: once(func(name string) (*storageclass.RBD, error) {
-			all, err := classes(struct{}{})
-			if err != nil {
-				return nil, err
-			}
-			found, err := storageclass.Find(all, name)
-			if err != nil {
-				return nil, err
-			}
-			class, errs := storageclass.ParseRBD(found)
-			if len(errs) > 0 {
-				return nil, fmt.Errorf("StorageClass %q cannot be used: %s", found.Name, joined(errs))
-			}
-			return &class, nil
-		}),
 	}
+	p.class = once(func(name string) (*storageclass.RBD, error) {
+		all, err := classes(struct{}{})
+		if err != nil {
+			p.outage = err
+			return nil, err
+		}
+		found, err := storageclass.Find(all, name)
+		if err != nil {
+			return nil, err
+		}
+		class, errs := storageclass.ParseRBD(found)
+		if len(errs) > 0 {
+			return nil, fmt.Errorf("StorageClass %q cannot be used: %s", found.Name, joined(errs))
+		}
+		return &class, nil
+	})
+	return p
 }
 
 // once makes a function remember its answer for each argument.

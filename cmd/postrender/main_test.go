@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	classes = "../../testdata/postrender/classes.yaml"
+	claim   = "../../testdata/postrender/claim/input.yaml"
+)
+
+// result is what a run leaves behind.
+type result struct {
+	Code           int
+	Stdout, Stderr string
+}
+
+func runWith(t *testing.T, stdin string, env map[string]string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), args, system{strings.NewReader(stdin), &stdout, &stderr, func(name string) string { return env[name] }})
+	return result{code, stdout.String(), stderr.String()}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// TestNothingElseIsNeeded covers a dry run and --create never: with the
+// namespace and the class from flags, neither Ceph, a cluster nor a home folder
+// with a kubeconfig is asked for.
+func TestNothingElseIsNeeded(t *testing.T) {
+	nowhere := filepath.Join(t.TempDir(), "no-such-file")
+	t.Setenv("KUBECONFIG", nowhere)
+	t.Setenv("CEPH_CONF", nowhere)
+	want := result{Stdout: readFile(t, "../../testdata/postrender/claim/expected.yaml")}
+	for _, mode := range []string{"--dry-run", "--create=never"} {
+		got := runWith(t, readFile(t, claim), nil, mode, "--namespace", "shop", "--storage-class", classes)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", mode, diff)
+		}
+	}
+}
+
+// TestNothingAnnotated needs not even flags: the stream passes as it is.
+func TestNothingAnnotated(t *testing.T) {
+	for name, stream := range map[string]string{
+		"empty":            "",
+		"only white space": " \n\n",
+		"only a marker":    "---\n",
+		"not annotated":    readFile(t, "../../testdata/postrender/nothing-annotated/input.yaml"),
+		"not even YAML":    "{ [ \t\x00 : }",
+	} {
+		want := result{Stdout: stream}
+		if diff := cmp.Diff(want, runWith(t, stream, nil)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, []byte("not: [a kubeconfig"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"the reconciler does not exist yet": {
+			args: []string{"--create", "cluster"},
+			want: "postrender: --create cluster: this version has no reconciler that makes images in the cluster; use --create client\n",
+		},
+		"unknown creator": {
+			args: []string{"--create", "magic"},
+			want: "postrender: --create magic: must be client or never\n",
+		},
+		"unknown flag": {
+			args: []string{"--colour"},
+			want: "postrender: unknown flag: --colour\n",
+		},
+		"a file as argument": {
+			args: []string{"manifests.yaml"},
+			want: "postrender: unexpected argument \"manifests.yaml\"; manifests are read from standard input\n",
+		},
+		"namespace unknown": {
+			args: []string{"--dry-run", "--storage-class", classes},
+			want: "postrender: PersistentVolumeClaim data: metadata.namespace: Required value: no helm is among the parent processes; pass the release's namespace: --namespace NAME, under helm --post-renderer-args --namespace=NAME\n",
+		},
+		"class file missing": {
+			args: []string{"--dry-run", "--namespace", "shop", "--storage-class", "no-such-file"},
+			want: "postrender: read StorageClass: open no-such-file: no such file or directory\n",
+		},
+		"kubeconfig broken": {
+			args: []string{"--dry-run", "--namespace", "shop", "--kubeconfig", kubeconfig},
+			want: "postrender: connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'; name a StorageClass file with --storage-class instead\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(result{Code: 1, Stderr: test.want}, runWith(t, readFile(t, claim), nil, test.args...)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestHelm4Plugin covers the way around Helm 4's silence: exit code 0, and the
+// error as a document that no parser takes.
+func TestHelm4Plugin(t *testing.T) {
+	got := runWith(t, readFile(t, claim), map[string]string{"HELM_PLUGIN_NAME": "cephferry"}, "--create", "magic")
+	want := result{
+		Stdout: "postrender: !!int \"--create magic: must be client or never\"\n",
+		Stderr: "postrender: --create magic: must be client or never\n",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	if got := runWith(t, "", nil, "--version"); got.Code != 0 || got.Stdout != version()+"\n" || got.Stderr != "" {
+		t.Errorf("--version: %+v", got)
+	}
+	if got := runWith(t, "", nil, "--help"); got.Code != 0 || got.Stdout != usage() || got.Stderr != "" {
+		t.Errorf("--help: %+v", got)
+	}
+}
+
+// brokenPipe fails like a reader that went away.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestOutputFails(t *testing.T) {
+	var stderr bytes.Buffer
+	code := run(context.Background(), nil, system{strings.NewReader("kind: Pod\n"), brokenPipe{}, &stderr, func(string) string { return "" }})
+	if want := "postrender: write manifests: broken pipe\n"; code != 1 || stderr.String() != want {
+		t.Errorf("code %d, stderr %q, want 1 and %q", code, stderr.String(), want)
+	}
+}

@@ -1,0 +1,29 @@
+package postrender_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// FuzzRender feeds mutations of the golden inputs to [checkRender].
+func FuzzRender(f *testing.F) {
+	inputs, err := filepath.Glob(filepath.Join(golden, "*", "input.yaml"))
+	if err != nil || len(inputs) == 0 {
+		f.Fatalf("no golden cases: %v", err)
+	}
+	for _, name := range inputs {
+		input, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(input)
+	}
+	classes, err := storageclass.FromFiles(filepath.Join(golden, "classes.yaml"))(f.Context())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, input []byte) { checkRender(t, classes, input) })
+}

@@ -1,0 +1,205 @@
+package postrender_test
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	storagev1 "k8s.io/api/storage/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cephferry/cephferry/pkg/manifest"
+	"github.com/cephferry/cephferry/pkg/postrender"
+)
+
+// checkRender renders a stream of namespace "shop" and checks what must hold for
+// every stream. It returns the output, and false if the stream was refused.
+//
+//   - A refusal comes before images are asked for, and writes nothing.
+//   - Documents that do not mention our annotations keep their bytes and order.
+//   - Everything reads as before, apart from the fields that make a claim static
+//     and the objects of the pairs.
+//   - Rendering the output again returns the same bytes.
+func checkRender(t *testing.T, classes []storagev1.StorageClass, input []byte) (output []byte, ok bool) {
+	t.Helper()
+	images := &counted{}
+	renderer := postrender.Renderer{
+		Namespace: func(context.Context) (string, error) { return "shop", nil },
+		Classes:   func(context.Context) ([]storagev1.StorageClass, error) { return classes, nil },
+		Images:    func(context.Context) (postrender.Images, error) { return images, nil },
+	}
+	var out bytes.Buffer
+	_, err := renderer.Render(t.Context(), bytes.NewReader(input), &out)
+	output = out.Bytes()
+	if err != nil {
+		if len(output) > 0 {
+			t.Errorf("output beside the error %q:\n%s", err, output)
+		}
+		if images.asked > 0 {
+			t.Errorf("images were asked for before the error: %v", err)
+		}
+		return nil, false
+	}
+	if images.asked == 0 && !bytes.Equal(input, output) {
+		t.Errorf("no pair was made, and the stream changed (-in +out):\n%s", cmp.Diff(string(input), string(output)))
+	}
+	checkKept(t, input, output)
+	checkMeaning(t, input, output)
+
+	var again bytes.Buffer
+	if _, err := renderer.Render(t.Context(), bytes.NewReader(output), &again); err != nil {
+		t.Fatalf("second run: %v\n%s", err, output)
+	}
+	if !bytes.Equal(output, again.Bytes()) {
+		t.Errorf("second run changed something (-first +second):\n%s", cmp.Diff(string(output), again.String()))
+	}
+	return output, true
+}
+
+// counted connects to nothing, and counts the images that it was asked for.
+type counted struct {
+	postrender.Untouched
+	asked int
+}
+
+func (c *counted) Ensure(ctx context.Context, images []postrender.Image) ([]postrender.Outcome, []string) {
+	c.asked += len(images)
+	return c.Untouched.Ensure(ctx, images)
+}
+
+// checkKept looks for the input's foreign documents in the output, in their
+// order.
+func checkKept(t *testing.T, input, output []byte) {
+	t.Helper()
+	rest := manifest.Split(output)
+	for _, document := range manifest.Split(input) {
+		if bytes.Contains(document.Body, []byte("cephferry.io")) || bytes.Contains(document.Body, []byte(`\`)) {
+			continue
+		}
+		i := slices.IndexFunc(rest, func(d manifest.Document) bool {
+			// The last document of a stream may lack the line end.
+			return bytes.Equal(d.Marker, document.Marker) && bytes.Equal(d.Body, document.Body) ||
+				bytes.Equal(whole(d), append(whole(document), '\n'))
+		})
+		if i < 0 {
+			t.Errorf("this document did not survive:\n%s%s", document.Marker, document.Body)
+			return
+		}
+		rest = rest[i+1:]
+	}
+}
+
+func whole(d manifest.Document) []byte { return slices.Concat(d.Marker, d.Body) }
+
+// checkMeaning compares what Helm reads in both streams. It says nothing of
+// documents that Helm itself cannot read.
+func checkMeaning(t *testing.T, input, output []byte) {
+	t.Helper()
+	before, err := meaning(input)
+	if err != nil {
+		return
+	}
+	after, err := meaning(output)
+	if err != nil {
+		t.Errorf("the output cannot be parsed: %v\n%s", err, output)
+		return
+	}
+	for _, object := range after {
+		if len(before) > 0 && cmp.Equal(before[0], object) {
+			before = before[1:]
+		} else if !isNew(object) {
+			t.Errorf("an object changed (-in +out):\n%s", cmp.Diff(first(before), object))
+			return
+		}
+	}
+	if len(before) > 0 {
+		t.Errorf("%d objects are missing, the first is %v", len(before), before[0])
+	}
+}
+
+func first(objects []any) any {
+	if len(objects) == 0 {
+		return nil
+	}
+	return objects[0]
+}
+
+// meaning is what a stream says to Helm: the objects in order, those in Lists
+// behind what remains of the List, without the fields of a migratable claim that
+// the renderer sets.
+func meaning(stream []byte) ([]any, error) {
+	var all []any
+	var add func(object any)
+	add = func(object any) {
+		fields, ok := object.(map[string]any)
+		if !ok {
+			all = append(all, object)
+			return
+		}
+		items, isList := fields["items"].([]any)
+		if isList = isList && (fields["kind"] == "List" || fields["kind"] == "ResourceList"); isList {
+			delete(fields, "items")
+		}
+		clear(fields)
+		all = append(all, fields)
+		if isList {
+			for _, item := range items {
+				add(item)
+			}
+		}
+	}
+	for _, document := range manifest.Split(stream) {
+		var object any
+		body := bytes.TrimPrefix(document.Body, []byte("\ufeff"))
+		if err := yaml.Unmarshal(body, &object); err != nil {
+			return nil, err
+		}
+		if object != nil {
+			add(object)
+		}
+	}
+	return all, nil
+}
+
+// clear removes what the renderer sets in a migratable PVC and in migratable
+// claim templates.
+func clear(object map[string]any) {
+	claims := []any{object}
+	if object["kind"] == "StatefulSet" {
+		claims, _ = at(object, "spec")["volumeClaimTemplates"].([]any)
+	} else if object["kind"] != "PersistentVolumeClaim" {
+		return
+	}
+	for _, claim := range claims {
+		claim, _ := claim.(map[string]any)
+		annotations := at(claim, "metadata", "annotations")
+		if annotations["cephferry.io/migratable"] != "true" {
+			continue
+		}
+		delete(annotations, "volume.beta.kubernetes.io/storage-class")
+		delete(at(claim, "spec"), "storageClassName")
+		delete(at(claim, "spec"), "volumeName")
+	}
+}
+
+// isNew reports whether the object can be one of a pair that was made.
+func isNew(object any) bool {
+	fields, _ := object.(map[string]any)
+	annotations := at(fields, "metadata", "annotations")
+	return annotations["cephferry.io/migratable"] == "true" &&
+		(fields["kind"] == "PersistentVolume" ||
+			fields["kind"] == "PersistentVolumeClaim" && annotations["helm.sh/resource-policy"] == "keep")
+}
+
+// at is the mapping at the path, nil if there is none.
+func at(fields map[string]any, path ...string) map[string]any {
+	for _, name := range path {
+		fields, _ = fields[name].(map[string]any)
+	}
+	return fields
+}
+
+var _ = strings.Repeat
