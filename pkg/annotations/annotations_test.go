@@ -1,0 +1,262 @@
+package annotations_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+)
+
+const supported = `supported values: "cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/exclusive"`
+
+func TestParse(t *testing.T) {
+	number := func(n int) *int { return &n }
+	tests := map[string]struct {
+		annotations map[string]string
+		place       annotations.Place
+		want        annotations.Claim
+		errs        []string
+	}{
+		"nothing": {},
+		"annotations of others are passed over": {
+			annotations: map[string]string{"helm.sh/hook": "pre-install", "cephferry.iox/image": "X", "x.cephferry.io/image": "X", "cephferry.io": "X"},
+		},
+		"migratable, with the defaults": {
+			annotations: map[string]string{"cephferry.io/migratable": "true"},
+			want:        annotations.Claim{Migratable: true},
+		},
+		"migratable template, with the defaults": {
+			annotations: map[string]string{"cephferry.io/migratable": "true"},
+			place:       annotations.OnTemplate,
+			want:        annotations.Claim{Migratable: true},
+		},
+		"every key on a claim": {
+			annotations: map[string]string{
+				"cephferry.io/migratable": "true", "cephferry.io/image": "orders.v2-a",
+				"cephferry.io/adopt": "true", "cephferry.io/exclusive": "false",
+			},
+			want: annotations.Claim{Migratable: true, Image: "orders.v2-a", Adopt: true},
+		},
+		"every key on a template": {
+			annotations: map[string]string{
+				"cephferry.io/migratable": "true", "cephferry.io/image": "orders", "cephferry.io/replicas": "3",
+				"cephferry.io/adopt": "false", "cephferry.io/exclusive": "false",
+			},
+			place: annotations.OnTemplate,
+			want:  annotations.Claim{Migratable: true, Image: "orders", Replicas: number(3)},
+		},
+		"no replicas is a number too": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "0"},
+			place:       annotations.OnTemplate,
+			want:        annotations.Claim{Migratable: true, Replicas: number(0)},
+		},
+		"the largest number of replicas": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "2147483647"},
+			place:       annotations.OnTemplate,
+			want:        annotations.Claim{Migratable: true, Replicas: number(2147483647)},
+		},
+		"not migratable: the other keys have no effect": {
+			annotations: map[string]string{"cephferry.io/migratable": "false", "cephferry.io/image": "orders", "cephferry.io/replicas": "3", "cephferry.io/adopt": "true"},
+			place:       annotations.OnTemplate,
+		},
+		"not migratable: the other keys are checked all the same": {
+			annotations: map[string]string{"cephferry.io/migratable": "false", "cephferry.io/adopt": "yes"},
+			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "yes": must be "true" or "false"`},
+		},
+		"a value of migratable other than true and false": {
+			annotations: map[string]string{"cephferry.io/migratable": "True"},
+			errs:        []string{`at[cephferry.io/migratable]: Invalid value: "True": must be "true" or "false"`},
+		},
+		"an empty value of migratable": {
+			annotations: map[string]string{"cephferry.io/migratable": ""},
+			errs:        []string{`at[cephferry.io/migratable]: Invalid value: "": must be "true" or "false"`},
+		},
+		"other keys without migratable": {
+			annotations: map[string]string{"cephferry.io/image": "orders"},
+			errs:        []string{`at[cephferry.io/migratable]: Required value: the other cephferry.io annotations have no effect without it`},
+		},
+		"a key that does not exist": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/imag": "orders"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/imag]: Unsupported value: "cephferry.io/imag": ` + supported},
+		},
+		"a key in capital letters": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/Image": "orders"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/Image]: Unsupported value: "cephferry.io/Image": ` + supported},
+		},
+		"the prefix alone": {
+			annotations: map[string]string{"cephferry.io/": ""},
+			errs: []string{
+				`at[cephferry.io/]: Unsupported value: "cephferry.io/": ` + supported,
+				`at[cephferry.io/migratable]: Required value: the other cephferry.io annotations have no effect without it`,
+			},
+		},
+		"replicas on a claim": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "3"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/replicas]: Forbidden: only a claim template of a StatefulSet has ordinals`},
+		},
+		"replicas below zero": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "-1"},
+			place:       annotations.OnTemplate,
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/replicas]: Invalid value: "-1": must be a whole number, 0 or more`},
+		},
+		"more replicas than an int32": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "2147483648"},
+			place:       annotations.OnTemplate,
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/replicas]: Invalid value: "2147483648": must be a whole number, 0 or more`},
+		},
+		"replicas with a fraction": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "1.0"},
+			place:       annotations.OnTemplate,
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/replicas]: Invalid value: "1.0": must be a whole number, 0 or more`},
+		},
+		"a value of adopt other than true and false": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": "1"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "1": must be "true" or "false"`},
+		},
+		"the class is for the renderer": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/class": "ceph-block"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/class]: Forbidden: is written by --create cluster, which this version does not have; name the class in spec.storageClassName`},
+		},
+		"exclusive is not there yet": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/exclusive": "true"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/exclusive]: Forbidden: this version cannot map exclusively: the mode has to be part of the image's record from the first mapping on`},
+		},
+		"a value of exclusive other than true and false": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/exclusive": "no"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/exclusive]: Invalid value: "no": must be "true" or "false"`},
+		},
+		"the longest image name": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": strings.Repeat("a", 96)},
+			want:        annotations.Claim{Migratable: true, Image: strings.Repeat("a", 96)},
+		},
+		"an image name that is too long": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": strings.Repeat("a", 97)},
+			want:        annotations.Claim{Migratable: true, Image: strings.Repeat("a", 97)},
+			errs:        []string{`at[cephferry.io/image]: Too long: may not be more than 96 bytes`},
+		},
+		"an empty image name": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": ""},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/image]: Invalid value: "": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`},
+		},
+		"an image name with its pool": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": "replicapool/orders"},
+			want:        annotations.Claim{Migratable: true, Image: "replicapool/orders"},
+			errs:        []string{`at[cephferry.io/image]: Invalid value: "replicapool/orders": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`},
+		},
+		"an image name that is long and wrong": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": strings.Repeat("A", 97)},
+			want:        annotations.Claim{Migratable: true, Image: strings.Repeat("A", 97)},
+			errs: []string{
+				`at[cephferry.io/image]: Too long: may not be more than 96 bytes`,
+				`at[cephferry.io/image]: Invalid value: "` + strings.Repeat("A", 97) + `": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`,
+			},
+		},
+		"all mistakes at once, in the order of the keys": {
+			annotations: map[string]string{
+				"cephferry.io/replicas": "many", "cephferry.io/adopt": "?", "cephferry.io/exclusive": "?",
+				"cephferry.io/image": "?", "cephferry.io/class": "?", "cephferry.io/a": "", "cephferry.io/z": "",
+			},
+			place: annotations.OnTemplate,
+			errs: []string{
+				`at[cephferry.io/a]: Unsupported value: "cephferry.io/a": ` + supported,
+				`at[cephferry.io/adopt]: Invalid value: "?": must be "true" or "false"`,
+				`at[cephferry.io/class]: Forbidden: is written by --create cluster, which this version does not have; name the class in spec.storageClassName`,
+				`at[cephferry.io/exclusive]: Invalid value: "?": must be "true" or "false"`,
+				`at[cephferry.io/image]: Invalid value: "?": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`,
+				`at[cephferry.io/migratable]: Required value: the other cephferry.io annotations have no effect without it`,
+				`at[cephferry.io/replicas]: Invalid value: "many": must be a whole number, 0 or more`,
+				`at[cephferry.io/z]: Unsupported value: "cephferry.io/z": ` + supported,
+			},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, errs := annotations.Parse(test.annotations, test.place, field.NewPath("at"))
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("claim (-want +got):\n%s", diff)
+			}
+			var texts []string
+			for _, err := range errs {
+				texts = append(texts, err.Error())
+			}
+			if diff := cmp.Diff(test.errs, texts); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHas(t *testing.T) {
+	tests := map[string]struct {
+		annotations map[string]string
+		want        bool
+	}{
+		"nothing":                  {nil, false},
+		"annotations of others":    {map[string]string{"helm.sh/hook": "", "cephferry.iox/a": "", "a.cephferry.io/b": ""}, false},
+		"the domain without slash": {map[string]string{"cephferry.io": ""}, false},
+		"one of ours":              {map[string]string{"helm.sh/hook": "", "cephferry.io/adopt": ""}, true},
+		"an unknown one of ours":   {map[string]string{"cephferry.io/x": ""}, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := annotations.Has(test.annotations); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// TestKeysAreTheConstants reads the constants from the source, so that none of
+// them can be missing in Keys.
+func TestKeysAreTheConstants(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "annotations.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var constants []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		sum, ok := node.(*ast.BinaryExpr)
+		if !ok || sum.Op != token.ADD {
+			return true
+		}
+		left, _ := sum.X.(*ast.Ident)
+		right, _ := sum.Y.(*ast.BasicLit)
+		if left == nil || left.Name != "Prefix" || right == nil {
+			return true
+		}
+		name, err := strconv.Unquote(right.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		constants = append(constants, annotations.Prefix+name)
+		return true
+	})
+	var keys []string
+	for _, key := range annotations.Keys() {
+		keys = append(keys, key.Name)
+		if key.Values == "" {
+			t.Errorf("%s: no values are described", key.Name)
+		}
+	}
+	if diff := cmp.Diff(constants, keys); diff != "" {
+		t.Errorf("-constants +keys:\n%s", diff)
+	}
+}
