@@ -83,9 +83,10 @@ var shorthands = map[string]string{
 	"show-only": "s",
 }
 
-// notDry are the values of --dry-run with which helm changes things: the words
-// of Helm 3 and 4 and the spellings of false that Helm 3 took as a boolean.
-var notDry = []string{"none", "unset", "false", "f", "0"}
+// notDry are the values of --dry-run with which helm changes things: the word of
+// Helm 3 and 4, and the spellings of false that Helm 4 takes. Not "unset", which
+// is Helm 4's word for the flag without a value.
+var notDry = []string{"", "none", "false", "f", "0"}
 
 // Parse reads helm's command line; argv[0] is the program. A flag that it does
 // not know is an error, because what follows it cannot be understood then.
@@ -123,6 +124,6 @@ func Parse(argv []string) (Call, error) {
 		},
 	}
 	dry := strings.ToLower(*values["dry-run"])
-	call.DryRun = call.Command == "template" || (dry != "" && !slices.Contains(notDry, dry))
+	call.DryRun = call.Command == "template" || !slices.Contains(notDry, dry)
 	return call, nil
 }
