@@ -50,37 +50,43 @@ func IsHelm(argv []string) bool {
 }
 
 // The flags of helm install, upgrade and template that take a value, in Helm 3
-// or Helm 4. All must be known: "--set x=1 -n shop" and "--atomic -n shop" can
-// only be told apart by knowing which flag takes what follows it.
+// or Helm 4, also those that helm --help does not list: deprecated ones, and
+// klog's. All must be known: "--set x=1 -n shop" and "--atomic -n shop" can only
+// be told apart by knowing which flag takes what follows it.
 var valueFlags = []string{
 	"api-versions", "burst-limit", "ca-file", "cert-file", "color", "colour",
 	"content-cache", "description", "history-max", "key-file", "keyring",
 	"kube-apiserver", "kube-as-user", "kube-ca-file", "kube-context",
 	"kube-tls-server-name", "kube-token", "kube-version", "kubeconfig", "labels",
+	"log-backtrace-at", "log-dir", "log-file", "log-file-max-size",
 	"name-template", "namespace", "output", "output-dir", "password",
 	"post-renderer", "post-renderer-args", "qps", "registry-config", "repo",
 	"repository-cache", "repository-config", "set", "set-file", "set-json",
-	"set-literal", "set-string", "show-only", "timeout", "username", "values",
-	"version",
+	"set-literal", "set-string", "show-only", "stderrthreshold", "timeout",
+	"username", "v", "values", "version", "vmodule",
 }
 
 // The flags that take no value, or take one only behind "=".
 var switchFlags = []string{
-	"atomic", "cleanup-on-fail", "create-namespace", "debug", "dependency-update",
-	"devel", "disable-openapi-validation", "dry-run", "enable-dns", "force",
+	"add-dir-header", "alsologtostderr", "atomic", "cleanup-on-fail",
+	"create-namespace", "debug", "dependency-update", "devel",
+	"disable-openapi-validation", "dry-run", "enable-dns", "force",
 	"force-conflicts", "force-replace", "generate-name", "help", "hide-notes",
 	"hide-secret", "include-crds", "insecure-skip-tls-verify", "install",
-	"is-upgrade", "kube-insecure-skip-tls-verify", "no-hooks", "pass-credentials",
-	"plain-http", "release-name", "render-subchart-notes", "replace",
-	"reset-then-reuse-values", "reset-values", "reuse-values",
-	"rollback-on-failure", "server-side", "skip-crds", "skip-schema-validation",
-	"skip-tests", "take-ownership", "validate", "verify", "wait", "wait-for-jobs",
+	"is-upgrade", "kube-insecure-skip-tls-verify",
+	"legacy-stderr-threshold-behavior", "logtostderr", "no-hooks", "one-output",
+	"pass-credentials", "plain-http", "recreate-pods", "release-name",
+	"render-subchart-notes", "replace", "reset-then-reuse-values", "reset-values",
+	"reuse-values",
+	"rollback-on-failure", "server-side", "skip-crds", "skip-headers",
+	"skip-log-headers", "skip-schema-validation", "skip-tests", "take-ownership",
+	"validate", "verify", "wait", "wait-for-jobs",
 }
 
 var shorthands = map[string]string{
 	"api-versions": "a", "values": "f", "generate-name": "g", "help": "h",
 	"install": "i", "labels": "l", "namespace": "n", "output": "o",
-	"show-only": "s",
+	"show-only": "s", "v": "v",
 }
 
 // notDry are the values of --dry-run with which helm changes things: the word of
