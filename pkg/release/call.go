@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -114,6 +115,7 @@ func Parse(argv []string) (Call, error) {
 	if err := flags.Parse(argv[1:]); err != nil {
 		return Call{}, fmt.Errorf("read the helm command line: %w", err)
 	}
+	insecure, _ := strconv.ParseBool(*values["kube-insecure-skip-tls-verify"]) // helm refused anything else
 	call := Call{
 		Command: flags.Arg(0),
 		Connection: Connection{
@@ -124,7 +126,7 @@ func Parse(argv []string) (Call, error) {
 			Token:                 *values["kube-token"],
 			CAFile:                *values["kube-ca-file"],
 			TLSServerName:         *values["kube-tls-server-name"],
-			InsecureSkipTLSVerify: *values["kube-insecure-skip-tls-verify"] == "true",
+			InsecureSkipTLSVerify: insecure,
 			ImpersonateUser:       *values["kube-as-user"],
 			ImpersonateGroups:     *groups,
 		},
