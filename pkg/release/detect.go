@@ -32,7 +32,9 @@ func Detect(ctx context.Context) (*Call, error) {
 			return nil, fmt.Errorf("read the command line of parent process %d: %w", pid, err)
 		}
 		if IsHelm(argv) {
-			call, err := Parse(argv)
+			// gopsutil drops empty arguments at the end, as in --set "". One is
+			// enough to complete a flag, and changes nothing otherwise.
+			call, err := Parse(append(argv, ""))
 			if err != nil {
 				return nil, err
 			}
