@@ -1,0 +1,290 @@
+// Package repo checks the repository itself: that imports point one way, that
+// versions agree, and that documents say what the code does.
+package repo
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
+)
+
+const (
+	root   = "../.."
+	module = "github.com/cephferry/cephferry/"
+)
+
+// layers are the packages from the vocabulary up. A package imports packages of
+// lower layers only.
+var layers = [][]string{
+	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/release", "pkg/csiconfig"},
+	{"pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
+	{"pkg/staticpv", "pkg/provision"},
+	{"pkg/postrender"},
+	{"cmd/postrender"},
+}
+
+type goPackage struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+// packages lists the module's packages with their imports, cgo ones too.
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	list := exec.Command("go", "list", "-e", "-tags", "pacific lab", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	list.Dir = root
+	list.Env = append(os.Environ(), "CGO_ENABLED=1")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); decoder.More(); {
+		var p goPackage
+		if err := decoder.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	level := map[string]int{}
+	for i, layer := range layers {
+		for _, name := range layer {
+			level[module+name] = i
+		}
+	}
+	seen := 0
+	for _, p := range packages(t) {
+		mine, ok := level[p.ImportPath]
+		if !ok {
+			if !strings.HasPrefix(p.ImportPath, module+"test/") {
+				t.Errorf("%s is in no layer; put it into the list above and into docs/architecture.md", p.ImportPath)
+			}
+			continue
+		}
+		seen++
+		for _, imported := range p.Imports {
+			theirs, ok := level[imported]
+			if strings.HasPrefix(imported, module) && (!ok || theirs >= mine) {
+				t.Errorf("%s imports %s, which is not in a lower layer", p.ImportPath, imported)
+			}
+		}
+	}
+	if seen != len(level) {
+		t.Errorf("%d of the %d packages in the layers exist", seen, len(level))
+	}
+}
+
+func TestOnePackageImportsGoCeph(t *testing.T) {
+	var importers []string
+	for _, p := range packages(t) {
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			if imported == "C" || strings.HasPrefix(imported, "github.com/ceph/go-ceph") {
+				importers = append(importers, p.ImportPath)
+				break
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{module + "pkg/ceph/goceph"}, importers); diff != "" {
+		t.Errorf("packages that import go-ceph or C (-want +got):\n%s", diff)
+	}
+}
+
+// TestVocabularyOfCephIsPlain: package ceph speaks of Ceph in Go's own terms.
+func TestVocabularyOfCephIsPlain(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.ImportPath != module+"pkg/ceph" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if strings.Contains(imported, ".") {
+				t.Errorf("pkg/ceph imports %s, which is not in the standard library", imported)
+			}
+		}
+		return
+	}
+	t.Error("there is no pkg/ceph")
+}
+
+// TestToolVersions compares versions.mk with the module files it stands for.
+func TestToolVersions(t *testing.T) {
+	versions := read(t, "versions.mk")
+	for variable, file := range map[string]string{
+		"KUBERNETES_VERSION":  "kubernetes/go.mod k8s.io/kubernetes",
+		"HELM3_VERSION":       "helm3/go.mod helm.sh/helm/v3",
+		"HELM4_VERSION":       "helm4/go.mod helm.sh/helm/v4",
+		"KUSTOMIZE_VERSION":   "kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5",
+		"STATICCHECK_VERSION": "staticcheck/go.mod honnef.co/go/tools",
+	} {
+		name, required, _ := strings.Cut(file, " ")
+		want := submatch(t, versions, `(?m)^`+variable+`\s*:= (\S+)$`)
+		got := submatch(t, read(t, "test/tools/"+name), `(?m)^(?:require )?\s*`+regexp.QuoteMeta(required)+` (v\S+)`)
+		if want != got {
+			t.Errorf("versions.mk has %s %s, test/tools/%s requires %s", variable, want, name, got)
+		}
+	}
+}
+
+func TestAnnotationTable(t *testing.T) {
+	var want []string
+	for _, key := range annotations.Keys() {
+		where := "claim, template"
+		if key.TemplateOnly {
+			where = "template"
+		}
+		fallback := ""
+		if key.Default != "" {
+			fallback = code(key.Default)
+		}
+		want = append(want, fmt.Sprintf("| `%s` | %s | %s | %s |", key.Name, where, code(key.Values), fallback))
+	}
+	var got []string
+	for _, row := range rows(read(t, "docs/annotations.md"), annotations.Prefix) {
+		cells := strings.Split(row, " | ")
+		got = append(got, strings.Join(cells[:4], " | ")+" |") // the fifth says why
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/annotations.md (-code +document):\n%s", diff)
+	}
+}
+
+// code marks quoted values as code.
+func code(text string) string {
+	return regexp.MustCompile(`"[^"]*"|<[^>]*>(\.<[^>]*>)*|spec\.\w+`).ReplaceAllString(text, "`$0`")
+}
+
+func TestFlagTable(t *testing.T) {
+	help := exec.Command("go", "run", "./cmd/postrender", "--help")
+	help.Dir = root
+	help.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := help.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, m := range regexp.MustCompile(`(?m)^\s+(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(string(out), -1) {
+		want = append(want, m[1])
+	}
+	for _, row := range rows(read(t, "docs/postrender.md"), "--") {
+		got = append(got, submatch(t, row, "(--[a-z-]+)"))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/postrender.md (-code +document):\n%s", diff)
+	}
+}
+
+func TestConfigMapsAreDocumented(t *testing.T) {
+	document := read(t, "docs/postrender.md")
+	for _, location := range csiconfig.Locations() {
+		if want := fmt.Sprintf("`%s`, key `%s`", location.Name, location.Key); !strings.Contains(document, want) {
+			t.Errorf("docs/postrender.md does not mention %s", want)
+		}
+	}
+}
+
+// TestPackageMap: every package of the layers has its sentence.
+func TestPackageMap(t *testing.T) {
+	document := read(t, "docs/architecture.md")
+	for _, layer := range layers {
+		for _, name := range layer {
+			if !strings.Contains(document, "| `"+name+"` |") {
+				t.Errorf("docs/architecture.md has no row for %s", name)
+			}
+		}
+	}
+}
+
+// TestMakeTargets: every make command in a document is a target.
+func TestMakeTargets(t *testing.T) {
+	targets := map[string]bool{}
+	for _, file := range []string{"Makefile", "tools.mk", "ceph.mk", "test/lab/lab.mk"} {
+		for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):`).FindAllStringSubmatch(read(t, file), -1) {
+			targets[m[1]] = true
+		}
+	}
+	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range append(documents, filepath.Join(root, "README.md")) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?m)(?:^|`)(?:sudo )?make ([a-z0-9-]+)").FindAllStringSubmatch(string(data), -1) {
+			found++
+			if !targets[m[1]] {
+				t.Errorf("%s: there is no target %q", filepath.Base(file), m[1])
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no document mentions a make target")
+	}
+}
+
+// TestLinks: every relative link in a document leads to a file.
+func TestLinks(t *testing.T) {
+	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(documents, filepath.Join(root, "README.md")) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(data), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s: link to %s: %v", filepath.Base(file), m[1], err)
+			}
+		}
+	}
+}
+
+// rows returns the lines of a document's tables whose first cell starts with
+// prefix, in code marks.
+func rows(document, prefix string) []string {
+	var found []string
+	for line := range strings.Lines(document) {
+		if strings.HasPrefix(line, "| `"+prefix) {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return found
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func submatch(t *testing.T, text, pattern string) string {
+	t.Helper()
+	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("nothing matches %s", pattern)
+	}
+	return m[1]
+}
