@@ -2,15 +2,28 @@ package manifest
 
 import (
 	"bytes"
+	"regexp"
 	"strconv"
 	"strings"
 )
 
 // Mentions reports whether text can contain word, which is ASCII, in a YAML or
-// JSON string: literally, or with characters written as \x, \u or \U escapes. It
-// may say yes wrongly, never no.
+// JSON string: literally, with characters written as \x, \u or \U escapes, or
+// broken over lines with escaped line ends. It may say yes wrongly, never no.
 func Mentions(text []byte, word string) bool {
-	return bytes.Contains(text, []byte(word)) || escapes(text, word)
+	return bytes.Contains(text, []byte(word)) || escapes(text, word) || breaks(text, word)
+}
+
+// escapedLineEnd matches what a YAML parser drops of a double-quoted string that
+// goes on in the next line.
+var escapedLineEnd = regexp.MustCompile(`\\\r?\n[ \t]*`)
+
+// breaks reports whether text has word with an escaped line end in it.
+func breaks(text []byte, word string) bool {
+	if !bytes.Contains(text, []byte("\\\n")) && !bytes.Contains(text, []byte("\\\r\n")) {
+		return false
+	}
+	return bytes.Contains(escapedLineEnd.ReplaceAll(text, nil), []byte(word))
 }
 
 // escapes reports whether text has an escape sequence for a character of word.
