@@ -1,0 +1,39 @@
+package manifest_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/cephferry/cephferry/pkg/manifest"
+)
+
+// FuzzSplit checks that no byte of a stream is lost, moved or added.
+func FuzzSplit(f *testing.F) {
+	for _, stream := range streams {
+		f.Add([]byte(stream.text))
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) { checkSplit(t, stream) })
+}
+
+func checkSplit(t *testing.T, stream []byte) {
+	t.Helper()
+	documents := manifest.Split(stream)
+	var parts []byte
+	for i, d := range documents {
+		if len(d.Marker) == 0 && len(d.Body) == 0 {
+			t.Errorf("document %d is empty", i)
+		}
+		parts = slices.Concat(parts, d.Marker)
+		if d.Offset != len(parts) {
+			t.Errorf("document %d: offset %d, but its body starts at %d", i, d.Offset, len(parts))
+		}
+		parts = slices.Concat(parts, d.Body)
+	}
+	if !bytes.Equal(parts, stream) {
+		t.Errorf("markers and bodies are not the stream:\n%q\n%q", parts, stream)
+	}
+	if joined := manifest.Join(documents); !bytes.Equal(joined, stream) {
+		t.Errorf("Join does not return the stream:\n%q\n%q", joined, stream)
+	}
+}
