@@ -3,6 +3,7 @@
 package goceph
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -66,22 +67,27 @@ func (c Config) newConn() (*rados.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
+	read := func() error { return conn.ReadConfigFile(c.ConfFile) }
 	switch {
 	case c.ConfFile != "":
 		// librados says "invalid argument" for a file that it cannot open, and
 		// writes the reason to stderr.
-		if file, err := os.Open(c.ConfFile); err != nil {
+		file, err := os.Open(c.ConfFile)
+		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ceph.ErrSettings, err)
-		} else if err := file.Close(); err != nil {
+		}
+		if err := file.Close(); err != nil {
 			return nil, err
 		}
-		if err := conn.ReadConfigFile(c.ConfFile); err != nil {
-			return nil, fmt.Errorf("read %q: %w (%w)", c.ConfFile, ceph.ErrSettings, err)
-		}
 	case len(c.Monitors) == 0:
-		if err := conn.ReadDefaultConfigFile(); err != nil {
-			return nil, fmt.Errorf("read the default ceph.conf: %w (%w)", ceph.ErrSettings, err)
-		}
+		read = conn.ReadDefaultConfigFile
+	default:
+		// Only after reading some file does librados apply that it is a library
+		// and does not log to stderr.
+		read = func() error { return conn.ReadConfigFile(os.DevNull) }
+	}
+	if err := read(); err != nil {
+		return nil, fmt.Errorf("read %s: %w (%w)", cmp.Or(c.ConfFile, "the default ceph.conf"), ceph.ErrSettings, err)
 	}
 	for _, o := range c.options() {
 		if err := conn.SetConfigOption(o.name, o.value); err != nil {
