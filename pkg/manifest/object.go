@@ -85,9 +85,13 @@ func checkKeys(node *yaml.Node) error {
 	if node.Kind == yaml.MappingNode {
 		seen := map[string]bool{}
 		for i := 0; i < len(node.Content); i += 2 {
-			if key := node.Content[i]; key.Kind == yaml.ScalarNode {
+			key, line := node.Content[i], node.Content[i].Line
+			if key.Kind == yaml.AliasNode {
+				key = key.Alias
+			}
+			if key.Kind == yaml.ScalarNode {
 				if seen[key.Value] {
-					return fmt.Errorf("line %d: key %q stands twice in one mapping", key.Line, key.Value)
+					return fmt.Errorf("line %d: key %q stands twice in one mapping", line, key.Value)
 				}
 				seen[key.Value] = true
 			}
