@@ -10,11 +10,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"github.com/spf13/pflag"
 )
 
 func main() {
+	// This is one short run: collecting garbage only pays if there is a lot.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(1 << 30)
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], system{os.Stdin, os.Stdout, os.Stderr, os.Getenv})
 	stop()

@@ -33,7 +33,8 @@ func checkSplit(t *testing.T, stream []byte) {
 	if !bytes.Equal(parts, stream) {
 		t.Errorf("markers and bodies are not the stream:\n%q\n%q", parts, stream)
 	}
-	if joined := manifest.Join(documents); !bytes.Equal(joined, stream) {
-		t.Errorf("Join does not return the stream:\n%q\n%q", joined, stream)
+	var written bytes.Buffer
+	if err := manifest.Write(&written, documents); err != nil || !bytes.Equal(written.Bytes(), stream) {
+		t.Errorf("Write does not write the stream (%v):\n%q\n%q", err, written.Bytes(), stream)
 	}
 }

@@ -11,43 +11,47 @@ import (
 // JSON string: literally, with characters written as \x, \u or \U escapes, or
 // broken over lines with escaped line ends. It may say yes wrongly, never no.
 func Mentions(text []byte, word string) bool {
-	return bytes.Contains(text, []byte(word)) || escapes(text, word) || breaks(text, word)
+	if bytes.Contains(text, []byte(word)) {
+		return true
+	}
+	broken := false
+	for rest := text; ; {
+		i := bytes.IndexByte(rest, '\\')
+		if i < 0 || i+1 == len(rest) {
+			break
+		}
+		rest = rest[i+1:]
+		switch rest[0] {
+		case 'x':
+			if escapes(rest[1:], 2, word) {
+				return true
+			}
+		case 'u':
+			if escapes(rest[1:], 4, word) {
+				return true
+			}
+		case 'U':
+			if escapes(rest[1:], 8, word) {
+				return true
+			}
+		case '\r', '\n':
+			broken = true
+		}
+		rest = rest[1:]
+	}
+	return broken && bytes.Contains(escapedLineEnd.ReplaceAll(text, nil), []byte(word))
 }
 
 // escapedLineEnd matches what a YAML parser drops of a double-quoted string that
 // goes on in the next line.
 var escapedLineEnd = regexp.MustCompile(`\\\r?\n[ \t]*`)
 
-// breaks reports whether text has word with an escaped line end in it.
-func breaks(text []byte, word string) bool {
-	if !bytes.Contains(text, []byte("\\\n")) && !bytes.Contains(text, []byte("\\\r\n")) {
+// escapes reports whether text starts with that many hexadecimal digits that
+// stand for a character of word.
+func escapes(text []byte, digits int, word string) bool {
+	if len(text) < digits {
 		return false
 	}
-	return bytes.Contains(escapedLineEnd.ReplaceAll(text, nil), []byte(word))
-}
-
-// escapes reports whether text has an escape sequence for a character of word.
-func escapes(text []byte, word string) bool {
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 || i+1 == len(text) {
-			return false
-		}
-		digits := 0
-		switch text[i+1] {
-		case 'x':
-			digits = 2
-		case 'u':
-			digits = 4
-		case 'U':
-			digits = 8
-		}
-		text = text[i+2:]
-		if digits == 0 || len(text) < digits {
-			continue
-		}
-		if r, err := strconv.ParseUint(string(text[:digits]), 16, 32); err == nil && strings.ContainsRune(word, rune(r)) {
-			return true
-		}
-	}
+	r, err := strconv.ParseUint(string(text[:digits]), 16, 32)
+	return err == nil && strings.ContainsRune(word, rune(r))
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -146,6 +147,7 @@ func (d Document) Encode(object *yaml.RNode) ([]byte, error) {
 
 func (d Document) encode(object *yaml.RNode) ([]byte, error) {
 	if !d.isJSON() {
+		restyle(object.YNode())
 		style := yaml.SequenceIndentStyle(yaml.DeriveSeqIndentStyle(string(d.Body)))
 		return yaml.MarshalWithOptions(object.Document(), &yaml.EncoderOptions{SeqIndent: style})
 	}
@@ -159,6 +161,26 @@ func (d Document) encode(object *yaml.RNode) ([]byte, error) {
 	}
 	indented.WriteByte('\n')
 	return indented.Bytes(), nil
+}
+
+// restyle changes the style of texts that the encoder would write wrongly in
+// the style they have: it adds a line end to a folded text that ends in several, or that
+// has an indented line, and it writes a block that begins with a tab in a way
+// that no parser takes.
+func restyle(node *yaml.Node) {
+	if node.Kind == yaml.ScalarNode && strings.ContainsAny(node.Value, "\n\t") {
+		lines := "\n" + node.Value
+		block := yaml.FoldedStyle | yaml.LiteralStyle
+		switch {
+		case node.Value[0] == '\t' && (node.Style == 0 || node.Style&block != 0):
+			node.Style = node.Style&^block | yaml.DoubleQuotedStyle
+		case node.Style&yaml.FoldedStyle != 0 && (strings.HasSuffix(lines, "\n\n") || strings.Contains(lines, "\n ") || strings.Contains(lines, "\n\t")):
+			node.Style = node.Style&^block | yaml.LiteralStyle
+		}
+	}
+	for _, child := range node.Content {
+		restyle(child)
+	}
 }
 
 // NewDocument returns a document that holds object, in the style of d.

@@ -1,6 +1,10 @@
 package manifest
 
-import "bytes"
+import (
+	"bufio"
+	"bytes"
+	"io"
+)
 
 // Document is one document of a stream.
 type Document struct {
@@ -39,37 +43,43 @@ func Split(stream []byte) []Document {
 	}
 }
 
-// Join is the reverse of Split. A body that lacks the final line end gets one if
-// another document follows.
-func Join(documents []Document) []byte {
-	size := 0
+// Write is the reverse of Split. A body that lacks the final line end gets one if
+// another document follows. Nothing is copied but through a small buffer: a large
+// stream is not in memory twice.
+func Write(out io.Writer, documents []Document) error {
+	buffered := bufio.NewWriterSize(out, 64<<10)
+	var last []byte
 	for _, d := range documents {
-		size += len(d.Marker) + len(d.Body) + 1
-	}
-	stream := make([]byte, 0, size)
-	for _, d := range documents {
-		if len(stream) > 0 && stream[len(stream)-1] != '\n' {
-			stream = append(stream, '\n')
+		if len(last) > 0 && last[len(last)-1] != '\n' {
+			buffered.WriteByte('\n')
 		}
-		stream = append(append(stream, d.Marker...), d.Body...)
+		for _, text := range [][]byte{d.Marker, d.Body} {
+			buffered.Write(text)
+			if len(text) > 0 {
+				last = text
+			}
+		}
 	}
-	return stream
+	return buffered.Flush() // has the error of whichever write failed
 }
 
 // nextMarker returns the offset of the first marker line at or after from, where
 // a line starts, or the length of the stream.
 func nextMarker(stream []byte, from int) int {
-	for from < len(stream) {
-		if isMarker(stream[from:]) {
+	if isMarker(stream[from:]) {
+		return from
+	}
+	for {
+		i := bytes.Index(stream[from:], []byte("---"))
+		if i < 0 {
+			return len(stream)
+		}
+		from += i
+		if from > 0 && stream[from-1] == '\n' && isMarker(stream[from:]) {
 			return from
 		}
-		i := bytes.Index(stream[from:], []byte("\n---"))
-		if i < 0 {
-			break
-		}
-		from += i + 1
+		from++
 	}
-	return len(stream)
 }
 
 // isMarker reports whether text starts with "---", alone on its line or followed

@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -128,7 +129,7 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-func TestJoin(t *testing.T) {
+func TestWrite(t *testing.T) {
 	tests := map[string]struct {
 		documents []manifest.Document
 		want      string
@@ -156,7 +157,11 @@ func TestJoin(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, string(manifest.Join(test.documents))); diff != "" {
+			var got strings.Builder
+			if err := manifest.Write(&got, test.documents); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got.String()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -201,5 +200,3 @@ func at(fields map[string]any, path ...string) map[string]any {
 	}
 	return fields
 }
-
-var _ = strings.Repeat

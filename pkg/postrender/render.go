@@ -1,6 +1,7 @@
 package postrender
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/cephferry/cephferry/pkg/manifest"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
@@ -28,7 +30,7 @@ type Renderer struct {
 // Render reads manifests and writes them with the pairs in place. On an error
 // nothing is written. The notes say what was done besides.
 func (r Renderer) Render(ctx context.Context, in io.Reader, out io.Writer) (notes []string, err error) {
-	stream, err := io.ReadAll(in)
+	stream, err := readAll(in)
 	if err != nil {
 		return nil, fmt.Errorf("read manifests: %w", err)
 	}
@@ -44,22 +46,37 @@ func (r Renderer) Render(ctx context.Context, in io.Reader, out io.Writer) (note
 	if err := p.mistakes.err(); err != nil {
 		return nil, err
 	}
-	if len(p.pairs) > 0 {
-		images, err := r.Images(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := p.ensure(ctx, images); err != nil {
-			return p.notes, err
-		}
-		if stream, err = p.splice(documents); err != nil {
-			return p.notes, err
-		}
+	if len(p.pairs) == 0 {
+		return nil, write(out, []manifest.Document{{Body: stream}})
 	}
-	if _, err := out.Write(stream); err != nil {
-		return p.notes, fmt.Errorf("write manifests: %w", err)
+	images, err := r.Images(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return p.notes, nil
+	if err := p.ensure(ctx, images); err != nil {
+		return p.notes, err
+	}
+	rendered, err := p.splice(documents)
+	if err != nil {
+		return p.notes, err
+	}
+	return p.notes, write(out, rendered)
+}
+
+func write(out io.Writer, documents []manifest.Document) error {
+	if err := manifest.Write(out, documents); err != nil {
+		return fmt.Errorf("write manifests: %w", err)
+	}
+	return nil
+}
+
+// readAll is io.ReadAll with a buffer that most streams fit in: memory that is
+// not touched costs nothing, growing a buffer copies it.
+func readAll(in io.Reader) ([]byte, error) {
+	var buffer bytes.Buffer
+	buffer.Grow(8 << 20)
+	_, err := buffer.ReadFrom(in)
+	return buffer.Bytes(), err
 }
 
 // claimKey names a claim as the manifests do: the namespace is empty where Helm

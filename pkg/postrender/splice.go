@@ -14,8 +14,8 @@ import (
 )
 
 // splice edits the claims and templates, puts the new objects before their
-// origins, and returns the stream.
-func (p *planner) splice(documents []document) ([]byte, error) {
+// origins, and returns the documents to write.
+func (p *planner) splice(documents []document) ([]manifest.Document, error) {
 	// By the origin's YAML node, which is either a document's root or an item of
 	// a List.
 	before := map[*yaml.Node][]*yaml.RNode{}
@@ -68,7 +68,7 @@ func (p *planner) splice(documents []document) ([]byte, error) {
 		}
 		out = append(out, rewritten...)
 	}
-	return manifest.Join(out), nil
+	return out, nil
 }
 
 // insert puts new objects before their origins in Lists below node. It reports
