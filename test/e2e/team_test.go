@@ -1,0 +1,166 @@
+//go:build lab
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// helmLimit bounds one helm command.
+const helmLimit = time.Minute
+
+// team is an app team: it has one Helm, and a namespace of its own, with the same
+// name in both clusters.
+type team struct {
+	*testing.T
+	// helm is 3 or 4.
+	helm      int
+	namespace string
+	// postrender is the renderer of Helm 3, plugins the folder with that of
+	// Helm 4.
+	postrender, plugins string
+	// env is what the team has exported, over the environment of every helm
+	// process.
+	env map[string]string
+}
+
+var teams atomic.Int32
+
+// eachHelm runs a test with Helm 3 and with Helm 4.
+func eachHelm(t *testing.T, test func(*team)) {
+	t.Helper()
+	t.Parallel()
+	for _, helm := range []int{3, 4} {
+		t.Run(fmt.Sprint("with Helm ", helm), func(t *testing.T) {
+			t.Parallel()
+			test(newTeam(t, helm))
+		})
+	}
+}
+
+func newTeam(t *testing.T, helm int) *team {
+	t.Helper()
+	team := &team{
+		T: t, helm: helm,
+		namespace:  fmt.Sprint("shop-", teams.Add(1)),
+		postrender: programs.postrender, plugins: programs.plugins,
+		env: map[string]string{},
+	}
+	team.makeNamespace(team.namespace)
+	return team
+}
+
+// makeNamespace makes a namespace in both clusters.
+func (team *team) makeNamespace(name string) {
+	team.Helper()
+	for _, c := range []*cluster{east, west} {
+		team.apply(c, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n")
+	}
+}
+
+// rendered are the arguments of a helm command with the post-renderer.
+func (team *team) rendered(args ...string) []string {
+	return append(args, "--post-renderer", team.renderer())
+}
+
+// renderer is what --post-renderer takes.
+func (team *team) renderer() string {
+	if team.helm == 4 {
+		return "cephferry"
+	}
+	return team.postrender
+}
+
+// must runs helm in the team's namespace, and returns its stdout.
+func (team *team) must(c *cluster, args ...string) string {
+	team.Helper()
+	ran := team.run(team.on(c, args)...)
+	if ran.err != nil {
+		team.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), ran.err, ran.stderr)
+	}
+	return ran.stdout
+}
+
+// fails runs a helm command that must fail, and returns its stderr.
+func (team *team) fails(c *cluster, args ...string) string {
+	team.Helper()
+	ran := team.run(team.on(c, args)...)
+	if ran.err == nil {
+		team.Fatalf("helm %s: did not fail\n%s", strings.Join(args, " "), ran.stdout)
+	}
+	if ran.code != 1 {
+		team.Errorf("helm %s: exit code %d, want 1", strings.Join(args, " "), ran.code)
+	}
+	return ran.stderr
+}
+
+// refused runs a helm command that must fail with that sentence of ours, in full.
+func (team *team) refused(c *cluster, sentence string, args ...string) {
+	team.Helper()
+	if got := team.fails(c, args...); !strings.Contains(got, sentence) {
+		team.Errorf("helm %s:\n%s\nwant in it:\n%s", strings.Join(args, " "), got, sentence)
+	}
+}
+
+func (team *team) on(c *cluster, args []string) []string {
+	return append(args, "--kubeconfig", c.Kubeconfig, "--namespace", team.namespace)
+}
+
+// result is what became of a command.
+type result struct {
+	stdout, stderr string
+	code           int
+	err            error
+}
+
+// run runs helm with exactly these arguments.
+func (team *team) run(args ...string) result {
+	program := programs.helm3
+	own := team.TempDir()
+	env := map[string]string{
+		"PATH":             "/usr/bin:/bin",
+		"HOME":             programs.home,
+		"HELM_CACHE_HOME":  filepath.Join(own, "cache"),
+		"HELM_CONFIG_HOME": filepath.Join(own, "config"),
+		"HELM_DATA_HOME":   filepath.Join(own, "data"),
+	}
+	if team.helm == 4 {
+		program = programs.helm4
+		env["HELM_PLUGINS"] = team.plugins
+	}
+	maps.Copy(env, team.env)
+	return execute(team.Context(), env, "", program, args...)
+}
+
+// execute runs a program with nothing but this environment.
+func execute(ctx context.Context, env map[string]string, stdin, program string, args ...string) result {
+	ctx, cancel := context.WithTimeout(ctx, helmLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.WaitDelay = time.Second
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		cmd.Env = append(cmd.Env, name+"="+env[name])
+	}
+	cmd.Stdin = strings.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode(), err}
+}
+
+func (team *team) apply(c *cluster, manifests string) {
+	team.Helper()
+	if err := c.Apply(team.Context(), manifests); err != nil {
+		team.Fatal(err)
+	}
+}
