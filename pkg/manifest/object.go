@@ -163,18 +163,16 @@ func (d Document) encode(object *yaml.RNode) ([]byte, error) {
 	return indented.Bytes(), nil
 }
 
-// restyle changes the style of texts that the encoder would write wrongly in
-// the style they have: it adds a line end to a folded text that ends in several, or that
-// has an indented line, and it writes a block that begins with a tab in a way
-// that no parser takes.
+// restyle changes the style of texts that the encoder would not write correctly
+// in the style they have: it adds line ends to a folded text of several lines,
+// and writes a block that begins with a tab in a way that no parser takes.
 func restyle(node *yaml.Node) {
-	if node.Kind == yaml.ScalarNode && strings.ContainsAny(node.Value, "\n\t") {
-		lines := "\n" + node.Value
+	if node.Kind == yaml.ScalarNode {
 		block := yaml.FoldedStyle | yaml.LiteralStyle
 		switch {
-		case node.Value[0] == '\t' && (node.Style == 0 || node.Style&block != 0):
+		case strings.HasPrefix(node.Value, "\t") && (node.Style == 0 || node.Style&block != 0):
 			node.Style = node.Style&^block | yaml.DoubleQuotedStyle
-		case node.Style&yaml.FoldedStyle != 0 && (strings.HasSuffix(lines, "\n\n") || strings.Contains(lines, "\n ") || strings.Contains(lines, "\n\t")):
+		case node.Style&yaml.FoldedStyle != 0 && strings.Contains(strings.TrimSuffix(node.Value, "\n"), "\n"):
 			node.Style = node.Style&^block | yaml.LiteralStyle
 		}
 	}
