@@ -211,16 +211,20 @@ func TestEncode(t *testing.T) {
 			want: "field: new\na: yes\nb: 0644\nc: 1.10\nd: 0x1F\ne: 1e3\n",
 		},
 		"block scalars keep their text": {
-			body: "field: old\na: |-\n  x\n    y\n\n  z\nb: >\n  long\n  text\n\n  more\nc: |2\n    indented\n",
-			want: "field: new\na: |-\n  x\n    y\n\n  z\nb: >\n  long text\n\n  more\nc: |2\n    indented\n",
+			body: "field: old\na: |-\n  x\n    y\n\n  z\nb: >\n  long\n  text\nc: |2\n    indented\n",
+			want: "field: new\na: |-\n  x\n    y\n\n  z\nb: >\n  long text\n\nc: |2\n    indented\n",
+		},
+		"folded text of several paragraphs": {
+			body: "field: old\na: >\n  long\n  text\n\n  more\nb: 1\n",
+			want: "field: new\na: |\n  long text\n  more\nb: 1\n",
 		},
 		"folded text that ends in several line ends": {
 			body: "field: old\na: >+\n  long\n  text\n\nb: 1\n",
 			want: "field: new\na: |+\n  long text\n\nb: 1\n",
 		},
 		"folded text with an indented line": {
-			body: "field: old\na: >-\n  list:\n   - x\n",
-			want: "field: new\na: |-\n  list:\n   - x\n",
+			body: "field: old\na: >-\n  list:\n   - x\n  end\n",
+			want: "field: new\na: |-\n  list:\n   - x\n  end\n",
 		},
 		"a block that begins with a tab": {
 			body: "field: old\na: |2\n  \tx\n  y\n",
