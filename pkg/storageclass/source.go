@@ -12,12 +12,12 @@ import (
 
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/json"
 )
 
 // Resource is where the API server keeps StorageClasses.
@@ -96,7 +96,11 @@ func convert(list *unstructured.UnstructuredList) ([]storagev1.StorageClass, err
 			continue
 		}
 		var class storagev1.StorageClass
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &class); err != nil {
+		data, err := object.MarshalJSON()
+		if err == nil {
+			err = json.UnmarshalCaseSensitivePreserveInts(data, &class)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("StorageClass %q: %w", object.GetName(), err)
 		}
 		classes = append(classes, class)
