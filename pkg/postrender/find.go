@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+	k8syaml "sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/manifest"
@@ -46,10 +47,15 @@ func label(kind, namespace, name string) string {
 	return strings.TrimSpace(kind + " " + name)
 }
 
-// decode fills a typed object. Fields that the type does not know are passed
-// over: the API server is the judge of those.
+// decode fills a typed object, with the words of YAML 1.1 and dates read as Helm
+// reads them. Fields that the type does not know are passed over: the API server
+// is the judge of those.
 func (o object) decode(into any) error {
-	data, err := o.node.MarshalJSON()
+	text, err := o.node.String()
+	if err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	data, err := k8syaml.YAMLToJSON([]byte(text))
 	if err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
