@@ -49,8 +49,8 @@ type Layout struct {
 	StripeCount            uint64
 }
 
-// ImageReader looks at images and opens them read-only: a read-write open is a
-// watcher, and ceph-csi refuses to map an image that has one.
+// ImageReader looks at images without becoming a watcher of them: ceph-csi refuses
+// to map an image that has one.
 type ImageReader interface {
 	// Image returns the image that spec names, or ErrImageNotFound.
 	Image(ctx context.Context, spec ImageSpec) (Image, error)
@@ -59,17 +59,19 @@ type ImageReader interface {
 // ImageCreator makes images.
 type ImageCreator interface {
 	// CreateImage makes an empty image. It returns ErrImageExists when the name
-	// is taken, whatever is there, and ErrPoolFull when the pool's quota is
-	// used up.
+	// is taken, whatever is there, ErrLayout, and ErrPoolFull when the pool's
+	// quota is used up. What a creation that died half-way has left is not in its
+	// way.
 	CreateImage(ctx context.Context, spec ImageSpec, layout Layout) (Image, error)
 }
 
 // ImageGrower makes images larger, never smaller.
 type ImageGrower interface {
-	// GrowImage sets the size in bytes. It returns ErrImageShrinks when the
-	// image is larger than that already (and leaves it so), ErrImageNotFound,
-	// and ErrImageLocked when a client holds the image with krbd's exclusive
-	// option and does not give the lock up.
+	// GrowImage sets the size in bytes. Of several calls at once the largest size
+	// remains. It returns ErrImageShrinks when the image is larger than that
+	// already (and leaves it so), ErrImageNotFound, and ErrImageLocked when the
+	// client that holds the image's lock does not give it up, as with krbd's
+	// exclusive option, or does not answer. It never takes the lock by force.
 	GrowImage(ctx context.Context, spec ImageSpec, size uint64) error
 }
 
@@ -82,7 +84,9 @@ type NamespaceLister interface {
 
 // Cluster is one Ceph cluster, connected. Every method may be called from many
 // goroutines, is bounded in time, and besides the errors named at the method
-// returns ErrUnreachable, ErrPoolNotFound and ErrPermission.
+// returns ErrUnreachable, ErrPoolNotFound, ErrNamespaceNotFound, ErrPermission,
+// ErrBlocklisted, the error of its context, and fs.ErrClosed after Close. After
+// ErrUnreachable a change may have been made, or may be made yet.
 type Cluster interface {
 	ImageReader
 	ImageCreator

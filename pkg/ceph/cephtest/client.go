@@ -238,7 +238,7 @@ func (c *Ceph) growImage(spec ceph.ImageSpec, size uint64) error {
 	case err != nil:
 		return err
 	case size < found.layout.Size:
-		return ceph.ErrImageShrinks
+		return fmt.Errorf("from %d to %d bytes: %w", found.layout.Size, size, ceph.ErrImageShrinks)
 	case size == found.layout.Size:
 		return nil
 	case found.locked:

@@ -26,7 +26,7 @@ func (c *connection) GrowImage(ctx context.Context, spec ceph.ImageSpec, size ui
 		return struct{}{}, c.grow(ioctx, spec, size)
 	})
 	if err != nil {
-		return fmt.Errorf("grow image %q to %d bytes: %w", spec, size, err)
+		return fmt.Errorf("grow image %q: %w", spec, err)
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (c *connection) takeTurn(ioctx *rados.IOContext, image ceph.Image) (done fu
 func compareSize(image ceph.Image, size uint64) (done bool, err error) {
 	switch {
 	case image.Size > size:
-		return true, fmt.Errorf("it has %d: %w", image.Size, ceph.ErrImageShrinks)
+		return true, fmt.Errorf("from %d to %d bytes: %w", image.Size, size, ceph.ErrImageShrinks)
 	case image.Size == size:
 		return true, nil
 	}
