@@ -1,0 +1,267 @@
+package staticpv_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+func TestImageName(t *testing.T) {
+	tests := map[string]struct{ namespace, claim, want string }{
+		"a short name is kept": {"shop", "data", "shop.data"},
+		"a claim with dots":    {"shop", "data.v1", "shop.data.v1"},
+		"the longest name that is kept": {
+			"shop", strings.Repeat("a", 91),
+			"shop." + strings.Repeat("a", 91),
+		},
+		"one byte more": {
+			"shop", strings.Repeat("a", 92),
+			"shop." + strings.Repeat("a", 74) + "-0a1b5465ba333706",
+		},
+		"cut at a dash": {
+			"shop", strings.Repeat("a", 70) + "-.--" + strings.Repeat("b", 30),
+			"shop." + strings.Repeat("a", 70) + "-0f0897c89d997c42",
+		},
+		"the longest namespace and claim": {
+			strings.Repeat("n", 63), strings.Repeat("c", 253),
+			strings.Repeat("n", 63) + "." + strings.Repeat("c", 15) + "-b235539732bbf7f3",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := staticpv.ImageName(test.namespace, test.claim)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			valid(t, got)
+			if !strings.HasPrefix(got, test.namespace+".") {
+				t.Errorf("%q has lost its namespace", got)
+			}
+		})
+	}
+}
+
+// valid fails unless librbd and Kubernetes take the name.
+func valid(t *testing.T, name string) {
+	t.Helper()
+	if len(name) > annotations.MaxImageName {
+		t.Errorf("%q has %d bytes", name, len(name))
+	}
+	for _, message := range validation.IsDNS1123Subdomain(name) {
+		t.Errorf("%q: %s", name, message)
+	}
+}
+
+// TestNamesDiffer forms names that differ only where they are cut.
+func TestNamesDiffer(t *testing.T) {
+	seen := map[string]string{}
+	add := func(of, name string) {
+		t.Helper()
+		valid(t, name)
+		if other, ok := seen[name]; ok {
+			t.Errorf("%s and %s are both %q", of, other, name)
+		}
+		seen[name] = of
+	}
+	for length := 1; length <= 253; length++ {
+		claim := strings.Repeat("c", length)
+		add(fmt.Sprint("claim of ", length), staticpv.ImageName("shop", claim))
+		add(fmt.Sprint("claim of ", length, " elsewhere"), staticpv.ImageName("shop2", claim))
+	}
+	base := strings.Repeat("b", annotations.MaxImageName)
+	for ordinal := range 1000 {
+		add(fmt.Sprint("ordinal ", ordinal), staticpv.OrdinalImageName(base, ordinal))
+	}
+}
+
+func TestOrdinalImageName(t *testing.T) {
+	tests := map[string]struct {
+		base    string
+		ordinal int
+		want    string
+	}{
+		"a short name is kept":          {"orders", 7, "orders-7"},
+		"the longest name that is kept": {strings.Repeat("a", 94), 0, strings.Repeat("a", 94) + "-0"},
+		"one byte more":                 {strings.Repeat("a", 94), 10, strings.Repeat("a", 79) + "-aa2740ace42be1e7"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := staticpv.OrdinalImageName(test.base, test.ordinal)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			valid(t, got)
+		})
+	}
+}
+
+func TestClaimName(t *testing.T) {
+	if got, want := staticpv.ClaimName("data", "db", 12), "data-db-12"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+var class = storageclass.RBD{
+	Name:              "block",
+	Driver:            "rook-ceph.rbd.csi.ceph.com",
+	ClusterID:         "rook-ceph",
+	Pool:              "replicapool",
+	Layout:            ceph.Layout{Features: []string{"exclusive-lock", "layering"}, DataPool: "erasure"},
+	Attributes:        map[string]string{"mapOptions": "krbd:queue_depth=1024", "tryOtherMounters": "true"},
+	FSType:            "xfs",
+	MountOptions:      []string{"noatime"},
+	NodeStageSecret:   corev1.SecretReference{Name: "node", Namespace: "rook-ceph"},
+	ProvisionerSecret: corev1.SecretReference{Name: "provisioner", Namespace: "rook-ceph"},
+}
+
+// volume is the PV of claim shop/data on class.
+func volume(change func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
+	mode := corev1.PersistentVolumeFilesystem
+	pv := &corev1.PersistentVolume{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolume"},
+		ObjectMeta: metav1.ObjectMeta{Name: "shop.data", Annotations: map[string]string{"cephferry.io/migratable": "true"}},
+		Spec: corev1.PersistentVolumeSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Capacity:    corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("8Gi")},
+			ClaimRef:    &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: "shop", Name: "data"},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
+				Driver:       "rook-ceph.rbd.csi.ceph.com",
+				VolumeHandle: "shop.data",
+				FSType:       "xfs",
+				VolumeAttributes: map[string]string{
+					"staticVolume": "true", "clusterID": "rook-ceph", "pool": "replicapool", "imageFeatures": "exclusive-lock,layering",
+					"mapOptions": "krbd:queue_depth=1024", "tryOtherMounters": "true",
+				},
+				NodeStageSecretRef: &corev1.SecretReference{Name: "node", Namespace: "rook-ceph"},
+			}},
+			MountOptions:                  []string{"noatime"},
+			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
+			VolumeMode:                    &mode,
+		},
+	}
+	if change != nil {
+		change(pv)
+	}
+	return pv
+}
+
+func TestRBD(t *testing.T) {
+	claim := staticpv.Claim{
+		Namespace: "shop", Name: "data", Image: "shop.data", Size: resource.MustParse("8Gi"),
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+	}
+	block := corev1.PersistentVolumeBlock
+	tests := map[string]struct {
+		change func(*staticpv.Claim)
+		want   *corev1.PersistentVolume
+	}{
+		"a filesystem, by default": {
+			want: volume(nil),
+		},
+		"a filesystem, by name": {
+			change: func(c *staticpv.Claim) { c.VolumeMode = corev1.PersistentVolumeFilesystem },
+			want:   volume(nil),
+		},
+		"a block device has neither filesystem nor mount options": {
+			change: func(c *staticpv.Claim) {
+				c.VolumeMode = block
+				c.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
+			},
+			want: volume(func(pv *corev1.PersistentVolume) {
+				pv.Spec.VolumeMode = &block
+				pv.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
+				pv.Spec.CSI.FSType = ""
+				pv.Spec.MountOptions = nil
+			}),
+		},
+		"an image of another name, and annotations": {
+			change: func(c *staticpv.Claim) {
+				c.Image = "orders"
+				c.Annotations = map[string]string{"helm.sh/resource-policy": "keep"}
+			},
+			want: volume(func(pv *corev1.PersistentVolume) {
+				pv.Name, pv.Spec.CSI.VolumeHandle = "orders", "orders"
+				pv.Annotations["helm.sh/resource-policy"] = "keep"
+			}),
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			asked := claim
+			if test.change != nil {
+				test.change(&asked)
+			}
+			got := staticpv.RBD(asked, class)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if !staticpv.IsPair(got, "shop", "data") {
+				t.Error("it is not recognised as a pair")
+			}
+		})
+	}
+}
+
+// TestRBDSharesNothing changes a PV, and expects class and claim to stay.
+func TestRBDSharesNothing(t *testing.T) {
+	asked := map[string]string{"a": "b"}
+	got := staticpv.RBD(staticpv.Claim{Image: "x", Annotations: asked}, class)
+	got.Annotations["c"] = "d"
+	got.Spec.CSI.VolumeAttributes["c"] = "d"
+	got.Spec.CSI.NodeStageSecretRef.Name = "other"
+	if diff := cmp.Diff(map[string]string{"a": "b"}, asked); diff != "" {
+		t.Errorf("the claim's annotations changed:\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{"mapOptions": "krbd:queue_depth=1024", "tryOtherMounters": "true"}, class.Attributes); diff != "" {
+		t.Errorf("the class's attributes changed:\n%s", diff)
+	}
+	if got, want := class.NodeStageSecret.Name, "node"; got != want {
+		t.Errorf("the class's secret is %q, want %q", got, want)
+	}
+}
+
+func TestIsPair(t *testing.T) {
+	tests := map[string]struct {
+		change func(*corev1.PersistentVolume)
+		want   bool
+	}{
+		"what RBD returns": {nil, true},
+		"another class's settings": {func(pv *corev1.PersistentVolume) {
+			pv.Spec.CSI.VolumeAttributes["pool"] = "other"
+			pv.Spec.CSI.Driver = "rbd.csi.ceph.com"
+			pv.Annotations = nil
+		}, true},
+		"bound": {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.UID = "1" }, true},
+		"no CSI volume": {func(pv *corev1.PersistentVolume) {
+			pv.Spec.CSI = nil
+			pv.Spec.HostPath = &corev1.HostPathVolumeSource{Path: "/"}
+		}, false},
+		"another driver": {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "rook-ceph.cephfs.csi.ceph.com" }, false},
+		"a dynamic volume": {func(pv *corev1.PersistentVolume) {
+			delete(pv.Spec.CSI.VolumeAttributes, "staticVolume")
+		}, false},
+		"staticVolume with another value": {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["staticVolume"] = "false" }, false},
+		"an image of another name":        {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "other" }, false},
+		"no claimRef":                     {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, false},
+		"the claim of another namespace":  {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Namespace = "other" }, false},
+		"another claim":                   {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Name = "other" }, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := staticpv.IsPair(volume(test.change), "shop", "data"); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
