@@ -14,6 +14,10 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
+// maxCreations is how often one call tries to make an image, of which remains
+// and others who clear them can be in the way.
+const maxCreations = 3
+
 func (c *connection) CreateImage(ctx context.Context, spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image, error) {
 	image, err := do(ctx, c, spec, func(ioctx *rados.IOContext) (ceph.Image, error) {
 		if err := c.create(ioctx, spec, layout); err != nil {
@@ -36,7 +40,7 @@ func (c *connection) create(ioctx *rados.IOContext, spec ceph.ImageSpec, layout 
 		return err
 	}
 	defer options.Destroy()
-	for {
+	for range maxCreations {
 		err := rbd.CreateImage(ioctx, spec.Name, layout.Size, options)
 		switch errno(err) {
 		case success:
@@ -55,6 +59,8 @@ func (c *connection) create(ioctx *rados.IOContext, spec ceph.ImageSpec, layout 
 			return translate(err, meanings{einval: ceph.ErrLayout, edom: ceph.ErrLayout, enosys: ceph.ErrLayout})
 		}
 	}
+	// An image of the old format, which has neither id nor entry in the directory.
+	return ceph.ErrImageExists
 }
 
 // imageOptions is the layout as librbd takes it. The caller destroys it.

@@ -123,6 +123,17 @@ func TestCreationAfterOneThatDied(t *testing.T) {
 	}
 }
 
+func TestNameOfAnImageOfTheOldFormat(t *testing.T) {
+	h := startHarness(t, nil)
+	cluster := h.connect(t)
+	// Nothing makes them any more; librbd still goes by the object's name.
+	must(t, h.ioctx(t, replica).WriteFull(replica.Name+".rbd", []byte("<<< Rados Block Device Image >>>\n")))
+	if _, err := cluster.CreateImage(t.Context(), replica, ceph.Layout{Size: 1}); !errors.Is(err, ceph.ErrImageExists) {
+		t.Errorf("got %v; want %v", err, ceph.ErrImageExists)
+	}
+	awaitCounts(t, cluster.calls, 0, 0)
+}
+
 func TestCreationUnderWayIsLeftAlone(t *testing.T) {
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
