@@ -69,9 +69,9 @@ data:
 func (team *team) ownClass(c *cluster, pool string, settings csi) string {
 	team.Helper()
 	settings.clusterID = team.namespace
-	settings.monitor = cmp.Or(settings.monitor, "v2:"+ceph.Monitors[0])
-	settings.user = cmp.Or(settings.user, ceph.Provisioner.ID)
-	settings.key = cmp.Or(settings.key, ceph.Provisioner.Key)
+	settings.monitor = cmp.Or(settings.monitor, "v2:"+storage.Monitors[0])
+	settings.user = cmp.Or(settings.user, storage.Provisioner.ID)
+	settings.key = cmp.Or(settings.key, storage.Provisioner.Key)
 	own := rbdClass{name: team.namespace, pool: pool, clusterID: team.namespace, secretNamespace: team.namespace}
 	team.apply(c, settings.manifest(team.namespace)+own.manifest())
 	return own.name
@@ -80,7 +80,7 @@ func (team *team) ownClass(c *cluster, pool string, settings csi) string {
 // ownPool makes a pool named like the team's namespace, for RBD.
 func (team *team) ownPool() string {
 	team.Helper()
-	if _, err := ceph.Run(team.Context(), "osd", "pool", "create", team.namespace); err != nil {
+	if _, err := storage.Run(team.Context(), "osd", "pool", "create", team.namespace); err != nil {
 		team.Fatal(err)
 	}
 	team.rbd("pool", "init", team.namespace)

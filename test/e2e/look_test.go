@@ -137,7 +137,7 @@ func (team *team) image(pool, name string) image {
 	team.parse(team.rbd("info", pool+"/"+name, "--format", "json"), &info)
 	slices.Sort(info.Features)
 	pool, namespace, _ := strings.Cut(pool, "/")
-	ran := execute(team.Context(), map[string]string{"PATH": "/usr/bin:/bin"}, "", "/usr/bin/rados", "-c", ceph.ConfFile,
+	ran := execute(team.Context(), map[string]string{"PATH": "/usr/bin:/bin"}, "", "/usr/bin/rados", "-c", storage.ConfFile,
 		"-p", pool, "-N", namespace, "get", "cephferry."+info.ID, "/dev/stdout")
 	if ran.err != nil && !strings.Contains(ran.stderr, "No such file or directory") {
 		team.Fatalf("read the record of image %s: %v\n%s", name, ran.err, ran.stderr)
@@ -148,7 +148,7 @@ func (team *team) image(pool, name string) image {
 
 func (team *team) rbd(args ...string) []byte {
 	team.Helper()
-	out, err := ceph.RBD(team.Context(), args...)
+	out, err := storage.RBD(team.Context(), args...)
 	if err != nil {
 		team.Fatal(err)
 	}

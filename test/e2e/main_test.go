@@ -18,7 +18,7 @@ import (
 
 // What all tests share. It is set before the first of them.
 var (
-	ceph       *lab.Ceph
+	storage    *lab.Ceph
 	east, west *cluster
 	programs   struct {
 		helm3, helm4, postrender string
@@ -62,7 +62,7 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, servers.Stop()) }()
-	ceph = servers.Ceph
+	storage = servers.Ceph
 	if east, err = connect(servers.East); err != nil {
 		return 0, err
 	}
@@ -70,13 +70,7 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 
-	code = m.Run()
-	if code != 0 {
-		for _, p := range servers.Processes() {
-			fmt.Fprintf(os.Stderr, "%s: %s\n", p.Name, lab.Tail(p.LogFile))
-		}
-	}
-	return code, nil
+	return m.Run(), nil
 }
 
 func findPrograms(tools lab.Tools) error {

@@ -104,11 +104,15 @@ func (team *team) fails(c *cluster, args ...string) string {
 	return ran.stderr
 }
 
-// refused runs a helm command that must fail with that sentence of ours, in full.
-func (team *team) refused(c *cluster, sentence string, args ...string) {
+// refused runs a helm command that must fail and show these parts of a sentence
+// of ours.
+func (team *team) refused(c *cluster, args []string, parts ...string) {
 	team.Helper()
-	if got := team.fails(c, args...); !strings.Contains(got, sentence) {
-		team.Errorf("helm %s:\n%s\nwant in it:\n%s", strings.Join(args, " "), got, sentence)
+	got := team.fails(c, args...)
+	for _, part := range parts {
+		if !strings.Contains(got, part) {
+			team.Errorf("helm %s:\n%s\nwant in it:\n%s", strings.Join(args, " "), got, part)
+		}
 	}
 }
 
@@ -163,4 +167,16 @@ func (team *team) apply(c *cluster, manifests string) {
 	if err := c.Apply(team.Context(), manifests); err != nil {
 		team.Fatal(err)
 	}
+}
+
+// applyHere applies manifests, in the team's namespace where they name none, and
+// returns what kubectl says.
+func (team *team) applyHere(c *cluster, manifests string, flags ...string) string {
+	team.Helper()
+	file := team.write(filepath.Join(team.TempDir(), "manifests.yaml"), manifests)
+	out, err := c.Run(team.Context(), append([]string{"apply", "--server-side", "--namespace", team.namespace, "--filename", file}, flags...)...)
+	if err != nil {
+		team.Fatal(err)
+	}
+	return string(out)
 }

@@ -1,0 +1,109 @@
+//go:build lab
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/test/lab"
+)
+
+// pure builds the renderer without cgo, once, as `make build-static` does. It is
+// left for the lab's folder to take away.
+var pure = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(programs.home, "pure", "postrender")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../../cmd/postrender")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build postrender without cgo: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// usePure makes the team use that renderer.
+func (team *team) usePure() {
+	team.Helper()
+	path, err := pure()
+	if err != nil {
+		team.Fatal(err)
+	}
+	team.postrender, team.plugins = path, team.TempDir()
+	plugin, err := os.ReadFile(filepath.Join(programs.plugins, "cephferry", "plugin.yaml"))
+	if err != nil {
+		team.Fatal(err)
+	}
+	team.write(filepath.Join(team.plugins, "cephferry", "plugin.yaml"), string(plugin))
+	bin := filepath.Join(team.plugins, "cephferry", "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		team.Fatal(err)
+	}
+	if err := os.Symlink(path, filepath.Join(bin, "postrender")); err != nil {
+		team.Fatal(err)
+	}
+}
+
+func TestTheBuildWithoutCephUsesImagesThatExist(t *testing.T) {
+	eachHelm(t, func(team *team) {
+		team.usePure()
+		install := team.rendered("install", "web", web, migratable)
+		team.refused(east, install, "--create client: this build of postrender has no Ceph library; "+
+			"use the build that has it, or --create never for images that exist")
+		team.unchanged(east, nothing())
+
+		team.rbd("create", lab.Pool+"/"+team.namespace+".web-files", "--size", "1G", "--image-feature", "layering,exclusive-lock")
+		before := team.look(east)
+		team.must(east, append(install, arguments("--create=never")...)...)
+		team.bound(east, "web-files")
+		if diff := cmp.Diff(before.Images, team.look(east).Images); diff != "" {
+			team.Errorf("the image (-before +after):\n%s", diff)
+		}
+	})
+}
+
+// The renderer is a filter, too: with everything in flags and files it asks no
+// Kubernetes.
+func TestCephFlagsAndAClassFromAFileNeedNoKubernetes(t *testing.T) {
+	t.Parallel()
+	team := newTeam(t, 3)
+	classes := team.write(filepath.Join(team.TempDir(), "class.yaml"), rbdClass{name: "ceph-block"}.manifest())
+	filter := func(flags ...string) result {
+		return execute(team.Context(), map[string]string{"HOME": team.TempDir()}, claim(), programs.postrender, append(flags,
+			"--namespace", team.namespace, "--ceph-conf", storage.ConfFile, "--ceph-id", storage.Provisioner.ID,
+			"--ceph-keyring", storage.Provisioner.KeyringFile)...)
+	}
+	ran := filter("--storage-class", classes)
+	if ran.err != nil {
+		team.Fatal(ran.err, ran.stderr)
+	}
+	name := team.namespace + ".data"
+	if got, want := ran.stderr, "postrender: created image "+lab.Pool+"/"+name+"\n"; got != want {
+		team.Errorf("stderr %q, want %q", got, want)
+	}
+	if record := team.image(lab.Pool, name).Record; record == "" {
+		team.Error("the image has no record")
+	}
+	team.applyHere(west, ran.stdout)
+	team.bound(west, "data")
+
+	// In such a pool nothing but config.json says where the image belongs.
+	pool := team.ownPool()
+	team.rbd("namespace", "create", pool+"/blue")
+	team.write(classes, rbdClass{name: "ceph-block", pool: pool}.manifest())
+	ran = filter("--storage-class", classes)
+	want := fmt.Sprintf(`pool %q has rados namespaces (blue), and which one belongs to clusterID "rook-ceph" stands only in ceph-csi's config.json; `+
+		"leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", pool)
+	if ran.code != 1 || ran.stdout != "" || !strings.Contains(ran.stderr, want) {
+		team.Errorf("exit code %d, stdout %q, stderr:\n%s\nwant 1, nothing and:\n%s", ran.code, ran.stdout, ran.stderr, want)
+	}
+	if images := team.images(pool); len(images) > 0 {
+		team.Errorf("images in pool %s: %v", pool, images)
+	}
+}
