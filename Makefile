@@ -9,7 +9,7 @@ LDFLAGS     := -X main.buildVersion=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME    ?= 20s
 # Two packages of servers at a time is what two cores bear.
-LAB_TESTS   := go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -timeout 20m
+LAB_TESTS    = go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -timeout 20m
 
 # make bench needs one more program; people want postrender in the lab's PATH.
 CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR)
