@@ -50,18 +50,21 @@ func Locations() []Location {
 	}
 }
 
+// storedEntry is an Entry in config.json.
+type storedEntry struct {
+	ClusterID string   `json:"clusterID"`
+	Monitors  []string `json:"monitors"`
+	RBD       struct {
+		RadosNamespace string `json:"radosNamespace"`
+	} `json:"rbd"`
+	// RadosNamespace stood at the top before ceph-csi 3.7.
+	RadosNamespace string `json:"radosNamespace"`
+}
+
 // ParseConfig reads config.json. Fields that this package has no use for are
 // passed over.
 func ParseConfig(data []byte) ([]Entry, error) {
-	var stored []struct {
-		ClusterID string   `json:"clusterID"`
-		Monitors  []string `json:"monitors"`
-		RBD       struct {
-			RadosNamespace string `json:"radosNamespace"`
-		} `json:"rbd"`
-		// RadosNamespace stood at the top before ceph-csi 3.7.
-		RadosNamespace string `json:"radosNamespace"`
-	}
+	var stored []storedEntry
 	if err := json.Unmarshal(data, &stored); err != nil {
 		return nil, fmt.Errorf("parse ceph-csi's config.json: %w", err)
 	}
@@ -84,7 +87,10 @@ type Reader struct{ Client dynamic.Interface }
 // there is none.
 func (r Reader) Entry(ctx context.Context, clusterID string, namespaces ...string) (Entry, error) {
 	var looked []string
-	for _, namespace := range slices.Compact(slices.DeleteFunc(namespaces, func(n string) bool { return n == "" })) {
+	for i, namespace := range namespaces {
+		if namespace == "" || slices.Contains(namespaces[:i], namespace) {
+			continue
+		}
 		for _, location := range Locations() {
 			entries, err := r.entries(ctx, namespace, location)
 			if apierrors.IsNotFound(err) {
@@ -130,15 +136,14 @@ func (r Reader) Credentials(ctx context.Context, ref corev1.SecretReference) (Cr
 	if err := r.get(ctx, "secrets", ref.Namespace, ref.Name, &secret); err != nil {
 		return Credentials{}, fmt.Errorf("read Secret %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
+	values := map[string]string{}
 	for _, key := range []string{"userID", "userKey"} {
-		if len(secret.Data[key]) == 0 {
+		values[key] = strings.TrimSpace(string(secret.Data[key]))
+		if values[key] == "" {
 			return Credentials{}, fmt.Errorf("Secret %s/%s: data[%s] is missing", ref.Namespace, ref.Name, key)
 		}
 	}
-	return Credentials{
-		User: strings.TrimPrefix(strings.TrimSpace(string(secret.Data["userID"])), "client."),
-		Key:  strings.TrimSpace(string(secret.Data["userKey"])),
-	}, nil
+	return Credentials{User: strings.TrimPrefix(values["userID"], "client."), Key: values["userKey"]}, nil
 }
 
 func (r Reader) get(ctx context.Context, resource, namespace, name string, into any) error {
