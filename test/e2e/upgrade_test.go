@@ -82,6 +82,19 @@ func TestMoreReplicasGetPairsAndFewerKeepTheirs(t *testing.T) {
 	})
 }
 
+// A rollback applies what was rendered then; the renderer does not run.
+func TestARollbackKeepsVolumesAndImages(t *testing.T) {
+	eachHelm(t, func(team *team) {
+		team.must(east, team.rendered("install", "db", db, migratable)...)
+		team.must(east, team.rendered("upgrade", "db", db, migratable, replicas("2"), size("2Gi"))...)
+		team.bound(east, "data-db-0")
+		team.bound(east, "data-db-1")
+		before := team.look(east)
+		team.must(east, "rollback", "db", "1")
+		team.volumesUnchanged(east, before)
+	})
+}
+
 func (team *team) sameSizes(want string, claims ...string) {
 	team.Helper()
 	for _, claim := range claims {
