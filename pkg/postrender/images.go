@@ -108,9 +108,8 @@ func (p *planner) ensure(ctx context.Context, images Images) error {
 		if outcome.Err == nil {
 			continue
 		}
-		// A cluster that does not answer fails all images alike.
-		if text := outcome.Err.Error(); !seen[text] {
-			seen[text] = true
+		if key := sharedCause(pair, outcome.Err); !seen[key] {
+			seen[key] = true
 			p.mistakes = append(p.mistakes, Mistake{pair.label, locate(pair, outcome.Err)})
 		}
 	}
@@ -122,6 +121,20 @@ func (p *planner) ensure(ctx context.Context, images Images) error {
 		return err
 	}
 	return nil
+}
+
+// sharedCause is equal for errors that are reported once: a cluster that does not
+// answer, or a pool that does not exist, fails all images of a class alike.
+func sharedCause(p *pair, err error) string {
+	for _, cause := range []error{
+		ceph.ErrUnreachable, ceph.ErrBlocklisted, ceph.ErrPermission,
+		ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull,
+	} {
+		if errors.Is(err, cause) {
+			return p.class.Name + ": " + cause.Error()
+		}
+	}
+	return err.Error()
 }
 
 // locate adds the field to an error that the field's value caused.
