@@ -3,6 +3,7 @@ package postrender_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 	"testing"
 
@@ -46,7 +47,7 @@ func checkRender(t *testing.T, classes []storagev1.StorageClass, input []byte) (
 		t.Errorf("no pair was made, and the stream changed (-in +out):\n%s", cmp.Diff(string(input), string(output)))
 	}
 	checkKept(t, input, output)
-	checkMeaning(t, input, output)
+	checkMeaning(t, input, output, clear)
 
 	var again bytes.Buffer
 	if _, err := renderer.Render(t.Context(), bytes.NewReader(output), &again); err != nil {
@@ -93,15 +94,16 @@ func checkKept(t *testing.T, input, output []byte) {
 
 func whole(d manifest.Document) []byte { return slices.Concat(d.Marker, d.Body) }
 
-// checkMeaning compares what Helm reads in both streams. It says nothing of
-// documents that Helm itself cannot read.
-func checkMeaning(t *testing.T, input, output []byte) {
+// checkMeaning compares what Helm reads in both streams, apart from what clear
+// takes out of each object. It says nothing of streams that Helm itself cannot
+// read.
+func checkMeaning(t *testing.T, input, output []byte, clear func(map[string]any)) {
 	t.Helper()
-	before, err := meaning(input)
+	before, err := meaning(input, clear)
 	if err != nil {
 		return
 	}
-	after, err := meaning(output)
+	after, err := meaning(output, clear)
 	if err != nil {
 		t.Errorf("the output cannot be parsed: %v\n%s", err, output)
 		return
@@ -127,9 +129,8 @@ func first(objects []any) any {
 }
 
 // meaning is what a stream says to Helm: the objects in order, those in Lists
-// behind what remains of the List, without the fields of a migratable claim that
-// the renderer sets.
-func meaning(stream []byte) ([]any, error) {
+// behind what remains of the List.
+func meaning(stream []byte, clear func(map[string]any)) ([]any, error) {
 	var all []any
 	var add func(object any)
 	add = func(object any) {
@@ -153,7 +154,11 @@ func meaning(stream []byte) ([]any, error) {
 	for _, document := range manifest.Split(stream) {
 		var object any
 		body := bytes.TrimPrefix(document.Body, []byte("\ufeff"))
-		if err := yaml.Unmarshal(body, &object); err != nil {
+		read := func(body []byte, into any) error { return yaml.Unmarshal(body, into) }
+		if json.Valid(body) {
+			read = json.Unmarshal // knows escapes that YAML does not
+		}
+		if err := read(body, &object); err != nil {
 			return nil, err
 		}
 		if object != nil {
@@ -166,22 +171,37 @@ func meaning(stream []byte) ([]any, error) {
 // clear removes what the renderer sets in a migratable PVC and in migratable
 // claim templates.
 func clear(object map[string]any) {
-	claims := []any{object}
-	if object["kind"] == "StatefulSet" {
-		claims, _ = at(object, "spec")["volumeClaimTemplates"].([]any)
-	} else if object["kind"] != "PersistentVolumeClaim" {
-		return
-	}
-	for _, claim := range claims {
-		claim, _ := claim.(map[string]any)
-		annotations := at(claim, "metadata", "annotations")
-		if annotations["cephferry.io/migratable"] != "true" {
-			continue
-		}
-		delete(annotations, "volume.beta.kubernetes.io/storage-class")
+	for _, claim := range claims(object) {
+		delete(at(claim, "metadata", "annotations"), "volume.beta.kubernetes.io/storage-class")
 		delete(at(claim, "spec"), "storageClassName")
 		delete(at(claim, "spec"), "volumeName")
 	}
+}
+
+// clearSizes removes the size too.
+func clearSizes(object map[string]any) {
+	clear(object)
+	for _, claim := range claims(object) {
+		delete(at(claim, "spec", "resources", "requests"), "storage")
+	}
+}
+
+// claims are the migratable claims in an object: itself, or its templates.
+func claims(object map[string]any) []map[string]any {
+	candidates := []any{object}
+	if object["kind"] == "StatefulSet" {
+		candidates, _ = at(object, "spec")["volumeClaimTemplates"].([]any)
+	} else if object["kind"] != "PersistentVolumeClaim" {
+		return nil
+	}
+	var found []map[string]any
+	for _, candidate := range candidates {
+		claim, _ := candidate.(map[string]any)
+		if at(claim, "metadata", "annotations")["cephferry.io/migratable"] == "true" {
+			found = append(found, claim)
+		}
+	}
+	return found
 }
 
 // isNew reports whether the object can be one of a pair that was made.
