@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -46,8 +47,13 @@ func (d Document) Parse() (*yaml.RNode, error) {
 		return nil, err
 	}
 	object := yaml.NewRNode(&node)
-	if err := object.DeAnchor(); err != nil {
-		return nil, fmt.Errorf("replace aliases: %w", err)
+	if anchored(&node) {
+		if err := object.DeAnchor(); err != nil {
+			return nil, fmt.Errorf("replace aliases: %w", err)
+		}
+		if err := checkKeys(&node); err != nil {
+			return nil, err // kyaml doubles a key that is null
+		}
 	}
 	if object.IsNilOrEmpty() {
 		return nil, nil
@@ -104,6 +110,11 @@ func checkKeys(node *yaml.Node) error {
 		}
 	}
 	return nil
+}
+
+// anchored reports whether the tree has anchors, aliases or merge keys.
+func anchored(node *yaml.Node) bool {
+	return node.Anchor != "" || node.Kind == yaml.AliasNode || node.Tag == yaml.MergeTag || slices.ContainsFunc(node.Content, anchored)
 }
 
 // expandedSize counts the nodes of the tree with every alias replaced. It fails

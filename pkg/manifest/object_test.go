@@ -93,6 +93,10 @@ func TestParse(t *testing.T) {
 			body: "x: &k a\ny: {a: 1, *k : 2}\n",
 			err:  `line 2: key "a" stands twice in one mapping`,
 		},
+		"a null key beside aliases": {
+			body: "a: &x {~: 1}\nb: *x\n",
+			err:  `line 1: key "~" stands twice in one mapping`,
+		},
 		"one key in two mappings": {
 			body: "a: {b: 1}\nc: {b: 1}\n",
 			want: `{"a":{"b":1},"c":{"b":1}}`,
@@ -189,6 +193,10 @@ func TestEncode(t *testing.T) {
 		"indented sequences stay so": {
 			body: "field: old\na:\n  - 1\n  - b:\n      - 2\n",
 			want: "field: new\na:\n  - 1\n  - b:\n      - 2\n",
+		},
+		"a null key stays": {
+			body: "~: 1\nfield: old\na: {null: 2}\n",
+			want: "~: 1\nfield: new\na: {null: 2}\n",
 		},
 		"flow style stays": {
 			body: "{field: old, a: [1, 2]}\n",
