@@ -8,7 +8,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// FuzzRender feeds mutations of the golden inputs to [checkRender].
+// FuzzRender feeds mutations of the golden inputs and of the odd streams to
+// [checkRender].
 func FuzzRender(f *testing.F) {
 	inputs, err := filepath.Glob(filepath.Join(golden, "*", "input.yaml"))
 	if err != nil || len(inputs) == 0 {
@@ -20,6 +21,9 @@ func FuzzRender(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(input)
+	}
+	for _, stream := range oddStreams {
+		f.Add([]byte(stream.text))
 	}
 	classes, err := storageclass.FromFiles(filepath.Join(golden, "classes.yaml"))(f.Context())
 	if err != nil {
