@@ -81,8 +81,11 @@ func (team *team) corpus() map[string]string {
 		return all
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
-	if err != nil || len(files) == 0 {
-		team.Fatalf("find manifests in %s: %v", dir, err)
+	if err != nil {
+		team.Fatal(err)
+	}
+	if len(files) == 0 {
+		team.Fatalf("there are no manifests (*.yaml) in %s", dir)
 	}
 	for _, file := range files {
 		content, err := os.ReadFile(file)

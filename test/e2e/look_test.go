@@ -27,6 +27,7 @@ const (
 )
 
 var (
+	namespaces   = corev1.SchemeGroupVersion.WithResource("namespaces")
 	volumes      = corev1.SchemeGroupVersion.WithResource("persistentvolumes")
 	claims       = corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")
 	secrets      = corev1.SchemeGroupVersion.WithResource("secrets")

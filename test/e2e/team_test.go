@@ -14,6 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // helmLimit bounds one helm command.
@@ -63,8 +66,13 @@ func newTeam(t *testing.T, helm int) *team {
 // makeNamespace makes a namespace in both clusters.
 func (team *team) makeNamespace(name string) {
 	team.Helper()
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name},
+	}}
 	for _, c := range []*cluster{east, west} {
-		team.apply(c, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n")
+		if _, err := c.client.Resource(namespaces).Create(team.Context(), object, metav1.CreateOptions{}); err != nil {
+			team.Fatal(err)
+		}
 	}
 }
 
