@@ -140,7 +140,7 @@ func (r Reader) Credentials(ctx context.Context, ref corev1.SecretReference) (Cr
 	for _, key := range []string{"userID", "userKey"} {
 		values[key] = strings.TrimSpace(string(secret.Data[key]))
 		if values[key] == "" {
-			return Credentials{}, fmt.Errorf("Secret %s/%s: data[%s] is missing", ref.Namespace, ref.Name, key)
+			return Credentials{}, fmt.Errorf("read Secret %s/%s: data[%s] is missing", ref.Namespace, ref.Name, key)
 		}
 	}
 	return Credentials{User: strings.TrimPrefix(values["userID"], "client."), Key: values["userKey"]}, nil

@@ -229,19 +229,19 @@ func TestCredentials(t *testing.T) {
 		},
 		"no user": {
 			data: map[string][]byte{"userKey": []byte(key)},
-			err:  `Secret rook-ceph/provisioner: data[userID] is missing`,
+			err:  `read Secret rook-ceph/provisioner: data[userID] is missing`,
 		},
 		"no key": {
 			data: map[string][]byte{"userID": []byte("csi"), "adminKey": []byte(key)},
-			err:  `Secret rook-ceph/provisioner: data[userKey] is missing`,
+			err:  `read Secret rook-ceph/provisioner: data[userKey] is missing`,
 		},
 		"a user of white space": {
 			data: map[string][]byte{"userID": []byte("\n"), "userKey": []byte(key)},
-			err:  `Secret rook-ceph/provisioner: data[userID] is missing`,
+			err:  `read Secret rook-ceph/provisioner: data[userID] is missing`,
 		},
 		"an empty key": {
 			data: map[string][]byte{"userID": []byte("csi"), "userKey": {}},
-			err:  `Secret rook-ceph/provisioner: data[userKey] is missing`,
+			err:  `read Secret rook-ceph/provisioner: data[userKey] is missing`,
 		},
 	}
 	for name, test := range tests {
