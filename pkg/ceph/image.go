@@ -1,8 +1,10 @@
 package ceph
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"strings"
 )
 
 // ImageSpec names one RBD image of one Ceph cluster.
@@ -75,6 +77,40 @@ type ImageGrower interface {
 	GrowImage(ctx context.Context, spec ImageSpec, size uint64) error
 }
 
+// Watcher is a client that has an image open and wants to hear of changes: every
+// client that can write is one, see [WatcherLister].
+type Watcher struct {
+	// Addr is the client's address as Ceph sees it, with the nonce of the client
+	// instance: "10.0.1.12:0/3311202721". Behind NAT the IP is the gateway's.
+	Addr string
+	// Client is the RADOS client: "client.4153".
+	Client string
+	// Cookie tells several watches of one client apart.
+	Cookie uint64
+}
+
+// Compare orders watchers by Addr, then by Client and Cookie.
+func (w Watcher) Compare(other Watcher) int {
+	return cmp.Or(
+		strings.Compare(w.Addr, other.Addr),
+		strings.Compare(w.Client, other.Client),
+		cmp.Compare(w.Cookie, other.Cookie),
+	)
+}
+
+// WatcherLister lists who has an image open.
+type WatcherLister interface {
+	// Watchers returns the watchers of the image, sorted, as they are at
+	// some moment during the call, or ErrImageNotFound. The call adds no watcher.
+	//
+	// A watcher appears before its client can write, and disappears at once when
+	// that client closes the image or is put on the blocklist. Of a client that
+	// died or is cut off it disappears after 25 to 30 seconds, and one that was
+	// only cut off may come back and write. Clients that have the image open
+	// read-only never appear.
+	Watchers(ctx context.Context, spec ImageSpec) ([]Watcher, error)
+}
+
 // NamespaceLister lists the rados namespaces of a pool that the rbd command
 // knows.
 type NamespaceLister interface {
@@ -91,6 +127,7 @@ type Cluster interface {
 	ImageReader
 	ImageCreator
 	ImageGrower
+	WatcherLister
 	NamespaceLister
 	RecordStore
 	io.Closer

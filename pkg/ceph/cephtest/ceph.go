@@ -87,6 +87,7 @@ type image struct {
 	layout   ceph.Layout
 	features []string
 	locked   bool
+	watchers []ceph.Watcher
 }
 
 type object struct {
@@ -172,6 +173,35 @@ func (c *Ceph) LockImage(spec ceph.ImageSpec) (unlock func()) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		locked.locked = false
+	}
+}
+
+// RenameImage does what `rbd rename` does: the image keeps its ID, its record and
+// its watchers.
+func (c *Ceph) RenameImage(spec ceph.ImageSpec, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	images := c.pools[spec.Pool].namespaces[spec.Namespace].images
+	images[name] = images[spec.Name]
+	delete(images, spec.Name)
+}
+
+// AddWatcher opens the image read-write somewhere, see [ceph.Watcher].
+func (c *Ceph) AddWatcher(spec ceph.ImageSpec, watcher ceph.Watcher) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	watched := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+	watched.watchers = append(watched.watchers, watcher)
+}
+
+// RemoveWatcher ends what AddWatcher began. Without such a watcher it does
+// nothing.
+func (c *Ceph) RemoveWatcher(spec ceph.ImageSpec, watcher ceph.Watcher) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	watched := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+	if i := slices.Index(watched.watchers, watcher); i >= 0 {
+		watched.watchers = slices.Delete(watched.watchers, i, i+1)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,13 +19,38 @@ type harness struct{ *Ceph }
 func (h harness) Dial(t *testing.T, user User) (ceph.Cluster, error) {
 	return h.Ceph.Dial(t.Context(), user)
 }
-func (h harness) RemoveImage(_ *testing.T, spec ceph.ImageSpec)    { h.Ceph.RemoveImage(spec) }
-func (h harness) LockImage(_ *testing.T, s ceph.ImageSpec) func()  { return h.Ceph.LockImage(s) }
-func (h harness) Watchers(_ *testing.T, spec ceph.ImageSpec) int   { return 0 }
+func (h harness) RemoveImage(_ *testing.T, spec ceph.ImageSpec)   { h.Ceph.RemoveImage(spec) }
+func (h harness) LockImage(_ *testing.T, s ceph.ImageSpec) func() { return h.Ceph.LockImage(s) }
+func (h harness) RenameImage(_ *testing.T, s ceph.ImageSpec, name string) {
+	h.Ceph.RenameImage(s, name)
+}
 func (h harness) Bound() time.Duration                             { return time.Second }
 func (h harness) WriteRecord(_ *testing.T, i ceph.Image, d []byte) { h.Ceph.WriteRecord(i, d) }
 func (h harness) ImageLayout(_ *testing.T, spec ceph.ImageSpec) ceph.Layout {
 	return h.Ceph.ImageLayout(spec)
+}
+
+// Watchers does not ask the code under test.
+func (h harness) Watchers(_ *testing.T, spec ceph.ImageSpec) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name].watchers)
+}
+
+func (h harness) Watch(_ *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()) {
+	h.mu.Lock()
+	n := h.next()
+	// A removed image has no watcher to take away, a renamed one has another name.
+	watched := h.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+	h.mu.Unlock()
+	// Downwards, so that sorting has something to do.
+	watcher := ceph.Watcher{Addr: fmt.Sprintf("10.0.0.%d:0/%d", 250-n%200, n), Client: fmt.Sprintf("client.%d", n), Cookie: n}
+	h.AddWatcher(spec, watcher)
+	return watcher, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		watched.watchers = slices.DeleteFunc(watched.watchers, func(w ceph.Watcher) bool { return w == watcher })
+	}
 }
 
 func (h harness) Cut(*testing.T) func() {

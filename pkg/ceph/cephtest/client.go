@@ -42,6 +42,18 @@ func (c *client) GrowImage(ctx context.Context, spec ceph.ImageSpec, size uint64
 	return err
 }
 
+func (c *client) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watcher, error) {
+	return do(ctx, c, Call{"Watchers", spec}, Observer, func() ([]ceph.Watcher, error) {
+		found, err := c.ceph.find(spec)
+		if err != nil {
+			return nil, err
+		}
+		watchers := slices.Clone(found.watchers)
+		slices.SortFunc(watchers, ceph.Watcher.Compare)
+		return watchers, nil
+	})
+}
+
 func (c *client) Namespaces(ctx context.Context, pool string) ([]string, error) {
 	return do(ctx, c, Call{"Namespaces", ceph.ImageSpec{Pool: pool}}, Observer, func() ([]string, error) {
 		var names []string
@@ -148,6 +160,8 @@ func (c Call) String() string {
 		return fmt.Sprintf("create image %q", c.Image)
 	case "GrowImage":
 		return fmt.Sprintf("grow image %q", c.Image)
+	case "Watchers":
+		return fmt.Sprintf("list watchers of image %q", c.Image)
 	case "Namespaces":
 		return fmt.Sprintf("list rados namespaces of pool %q", c.Image.Pool)
 	case "Record":

@@ -39,6 +39,11 @@ type Harness interface {
 	LockImage(t *testing.T, spec ceph.ImageSpec) (unlock func())
 	// ImageLayout returns the image's real layout, its features sorted.
 	ImageLayout(t *testing.T, spec ceph.ImageSpec) ceph.Layout
+	// RenameImage does what `rbd rename` does.
+	RenameImage(t *testing.T, spec ceph.ImageSpec, name string)
+	// Watch opens the image read-write, as a pod's node does, until stop. The
+	// watcher is what some other program says about it.
+	Watch(t *testing.T, spec ceph.ImageSpec) (watcher ceph.Watcher, stop func())
 	// Watchers returns how many clients watch the image's header.
 	Watchers(t *testing.T, spec ceph.ImageSpec) int
 	// WriteRecord overwrites the stored bytes of the image's record.
@@ -56,6 +61,7 @@ func Conformance(t *testing.T, harness Harness) {
 	t.Run("images", s.images)
 	t.Run("layouts", s.layouts)
 	t.Run("namespaces", s.namespaces)
+	t.Run("watchers", s.watchers)
 	t.Run("growth", s.growth)
 	t.Run("records", s.records)
 	t.Run("rights", s.rights)
@@ -120,6 +126,10 @@ func methods() []method {
 		}},
 		{"GrowImage", true, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			return cluster.GrowImage(ctx, image.ImageSpec, image.Size+mib)
+		}},
+		{"Watchers", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Watchers(ctx, image.ImageSpec)
+			return err
 		}},
 		{"Namespaces", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.Namespaces(ctx, image.Pool)
@@ -248,6 +258,10 @@ func (s suite) cut(t *testing.T) {
 	// person would do next is certain: the same again.
 	s.eventually(t, "the image can be read", func() error {
 		_, err := cluster.Image(t.Context(), image.ImageSpec)
+		return err
+	})
+	s.eventually(t, "its watchers can be listed", func() error {
+		_, err := cluster.Watchers(t.Context(), image.ImageSpec)
 		return err
 	})
 	s.eventually(t, "the image that could not be made is there", func() error {

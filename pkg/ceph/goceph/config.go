@@ -11,6 +11,9 @@ import (
 // DefaultTimeout is the Config.Timeout of a Config without one.
 const DefaultTimeout = 5 * time.Second
 
+// DefaultKeptImages is the Config.KeptImages of a Config without one.
+const DefaultKeptImages = 500
+
 // Config says where Ceph is and who connects. Its zero value is what the ceph
 // command does without arguments.
 type Config struct {
@@ -30,6 +33,10 @@ type Config struct {
 	// seconds, rounded up. Every method of the connection returns within twice
 	// that. Zero is DefaultTimeout.
 	Timeout time.Duration
+	// KeptImages is how many images stay open for Watchers, 350 KiB each, and
+	// without them each listing takes several milliseconds. Zero is
+	// DefaultKeptImages.
+	KeptImages int
 }
 
 // timeout is Timeout as librados takes it.

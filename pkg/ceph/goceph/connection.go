@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ceph/go-ceph/rados"
+	"github.com/ceph/go-ceph/rbd"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
@@ -19,6 +20,8 @@ import (
 type connection struct {
 	rados *rados.Conn
 	calls *calls
+	// images are open read-only, see Watchers.
+	images *kept[openImage, *rbd.Image]
 	// spaces has the rados namespaces that were seen to exist, as space values.
 	// They are looked up once: a namespace can be removed only when it has no
 	// images.
@@ -45,7 +48,16 @@ func dial(ctx context.Context, config Config) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{rados: conn, calls: newCalls(2*config.timeout(), conn.Shutdown)}
+	c := &connection{
+		rados: conn,
+		images: newKept[openImage](cmp.Or(config.KeptImages, DefaultKeptImages), func(image *rbd.Image) {
+			_ = image.Close() // it was only read from
+		}),
+	}
+	c.calls = newCalls(2*config.timeout(), func() {
+		c.images.closeAll()
+		conn.Shutdown()
+	})
 	_, err = call(ctx, c.calls, func() (struct{}, error) {
 		return struct{}{}, translate(conn.Connect(), meanings{
 			eperm:  ceph.ErrAuth,

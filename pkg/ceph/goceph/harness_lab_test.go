@@ -3,8 +3,10 @@
 package goceph
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -107,9 +109,54 @@ func (h *harness) ImageLayout(t *testing.T, spec ceph.ImageSpec) ceph.Layout {
 
 func (h *harness) Watchers(t *testing.T, spec ceph.ImageSpec) int {
 	t.Helper()
-	watchers, err := h.open(t, spec).ListWatchers()
+	return len(h.status(t, spec))
+}
+
+func (h *harness) RenameImage(t *testing.T, spec ceph.ImageSpec, name string) {
+	t.Helper()
+	to := spec
+	to.Name = name
+	h.rbd(t, "rename", spec.String(), to.String())
+}
+
+// Watch opens the image on a connection of its own, as another machine would.
+func (h *harness) Watch(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()) {
+	t.Helper()
+	before := h.status(t, spec)
+	conn := adminConn(t, h.Ceph)
+	ioctx, err := conn.OpenIOContext(spec.Pool)
 	must(t, err)
-	return len(watchers)
+	t.Cleanup(ioctx.Destroy)
+	ioctx.SetNamespace(spec.Namespace)
+	image, err := rbd.OpenImage(ioctx, spec.Name, rbd.NoSnapshot)
+	must(t, err)
+	stop := sync.OnceFunc(func() { must(t, image.Close()) })
+	t.Cleanup(stop)
+	for _, watcher := range h.status(t, spec) {
+		if !slices.Contains(before, watcher) {
+			return watcher, stop
+		}
+	}
+	t.Fatalf("rbd status does not show the watcher of image %q", spec)
+	return ceph.Watcher{}, nil
+}
+
+// status is what the rbd command says about an image's watchers.
+func (h *harness) status(t *testing.T, spec ceph.ImageSpec) []ceph.Watcher {
+	t.Helper()
+	var status struct {
+		Watchers []struct {
+			Address string
+			Client  int64
+			Cookie  uint64
+		}
+	}
+	must(t, json.Unmarshal([]byte(h.rbd(t, "status", spec.String(), "--format", "json")), &status))
+	var watchers []ceph.Watcher
+	for _, w := range status.Watchers {
+		watchers = append(watchers, ceph.Watcher{Addr: w.Address, Client: fmt.Sprintf("client.%d", w.Client), Cookie: w.Cookie})
+	}
+	return watchers
 }
 
 func (h *harness) WriteRecord(t *testing.T, image ceph.Image, data []byte) {
