@@ -1,0 +1,182 @@
+package render
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var defaultKinds = []string{
+	"ClusterRole cephferry",
+	"ClusterRoleBinding cephferry",
+	"Deployment cephferry-system/cephferry",
+	"NetworkPolicy cephferry-system/cephferry",
+	"PodDisruptionBudget cephferry-system/cephferry",
+	"Role cephferry-system/cephferry",
+	"Role rook-ceph/cephferry-ceph",
+	"RoleBinding cephferry-system/cephferry",
+	"RoleBinding rook-ceph/cephferry-ceph",
+	"Secret cephferry-system/cephferry-certificate",
+	"Service cephferry-system/cephferry",
+	"ServiceAccount cephferry-system/cephferry",
+	"ValidatingWebhookConfiguration cephferry",
+}
+
+// TestObjects: this and nothing else is installed.
+func TestObjects(t *testing.T) {
+	equal(t, "objects", defaultKinds, kinds(mustRender(t, "")))
+	equal(t, "objects with cert-manager",
+		slices.Sorted(slices.Values(append([]string{
+			"Certificate cephferry-system/cephferry", "Issuer cephferry-system/cephferry",
+		}, slices.DeleteFunc(slices.Clone(defaultKinds), func(k string) bool { return strings.HasPrefix(k, "Secret ") })...))),
+		kinds(mustRender(t, nested("certificate.certManager.enabled", "true"))))
+}
+
+// TestReleaseNames: another name of the release shows, without saying it twice.
+func TestReleaseNames(t *testing.T) {
+	for release, want := range map[string]string{
+		"cephferry":             "cephferry",
+		"guard":                 "guard-cephferry",
+		"cephferry-west":        "cephferry-west",
+		strings.Repeat("a", 53): strings.Repeat("a", 50),
+	} {
+		r, err := renderAs(release, values(t, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, release, want, the[*corev1.Service](r).Name)
+		equal(t, release+": the webhooks' Service", want, r.webhook("pod.guard.cephferry.io").ClientConfig.Service.Name)
+		equal(t, release+": the certificate", []string{want + "-certificate"}, r.flags("--cert-secret"))
+		equal(t, release+": the mounted certificate", want+"-certificate", r.pod().Volumes[0].Secret.SecretName)
+	}
+}
+
+// TestWebhooks: failure policies, and what holds for all three.
+func TestWebhooks(t *testing.T) {
+	r := mustRender(t, "")
+	policies := map[string]admissionv1.FailurePolicyType{}
+	for _, w := range the[*admissionv1.ValidatingWebhookConfiguration](r).Webhooks {
+		policies[w.Name] = *w.FailurePolicy
+		endpoint, _, _ := strings.Cut(w.Name, ".")
+		equal(t, w.Name+": path", "/validate/"+endpoint, *w.ClientConfig.Service.Path)
+		equal(t, w.Name+": port", int32(443), *w.ClientConfig.Service.Port)
+		equal(t, w.Name+": side effects", admissionv1.SideEffectClassNoneOnDryRun, *w.SideEffects)
+		equal(t, w.Name+": timeout", int32(5), *w.TimeoutSeconds)
+		equal(t, w.Name+": match policy", admissionv1.Equivalent, *w.MatchPolicy)
+		equal(t, w.Name+": versions", []string{"v1"}, w.AdmissionReviewVersions)
+		// The webhook writes it; a rendered one would be put back by an upgrade.
+		equal(t, w.Name+": CA", []byte(nil), w.ClientConfig.CABundle)
+	}
+	equal(t, "failure policies", map[string]admissionv1.FailurePolicyType{
+		"scale.guard.cephferry.io":  admissionv1.Ignore,
+		"pod.guard.cephferry.io":    admissionv1.Fail,
+		"volume.guard.cephferry.io": admissionv1.Fail,
+	}, policies)
+
+	equal(t, "port of the Service", "webhook", the[*corev1.Service](r).Spec.Ports[0].TargetPort.StrVal)
+	equal(t, "pods are gated in labelled namespaces only", map[string]string{"cephferry.io/guarded": "true"},
+		r.webhook("pod.guard.cephferry.io").NamespaceSelector.MatchLabels)
+}
+
+// TestPodSecurity: what the standard "restricted" asks for, and more.
+func TestPodSecurity(t *testing.T) {
+	r := mustRender(t, "")
+	yes, no := true, false
+	equal(t, "pod", &corev1.PodSecurityContext{
+		RunAsNonRoot:   &yes,
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}, r.pod().SecurityContext)
+	equal(t, "container", &corev1.SecurityContext{
+		AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}, r.container().SecurityContext)
+	equal(t, "the CA's key stays out", []corev1.KeyToPath{{Key: "tls.crt", Path: "tls.crt"}, {Key: "tls.key", Path: "tls.key"}},
+		r.pod().Volumes[0].Secret.Items)
+}
+
+// TestSelectors: what selects the pods selects these pods.
+func TestSelectors(t *testing.T) {
+	r := mustRender(t, "podLabels: {app.kubernetes.io/tier: guard}")
+	labels := r.deployment().Template.Labels
+	for what, selector := range map[string]map[string]string{
+		"Deployment":          r.deployment().Selector.MatchLabels,
+		"Service":             the[*corev1.Service](r).Spec.Selector,
+		"NetworkPolicy":       r.networkPolicy().PodSelector.MatchLabels,
+		"PodDisruptionBudget": the[*policyv1.PodDisruptionBudget](r).Spec.Selector.MatchLabels,
+		"spread over nodes":   r.pod().TopologySpreadConstraints[0].LabelSelector.MatchLabels,
+	} {
+		if len(selector) == 0 {
+			t.Errorf("%s: selects everything", what)
+		}
+		for key, value := range selector {
+			if labels[key] != value {
+				t.Errorf("%s: selects %s=%s, the pods have %v", what, key, value, labels)
+			}
+		}
+	}
+}
+
+// TestRules: these permissions and no others, for this account only.
+func TestRules(t *testing.T) {
+	r := mustRender(t, "")
+	equal(t, "permissions", []string{
+		"cephferry-system: create,get,update leases.coordination.k8s.io",
+		"cephferry-system: get,update secrets cephferry-certificate",
+		"cephferry-system: list,watch secrets",
+		"cluster: create,patch events",
+		"cluster: create,patch events.events.k8s.io",
+		"cluster: get,list,watch csidrivers.storage.k8s.io",
+		"cluster: get,list,watch deployments.apps",
+		"cluster: get,list,watch namespaces",
+		"cluster: get,list,watch nodes",
+		"cluster: get,list,watch persistentvolumeclaims",
+		"cluster: get,list,watch persistentvolumes",
+		"cluster: get,list,watch pods",
+		"cluster: get,list,watch replicasets.apps",
+		"cluster: get,list,watch replicationcontrollers",
+		"cluster: get,list,watch statefulsets.apps",
+		"cluster: get,list,watch volumeattachments.storage.k8s.io",
+		"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
+		"cluster: list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
+		"cluster: patch namespaces",
+		"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
+		"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+	}, r.rules())
+
+	account := []rbacv1.Subject{{Kind: "ServiceAccount", Name: r.pod().ServiceAccountName, Namespace: namespace}}
+	for _, b := range all[*rbacv1.RoleBinding](r) {
+		equal(t, b.Namespace+": subjects", account, b.Subjects)
+	}
+	equal(t, "cluster: subjects", account, the[*rbacv1.ClusterRoleBinding](r).Subjects)
+}
+
+// TestLabels: everything can be found by the release's labels.
+func TestLabels(t *testing.T) {
+	for _, object := range mustRender(t, nested("certificate.certManager.enabled", "true")).objects {
+		want := metav1.LabelSelector{MatchLabels: map[string]string{
+			"app.kubernetes.io/name": "cephferry", "app.kubernetes.io/instance": "cephferry",
+			"app.kubernetes.io/version": "0.1.0", "app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "cephferry-0.1.0",
+		}}
+		equal(t, object.GetName(), want.MatchLabels, object.GetLabels())
+	}
+}
+
+// TestNotes: the next steps name what was installed.
+func TestNotes(t *testing.T) {
+	r := mustRender(t, "")
+	for _, want := range []string{
+		`guards the static RBD volumes of cluster "east"`,
+		"kubectl -n cephferry-system rollout status deployment/cephferry",
+		"helm upgrade cephferry <chart> -n cephferry-system --reuse-values --set guard.enabled=false",
+	} {
+		if !strings.Contains(r.notes, want) {
+			t.Errorf("the notes lack %q:\n%s", want, r.notes)
+		}
+	}
+}

@@ -1,0 +1,268 @@
+// Package render tests the chart's templates with Helm's own engine. That what
+// they render does its work on a real API server is tested in test/chart.
+package render
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	chartDir  = "../../../charts/cephferry"
+	namespace = "cephferry-system"
+)
+
+// rendered is what the chart makes of some values.
+type rendered struct {
+	objects []metav1.Object
+	notes   string
+}
+
+// render renders the chart as `helm install cephferry -n cephferry-system` would.
+func render(values map[string]any) (*rendered, error) {
+	return renderAs("cephferry", values)
+}
+
+func renderAs(release string, values map[string]any) (*rendered, error) {
+	chart, err := loader.Load(chartDir)
+	if err != nil {
+		return nil, err
+	}
+	install := action.NewInstall(&action.Configuration{})
+	install.DryRun, install.ClientOnly, install.Replace = true, true, true
+	install.ReleaseName, install.Namespace = release, namespace
+	install.KubeVersion = &chartutil.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"}
+	done, err := install.Run(chart, values)
+	if err != nil {
+		return nil, err
+	}
+	r := &rendered{notes: done.Info.Notes}
+	for _, document := range strings.Split(done.Manifest, "\n---\n") {
+		object, err := decode(document)
+		if err != nil {
+			return nil, fmt.Errorf("%w in:\n%s", err, document)
+		}
+		r.objects = append(r.objects, object)
+	}
+	return r, nil
+}
+
+// decode reads a document into its type. Unknown and duplicate fields are errors.
+func decode(document string) (metav1.Object, error) {
+	var kind metav1.TypeMeta
+	if err := yaml.Unmarshal([]byte(document), &kind); err != nil {
+		return nil, err
+	}
+	object, err := newObject(kind.GroupVersionKind())
+	if err != nil {
+		return nil, err
+	}
+	return object.(metav1.Object), yaml.UnmarshalStrict([]byte(document), object)
+}
+
+func newObject(kind schema.GroupVersionKind) (any, error) {
+	if kind.Group == "cert-manager.io" && kind.Version == "v1" {
+		switch kind.Kind {
+		case "Issuer":
+			return &issuer{}, nil
+		case "Certificate":
+			return &certificate{}, nil
+		}
+	}
+	return scheme.Scheme.New(kind)
+}
+
+// issuer and certificate have the fields of cert-manager's that the chart uses.
+type issuer struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		SelfSigned *struct{} `json:"selfSigned"`
+	} `json:"spec"`
+}
+
+type certificate struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              certificateSpec `json:"spec"`
+}
+
+type certificateSpec struct {
+	SecretName string    `json:"secretName"`
+	DNSNames   []string  `json:"dnsNames"`
+	IssuerRef  issuerRef `json:"issuerRef"`
+}
+
+type issuerRef struct {
+	Name  string `json:"name"`
+	Kind  string `json:"kind"`
+	Group string `json:"group"`
+}
+
+// all returns the objects of a type.
+func all[T metav1.Object](r *rendered) []T {
+	var found []T
+	for _, object := range r.objects {
+		if typed, ok := object.(T); ok {
+			found = append(found, typed)
+		}
+	}
+	return found
+}
+
+// the returns the only object of a type.
+func the[T metav1.Object](r *rendered) T {
+	found := all[T](r)
+	if len(found) != 1 {
+		panic(fmt.Sprintf("%d objects of type %T", len(found), found))
+	}
+	return found[0]
+}
+
+func (r *rendered) deployment() appsv1.DeploymentSpec { return the[*appsv1.Deployment](r).Spec }
+func (r *rendered) pod() corev1.PodSpec               { return r.deployment().Template.Spec }
+func (r *rendered) container() corev1.Container       { return r.pod().Containers[0] }
+func (r *rendered) networkPolicy() networkingv1.NetworkPolicySpec {
+	return the[*networkingv1.NetworkPolicy](r).Spec
+}
+
+// flags are the values of a flag of the webhook.
+func (r *rendered) flags(name string) []string {
+	var found []string
+	for _, arg := range r.container().Args {
+		if value, ok := strings.CutPrefix(arg, name+"="); ok {
+			found = append(found, value)
+		}
+	}
+	return found
+}
+
+func (r *rendered) port(name string) int32 {
+	i := slices.IndexFunc(r.container().Ports, func(p corev1.ContainerPort) bool { return p.Name == name })
+	return r.container().Ports[i].ContainerPort
+}
+
+// webhooks are the names of the webhooks.
+func (r *rendered) webhooks() []string {
+	var names []string
+	for _, configuration := range all[*admissionv1.ValidatingWebhookConfiguration](r) {
+		for _, webhook := range configuration.Webhooks {
+			names = append(names, webhook.Name)
+		}
+	}
+	return names
+}
+
+func (r *rendered) webhook(name string) admissionv1.ValidatingWebhook {
+	webhooks := the[*admissionv1.ValidatingWebhookConfiguration](r).Webhooks
+	return webhooks[slices.Index(r.webhooks(), name)]
+}
+
+// expressions are the conditions of all webhooks.
+func (r *rendered) expressions() string {
+	var text strings.Builder
+	for _, webhook := range the[*admissionv1.ValidatingWebhookConfiguration](r).Webhooks {
+		for _, condition := range webhook.MatchConditions {
+			fmt.Fprintln(&text, condition.Expression)
+		}
+	}
+	return text.String()
+}
+
+// unguarded are the namespaces that a webhook leaves out.
+func (r *rendered) unguarded(webhook string) []string {
+	for _, e := range r.webhook(webhook).NamespaceSelector.MatchExpressions {
+		if e.Key == corev1.LabelMetadataName && e.Operator == metav1.LabelSelectorOpNotIn {
+			return e.Values
+		}
+	}
+	return nil
+}
+
+// rules are the permissions in all Roles and ClusterRoles, one line each, with
+// the Role's namespace.
+func (r *rendered) rules() []string {
+	var lines []string
+	add := func(where string, rules []rbacv1.PolicyRule) {
+		for _, rule := range rules {
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					if group != "" {
+						resource += "." + group
+					}
+					if len(rule.ResourceNames) > 0 {
+						resource += " " + strings.Join(rule.ResourceNames, ",")
+					}
+					lines = append(lines, fmt.Sprintf("%s: %s %s", where, strings.Join(rule.Verbs, ","), resource))
+				}
+			}
+		}
+	}
+	for _, role := range all[*rbacv1.ClusterRole](r) {
+		add("cluster", role.Rules)
+	}
+	for _, role := range all[*rbacv1.Role](r) {
+		add(role.Namespace, role.Rules)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// values are values of the chart from YAML, with the name of the cluster unless
+// they have one.
+func values(t *testing.T, text string) map[string]any {
+	t.Helper()
+	parsed := map[string]any{}
+	if err := yaml.UnmarshalStrict([]byte(text), &parsed); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := parsed["cluster"]; !ok {
+		parsed["cluster"] = map[string]any{"name": "east"}
+	}
+	return parsed
+}
+
+func mustRender(t *testing.T, text string) *rendered {
+	t.Helper()
+	r, err := render(values(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func kinds(r *rendered) []string {
+	var names []string
+	for _, object := range r.objects {
+		names = append(names, object.(runtime.Object).GetObjectKind().GroupVersionKind().Kind+" "+strings.TrimPrefix(object.GetNamespace()+"/"+object.GetName(), "/"))
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (i *issuer) DeepCopyObject() runtime.Object      { return i }
+func (c *certificate) DeepCopyObject() runtime.Object { return c }
+
+func equal(t *testing.T, what string, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}

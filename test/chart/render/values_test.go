@@ -1,0 +1,494 @@
+package render
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"sigs.k8s.io/yaml"
+)
+
+const secret = "cephferry-certificate"
+
+// valueCases say what each value changes: look shows it by default, and after the
+// value was set.
+var valueCases = []struct {
+	value, to           string
+	look                func(*rendered) any
+	byDefault, afterSet any
+}{
+	{
+		"cluster.name", "west",
+		func(r *rendered) any { return r.flags("--cluster-name") },
+		[]string{"east"}, []string{"west"},
+	},
+	{
+		"ceph.configNamespaces", "[ceph-csi, rook-ceph]",
+		func(r *rendered) any { return r.flags("--ceph-config-namespace") },
+		[]string{"rook-ceph"}, []string{"ceph-csi", "rook-ceph"},
+	},
+	{
+		"ceph.configNamespaces", "[ceph-csi]",
+		cephRules,
+		[]string{
+			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+		},
+		[]string{
+			"ceph-csi: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+		},
+	},
+	{
+		"ceph.secret.namespace", "vault",
+		func(r *rendered) any { return append(r.flags("--ceph-secret"), cephRules(r).([]string)...) },
+		[]string{
+			"rook-ceph/rook-csi-rbd-node",
+			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+		},
+		[]string{
+			"vault/rook-csi-rbd-node",
+			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
+			"vault: get,list,watch secrets rook-csi-rbd-node",
+		},
+	},
+	{
+		"ceph.secret.name", "observer",
+		func(r *rendered) any { return append(r.flags("--ceph-secret"), cephRules(r).([]string)...) },
+		[]string{
+			"rook-ceph/rook-csi-rbd-node",
+			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+		},
+		[]string{
+			"rook-ceph/observer",
+			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get,list,watch secrets observer",
+		},
+	},
+	{
+		"guard.enabled", "false",
+		func(r *rendered) any { return r.webhooks() },
+		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "volume.guard.cephferry.io"}, []string(nil),
+	},
+	{
+		// There is nothing then whose CA it could keep.
+		"guard.enabled", "false",
+		func(r *rendered) any { return r.flags("--webhook-configuration") },
+		[]string{"cephferry"}, []string(nil),
+	},
+	{
+		"guard.enabled", "false",
+		func(r *rendered) any { return containing(r.rules(), "validatingwebhookconfigurations") },
+		[]string{
+			"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
+			"cluster: list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
+		},
+		[]string(nil),
+	},
+	{
+		"guard.enabled", "false",
+		func(r *rendered) any { return strings.Contains(r.notes, "refuses nothing") },
+		false, true,
+	},
+	{
+		"guard.scope", "all",
+		func(r *rendered) any { return r.flags("--scope") },
+		[]string{"migratable"}, []string{"all"},
+	},
+	{
+		"guard.scope", "all",
+		func(r *rendered) any { return strings.Count(r.expressions(), "staticVolume") },
+		2, 0,
+	},
+	{
+		"guard.scope", "all",
+		func(r *rendered) any { return strings.Contains(r.notes, "every RBD volume of cluster \"east\"") },
+		false, true,
+	},
+	{
+		"guard.scale.enabled", "false",
+		func(r *rendered) any { return r.webhooks() },
+		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "volume.guard.cephferry.io"},
+		[]string{"pod.guard.cephferry.io", "volume.guard.cephferry.io"},
+	},
+	{
+		"guard.excludedNamespaces", "[storage, kube-system]",
+		func(r *rendered) any { return r.unguarded("scale.guard.cephferry.io") },
+		[]string{"kube-system", "kube-public", "kube-node-lease", namespace, "rook-ceph"},
+		[]string{"kube-system", "kube-public", "kube-node-lease", namespace, "storage"},
+	},
+	{
+		"guard.excludedNamespaces", "[]",
+		func(r *rendered) any { return r.unguarded("pod.guard.cephferry.io") },
+		[]string{"kube-system", "kube-public", "kube-node-lease", namespace, "rook-ceph"},
+		[]string{"kube-system", "kube-public", "kube-node-lease", namespace},
+	},
+	{
+		"guard.excludedNamespaces", "[storage]",
+		func(r *rendered) any {
+			return strings.Contains(r.expressions(), "['kube-system','kube-public','kube-node-lease','"+namespace+"','storage']")
+		},
+		false, true,
+	},
+	{
+		"guard.localCIDRs", "[192.0.2.0/24, '2001:db8::/32']",
+		func(r *rendered) any { return r.flags("--local-cidr") },
+		[]string(nil), []string{"192.0.2.0/24", "2001:db8::/32"},
+	},
+	{
+		"guard.exemptCIDRs", "[192.0.2.7/32]",
+		func(r *rendered) any { return r.flags("--exempt-cidr") },
+		[]string(nil), []string{"192.0.2.7/32"},
+	},
+	{
+		"guard.customResources", "[{apiGroups: [db.example.com], resources: [clusters, replicas]}]",
+		func(r *rendered) any { return containing(r.rules(), "example.com") },
+		[]string(nil), []string{"cluster: get clusters.db.example.com", "cluster: get replicas.db.example.com"},
+	},
+	{
+		"certificate.certManager.enabled", "true",
+		func(r *rendered) any {
+			return append(r.flags("--cert-secret"), append(r.flags("--service-name"), r.flags("--webhook-configuration")...)...)
+		},
+		[]string{secret, "cephferry", "cephferry"}, []string(nil),
+	},
+	{
+		"certificate.certManager.enabled", "true",
+		func(r *rendered) any { return len(all[*corev1.Secret](r)) },
+		1, 0,
+	},
+	{
+		"certificate.certManager.enabled", "true",
+		func(r *rendered) any {
+			return the[*admissionv1.ValidatingWebhookConfiguration](r).Annotations
+		},
+		map[string]string(nil), map[string]string{"cert-manager.io/inject-ca-from": namespace + "/cephferry"},
+	},
+	{
+		"certificate.certManager.enabled", "true",
+		func(r *rendered) any { return containing(r.rules(), "update") },
+		[]string{
+			namespace + ": create,get,update leases.coordination.k8s.io",
+			namespace + ": get,update secrets " + secret,
+			"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
+		},
+		[]string{namespace + ": create,get,update leases.coordination.k8s.io"},
+	},
+	{
+		"certificate.certManager.enabled", "true",
+		func(r *rendered) any { return certificates(r) },
+		[]certificateSpec(nil),
+		[]certificateSpec{{
+			SecretName: secret, DNSNames: []string{"cephferry." + namespace + ".svc"},
+			IssuerRef: issuerRef{Name: "cephferry", Kind: "Issuer"},
+		}},
+	},
+	{
+		"certificate.certManager", "{enabled: true, issuerRef: {name: company, kind: ClusterIssuer}}",
+		func(r *rendered) any { return certificates(r) },
+		[]certificateSpec(nil),
+		[]certificateSpec{{
+			SecretName: secret, DNSNames: []string{"cephferry." + namespace + ".svc"},
+			IssuerRef: issuerRef{Name: "company", Kind: "ClusterIssuer"},
+		}},
+	},
+	{
+		"certificate.certManager", "{enabled: true, issuerRef: {name: company, kind: ClusterIssuer}}",
+		func(r *rendered) any { return len(all[*issuer](r)) },
+		0, 0,
+	},
+	{
+		// It says nothing while cert-manager is not asked.
+		"certificate.certManager.issuerRef", "{name: company}",
+		func(r *rendered) any { return kinds(r) },
+		defaultKinds, defaultKinds,
+	},
+	{
+		"replicas", "3",
+		func(r *rendered) any { return *r.deployment().Replicas },
+		int32(2), int32(3),
+	},
+	{
+		"replicas", "0",
+		func(r *rendered) any { return *r.deployment().Replicas },
+		int32(2), int32(0),
+	},
+	{
+		"image.repository", "registry.example/cephferry",
+		func(r *rendered) any { return r.container().Image },
+		"cephferry/webhook:0.1.0", "registry.example/cephferry:0.1.0",
+	},
+	{
+		"image.tag", "'1'",
+		func(r *rendered) any { return r.container().Image },
+		"cephferry/webhook:0.1.0", "cephferry/webhook:1",
+	},
+	{
+		"image", "{digest: '" + digest + "', tag: '1'}",
+		func(r *rendered) any { return r.container().Image },
+		"cephferry/webhook:0.1.0", "cephferry/webhook@" + digest,
+	},
+	{
+		"image.digest", digest,
+		func(r *rendered) any { return r.container().Image },
+		"cephferry/webhook:0.1.0", "cephferry/webhook@" + digest,
+	},
+	{
+		"image.pullPolicy", "Always",
+		func(r *rendered) any { return r.container().ImagePullPolicy },
+		corev1.PullIfNotPresent, corev1.PullAlways,
+	},
+	{
+		"image.pullSecrets", "[{name: a}]",
+		func(r *rendered) any { return r.pod().ImagePullSecrets },
+		[]corev1.LocalObjectReference(nil), []corev1.LocalObjectReference{{Name: "a"}},
+	},
+	{
+		"extraArgs", "[--zap-log-level=debug]",
+		func(r *rendered) any { return r.flags("--zap-log-level") },
+		[]string(nil), []string{"debug"},
+	},
+	{
+		"ports.webhook", "1",
+		func(r *rendered) any { return []any{r.port("webhook"), r.flags("--webhook-port")} },
+		[]any{int32(9443), []string{"9443"}}, []any{int32(1), []string{"1"}},
+	},
+	{
+		"ports.metrics", "2",
+		func(r *rendered) any { return []any{r.port("metrics"), r.flags("--metrics-bind-address")} },
+		[]any{int32(8080), []string{":8080"}}, []any{int32(2), []string{":2"}},
+	},
+	{
+		"ports.probes", "3",
+		func(r *rendered) any { return []any{r.port("probes"), r.flags("--health-probe-bind-address")} },
+		[]any{int32(8081), []string{":8081"}}, []any{int32(3), []string{":3"}},
+	},
+	{
+		"hostNetwork", "true",
+		func(r *rendered) any { return []any{r.pod().HostNetwork, r.pod().DNSPolicy} },
+		[]any{false, corev1.DNSPolicy("")}, []any{true, corev1.DNSClusterFirstWithHostNet},
+	},
+	{
+		"resources.requests", "{memory: 1Gi}",
+		func(r *rendered) any { return quantity(r.container().Resources.Requests, corev1.ResourceMemory) },
+		"128Mi", "1Gi",
+	},
+	{
+		"resources.limits", "{memory: 2Gi}",
+		func(r *rendered) any { return quantity(r.container().Resources.Limits, corev1.ResourceMemory) },
+		"512Mi", "2Gi",
+	},
+	{
+		"resources.limits", "null",
+		func(r *rendered) any { return len(r.container().Resources.Limits) },
+		1, 0,
+	},
+	{
+		"priorityClassName", "system-cluster-critical",
+		func(r *rendered) any { return r.pod().PriorityClassName },
+		"", "system-cluster-critical",
+	},
+	{
+		"nodeSelector", "{a: b}",
+		func(r *rendered) any { return r.pod().NodeSelector },
+		map[string]string(nil), map[string]string{"a": "b"},
+	},
+	{
+		"tolerations", "[{operator: Exists}]",
+		func(r *rendered) any { return r.pod().Tolerations },
+		[]corev1.Toleration(nil), []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+	},
+	{
+		"affinity", "{nodeAffinity: {}}",
+		func(r *rendered) any { return r.pod().Affinity },
+		(*corev1.Affinity)(nil), &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}},
+	},
+	{
+		"topologySpreadConstraints", "[{topologyKey: rack, maxSkew: 2, whenUnsatisfiable: DoNotSchedule}]",
+		func(r *rendered) any {
+			var keys []string
+			for _, c := range r.pod().TopologySpreadConstraints {
+				keys = append(keys, c.TopologyKey+" "+string(c.WhenUnsatisfiable))
+			}
+			return keys
+		},
+		[]string{"kubernetes.io/hostname ScheduleAnyway", "topology.kubernetes.io/zone ScheduleAnyway"}, []string{"rack DoNotSchedule"},
+	},
+	{
+		"podAnnotations", "{a: b}",
+		func(r *rendered) any { return r.deployment().Template.Annotations },
+		map[string]string(nil), map[string]string{"a": "b"},
+	},
+	{
+		"podLabels", "{a: b}",
+		func(r *rendered) any { return r.deployment().Template.Labels },
+		map[string]string{"app.kubernetes.io/name": "cephferry", "app.kubernetes.io/instance": "cephferry"},
+		map[string]string{"app.kubernetes.io/name": "cephferry", "app.kubernetes.io/instance": "cephferry", "a": "b"},
+	},
+	{
+		"podDisruptionBudget.enabled", "false",
+		func(r *rendered) any { return len(all[*policyv1.PodDisruptionBudget](r)) },
+		1, 0,
+	},
+	{
+		"networkPolicy.enabled", "false",
+		func(r *rendered) any { return strings.Contains(strings.Join(kinds(r), " "), "NetworkPolicy") },
+		true, false,
+	},
+	{
+		"networkPolicy.metricsFrom", "[{namespaceSelector: {matchLabels: {a: b}}}]",
+		func(r *rendered) any {
+			var peers []int
+			for _, rule := range r.networkPolicy().Ingress {
+				peers = append(peers, len(rule.From))
+			}
+			return peers
+		},
+		[]int{0, 0}, []int{0, 1},
+	},
+	{
+		"networkPolicy.egress", "[{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}]",
+		func(r *rendered) any {
+			return []int{len(r.networkPolicy().PolicyTypes), len(r.networkPolicy().Egress)}
+		},
+		[]int{1, 0}, []int{2, 1},
+	},
+}
+
+const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+func TestValues(t *testing.T) {
+	byDefault := mustRender(t, "")
+	for _, c := range valueCases {
+		t.Run(c.value+"="+c.to, func(t *testing.T) {
+			equal(t, "by default", c.byDefault, c.look(byDefault))
+			equal(t, "set", c.afterSet, c.look(mustRender(t, nested(c.value, c.to))))
+		})
+	}
+}
+
+// TestEveryValueIsTested: no value goes without a case above.
+func TestEveryValueIsTested(t *testing.T) {
+	data, err := os.ReadFile(chartDir + "/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := valueRows(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tested := map[string]bool{}
+	for _, c := range valueCases {
+		tested[c.value] = true
+	}
+	for _, row := range rows {
+		if !tested[row.path] {
+			t.Errorf("%s has no case", row.path)
+		}
+	}
+}
+
+// TestSchema: what would render nonsense is refused, with the path of the value.
+func TestSchema(t *testing.T) {
+	for what, c := range map[string]struct{ value, to, want string }{
+		"an unknown value":              {"guard.scop", "all", "additional properties 'scop' not allowed"},
+		"an unknown value at the top":   {"replica", "1", "additional properties 'replica' not allowed"},
+		"an unknown scope":              {"guard.scope", "some", "at '/guard/scope'"},
+		"no scope":                      {"guard.scope", "null", "missing property 'scope'"},
+		"a switch that is text":         {"guard.enabled", "'false'", "at '/guard/enabled': got string, want boolean"},
+		"a switch that is gone":         {"guard.enabled", "null", "at '/guard': missing property 'enabled'"},
+		"a number that is text":         {"replicas", "'2'", "at '/replicas': got string, want integer"},
+		"half a replica":                {"replicas", "1.5", "at '/replicas'"},
+		"a name that is a number":       {"cluster.name", "1", "at '/cluster/name': got number, want string"},
+		"a name with a space":           {"cluster.name", "the east", "at '/cluster/name'"},
+		"a network that is an address":  {"guard.localCIDRs", "[192.0.2.1]", "at '/guard/localCIDRs/0'"},
+		"one network instead of a list": {"guard.exemptCIDRs", "192.0.2.0/24", "at '/guard/exemptCIDRs': got string, want array"},
+		"no namespace for the config":   {"ceph.configNamespaces", "[]", "at '/ceph/configNamespaces'"},
+		"no list of namespaces":         {"ceph.configNamespaces", "null", "missing property 'configNamespaces'"},
+		"a namespace with a slash":      {"ceph.configNamespaces", "[a/b]", "at '/ceph/configNamespaces/0'"},
+		"a namespace twice":             {"guard.excludedNamespaces", "[a, a]", "at '/guard/excludedNamespaces'"},
+		"no name of the secret":         {"ceph.secret.name", "''", "at '/ceph/secret/name'"},
+		"core resources":                {"guard.customResources", "[{apiGroups: [''], resources: [secrets]}]", "at '/guard/customResources/0/apiGroups/0'"},
+		"all resources":                 {"guard.customResources", "[{apiGroups: [a.example], resources: ['*']}]", "at '/guard/customResources/0/resources/0'"},
+		"all groups":                    {"guard.customResources", "[{apiGroups: ['*'], resources: [a]}]", "at '/guard/customResources/0/apiGroups/0'"},
+		"an issuer without a name":      {"certificate.certManager.issuerRef", "{kind: ClusterIssuer}", "at '/certificate/certManager/issuerRef'"},
+		"a tag that is a number":        {"image.tag", "1.2", "at '/image/tag': got number, want string"},
+		"a short digest":                {"image.digest", "'sha256:12'", "at '/image/digest'"},
+		"an unknown pull policy":        {"image.pullPolicy", "Sometimes", "at '/image/pullPolicy'"},
+		"an argument that is no flag":   {"extraArgs", "[debug]", "at '/extraArgs/0'"},
+		"a port out of range":           {"ports.webhook", "65536", "at '/ports/webhook'"},
+		"a label that is a number":      {"podLabels", "{a: 1}", "at '/podLabels/a': got number, want string"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			_, err := render(values(t, nested(c.value, c.to)))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %s: %v, want %s", c.value, c.to, err, c.want)
+			}
+		})
+	}
+}
+
+func TestClusterNameIsRequired(t *testing.T) {
+	const want = "cluster.name is required: the name of this cluster, as refusals will show it; for example --set cluster.name=east"
+	for _, without := range []map[string]any{{}, {"cluster": map[string]any{"name": ""}}} {
+		if _, err := render(without); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %s", without, err, want)
+		}
+	}
+}
+
+// nested is the YAML that sets a value by its path.
+func nested(path, value string) string {
+	var parsed any
+	if err := yaml.Unmarshal([]byte(value), &parsed); err != nil {
+		panic(err)
+	}
+	names := strings.Split(path, ".")
+	for i := len(names) - 1; i >= 0; i-- {
+		parsed = map[string]any{names[i]: parsed}
+	}
+	data, err := yaml.Marshal(parsed)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+func containing(lines []string, part string) []string {
+	var found []string
+	for _, line := range lines {
+		if strings.Contains(line, part) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// cephRules are the permissions that lead to Ceph.
+func cephRules(r *rendered) any {
+	var found []string
+	for _, line := range containing(r.rules(), ": get,list,watch ") {
+		if strings.Contains(line, "configmaps") || strings.Contains(line, "secrets") {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func certificates(r *rendered) []certificateSpec {
+	var specs []certificateSpec
+	for _, c := range all[*certificate](r) {
+		specs = append(specs, c.Spec)
+	}
+	return specs
+}
+
+func quantity(list corev1.ResourceList, name corev1.ResourceName) string {
+	q := list[name]
+	return q.String()
+}
