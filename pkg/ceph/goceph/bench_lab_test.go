@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ceph/go-ceph/rbd"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/labtest"
@@ -83,6 +85,88 @@ func BenchmarkCluster(b *testing.B) {
 			if _, err := l.RBD(b.Context(), "create", "--size", "1G", fmt.Sprintf("%s/bench-%d", lab.Pool, n.Add(1))); err != nil {
 				b.Fatal(err)
 			}
+		}
+	})
+}
+
+// BenchmarkWatchers shows what listing watchers costs beside the cheapest thing
+// that RADOS does, and what it would cost without handles that are kept.
+func BenchmarkWatchers(b *testing.B) {
+	l := labtest.Ceph(b)
+	cluster, err := dial(b.Context(), Config{ConfFile: l.ConfFile, Timeout: 10 * time.Second, KeptImages: 100})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cluster.Close()
+	var images []ceph.Image
+	for i := range 200 {
+		image, err := cluster.CreateImage(b.Context(), ceph.ImageSpec{Pool: lab.Pool, Name: fmt.Sprintf("bench-%d", i)},
+			ceph.Layout{Size: 1 << 30, Features: []string{"layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten"}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		images = append(images, image)
+	}
+	ioctx, err := cluster.open(lab.Pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ioctx.Destroy()
+	open := func(b *testing.B) *rbd.Image {
+		image, err := rbd.OpenImageReadOnly(ioctx, images[0].Name, rbd.NoSnapshot)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return image
+	}
+	list := func(b *testing.B, image *rbd.Image) {
+		if _, err := image.ListWatchers(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	watchers := func(b *testing.B, image ceph.Image) {
+		if _, err := cluster.Watchers(b.Context(), image.ImageSpec); err != nil {
+			b.Error(err)
+		}
+	}
+
+	b.Run("rados stat", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := ioctx.Stat(headerObject(images[0].ID)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("librbd open, list, close", func(b *testing.B) {
+		for b.Loop() {
+			image := open(b)
+			list(b, image)
+			image.Close()
+		}
+	})
+	b.Run("librbd list", func(b *testing.B) {
+		image := open(b)
+		defer image.Close()
+		for b.Loop() {
+			list(b, image)
+		}
+	})
+	b.Run("Watchers", func(b *testing.B) {
+		for b.Loop() {
+			watchers(b, images[0])
+		}
+	})
+	b.Run("Watchers by 16", func(b *testing.B) {
+		b.SetParallelism(8) // times GOMAXPROCS
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				watchers(b, images[0])
+			}
+		})
+	})
+	b.Run("Watchers of twice as many images as are kept", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			watchers(b, images[i%len(images)])
 		}
 	})
 }

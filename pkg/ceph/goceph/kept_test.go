@@ -141,11 +141,11 @@ func TestLeastRecentlyUsedHandleIsClosed(t *testing.T) {
 }
 
 func TestHandleInUseIsClosedByItsLastUser(t *testing.T) {
-	tests := map[string]func(h *handles, k *kept[string, *handle], e *entry[string, *handle]){
-		"when there are too many": func(h *handles, k *kept[string, *handle], _ *entry[string, *handle]) {
+	tests := map[string]func(h *handles, k *kept[string, *handle]){
+		"when there are too many": func(h *handles, k *kept[string, *handle]) {
 			h.use(k, "b", "c")
 		},
-		"when another user found it unfit": func(h *handles, k *kept[string, *handle], _ *entry[string, *handle]) {
+		"when another user found it unfit": func(h *handles, k *kept[string, *handle]) {
 			for range 2 {
 				again, err := k.borrow("a", h.opener("a"))
 				if err != nil {
@@ -166,7 +166,7 @@ func TestHandleInUseIsClosedByItsLastUser(t *testing.T) {
 			if err != nil || second != first {
 				t.Fatalf("borrowed %v, %v; want %v", second, err, first)
 			}
-			end(h, k, first)
+			end(h, k)
 			k.giveBack(first, true)
 			if !h.open[first.handle] {
 				t.Error("closed while in use")
