@@ -63,8 +63,8 @@ test-lab: deps tools bin/postrender helm4-plugin ## Test against real Ceph, API 
 
 .PHONY: fuzz
 fuzz: ## Fuzz the renderer and the document splitter for FUZZTIME each
-	go test -run '^$$' -fuzz FuzzRender -fuzztime $(FUZZTIME) ./pkg/postrender
-	go test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) ./pkg/manifest
+	go test -run '^$$' -fuzz FuzzRender -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./pkg/postrender
+	go test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./pkg/manifest
 
 .PHONY: lint
 lint: deps $(STATICCHECK) ## Check formatting, vet and staticcheck, with and without cgo

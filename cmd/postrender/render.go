@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -65,6 +66,10 @@ func (h *helmCall) namespace(ctx context.Context) (string, error) {
 	}
 	if call == nil {
 		return "", fmt.Errorf("no helm is among the parent processes; %s", howTo)
+	}
+	// These go before the kubeconfig, which may then be missing.
+	if given := cmp.Or(call.Connection.Namespace, h.getenv("HELM_NAMESPACE")); given != "" {
+		return given, nil
 	}
 	namespace, _, err := call.Connection.ClientConfig(h.getenv).Namespace()
 	if err != nil {

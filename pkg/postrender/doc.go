@@ -2,7 +2,7 @@
 // rendered manifests, finds the migratable claims, plans every pair, makes sure
 // that the images exist, and writes the stream with the pairs in place.
 //
-// Everything is planned before anything is done, and the output is written once,
+// Everything is planned before anything is done, and the output is written only
 // after all of it succeeded. All mistakes of one run are reported together.
 //
 // The steps, a file each: render.go is the order of things; find.go walks the

@@ -22,7 +22,8 @@ func Detect(ctx context.Context) (*Call, error) {
 			return nil, nil
 		}
 		parent, err := process.NewProcessWithContext(ctx, pid)
-		if errors.Is(err, process.ErrorProcessNotRunning) {
+		if errors.Is(err, process.ErrorProcessNotRunning) && pid != int32(os.Getppid()) {
+			// Windows keeps the number of a parent that has ended.
 			return nil, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("read parent process %d: %w", pid, err)
