@@ -79,20 +79,52 @@ func ParseConfig(data []byte) ([]Entry, error) {
 	return entries, nil
 }
 
+// Object is what a [Get] reads, as client.Object of controller-runtime.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// Get reads a ConfigMap or a Secret into an object of that type, from the API
+// server or from a cache. Its errors are those of the API server.
+type Get func(ctx context.Context, namespace, name string, into Object) error
+
 // Reader reads ceph-csi's configuration from a Kubernetes cluster.
 type Reader struct{ Client dynamic.Interface }
+
+// Entry is [Get.Entry] by the reader's client.
+func (r Reader) Entry(ctx context.Context, clusterID string, namespaces ...string) (Entry, error) {
+	return Get(r.get).Entry(ctx, clusterID, namespaces...)
+}
+
+// Credentials is [Get.Credentials] by the reader's client.
+func (r Reader) Credentials(ctx context.Context, ref corev1.SecretReference) (Credentials, error) {
+	return Get(r.get).Credentials(ctx, ref)
+}
+
+func (r Reader) get(ctx context.Context, namespace, name string, into Object) error {
+	resource := "configmaps"
+	if _, ok := into.(*corev1.Secret); ok {
+		resource = "secrets"
+	}
+	object, err := r.Client.Resource(corev1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, into)
+}
 
 // Entry returns the entry with that clusterID from the first of [Locations] that
 // has one, in the given namespaces in their order. It returns ErrNotFound when
 // there is none.
-func (r Reader) Entry(ctx context.Context, clusterID string, namespaces ...string) (Entry, error) {
+func (get Get) Entry(ctx context.Context, clusterID string, namespaces ...string) (Entry, error) {
 	var looked []string
 	for i, namespace := range namespaces {
 		if namespace == "" || slices.Contains(namespaces[:i], namespace) {
 			continue
 		}
 		for _, location := range Locations() {
-			entries, err := r.entries(ctx, namespace, location)
+			entries, err := get.entries(ctx, namespace, location)
 			if apierrors.IsNotFound(err) {
 				looked = append(looked, namespace+"/"+location.Name)
 				continue
@@ -113,9 +145,9 @@ func (r Reader) Entry(ctx context.Context, clusterID string, namespaces ...strin
 	return Entry{}, fmt.Errorf("%w for clusterID %q: looked at ConfigMap %s", ErrNotFound, clusterID, strings.Join(looked, ", "))
 }
 
-func (r Reader) entries(ctx context.Context, namespace string, location Location) ([]Entry, error) {
+func (get Get) entries(ctx context.Context, namespace string, location Location) ([]Entry, error) {
 	var configMap corev1.ConfigMap
-	if err := r.get(ctx, "configmaps", namespace, location.Name, &configMap); err != nil {
+	if err := get(ctx, namespace, location.Name, &configMap); err != nil {
 		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", namespace, location.Name, err)
 	}
 	data, ok := configMap.Data[location.Key]
@@ -131,9 +163,9 @@ func (r Reader) entries(ctx context.Context, namespace string, location Location
 
 // Credentials reads a CSI secret. Rook writes userID without "client.", people
 // write it with.
-func (r Reader) Credentials(ctx context.Context, ref corev1.SecretReference) (Credentials, error) {
+func (get Get) Credentials(ctx context.Context, ref corev1.SecretReference) (Credentials, error) {
 	var secret corev1.Secret
-	if err := r.get(ctx, "secrets", ref.Namespace, ref.Name, &secret); err != nil {
+	if err := get(ctx, ref.Namespace, ref.Name, &secret); err != nil {
 		return Credentials{}, fmt.Errorf("read Secret %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
 	values := map[string]string{}
@@ -144,12 +176,4 @@ func (r Reader) Credentials(ctx context.Context, ref corev1.SecretReference) (Cr
 		}
 	}
 	return Credentials{User: strings.TrimPrefix(values["userID"], "client."), Key: values["userKey"]}, nil
-}
-
-func (r Reader) get(ctx context.Context, resource, namespace, name string, into any) error {
-	object, err := r.Client.Resource(corev1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, into)
 }
