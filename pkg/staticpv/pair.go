@@ -5,7 +5,9 @@
 package staticpv
 
 import (
+	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -99,11 +101,50 @@ func RBD(claim Claim, class storageclass.RBD) *corev1.PersistentVolume {
 	return pv
 }
 
+// Image is where an RBD volume's data is. Its rados namespace stands only in
+// ceph-csi's configuration, by ClusterID.
+type Image struct {
+	ClusterID, Pool, Name string
+	// Static is true for a volume that ceph-csi did not make.
+	Static bool
+}
+
+// ImageOf returns the image of an RBD volume, static or made by ceph-csi, and
+// false for a volume that is not RBD. It fails for an RBD volume that does not say
+// where its image is.
+//
+// The node plugin opens what this returns: of a static volume the image that the
+// volumeHandle names, of another one the image that ceph-csi noted when it made it
+// (ceph-csi, internal/rbd: genVolFromVolumeOptions and ToCSI).
+func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
+	csi := pv.Spec.CSI
+	if csi == nil || !storageclass.IsRBD(csi.Driver) {
+		return Image{}, false, nil
+	}
+	attributes := csi.VolumeAttributes
+	image := Image{ClusterID: attributes["clusterID"], Pool: attributes["pool"], Name: attributes["imageName"]}
+	if image.Static = isStatic(csi); image.Static && attributes["migration"] != "true" {
+		image.Name = csi.VolumeHandle
+	}
+	for name, value := range map[string]string{"clusterID": image.ClusterID, "pool": image.Pool, "imageName": image.Name} {
+		if value == "" {
+			return Image{}, true, fmt.Errorf("PersistentVolume %s: spec.csi.volumeAttributes[%s] is missing, so its image is not known", pv.Name, name)
+		}
+	}
+	return image, true, nil
+}
+
+// isStatic reads the flag as ceph-csi does.
+func isStatic(csi *corev1.CSIPersistentVolumeSource) bool {
+	static, err := strconv.ParseBool(csi.VolumeAttributes[staticVolume])
+	return err == nil && static
+}
+
 // IsPair reports whether pv is a static RBD volume, made for that claim, whose
 // image has the PV's name: what [RBD] returns, whatever the class was.
 func IsPair(pv *corev1.PersistentVolume, namespace, claim string) bool {
 	csi, ref := pv.Spec.CSI, pv.Spec.ClaimRef
 	return csi != nil && storageclass.IsRBD(csi.Driver) &&
-		csi.VolumeAttributes[staticVolume] == "true" && csi.VolumeHandle == pv.Name &&
+		isStatic(csi) && csi.VolumeHandle == pv.Name &&
 		ref != nil && ref.Namespace == namespace && ref.Name == claim
 }

@@ -52,6 +52,9 @@ const (
 // operator's namespace before the driver's name.
 func IsRBD(provisioner string) bool { return isDriver(provisioner, rbdDriver) }
 
+// IsCephFS reports whether provisioner is ceph-csi's CephFS driver.
+func IsCephFS(provisioner string) bool { return isDriver(provisioner, cephFSDriver) }
+
 func isDriver(provisioner, driver string) bool {
 	return provisioner == driver || strings.HasSuffix(provisioner, "."+driver)
 }
@@ -61,7 +64,7 @@ func isDriver(provisioner, driver string) bool {
 func ParseRBD(class *storagev1.StorageClass) (RBD, field.ErrorList) {
 	path := field.NewPath("provisioner")
 	switch {
-	case isDriver(class.Provisioner, cephFSDriver):
+	case IsCephFS(class.Provisioner):
 		return RBD{}, field.ErrorList{field.Invalid(path, class.Provisioner, "CephFS volumes cannot be rendered by this version, only RBD volumes")}
 	case !IsRBD(class.Provisioner):
 		return RBD{}, field.ErrorList{field.Invalid(path, class.Provisioner, "is not ceph-csi's driver for RBD or CephFS")}

@@ -30,7 +30,8 @@ var layers = [][]string{
 	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/release", "pkg/csiconfig"},
 	{"pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/provision"},
-	{"pkg/postrender"},
+	{"pkg/postrender", "pkg/volumes"},
+	{"pkg/guard"},
 	{"cmd/postrender"},
 }
 

@@ -1,0 +1,203 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Endpoint answers one kind of admission review. The object is what a refusal is
+// noted at; it may be nil.
+type Endpoint func(ctx context.Context, request admission.Request) (answer Answer, object client.Object)
+
+// Endpoints are the guard's, with what they need besides.
+type Endpoints struct {
+	*Guard
+	Decoder admission.Decoder
+	// Mapper leads from the resource of a scale subresource to its kind.
+	Mapper meta.RESTMapper
+	// Label puts the label on a namespace that the pod endpoint is for.
+	Label func(ctx context.Context, namespace string) error
+}
+
+func malformed(err error) (Answer, client.Object) {
+	return Answer{Result: Unknown, Reason: Malformed, Message: fmt.Sprintf("read the admission review: %v", err)}, nil
+}
+
+func allowed(reason Reason, warnings ...string) Answer {
+	return Answer{Result: Allowed, Reason: reason, Warnings: warnings}
+}
+
+// Pod answers for a pod that is created.
+func (e *Endpoints) Pod(ctx context.Context, request admission.Request) (Answer, client.Object) {
+	var pod corev1.Pod
+	if err := e.Decoder.Decode(request, &pod); err != nil {
+		return malformed(err)
+	}
+	pod.Namespace = request.Namespace
+	return e.claims(ctx, request.Namespace, volumes.ClaimsOfPod(pod.Name, &pod.Spec)), maker(&pod)
+}
+
+// maker is who makes the pod, where people look for the reason that it is missing,
+// or the pod itself if nobody does.
+func maker(pod *corev1.Pod) client.Object {
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil {
+		return pod
+	}
+	object := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: owner.APIVersion, Kind: owner.Kind}}
+	object.Namespace, object.Name, object.UID = pod.Namespace, owner.Name, owner.UID
+	return object
+}
+
+// Scale answers for a scale subresource, and for a Deployment or StatefulSet that
+// is created or changed.
+func (e *Endpoints) Scale(ctx context.Context, request admission.Request) (Answer, client.Object) {
+	var workload volumes.Workload
+	var from, to int
+	var err error
+	switch {
+	case request.SubResource == "scale":
+		from, to, err = e.scaleReplicas(request)
+	case request.Kind.Group == appsv1.GroupName && request.Kind.Kind == "Deployment":
+		workload, from, to, err = e.deployment(request)
+	case request.Kind.Group == appsv1.GroupName && request.Kind.Kind == "StatefulSet":
+		workload, from, to, err = e.statefulSet(request)
+	default:
+		err = fmt.Errorf("%s is not a kind that this endpoint is for", request.Kind.Kind)
+	}
+	if err != nil {
+		return malformed(err)
+	}
+	if to <= from {
+		return allowed(NotRising), nil
+	}
+	if workload.Object == nil {
+		if workload, err = e.target(ctx, request); err != nil {
+			return cannotKnow(KubernetesUnknown, fmt.Sprintf("what %s/%s uses", request.Namespace, request.Name), err), nil
+		}
+	}
+	if workload.Template == nil {
+		return allowed(PodsUnknown), workload.Object
+	}
+	return e.claims(ctx, request.Namespace, workload.NewClaims(from, to)), workload.Object
+}
+
+// Volume answers for a PersistentVolume that gets the claim it is for. It opens
+// the pod endpoint for the claim's namespace first.
+func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answer, client.Object) {
+	var pv corev1.PersistentVolume
+	if err := e.Decoder.Decode(request, &pv); err != nil {
+		return malformed(err)
+	}
+	volume, guarded, err := e.Finder.Guarded(&pv)
+	if err != nil {
+		return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
+	}
+	if !guarded || pv.Spec.ClaimRef == nil {
+		return allowed(NothingGuarded), nil
+	}
+	if request.DryRun == nil || !*request.DryRun {
+		if err := e.Label(ctx, volume.Namespace); err != nil {
+			return cannotKnow(KubernetesUnknown, "namespace "+volume.Namespace, err), nil
+		}
+	}
+	pods, err := podsUsing(ctx, e.Finder.API, volume)
+	if err != nil {
+		return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
+	}
+	if len(pods) == 0 {
+		return allowed(NobodyWaits), nil
+	}
+	return e.check(ctx, []volumes.Volume{volume}), maker(&pods[0])
+}
+
+// claims answers for the claims that pods would use.
+func (e *Endpoints) claims(ctx context.Context, namespace string, claims []string) Answer {
+	found, err := e.Finder.OfClaims(ctx, namespace, claims)
+	if err != nil {
+		return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
+	}
+	answer := e.check(ctx, found.Guarded)
+	for _, claim := range found.Shared {
+		answer.Warnings = append(answer.Warnings, fmt.Sprintf("volume %s/%s is on CephFS, which several clusters may mount at once; it is not guarded", namespace, claim))
+	}
+	return answer
+}
+
+// scaleReplicas reads the replicas of a scale subresource. Zero is left out of
+// the JSON.
+func (e *Endpoints) scaleReplicas(request admission.Request) (from, to int, err error) {
+	var before, after autoscalingv1.Scale
+	if err := decodeBoth(e.Decoder, request, &before, &after); err != nil {
+		return 0, 0, err
+	}
+	return int(before.Spec.Replicas), int(after.Spec.Replicas), nil
+}
+
+func (e *Endpoints) deployment(request admission.Request) (volumes.Workload, int, int, error) {
+	var before, after appsv1.Deployment
+	if err := decodeBoth(e.Decoder, request, &before, &after); err != nil {
+		return volumes.Workload{}, 0, 0, err
+	}
+	after.Namespace = request.Namespace
+	return volumes.OfDeployment(&after), replicas(request, before.Spec.Replicas), replicasOf(after.Spec.Replicas), nil
+}
+
+func (e *Endpoints) statefulSet(request admission.Request) (volumes.Workload, int, int, error) {
+	var before, after appsv1.StatefulSet
+	if err := decodeBoth(e.Decoder, request, &before, &after); err != nil {
+		return volumes.Workload{}, 0, 0, err
+	}
+	after.Namespace = request.Namespace
+	return volumes.OfStatefulSet(&after), replicas(request, before.Spec.Replicas), replicasOf(after.Spec.Replicas), nil
+}
+
+// replicas are those of the old object: none when there was none.
+func replicas(request admission.Request, old *int32) int {
+	if request.Operation == admissionv1.Create {
+		return 0
+	}
+	return replicasOf(old)
+}
+
+// replicasOf knows the default.
+func replicasOf(n *int32) int {
+	if n == nil {
+		return 1
+	}
+	return int(*n)
+}
+
+// decodeBoth reads the new object and, if there is one, the old one.
+func decodeBoth(decoder admission.Decoder, request admission.Request, before, after runtime.Object) error {
+	if err := decoder.Decode(request, after); err != nil {
+		return err
+	}
+	if len(request.OldObject.Raw) == 0 {
+		return nil
+	}
+	return decoder.DecodeRaw(request.OldObject, before)
+}
+
+// target reads the object whose scale subresource the request is about.
+func (e *Endpoints) target(ctx context.Context, request admission.Request) (volumes.Workload, error) {
+	resource := schema.GroupVersionResource(request.Resource)
+	kind, err := e.Mapper.KindFor(resource)
+	if err != nil {
+		return volumes.Workload{}, fmt.Errorf("find the kind of %s: %w", resource, err)
+	}
+	return e.Finder.Get(ctx, kind, client.ObjectKey{Namespace: request.Namespace, Name: request.Name})
+}

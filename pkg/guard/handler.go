@@ -1,0 +1,71 @@
+package guard
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+)
+
+// Events notes refusals where people look for them.
+type Events interface {
+	Refused(object client.Object, message string)
+}
+
+// Handler is an endpoint as controller-runtime serves it.
+type Handler struct {
+	// Name is the endpoint's, for metrics and logs.
+	Name     string
+	Endpoint Endpoint
+	// Limit is when an answer has to be there: below the timeout of the webhook's
+	// configuration, so that people see our sentence and not a time-out.
+	Limit   time.Duration
+	Metrics *Metrics
+	Events  Events
+	Log     logr.Logger
+	Now     func() time.Time
+}
+
+// Handle answers within the limit, and notes what it answered.
+func (h *Handler) Handle(ctx context.Context, request admission.Request) admission.Response {
+	begin := h.Now()
+	ctx, cancel := context.WithTimeout(ctx, h.Limit)
+	defer cancel()
+	answer, object := h.Endpoint(ctx, request)
+	h.Metrics.decided(h.Name, answer, h.Now().Sub(begin))
+	if answer.Result != Allowed {
+		h.Log.Info("refused", "endpoint", h.Name, "result", answer.Result, "reason", answer.Reason,
+			"namespace", request.Namespace, "name", request.Name, "resource", request.Resource.Resource,
+			"user", request.UserInfo.Username, "uid", request.UID, "message", answer.Message)
+		dryRun := request.DryRun != nil && *request.DryRun
+		if object != nil && !dryRun {
+			h.Events.Refused(object, answer.Message)
+		}
+	}
+	return response(answer)
+}
+
+// response is the answer in the API server's terms. Conflict must never be one of
+// them: kubectl scale would retry for five minutes and swallow the message.
+func response(answer Answer) admission.Response {
+	r := admission.Allowed(string(answer.Reason)).WithWarnings(answer.Warnings...)
+	if answer.Result == Allowed {
+		return r
+	}
+	r.Allowed = false
+	// The API server puts its own words before the message, on the same line.
+	r.Result.Message = "\n" + answer.Message
+	switch {
+	case answer.Result == Denied:
+		r.Result.Code, r.Result.Reason = http.StatusForbidden, metav1.StatusReasonForbidden
+	case answer.Reason == Malformed:
+		r.Result.Code, r.Result.Reason = http.StatusBadRequest, metav1.StatusReasonBadRequest
+	default:
+		r.Result.Code, r.Result.Reason = http.StatusInternalServerError, metav1.StatusReasonInternalError
+	}
+	return r
+}

@@ -1,0 +1,107 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// local returns what reader, the cache or the API server, says about a volume.
+// Pods are not cached; they matter only for drivers without attachments.
+func (g *Guard) local(ctx context.Context, reader client.Reader, volume volumes.Volume) (Local, error) {
+	local := Local{Nodes: map[string][]netip.Addr{}, CIDRs: g.CIDRs, Exempt: g.Exempt}
+	var nodes corev1.NodeList
+	if err := reader.List(ctx, &nodes); err != nil {
+		return Local{}, fmt.Errorf("list nodes: %w", err)
+	}
+	for _, node := range nodes.Items {
+		for _, address := range node.Status.Addresses {
+			// Host names and DNS names stand there too.
+			if ip, err := netip.ParseAddr(address.Address); err == nil {
+				local.Nodes[node.Name] = append(local.Nodes[node.Name], ip.Unmap())
+			}
+		}
+	}
+	attach, err := attachRequired(ctx, reader, volume.PV.Spec.CSI.Driver)
+	if err != nil {
+		return Local{}, err
+	}
+	if attach {
+		local.Using, err = attachedNodes(ctx, reader, volume.PV.Name)
+	} else {
+		local.Using, err = scheduledNodes(ctx, g.Finder.API, volume)
+	}
+	return local, err
+}
+
+// attachRequired reports whether volumes of the driver are attached to nodes,
+// which is the default.
+func attachRequired(ctx context.Context, reader client.Reader, name string) (bool, error) {
+	var driver storagev1.CSIDriver
+	err := reader.Get(ctx, client.ObjectKey{Name: name}, &driver)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	} else if err != nil {
+		return false, fmt.Errorf("read CSIDriver %s: %w", name, err)
+	}
+	return driver.Spec.AttachRequired == nil || *driver.Spec.AttachRequired, nil
+}
+
+// attachedNodes are the nodes with a VolumeAttachment of the PV. One that is being
+// deleted counts: the node still may have the image mapped.
+func attachedNodes(ctx context.Context, reader client.Reader, pv string) ([]string, error) {
+	var attachments storagev1.VolumeAttachmentList
+	if err := reader.List(ctx, &attachments); err != nil {
+		return nil, fmt.Errorf("list VolumeAttachments: %w", err)
+	}
+	var nodes []string
+	for _, attachment := range attachments.Items {
+		if name := attachment.Spec.Source.PersistentVolumeName; name != nil && *name == pv {
+			nodes = append(nodes, attachment.Spec.NodeName)
+		}
+	}
+	return nodes, nil
+}
+
+// scheduledNodes are the nodes with a pod that uses the volume's claim.
+func scheduledNodes(ctx context.Context, reader client.Reader, volume volumes.Volume) ([]string, error) {
+	pods, err := podsUsing(ctx, reader, volume)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []string
+	for _, pod := range pods {
+		if pod.Spec.NodeName != "" {
+			nodes = append(nodes, pod.Spec.NodeName)
+		}
+	}
+	return nodes, nil
+}
+
+// podsUsing are the pods that use the volume's claim and are not finished.
+func podsUsing(ctx context.Context, reader client.Reader, volume volumes.Volume) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := reader.List(ctx, &pods, client.InNamespace(volume.Namespace)); err != nil {
+		return nil, fmt.Errorf("list pods in namespace %s: %w", volume.Namespace, err)
+	}
+	var using []corev1.Pod
+	for _, pod := range pods.Items {
+		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		for _, claim := range volumes.ClaimsOfPod(pod.Name, &pod.Spec) {
+			if claim == volume.Claim {
+				using = append(using, pod)
+				break
+			}
+		}
+	}
+	return using, nil
+}

@@ -1,0 +1,98 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// GuardedLabel on a Namespace makes the API server ask the pod endpoint about its
+// pods. It is put there when a guarded volume gets a claim in the namespace, and
+// never taken away: between looking at the volumes and removing the label, a new
+// one could come.
+const GuardedLabel = "cephferry.io/guarded"
+
+// Namespaces keeps the label on the namespaces of guarded volumes. The volume
+// endpoint puts it there first; this is for volumes that were there before the
+// webhook, and for labels that somebody removed.
+type Namespaces struct {
+	Client client.Client
+	Finder volumes.Finder
+}
+
+// Label puts the label on a namespace.
+func (n *Namespaces) Label(ctx context.Context, name string) error {
+	namespace := &corev1.Namespace{}
+	namespace.Name = name
+	patch := []byte(`{"metadata":{"labels":{"` + GuardedLabel + `":"true"}}}`)
+	err := n.Client.Patch(ctx, namespace, client.RawPatch("application/merge-patch+json", patch))
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("label namespace %s: it does not exist; create it before its volumes", name)
+	} else if err != nil {
+		return fmt.Errorf("label namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// Reconcile labels the namespace of one PersistentVolume.
+func (n *Namespaces) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	var pv corev1.PersistentVolume
+	if err := n.Client.Get(ctx, request.NamespacedName, &pv); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	volume, guarded, err := n.Finder.Guarded(&pv)
+	if err != nil {
+		// It would fail again until somebody changes the PV.
+		return reconcile.Result{}, reconcile.TerminalError(err)
+	}
+	if !guarded || volume.Namespace == "" {
+		return reconcile.Result{}, nil
+	}
+	var namespace corev1.Namespace
+	if err := n.Client.Get(ctx, client.ObjectKey{Name: volume.Namespace}, &namespace); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if namespace.Labels[GuardedLabel] == "true" {
+		return reconcile.Result{}, nil
+	}
+	return reconcile.Result{}, n.Label(ctx, volume.Namespace)
+}
+
+// SetupWithManager makes Reconcile run for every PersistentVolume, and for those
+// of a namespace that lost the label.
+func (n *Namespaces) SetupWithManager(manager ctrl.Manager) error {
+	unlabelled := predicate.NewPredicateFuncs(func(object client.Object) bool {
+		return object.GetLabels()[GuardedLabel] != "true"
+	})
+	return ctrl.NewControllerManagedBy(manager).
+		Named("namespaces").
+		For(&corev1.PersistentVolume{}).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(n.volumesIn), builder.WithPredicates(unlabelled)).
+		Complete(n)
+}
+
+// volumesIn are the PersistentVolumes with claims in the namespace.
+func (n *Namespaces) volumesIn(ctx context.Context, namespace client.Object) []reconcile.Request {
+	var list corev1.PersistentVolumeList
+	if err := n.Client.List(ctx, &list); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "list persistent volumes", "namespace", namespace.GetName())
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if ref := list.Items[i].Spec.ClaimRef; ref != nil && ref.Namespace == namespace.GetName() {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}

@@ -1,0 +1,177 @@
+// Package volumes finds what a workload would mount: from a pod, a pod template
+// or a range of a StatefulSet's ordinals to claims, from claims to
+// PersistentVolumes, from those to RBD images.
+//
+// It asks the cache first and the API server second, because what a request is
+// about may have been created a moment ago.
+package volumes
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// Scope says which RBD volumes are guarded.
+type Scope string
+
+// The scopes: our pairs and every static RBD volume, or every RBD volume.
+const (
+	ScopeMigratable Scope = "migratable"
+	ScopeAll        Scope = "all"
+)
+
+// Volume is one guarded volume.
+type Volume struct {
+	// Namespace and Claim name the PVC.
+	Namespace, Claim string
+	PV               *corev1.PersistentVolume
+	Image            staticpv.Image
+}
+
+// Found is what a workload would mount.
+type Found struct {
+	Guarded []Volume
+	// Shared are the claims with volumes on CephFS, which several clusters may
+	// mount at once; those with a single writer in mind are in it too.
+	Shared []string
+}
+
+// Finder finds volumes.
+type Finder struct {
+	// Cache answers from watches, API from the API server. Cache has the index
+	// ByClaim on PersistentVolumes.
+	Cache, API client.Reader
+	Scope      Scope
+}
+
+// ByClaim is the name of the index of PersistentVolumes by the claim that they
+// are for, as <namespace>/<name>.
+const ByClaim = "spec.claimRef"
+
+// ClaimOf is the index function of ByClaim.
+func ClaimOf(object client.Object) []string {
+	pv, ok := object.(*corev1.PersistentVolume)
+	if !ok || pv.Spec.ClaimRef == nil {
+		return nil
+	}
+	return []string{pv.Spec.ClaimRef.Namespace + "/" + pv.Spec.ClaimRef.Name}
+}
+
+// ClaimsOfPod returns the claims that a pod uses. Generic ephemeral volumes have
+// claims named after pod and volume.
+func ClaimsOfPod(podName string, spec *corev1.PodSpec) []string {
+	var claims []string
+	for _, volume := range spec.Volumes {
+		switch {
+		case volume.PersistentVolumeClaim != nil:
+			claims = append(claims, volume.PersistentVolumeClaim.ClaimName)
+		case volume.Ephemeral != nil && podName != "":
+			claims = append(claims, podName+"-"+volume.Name)
+		}
+	}
+	return claims
+}
+
+// OfClaims returns the volumes of the claims in a namespace. A claim without a
+// PersistentVolume has nothing to mount: a volume that it gets later passes the
+// webhook's volume endpoint, which looks at the pods that wait for it.
+func (f Finder) OfClaims(ctx context.Context, namespace string, claims []string) (Found, error) {
+	var found Found
+	for _, claim := range claims {
+		pv, err := f.volumeOf(ctx, namespace, claim)
+		if err != nil {
+			return Found{}, err
+		}
+		if pv == nil {
+			continue
+		}
+		volume, guarded, err := f.Guarded(pv)
+		switch {
+		case err != nil:
+			return Found{}, err
+		case guarded:
+			volume.Namespace, volume.Claim = namespace, claim
+			found.Guarded = append(found.Guarded, volume)
+		case pv.Spec.CSI != nil && storageclass.IsCephFS(pv.Spec.CSI.Driver):
+			found.Shared = append(found.Shared, claim)
+		}
+	}
+	return found, nil
+}
+
+// Guarded returns the volume of a PV with the claim that it is for, and whether
+// it is guarded.
+func (f Finder) Guarded(pv *corev1.PersistentVolume) (Volume, bool, error) {
+	image, rbd, err := staticpv.ImageOf(pv)
+	if !rbd {
+		return Volume{}, false, nil
+	}
+	if err != nil {
+		return Volume{}, false, err
+	}
+	if f.Scope != ScopeAll && !image.Static && pv.Annotations[annotations.Migratable] != "true" {
+		return Volume{}, false, nil
+	}
+	volume := Volume{PV: pv, Image: image}
+	if ref := pv.Spec.ClaimRef; ref != nil {
+		volume.Namespace, volume.Claim = ref.Namespace, ref.Name
+	}
+	return volume, true, nil
+}
+
+// volumeOf returns the PV of a claim, nil if it has none: the one that the claim
+// names, or the one that is for the claim.
+func (f Finder) volumeOf(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error) {
+	var claim corev1.PersistentVolumeClaim
+	err := f.get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &claim)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read PersistentVolumeClaim %s/%s: %w", namespace, name, err)
+	}
+	if err == nil && claim.Spec.VolumeName != "" {
+		var pv corev1.PersistentVolume
+		switch err := f.get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, &pv); {
+		case err == nil:
+			return &pv, nil
+		case !apierrors.IsNotFound(err):
+			return nil, fmt.Errorf("read PersistentVolume %s: %w", claim.Spec.VolumeName, err)
+		}
+	}
+	return f.volumeFor(ctx, namespace, name)
+}
+
+// volumeFor returns the PV whose claimRef names the claim, nil if there is none.
+func (f Finder) volumeFor(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error) {
+	var list corev1.PersistentVolumeList
+	if err := f.Cache.List(ctx, &list, client.MatchingFields{ByClaim: namespace + "/" + name}); err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	if len(list.Items) == 0 {
+		// The API server has no such index.
+		if err := f.API.List(ctx, &list); err != nil {
+			return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+		}
+	}
+	for i, pv := range list.Items {
+		if ref := pv.Spec.ClaimRef; ref != nil && ref.Namespace == namespace && ref.Name == name {
+			return &list.Items[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// get asks the cache, and the API server for what the cache does not have.
+func (f Finder) get(ctx context.Context, key client.ObjectKey, into client.Object) error {
+	err := f.Cache.Get(ctx, key, into)
+	if apierrors.IsNotFound(err) {
+		err = f.API.Get(ctx, key, into)
+	}
+	return err
+}
