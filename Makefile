@@ -25,12 +25,12 @@ help: ## Show this list
 ##### Build
 
 .PHONY: build
-build: deps bin/postrender ## Build bin/postrender with the installed librbd
+build: deps bin/postrender bin/webhook ## Build bin/postrender and bin/webhook with the installed librbd
 
-.PHONY: bin/postrender
-bin/postrender:
+.PHONY: bin/postrender bin/webhook
+bin/postrender bin/webhook: bin/%:
 	@mkdir -p bin
-	CGO_ENABLED=1 go build -tags '$(GO_CEPH_TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./cmd/postrender
+	CGO_ENABLED=1 go build -tags '$(GO_CEPH_TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
 
 .PHONY: build-static
 build-static: $(addprefix static/,$(PLATFORMS)) ## Build postrender without cgo for every platform, into bin/<os>-<arch>

@@ -1,9 +1,12 @@
 package guard
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
 // Metrics are what the guard counts. docs/webhook.md has the table, and a test
@@ -13,10 +16,12 @@ type Metrics struct {
 	latency   *prometheus.HistogramVec
 	ceph      *prometheus.HistogramVec
 	cephErr   *prometheus.CounterVec
+	cephUp    prometheus.Gauge
 }
 
-// NewMetrics makes the metrics and registers them.
-func NewMetrics(registry prometheus.Registerer) *Metrics {
+// NewMetrics makes the metrics and registers them. expiry returns when the serving
+// certificate ends, in seconds of Unix time.
+func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cephferry_decisions_total",
@@ -37,7 +42,15 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Help: "Calls of Ceph that failed, by call.",
 		}, []string{"call"}),
 	}
-	registry.MustRegister(m.decisions, m.latency, m.ceph, m.cephErr)
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "cephferry_certificate_expiry_seconds",
+		Help: "When the serving certificate ends, in seconds of Unix time; 0 without one.",
+	}, expiry))
+	m.cephUp = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "cephferry_ceph_up",
+		Help: "Whether Ceph answered the last call: 1 or 0.",
+	})
+	registry.MustRegister(m.decisions, m.latency, m.ceph, m.cephErr, m.cephUp)
 	return m
 }
 
@@ -52,4 +65,9 @@ func (m *Metrics) CephCall(call string, took time.Duration, err error) {
 	if err != nil {
 		m.cephErr.WithLabelValues(call).Inc()
 	}
+	up := 1.0
+	if errors.Is(err, ceph.ErrUnreachable) {
+		up = 0
+	}
+	m.cephUp.Set(up)
 }

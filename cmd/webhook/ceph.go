@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/goceph"
+	"github.com/cephferry/cephferry/pkg/clusters"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
+	"github.com/cephferry/cephferry/pkg/guard"
+)
+
+// cephTimeout bounds one RADOS operation. A call of goceph returns within twice
+// that, which leaves the rest of the limit for the API server.
+const cephTimeout = time.Second
+
+// cephAccess leads to Ceph by what ceph-csi is configured with, and counts calls.
+type cephAccess struct {
+	*clusters.Clusters
+	options options
+	get     csiconfig.Get
+	counted *guard.Metrics
+}
+
+// newCeph reads ceph-csi's configuration from the API server, and again a moment
+// later. A watch would need rights on all ConfigMaps and Secrets of the namespace
+// instead of on the named ones.
+func newCeph(o options, api client.Reader, counted *guard.Metrics) *cephAccess {
+	get := (&recent{api: api, answers: map[string]answer{}}).get
+	source := clusters.CSI{Get: get, Namespaces: o.configNamespaces, Secret: o.secret}
+	dial := func(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
+		begin := time.Now()
+		config.Timeout = cephTimeout
+		cluster, err := goceph.Dial(ctx, config)
+		counted.CephCall("connect", time.Since(begin), err)
+		return cluster, err
+	}
+	return &cephAccess{clusters.New(source, dial), o, get, counted}
+}
+
+// Cluster implements guard.Clusters.
+func (c *cephAccess) Cluster(ctx context.Context, clusterID string) (ceph.WatcherLister, string, error) {
+	cluster, radosNamespace, err := c.Clusters.Cluster(ctx, clusterID)
+	if err != nil {
+		return nil, "", err
+	}
+	return countedWatchers{cluster, c.counted}, radosNamespace, nil
+}
+
+// check says whether there is a configuration to read.
+func (c *cephAccess) check(request *http.Request) error {
+	if _, err := c.get.Credentials(request.Context(), c.options.secret); err != nil {
+		return err
+	}
+	for _, namespace := range c.options.configNamespaces {
+		for _, location := range csiconfig.Locations() {
+			if c.get(request.Context(), namespace, location.Name, &corev1.ConfigMap{}) == nil {
+				return nil
+			}
+		}
+	}
+	return errors.New("ceph-csi's configuration is in none of the namespaces")
+}
+
+// countedWatchers counts its calls.
+type countedWatchers struct {
+	ceph.WatcherLister
+	counted *guard.Metrics
+}
+
+func (c countedWatchers) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watcher, error) {
+	begin := time.Now()
+	watchers, err := c.WatcherLister.Watchers(ctx, spec)
+	c.counted.CephCall("watchers", time.Since(begin), err)
+	return watchers, err
+}
+
+// fresh is for how long an object that was read counts: a change of the
+// configuration is in force after that.
+const fresh = 5 * time.Second
+
+// recent reads objects, and remembers them as long as they are fresh. Errors are
+// not remembered, except that an object is not there.
+type recent struct {
+	api     client.Reader
+	mu      sync.Mutex
+	answers map[string]answer
+}
+
+type answer struct {
+	object client.Object
+	err    error
+	at     time.Time
+}
+
+func (r *recent) get(ctx context.Context, namespace, name string, into csiconfig.Object) error {
+	key := fmt.Sprintf("%T %s/%s", into, namespace, name)
+	r.mu.Lock()
+	known, ok := r.answers[key]
+	r.mu.Unlock()
+	if !ok || time.Since(known.at) > fresh {
+		object, ok := into.DeepCopyObject().(client.Object)
+		if !ok {
+			return fmt.Errorf("read %s: not an API object", key)
+		}
+		err := r.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object)
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		known = answer{object, err, time.Now()}
+		r.mu.Lock()
+		r.answers[key] = known
+		r.mu.Unlock()
+	}
+	if known.err != nil {
+		return known.err
+	}
+	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(known.object.DeepCopyObject()).Elem())
+	return nil
+}

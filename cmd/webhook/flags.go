@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// buildVersion is set by the linker.
+var buildVersion string
+
+func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+type options struct {
+	cluster          string
+	scope            volumes.Scope
+	configNamespaces []string
+	secret           corev1.SecretReference
+	localCIDRs       []netip.Prefix
+	exemptCIDRs      []netip.Prefix
+	webhookPort      int
+	metricsAddress   string
+	probeAddress     string
+	certDir          string
+	certSecret       string
+	service          string
+	configuration    string
+	// namespace is the webhook's own.
+	namespace string
+	version   bool
+}
+
+// texts are the flags that parseFlags turns into options.
+type texts struct {
+	scope, secret string
+	local, exempt []string
+}
+
+func newFlagSet(o *options, t *texts) *pflag.FlagSet {
+	flags := pflag.NewFlagSet("webhook", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.Usage = func() {}
+	flags.StringVar(&o.cluster, "cluster-name", "", "`name` of this cluster in refusals; required")
+	flags.StringVar(&t.scope, "scope", string(volumes.ScopeMigratable), "`which` RBD volumes are guarded: migratable (our pairs and every static volume) or all")
+	flags.StringArrayVar(&o.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration, repeatable")
+	flags.StringVar(&t.secret, "ceph-secret", "rook-ceph/rook-csi-rbd-node", "`namespace/name` of the CSI secret to list watchers with")
+	flags.StringArrayVar(&t.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable")
+	flags.StringArrayVar(&t.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable")
+	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "`address` of the metrics")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "`address` of the probes")
+	flags.StringVar(&o.certDir, "cert-dir", "/certs", "`folder` with tls.crt and tls.key")
+	flags.StringVar(&o.certSecret, "cert-secret", "", "`name` of the secret for a certificate that this program makes and rotates; empty: somebody else provides --cert-dir")
+	flags.StringVar(&o.service, "service-name", "cephferry-webhook", "`name` of the webhook's Service")
+	flags.StringVar(&o.configuration, "webhook-configuration", "cephferry", "`name` of the ValidatingWebhookConfiguration whose caBundle is kept")
+	flags.BoolVar(&o.version, "version", false, "print the version and exit")
+	return flags
+}
+
+func usage() string {
+	return `Refuses to start pods on an RBD image that another cluster has open. Runs in the
+cluster that it guards; the chart in charts/cephferry sets its flags.
+
+Flags:
+` + newFlagSet(&options{}, &texts{}).FlagUsages()
+}
+
+func parseFlags(args []string, getenv func(string) string) (options, error) {
+	var o options
+	var t texts
+	flags := newFlagSet(&o, &t)
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.version {
+		return o, nil
+	}
+	if o.cluster == "" {
+		return o, fmt.Errorf("--cluster-name: required")
+	}
+	switch o.scope = volumes.Scope(t.scope); o.scope {
+	case volumes.ScopeMigratable, volumes.ScopeAll:
+	default:
+		return o, fmt.Errorf("--scope %s: must be migratable or all", t.scope)
+	}
+	namespace, name, ok := strings.Cut(t.secret, "/")
+	if !ok || namespace == "" || name == "" {
+		return o, fmt.Errorf("--ceph-secret %s: must be namespace/name", t.secret)
+	}
+	o.secret = corev1.SecretReference{Namespace: namespace, Name: name}
+	var err error
+	if o.localCIDRs, err = prefixes("--local-cidr", t.local); err != nil {
+		return o, err
+	}
+	if o.exemptCIDRs, err = prefixes("--exempt-cidr", t.exempt); err != nil {
+		return o, err
+	}
+	if o.namespace = getenv("POD_NAMESPACE"); o.namespace == "" && o.certSecret != "" {
+		return o, fmt.Errorf("--cert-secret %s: POD_NAMESPACE is not set", o.certSecret)
+	}
+	return o, nil
+}
+
+func prefixes(flag string, texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", flag, text, err)
+		}
+		all = append(all, prefix.Masked())
+	}
+	return all, nil
+}

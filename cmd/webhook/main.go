@@ -1,0 +1,36 @@
+// Command webhook is a validating admission webhook: it refuses to start pods on
+// an RBD image that another cluster has open.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+func run(args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	options, err := parseFlags(args, getenv)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(stdout, usage())
+		return 0
+	case err == nil && options.version:
+		fmt.Fprintln(stdout, version())
+		return 0
+	case err == nil:
+		err = serve(ctrl.SetupSignalHandler(), options, stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "webhook: %v\n", err)
+		return 1
+	}
+	return 0
+}

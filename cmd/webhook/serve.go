@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// limit is when an answer has to be there. The chart's webhook configuration gives
+// the webhook 5 seconds.
+const limit = 3 * time.Second
+
+// serve runs until ctx ends.
+func serve(ctx context.Context, o options, stderr io.Writer) error {
+	ctrl.SetLogger(zap.New(zap.WriteTo(stderr)))
+	log := ctrl.Log.WithName("webhook")
+
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return fmt.Errorf("make scheme: %w", err)
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	config.UserAgent = "cephferry-webhook/" + version()
+	manager, err := ctrl.NewManager(config, managerOptions(o, scheme))
+	if err != nil {
+		return fmt.Errorf("make manager: %w", err)
+	}
+	if err := warmCache(ctx, manager.GetCache()); err != nil {
+		return err
+	}
+	counted := guard.NewMetrics(metrics.Registry, func() float64 { return expiry(o.certDir) })
+	ceph := newCeph(o, manager.GetAPIReader(), counted)
+	defer ceph.Close()
+
+	finder := volumes.Finder{Cache: manager.GetCache(), API: manager.GetAPIReader(), Scope: o.scope}
+	namespaces := &guard.Namespaces{Client: manager.GetClient(), Finder: finder}
+	if err := namespaces.SetupWithManager(manager); err != nil {
+		return fmt.Errorf("set up the namespace controller: %w", err)
+	}
+	ready, err := setUpCertificate(manager, o)
+	if err != nil {
+		return err
+	}
+	endpoints := &guard.Endpoints{
+		Guard: &guard.Guard{
+			Cluster:  o.cluster,
+			Finder:   finder,
+			CIDRs:    o.localCIDRs,
+			Exempt:   o.exemptCIDRs,
+			Clusters: ceph,
+		},
+		Decoder: admission.NewDecoder(scheme),
+		Mapper:  manager.GetRESTMapper(),
+		Label:   namespaces.Label,
+	}
+	served := &listener{manager: manager, handlers: handlers(endpoints, counted, manager, log)}
+	if err := setUpProbes(manager, served, ceph); err != nil {
+		return err
+	}
+	go served.serveAfter(ctx, ready, log)
+	if err := manager.Start(ctx); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	return nil
+}
+
+func managerOptions(o options, scheme *runtime.Scheme) ctrl.Options {
+	return ctrl.Options{
+		Scheme:  scheme,
+		Metrics: metricsserver.Options{BindAddress: o.metricsAddress},
+		Cache:   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		// What is not cached is read from the API server, and does not start a
+		// watch on all objects of its kind.
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{
+			&corev1.ConfigMap{}, &corev1.Secret{}, &corev1.Pod{},
+		}}},
+		WebhookServer:           webhook.NewServer(webhook.Options{Port: o.webhookPort, CertDir: o.certDir}),
+		HealthProbeBindAddress:  o.probeAddress,
+		LeaderElection:          o.namespace != "",
+		LeaderElectionID:        "cephferry-webhook",
+		LeaderElectionNamespace: o.namespace,
+		// A new leader need not wait for the lease of one that ended well.
+		LeaderElectionReleaseOnCancel: true,
+	}
+}
+
+// warmCache starts the watches that answers rest on, with the index that they use,
+// so that they are complete before the webhook listens.
+func warmCache(ctx context.Context, all cache.Cache) error {
+	if err := all.IndexField(ctx, &corev1.PersistentVolume{}, volumes.ByClaim, volumes.ClaimOf); err != nil {
+		return fmt.Errorf("index persistent volumes: %w", err)
+	}
+	for _, object := range []client.Object{
+		&corev1.Node{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
+		&storagev1.VolumeAttachment{}, &storagev1.CSIDriver{},
+	} {
+		if _, err := all.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watch %T: %w", object, err)
+		}
+	}
+	return nil
+}
+
+// handlers are the webhook's paths.
+func handlers(e *guard.Endpoints, counted *guard.Metrics, manager ctrl.Manager, log logr.Logger) map[string]*guard.Handler {
+	events := recorder{manager.GetEventRecorder("cephferry")}
+	all := map[string]*guard.Handler{}
+	for name, endpoint := range map[string]guard.Endpoint{"scale": e.Scale, "pod": e.Pod, "volume": e.Volume} {
+		all["/validate/"+name] = &guard.Handler{
+			Name: name, Endpoint: endpoint, Limit: limit,
+			Metrics: counted, Events: events, Log: log, Now: time.Now,
+		}
+	}
+	return all
+}
