@@ -29,7 +29,7 @@ const (
 var layers = [][]string{
 	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/release", "pkg/csiconfig"},
 	{"pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
-	{"pkg/staticpv", "pkg/provision"},
+	{"pkg/staticpv", "pkg/provision", "pkg/clusters"},
 	{"pkg/postrender", "pkg/volumes"},
 	{"pkg/guard"},
 	{"cmd/postrender"},

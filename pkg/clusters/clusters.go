@@ -1,0 +1,264 @@
+package clusters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/goceph"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
+)
+
+const (
+	// retryAfter is how long the error of a connection attempt answers for
+	// further callers, so that they do not all wait for a Ceph that is down.
+	retryAfter = time.Second
+	// linger is how long a connection that no clusterID leads to any more stays
+	// open: longer than anybody works with what Cluster returned.
+	linger = time.Minute
+)
+
+// Settings say how to reach a Ceph cluster, and where in its pools to look.
+type Settings struct {
+	// Monitors are addresses as ceph-csi takes them, such as 10.0.0.1:6789.
+	Monitors []string
+	// User is the Ceph user without "client.", Key its key.
+	User, Key string
+	// RadosNamespace is empty for the default namespace.
+	RadosNamespace string
+}
+
+// Source knows the settings of clusterIDs.
+type Source interface {
+	// Settings returns the present settings of clusterID, or
+	// csiconfig.ErrNotFound when there are none. It is called each time, so it
+	// should be quick.
+	Settings(ctx context.Context, clusterID string) (Settings, error)
+}
+
+// Dial connects to Ceph. It is bounded in time, and ends when ctx does.
+type Dial func(ctx context.Context, config goceph.Config) (ceph.Cluster, error)
+
+// Clusters are connections by clusterID. There is one per set of monitors, user
+// and key, whoever asks for it.
+type Clusters struct {
+	source Source
+	dial   Dial
+	// open ends when Clusters is closed. Attempts to connect live as long, and not
+	// as long as the caller who happened to be the first.
+	open context.Context
+	end  context.CancelFunc
+	// closing are the connections that are being closed.
+	closing sync.WaitGroup
+
+	mu    sync.Mutex
+	byID  map[string]*connection
+	byKey map[key]*connection
+}
+
+// key is what makes two connections one.
+type key struct{ monitors, user, key string }
+
+// connection is one connection, or what became of the attempt to make it. Its
+// fields belong to Clusters.mu.
+type connection struct {
+	key key
+	// ids is how many clusterIDs lead here. With none, the connection lingers.
+	ids     int
+	lingers *time.Timer
+	// attempt is the last one.
+	attempt *attempt
+}
+
+// attempt is an attempt to connect. The other fields are set when done is closed.
+type attempt struct {
+	done    chan struct{}
+	cluster ceph.Cluster
+	err     error
+	ended   time.Time
+}
+
+// New is without connections yet.
+func New(source Source, dial Dial) *Clusters {
+	c := &Clusters{source: source, dial: dial, byID: map[string]*connection{}, byKey: map[key]*connection{}}
+	c.open, c.end = context.WithCancel(context.Background())
+	return c
+}
+
+// Cluster returns the Ceph cluster of clusterID, connected, and the rados
+// namespace of its images. The first who asks makes the connection, and others
+// wait for that as long as their ctx allows.
+//
+// The cluster is shared: closing it does nothing. It is for the work at hand and
+// not to be kept, because a minute after the settings of clusterID have changed,
+// it is closed.
+//
+// The errors are those of the Source, ceph.ErrUnreachable, ceph.ErrAuth and
+// ceph.ErrSettings, those of ctx, and fs.ErrClosed after Close.
+func (c *Clusters) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
+	cluster, radosNamespace, err := c.cluster(ctx, clusterID)
+	if err != nil {
+		return nil, "", fmt.Errorf("find ceph cluster of clusterID %q: %w", clusterID, err)
+	}
+	return shared{cluster}, radosNamespace, nil
+}
+
+func (c *Clusters) cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
+	settings, err := c.source.Settings(ctx, clusterID)
+	if errors.Is(err, csiconfig.ErrNotFound) {
+		c.forget(clusterID)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	a, err := c.lead(clusterID, settings)
+	if err != nil {
+		return nil, "", err
+	}
+	select {
+	case <-a.done:
+		return a.cluster, settings.RadosNamespace, a.err
+	case <-ctx.Done():
+	}
+	if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+		return nil, "", err
+	}
+	return nil, "", fmt.Errorf("%w: %w", ceph.ErrUnreachable, ctx.Err())
+}
+
+// lead makes clusterID lead to the connection of these settings, and returns the
+// attempt that made it, or a new one when the last one failed some time ago.
+func (c *Clusters) lead(clusterID string, settings Settings) (*attempt, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open.Err() != nil {
+		return nil, fs.ErrClosed
+	}
+	k := settings.key()
+	to := c.byKey[k]
+	if to == nil {
+		to = &connection{key: k}
+		c.byKey[k] = to
+	}
+	if c.byID[clusterID] != to {
+		to.ids++
+		if to.lingers != nil {
+			to.lingers.Stop()
+		}
+		c.leave(clusterID)
+		c.byID[clusterID] = to
+	}
+	if to.attempt == nil || to.attempt.expired() {
+		to.attempt = c.connect(settings)
+	}
+	return to.attempt, nil
+}
+
+func (s Settings) key() key {
+	// The order of the monitors means nothing.
+	monitors := slices.Compact(slices.Sorted(slices.Values(s.Monitors)))
+	return key{strings.Join(monitors, ","), s.User, s.Key}
+}
+
+// connect begins an attempt.
+func (c *Clusters) connect(settings Settings) *attempt {
+	a := &attempt{done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.cluster, a.err = c.dial(c.open, goceph.Config{Monitors: settings.Monitors, User: settings.User, Key: settings.Key})
+		if a.err != nil && c.open.Err() != nil {
+			a.err = fs.ErrClosed
+		}
+		a.ended = time.Now()
+	}()
+	return a
+}
+
+// expired says whether the attempt failed long enough ago for another.
+func (a *attempt) expired() bool {
+	select {
+	case <-a.done:
+		return a.err != nil && time.Since(a.ended) >= retryAfter
+	default:
+		return false
+	}
+}
+
+// forget is for a clusterID that is in the configuration no more.
+func (c *Clusters) forget(clusterID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leave(clusterID)
+}
+
+// leave makes clusterID lead nowhere. The caller holds mu.
+func (c *Clusters) leave(clusterID string) {
+	from := c.byID[clusterID]
+	if from == nil {
+		return
+	}
+	delete(c.byID, clusterID)
+	if from.ids--; from.ids == 0 {
+		from.lingers = time.AfterFunc(linger, func() { c.retire(from) })
+	}
+}
+
+// retire closes a connection that no clusterID leads to.
+func (c *Clusters) retire(from *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if from.ids != 0 || c.byKey[from.key] != from {
+		return
+	}
+	delete(c.byKey, from.key)
+	c.closing.Go(func() {
+		// What is wrong with it concerns nobody any more.
+		_ = from.attempt.close()
+	})
+}
+
+// close closes what the attempt made, when it has ended.
+func (a *attempt) close() error {
+	<-a.done
+	if a.err != nil {
+		return nil
+	}
+	return a.cluster.Close()
+}
+
+// Close closes all connections, and waits for that, bounded as their Close. A
+// second Close does nothing.
+func (c *Clusters) Close() error {
+	c.mu.Lock()
+	c.end()
+	connections := c.byKey
+	c.byKey, c.byID = map[key]*connection{}, map[string]*connection{}
+	c.mu.Unlock()
+
+	var mu sync.Mutex
+	var errs []error
+	for _, connection := range connections {
+		if connection.lingers != nil {
+			connection.lingers.Stop()
+		}
+		c.closing.Go(func() {
+			err := connection.attempt.close()
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	c.closing.Wait()
+	return errors.Join(errs...)
+}
+
+// shared is a connection that is not the caller's to close.
+type shared struct{ ceph.Cluster }
+
+func (shared) Close() error { return nil }

@@ -1,0 +1,8 @@
+// Package clusters leads from a clusterID, which is what a PersistentVolume knows
+// of its Ceph cluster, to a connection.
+//
+// ceph-csi's configuration has a clusterID per Ceph cluster and rados namespace,
+// so several of them may share a connection. The configuration changes while the
+// program runs: monitors move, keys are rotated. It is therefore looked up at each
+// call, which a cached client makes cheap, and connections follow it.
+package clusters
