@@ -14,9 +14,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
+	"github.com/cephferry/cephferry/pkg/guard"
 )
 
 const (
@@ -32,7 +34,7 @@ var layers = [][]string{
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters"},
 	{"pkg/postrender", "pkg/volumes"},
 	{"pkg/guard"},
-	{"cmd/postrender"},
+	{"cmd/postrender", "cmd/webhook"},
 }
 
 type goPackage struct {
@@ -177,23 +179,54 @@ func code(text string) string {
 	return regexp.MustCompile(`"[^"]*"|<[^>]*>(\.<[^>]*>)*|spec\.\w+`).ReplaceAllString(text, "`$0`")
 }
 
-func TestFlagTable(t *testing.T) {
-	help := exec.Command("go", "run", "./cmd/postrender", "--help")
-	help.Dir = root
-	help.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := help.Output()
-	if err != nil {
-		t.Fatal(err)
+func TestFlagTables(t *testing.T) {
+	for command, file := range map[string]string{
+		"./cmd/postrender": "docs/postrender.md",
+		"./cmd/webhook":    "docs/webhook.md",
+	} {
+		help := exec.Command("go", "run", command, "--help")
+		help.Dir = root
+		help.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := help.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got []string
+		for _, m := range regexp.MustCompile(`(?m)^\s+(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(string(out), -1) {
+			want = append(want, m[1])
+		}
+		for _, row := range rows(read(t, file), "--") {
+			got = append(got, submatch(t, row, "(--[a-z-]+)"))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-code +document):\n%s", file, diff)
+		}
 	}
+}
+
+// TestMetricsTable compares names and labels with what is registered.
+func TestMetricsTable(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	guard.NewMetrics(registry, func() float64 { return 0 })
+	descriptions := make(chan *prometheus.Desc, 100)
+	registry.Describe(descriptions)
+	close(descriptions)
 	var want, got []string
-	for _, m := range regexp.MustCompile(`(?m)^\s+(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(string(out), -1) {
-		want = append(want, m[1])
+	for d := range descriptions {
+		m := regexp.MustCompile(`fqName: "(\w+)".*variableLabels: {([^}]*)}`).FindStringSubmatch(d.String())
+		if m == nil {
+			t.Fatalf("cannot read %s", d)
+		}
+		want = append(want, fmt.Sprintf("`%s` | %s", m[1], strings.ReplaceAll(m[2], ",", ", ")))
 	}
-	for _, row := range rows(read(t, "docs/postrender.md"), "--") {
-		got = append(got, submatch(t, row, "(--[a-z-]+)"))
+	for _, row := range rows(read(t, "docs/webhook.md"), "cephferry_") {
+		cells := strings.Split(strings.Trim(row, "| "), "|")
+		got = append(got, strings.TrimSpace(cells[0])+" | "+strings.TrimSpace(cells[1]))
 	}
+	slices.Sort(want)
+	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("docs/postrender.md (-code +document):\n%s", diff)
+		t.Errorf("docs/webhook.md (-code +document):\n%s", diff)
 	}
 }
 
