@@ -1,0 +1,194 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/test/lab/stamp"
+)
+
+// Driver is the CSI driver whose volumes the agent knows.
+const Driver = "rook-ceph.rbd.csi.ceph.com"
+
+// Config says which node this is.
+type Config struct {
+	Cluster, Node string
+	// Address is the node's address in its status.
+	Address string
+	Client  kubernetes.Interface
+	Dial    func(CephSettings) (Client, error)
+	// IgnoreWatchers leaves out the look for other watchers that ceph-csi takes
+	// before it maps an image.
+	IgnoreWatchers bool
+	// StampInterval is the time between two stamps of a pod.
+	StampInterval time.Duration
+	Log           *slog.Logger
+}
+
+// CephSettings say how to reach Ceph.
+type CephSettings struct{ MonHost, User, Key string }
+
+// Client is a connection to Ceph. Its calls take as long as Ceph does.
+type Client interface {
+	// Address is what the watches of this client show: ip:port/nonce.
+	Address() string
+	// Watchers opens the image read-write and returns the addresses of all its
+	// watchers, the own one among them.
+	Watchers(ceph.ImageSpec) ([]string, error)
+	Open(ceph.ImageSpec, Mode) (Image, error)
+	Close()
+}
+
+// Image is an open image.
+type Image interface {
+	stamp.Image
+	Size() (uint64, error)
+	Close() error
+}
+
+// Mode is how an image is opened.
+type Mode string
+
+const (
+	ReadWrite Mode = "read-write"
+	ReadOnly  Mode = "read-only"
+	// Exclusive is read-write with the lock, for as long as the image is open: the
+	// map option `exclusive`.
+	Exclusive Mode = "exclusive"
+)
+
+// node is a running agent.
+type node struct {
+	Config
+
+	mu      sync.Mutex
+	pods    map[types.UID]context.CancelFunc
+	volumes map[string]*volume // by volumeHandle, as kubelet's folders are
+
+	statusMu sync.Mutex // keeps reports of volumes in their order
+	clientMu sync.Mutex
+	client   Client // while an image is open
+	settings CephSettings
+	opened   int
+}
+
+// Run registers the node and runs its pods until ctx ends. It leaves everything
+// open then: the process is the machine, and its end is a power cut.
+func Run(ctx context.Context, config Config) error {
+	n := &node{Config: config, pods: map[types.UID]context.CancelFunc{}, volumes: map[string]*volume{}}
+	if err := retryForever(ctx, n.Log, "register node", n.register); err != nil {
+		return err
+	}
+	go n.renewLease(ctx)
+
+	pods := cache.NewListWatchFromClient(n.Client.CoreV1().RESTClient(), "pods", corev1.NamespaceAll,
+		fields.OneTermEqualSelector("spec.nodeName", n.Node))
+	changed := func(object any) {
+		if pod, ok := object.(*corev1.Pod); ok {
+			n.handle(ctx, pod)
+		}
+	}
+	_, controller := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: pods,
+		ObjectType:    &corev1.Pod{},
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    changed,
+			UpdateFunc: func(_, object any) { changed(object) },
+			DeleteFunc: func(object any) {
+				if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+					object = gone.Obj
+				}
+				if pod, ok := object.(*corev1.Pod); ok {
+					n.stop(pod.UID)
+				}
+			},
+		},
+	})
+	controller.RunWithContext(ctx)
+	return ctx.Err()
+}
+
+// handle starts the pod, or stops it when it is to be deleted.
+func (n *node) handle(ctx context.Context, pod *corev1.Pod) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	stop, known := n.pods[pod.UID]
+	deleted := pod.DeletionTimestamp != nil
+	switch {
+	case known && deleted:
+		stop()
+	case known, !deleted && ended(pod):
+	default:
+		running, stop := context.WithCancel(ctx)
+		n.pods[pod.UID] = stop
+		if deleted {
+			stop()
+		}
+		go func() {
+			defer stop()
+			n.run(ctx, running, pod)
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			delete(n.pods, pod.UID)
+		}()
+	}
+}
+
+func (n *node) stop(uid types.UID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if stop, ok := n.pods[uid]; ok {
+		stop()
+	}
+}
+
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// retryForever calls f until it succeeds.
+func retryForever(ctx context.Context, log *slog.Logger, what string, f func(context.Context) error) error {
+	for {
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := f(bounded)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		log.Error(what, "error", err)
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func patch(value any) ([]byte, error) {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encode patch: %w", err)
+	}
+	return data, nil
+}

@@ -1,0 +1,63 @@
+//go:build linux && cgo && (pacific || quincy || reef || squid || tentacle)
+
+// Command lab-node is what runs on the lab's nodes, and beside its control planes
+// (see package agent). Package lab starts it.
+//
+//	lab-node agent --kubeconfig FILE --cluster NAME --node NAME --address IP
+//	lab-node attacher --kubeconfig FILE
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/cephferry/cephferry/test/lab/agent"
+	"github.com/cephferry/cephferry/test/lab/librbd"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "lab-node:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("usage: lab-node agent|attacher --kubeconfig FILE …")
+	}
+	config := agent.Config{Dial: librbd.Dial, Log: slog.New(slog.NewTextHandler(os.Stdout, nil))}
+	flags := flag.NewFlagSet("lab-node "+args[0], flag.ContinueOnError)
+	kubeconfig := flags.String("kubeconfig", "", "how to reach the API server")
+	flags.StringVar(&config.Cluster, "cluster", "", "name of the cluster, for the stamps")
+	flags.StringVar(&config.Node, "node", "", "name of the node")
+	flags.StringVar(&config.Address, "address", "", "the node's address")
+	flags.BoolVar(&config.IgnoreWatchers, "ignore-watchers", false, "open images that have another watcher, which ceph-csi doesn't")
+	flags.DurationVar(&config.StampInterval, "stamp-interval", 200*time.Millisecond, "time between two stamps of a pod")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	access, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
+	if err != nil {
+		return err
+	}
+	access.QPS, access.Burst = 500, 1000
+	if config.Client, err = kubernetes.NewForConfig(access); err != nil {
+		return err
+	}
+	switch args[0] {
+	case "agent":
+		return agent.Run(ctx, config)
+	case "attacher":
+		return agent.Attach(ctx, config.Client, config.Log)
+	}
+	return fmt.Errorf("unknown command %q", args[0])
+}
