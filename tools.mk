@@ -9,7 +9,7 @@ HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
 KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
 STATICCHECK_DIR := $(CEPHFERRY_CACHE)/staticcheck-$(STATICCHECK_VERSION)-$(shell go env GOVERSION)
 
-CONTROL_PLANE := $(addprefix $(KUBERNETES_DIR)/,kube-apiserver kube-controller-manager kubectl)
+CONTROL_PLANE := $(addprefix $(KUBERNETES_DIR)/,kube-apiserver kube-controller-manager kube-scheduler kubectl)
 HELM3         := $(HELM3_DIR)/helm
 HELM4         := $(HELM4_DIR)/helm4
 KUSTOMIZE     := $(KUSTOMIZE_DIR)/kustomize

@@ -37,6 +37,7 @@ type Ceph struct {
 
 	*servers
 	programs cephPrograms
+	host     string
 }
 
 type cephPrograms struct{ mon, osd, mgr, monmaptool, ceph, rbd string }
@@ -75,6 +76,7 @@ func StartCeph(ctx context.Context, options Options) (_ *Ceph, err error) {
 	if c.servers, err = newServers(options); err != nil {
 		return nil, err
 	}
+	c.host = options.listen()
 	ports, err := reservePorts(2)
 	if err != nil {
 		return nil, err
@@ -106,10 +108,10 @@ func StartCeph(ctx context.Context, options Options) (_ *Ceph, err error) {
 func (c *Ceph) writeFiles(v2, v1 int) error {
 	c.ConfFile = filepath.Join(c.dir, "ceph.conf")
 	c.FSID = newUUID()
-	c.Monitors = []string{loopback(v2)}
+	c.Monitors = []string{join(c.host, v2)}
 
 	conf, err := render("ceph.conf.tmpl", map[string]string{
-		"FSID": c.FSID, "Dir": c.dir, "V2": loopback(v2), "V1": loopback(v1),
+		"FSID": c.FSID, "Dir": c.dir, "Host": c.host, "V2": join(c.host, v2), "V1": join(c.host, v1),
 	})
 	if err != nil {
 		return err
@@ -156,7 +158,7 @@ func (c *Ceph) startMon(ctx context.Context, v2, v1 int) error {
 	// mon_host says, and then waits for a quorum for ever.
 	monmap := filepath.Join(c.dir, "monmap")
 	if _, err := run(ctx, "", c.programs.monmaptool, "--create", "--clobber", "--fsid", c.FSID,
-		"--addv", "a", fmt.Sprintf("[v2:%s,v1:%s]", loopback(v2), loopback(v1)), monmap); err != nil {
+		"--addv", "a", fmt.Sprintf("[v2:%s,v1:%s]", join(c.host, v2), join(c.host, v1)), monmap); err != nil {
 		return err
 	}
 	if _, err := run(ctx, "", c.programs.mon, "-c", c.ConfFile, "-i", "a", "--mkfs",

@@ -46,10 +46,10 @@ func newAuthority(cluster string) (*authority, error) {
 	return &authority{parsed, key, encodePEM("CERTIFICATE", der)}, nil
 }
 
-// issueServer makes the certificate of a server on loopback.
-func (a *authority) issueServer() (keyPair, error) {
+// issueServer makes the certificate of a server on loopback and at host.
+func (a *authority) issueServer(host string) (keyPair, error) {
 	template := certificate(pkix.Name{CommonName: "127.0.0.1"})
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(host)}
 	template.DNSNames = []string{"localhost", "kubernetes.default.svc"}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return a.issue(template)

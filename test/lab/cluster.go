@@ -17,7 +17,8 @@ import (
 const clusterReady = time.Minute
 
 // Cluster is a running Kubernetes control plane: etcd, kube-apiserver and
-// kube-controller-manager. It has no node and no scheduler.
+// kube-controller-manager; with nodes also kube-scheduler and what stands in for
+// ceph-csi's external-attacher.
 type Cluster struct {
 	Name string
 	// Kubeconfig is the path of a file whose only context, named after the
@@ -26,8 +27,14 @@ type Cluster struct {
 
 	Etcd, APIServer, ControllerManager *Process
 
+	// Scheduler, Attacher and Nodes are nil in a cluster without nodes.
+	Scheduler, Attacher *Process
+	Nodes               []*Node
+
 	*servers
 	kubectl string
+	url     string
+	ca      *authority
 }
 
 // StartCluster starts a control plane and returns when it serves requests and its
@@ -65,7 +72,8 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 
 	etcdURL, peerURL := "http://"+loopback(ports.numbers[0]), "http://"+loopback(ports.numbers[1])
 	apiPort, managerPort := ports.numbers[2], ports.numbers[3]
-	client, err := c.writeFiles("https://" + loopback(apiPort))
+	c.url = "https://" + join(options.listen(), apiPort)
+	client, err := c.writeFiles(options.listen())
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +95,7 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 
 	if c.APIServer, err = c.start("kube-apiserver", apiServer,
 		"--etcd-servers="+etcdURL,
-		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", apiPort),
+		"--bind-address="+options.listen(), fmt.Sprint("--secure-port=", apiPort),
 		// No endpoint may be a loopback address, and on a machine without a
 		// network the server would look for another one and give up. So it is
 		// given an address for documentation (RFC 5737) and publishes none.
@@ -101,7 +109,7 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 	); err != nil {
 		return nil, err
 	}
-	if err := c.APIServer.await(ctx, clusterReady, get(client, "https://"+loopback(apiPort)+"/readyz")); err != nil {
+	if err := c.APIServer.await(ctx, clusterReady, get(client, c.url+"/readyz")); err != nil {
 		return nil, err
 	}
 
@@ -121,7 +129,7 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 	for _, url := range []string{
 		"https://" + loopback(managerPort) + "/healthz",
 		// The first thing that controllers make.
-		"https://" + loopback(apiPort) + "/api/v1/namespaces/default/serviceaccounts/default",
+		c.url + "/api/v1/namespaces/default/serviceaccounts/default",
 	} {
 		if err := c.ControllerManager.await(ctx, clusterReady, get(client, url)); err != nil {
 			return nil, err
@@ -150,12 +158,13 @@ func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
 
 // writeFiles writes certificates, keys and kubeconfigs, and returns an HTTP
 // client that is a cluster administrator.
-func (c *Cluster) writeFiles(url string) (*http.Client, error) {
+func (c *Cluster) writeFiles(host string) (*http.Client, error) {
 	ca, err := newAuthority(c.Name)
 	if err != nil {
 		return nil, err
 	}
-	server, err := ca.issueServer()
+	c.ca = ca
+	server, err := ca.issueServer(host)
 	if err != nil {
 		return nil, err
 	}
@@ -179,15 +188,10 @@ func (c *Cluster) writeFiles(url string) (*http.Client, error) {
 		return nil, err
 	}
 	c.Kubeconfig = c.file(c.Name + ".kubeconfig")
-	if err := c.writeKubeconfig(c.Kubeconfig, url, ca, admin, c.Name+"-admin"); err != nil {
+	if err := c.writeKubeconfig(c.Kubeconfig, admin, c.Name+"-admin"); err != nil {
 		return nil, err
 	}
-	const managerUser = "system:kube-controller-manager"
-	manager, err := ca.issueClient(managerUser)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.writeKubeconfig(c.file("kube-controller-manager.kubeconfig"), url, ca, manager, managerUser); err != nil {
+	if err := c.writeUser("kube-controller-manager", "system:kube-controller-manager"); err != nil {
 		return nil, err
 	}
 
@@ -203,10 +207,19 @@ func (c *Cluster) writeFiles(url string) (*http.Client, error) {
 	}}, nil
 }
 
-func (c *Cluster) writeKubeconfig(path, url string, ca *authority, client keyPair, user string) error {
+// writeUser writes the file <name>.kubeconfig of a user in groups.
+func (c *Cluster) writeUser(name, user string, groups ...string) error {
+	client, err := c.ca.issueClient(user, groups...)
+	if err != nil {
+		return err
+	}
+	return c.writeKubeconfig(c.file(name+".kubeconfig"), client, user)
+}
+
+func (c *Cluster) writeKubeconfig(path string, client keyPair, user string) error {
 	content, err := render("kubeconfig.tmpl", map[string]any{
-		"Cluster": c.Name, "User": user, "URL": url,
-		"CA": ca.PEM, "Certificate": client.certificate, "Key": client.key,
+		"Cluster": c.Name, "User": user, "URL": c.url,
+		"CA": c.ca.PEM, "Certificate": client.certificate, "Key": client.key,
 	})
 	if err != nil {
 		return err

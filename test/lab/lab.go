@@ -21,10 +21,12 @@ const (
 type Lab struct {
 	Ceph       *Ceph
 	East, West *Cluster
+	// Network is nil in a lab without nodes.
+	Network *Network
 }
 
-// Start starts a whole lab, all of it at once, in the folders ceph, east and west
-// of options.Dir. On an error nothing is left running.
+// Start starts a whole lab, all of it at once, in the folders network, ceph, east
+// and west of options.Dir. On an error nothing is left running.
 func Start(ctx context.Context, options Options) (*Lab, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -51,20 +53,31 @@ func Start(ctx context.Context, options Options) (*Lab, error) {
 		sub.Dir = filepath.Join(options.Dir, name)
 		return sub
 	}
-	startCluster := func(name string, config CSIConfig, cluster **Cluster) error {
+	if options.Nodes.PerCluster > 0 {
+		var err error
+		if lab.Network, err = startNetwork(ctx, in(networkPart), options.Nodes.SameAddresses); err != nil {
+			return nil, err
+		}
+		options.host = lab.Network.Address
+	}
+	startCluster := func(name string, config CSIConfig, first int, cluster **Cluster) error {
 		var err error
 		if *cluster, err = StartCluster(ctx, name, in(name)); err != nil {
 			return err
 		}
 		select {
 		case <-cephReady:
-			return (*cluster).AddRook(ctx, lab.Ceph, config)
+			err = (*cluster).AddRook(ctx, lab.Ceph, config)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if err != nil || lab.Network == nil {
+			return err
+		}
+		return (*cluster).startNodes(ctx, lab.Network, options, first)
 	}
-	group.Go(func() { check(startCluster(East, OperatorConfig, &lab.East)) })
-	group.Go(func() { check(startCluster(West, RookConfig, &lab.West)) })
+	group.Go(func() { check(startCluster(East, OperatorConfig, firstNumber, &lab.East)) })
+	group.Go(func() { check(startCluster(West, RookConfig, firstNumber+10, &lab.West)) })
 	group.Go(func() {
 		var err error
 		if lab.Ceph, err = StartCeph(ctx, in("ceph")); err == nil {
@@ -86,10 +99,15 @@ func Start(ctx context.Context, options Options) (*Lab, error) {
 
 // Stop stops everything, see [Ceph.Stop].
 func (l *Lab) Stop() error {
-	return stopAll(l.Processes())
+	err := stopAll(l.Processes())
+	if l.Network != nil {
+		err = errors.Join(err, awaitNoLink(l.Network.dir))
+	}
+	return err
 }
 
-// Processes are the servers of Ceph and both clusters.
+// Processes are the servers of Ceph and both clusters, and what holds the
+// network.
 func (l *Lab) Processes() []*Process {
 	var processes []*Process
 	if l.Ceph != nil {
@@ -99,6 +117,9 @@ func (l *Lab) Processes() []*Process {
 		if cluster != nil {
 			processes = append(processes, cluster.Processes()...)
 		}
+	}
+	if l.Network != nil {
+		processes = append(processes, l.Network.Processes()...)
 	}
 	return processes
 }

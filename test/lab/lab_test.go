@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -250,6 +251,7 @@ func TestStarter(t *testing.T) {
 	case "true":
 		t.Error(lab.Up(t.Context(), options, os.Stderr))
 	case "false":
+		options.Nodes.PerCluster, _ = strconv.Atoi(os.Getenv("LAB_TEST_NODES"))
 		_, err := lab.Start(t.Context(), options)
 		t.Error(err)
 	}

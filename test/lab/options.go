@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,14 @@ type Options struct {
 	Tools Tools
 	// Detached servers outlive the process that starts them.
 	Detached bool
+	// Nodes are for [Start]. Without any, everything is on loopback.
+	Nodes Nodes
+
+	// host is where Ceph and the API servers listen; empty is loopback.
+	host string
 }
+
+func (o Options) listen() string { return cmp.Or(o.host, "127.0.0.1") }
 
 // Tools are the folders with the programs that make builds: kube-apiserver,
 // kube-controller-manager, kubectl, helm (Helm 3), helm4 and the project's own,

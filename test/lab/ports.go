@@ -62,6 +62,8 @@ func (p *ports) release() {
 	p.reservations = nil
 }
 
-func loopback(port int) string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+func loopback(port int) string { return join("127.0.0.1", port) }
+
+func join(host string, port int) string {
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }

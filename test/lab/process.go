@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -48,8 +49,10 @@ type Process struct {
 
 // servers starts processes that belong together and stops them together.
 type servers struct {
-	dir       string
-	detached  bool
+	dir      string
+	detached bool
+
+	mu        sync.Mutex
 	processes []*Process
 }
 
@@ -75,7 +78,7 @@ func (s *servers) start(name, program string, args ...string) (*Process, error) 
 		record:  filepath.Join(s.dir, "processes", name),
 		done:    make(chan struct{}),
 	}
-	log, err := os.Create(p.LogFile)
+	log, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +117,8 @@ func (s *servers) start(name, program string, args ...string) (*Process, error) 
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.processes = append(s.processes, p)
 	return p, nil
 }

@@ -23,10 +23,12 @@ const (
 	ignoreFile = ".gitignore"
 	// envFile is written last: it says that the lab is complete.
 	envFile = "env"
+
+	networkPart = "network"
 )
 
 var (
-	parts = []string{"ceph", East, West}
+	parts = []string{networkPart, "ceph", East, West}
 	// links are the files for people, by the file that each one stands for.
 	links = map[string]string{
 		"ceph.conf":       "ceph/ceph.conf",
@@ -81,7 +83,7 @@ func Up(ctx context.Context, options Options, out io.Writer) error {
 	}
 
 	begin := time.Now()
-	lab, err := Start(ctx, Options{Dir: dir, Tools: options.Tools, Detached: true})
+	lab, err := Start(ctx, Options{Dir: dir, Tools: options.Tools, Nodes: options.Nodes, Detached: true})
 	if err != nil {
 		return err
 	}
@@ -117,6 +119,9 @@ func Down(dir string, out io.Writer) error {
 		}
 	}
 	if err := stopAll(processes); err != nil {
+		return err
+	}
+	if err := awaitNoLink(filepath.Join(dir, networkPart)); err != nil {
 		return err
 	}
 	if err := removeFiles(dir); err != nil {

@@ -2,8 +2,10 @@
 
 // Command lab starts and stops the lab (see package lab).
 //
-//	lab up [--dir .lab]
+//	lab up [--dir .lab] [--nodes N] [--same-addresses] [--ignore-watchers]
 //	lab status [--dir .lab]
+//	lab node [--dir .lab] start|kill|freeze|thaw|cut|heal east-1
+//	lab stamps [--dir .lab] replicapool/shop.data-db-0
 //	lab down [--dir .lab]
 package main
 
@@ -20,7 +22,12 @@ import (
 	"github.com/cephferry/cephferry/test/lab"
 )
 
-const usage = "usage: lab up|status|down [--dir .lab]"
+const usage = `usage:
+  lab up [--dir .lab] [--nodes N] [--same-addresses] [--ignore-watchers]
+  lab status [--dir .lab]
+  lab node [--dir .lab] start|kill|freeze|thaw|cut|heal NODE
+  lab stamps [--dir .lab] POOL/IMAGE
+  lab down [--dir .lab]`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -37,16 +44,26 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	dir := flags.String("dir", ".lab", "folder of the lab")
+	var nodes lab.Nodes
+	if args[0] == "up" {
+		flags.IntVar(&nodes.PerCluster, "nodes", 0, "nodes in each cluster; they need root")
+		flags.BoolVar(&nodes.SameAddresses, "same-addresses", false, "give the nodes of both clusters the same addresses")
+		flags.BoolVar(&nodes.IgnoreWatchers, "ignore-watchers", false, "let nodes open images that have another watcher")
+	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	if flags.NArg() != 0 {
+	if flags.NArg() != map[string]int{"node": 2, "stamps": 1}[args[0]] {
 		return errors.New(usage)
 	}
 	switch args[0] {
 	case "up":
 		tools := lab.Tools(os.Getenv(lab.ToolsVariable))
-		return lab.Up(ctx, lab.Options{Dir: *dir, Tools: tools}, out)
+		return lab.Up(ctx, lab.Options{Dir: *dir, Tools: tools, Nodes: nodes}, out)
+	case "node":
+		return lab.ActOnNode(ctx, *dir, flags.Arg(1), flags.Arg(0))
+	case "stamps":
+		return lab.Stamps(ctx, *dir, flags.Arg(0), out)
 	case "status":
 		return lab.Status(*dir, out)
 	case "down":

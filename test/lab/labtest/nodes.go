@@ -1,0 +1,25 @@
+//go:build linux
+
+package labtest
+
+import (
+	"cmp"
+	"testing"
+
+	"github.com/cephferry/cephferry/test/lab"
+)
+
+// LabWithNodes starts a Ceph and the clusters east and west for t, with nodes; two
+// in each cluster if nodes doesn't say how many. It needs root.
+func LabWithNodes(t testing.TB, nodes lab.Nodes) *lab.Lab {
+	t.Helper()
+	nodes.PerCluster = cmp.Or(nodes.PerCluster, 2)
+	o := options(t)
+	o.Nodes = nodes
+	started, err := lab.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAfter(t, started)
+	return started
+}
