@@ -126,27 +126,28 @@ func TestSelectors(t *testing.T) {
 func TestRules(t *testing.T) {
 	r := mustRender(t, "")
 	equal(t, "permissions", []string{
-		"cephferry-system: create,get,update leases.coordination.k8s.io",
+		"cephferry-system: create leases.coordination.k8s.io",
+		"cephferry-system: get,update leases.coordination.k8s.io cephferry-webhook",
 		"cephferry-system: get,update secrets cephferry-certificate",
 		"cephferry-system: list,watch secrets",
 		"cluster: create,patch events",
 		"cluster: create,patch events.events.k8s.io",
+		"cluster: get deployments.apps",
+		"cluster: get replicasets.apps",
+		"cluster: get replicationcontrollers",
+		"cluster: get statefulsets.apps",
 		"cluster: get,list,watch csidrivers.storage.k8s.io",
-		"cluster: get,list,watch deployments.apps",
 		"cluster: get,list,watch namespaces",
 		"cluster: get,list,watch nodes",
 		"cluster: get,list,watch persistentvolumeclaims",
 		"cluster: get,list,watch persistentvolumes",
-		"cluster: get,list,watch pods",
-		"cluster: get,list,watch replicasets.apps",
-		"cluster: get,list,watch replicationcontrollers",
-		"cluster: get,list,watch statefulsets.apps",
 		"cluster: get,list,watch volumeattachments.storage.k8s.io",
 		"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
+		"cluster: list pods",
 		"cluster: list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
 		"cluster: patch namespaces",
-		"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
-		"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+		"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+		"rook-ceph: get secrets rook-csi-rbd-node",
 	}, r.rules())
 
 	account := []rbacv1.Subject{{Kind: "ServiceAccount", Name: r.pod().ServiceAccountName, Namespace: namespace}}

@@ -34,12 +34,12 @@ var valueCases = []struct {
 		"ceph.configNamespaces", "[ceph-csi]",
 		cephRules,
 		[]string{
-			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get secrets rook-csi-rbd-node",
 		},
 		[]string{
-			"ceph-csi: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+			"ceph-csi: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get secrets rook-csi-rbd-node",
 		},
 	},
 	{
@@ -47,13 +47,13 @@ var valueCases = []struct {
 		func(r *rendered) any { return append(r.flags("--ceph-secret"), cephRules(r).([]string)...) },
 		[]string{
 			"rook-ceph/rook-csi-rbd-node",
-			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get secrets rook-csi-rbd-node",
 		},
 		[]string{
 			"vault/rook-csi-rbd-node",
-			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
-			"vault: get,list,watch secrets rook-csi-rbd-node",
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"vault: get secrets rook-csi-rbd-node",
 		},
 	},
 	{
@@ -61,13 +61,13 @@ var valueCases = []struct {
 		func(r *rendered) any { return append(r.flags("--ceph-secret"), cephRules(r).([]string)...) },
 		[]string{
 			"rook-ceph/rook-csi-rbd-node",
-			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get,list,watch secrets rook-csi-rbd-node",
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get secrets rook-csi-rbd-node",
 		},
 		[]string{
 			"rook-ceph/observer",
-			"rook-ceph: get,list,watch configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get,list,watch secrets observer",
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get secrets observer",
 		},
 	},
 	{
@@ -76,19 +76,12 @@ var valueCases = []struct {
 		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "volume.guard.cephferry.io"}, []string(nil),
 	},
 	{
-		// There is nothing then whose CA it could keep.
+		// The webhook watches for it to come back.
 		"guard.enabled", "false",
-		func(r *rendered) any { return r.flags("--webhook-configuration") },
-		[]string{"cephferry"}, []string(nil),
-	},
-	{
-		"guard.enabled", "false",
-		func(r *rendered) any { return containing(r.rules(), "validatingwebhookconfigurations") },
-		[]string{
-			"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
-			"cluster: list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
+		func(r *rendered) any {
+			return append(r.flags("--webhook-configuration"), containing(r.rules(), "validatingwebhookconfigurations")...)
 		},
-		[]string(nil),
+		ownConfiguration, ownConfiguration,
 	},
 	{
 		"guard.enabled", "false",
@@ -173,11 +166,11 @@ var valueCases = []struct {
 		"certificate.certManager.enabled", "true",
 		func(r *rendered) any { return containing(r.rules(), "update") },
 		[]string{
-			namespace + ": create,get,update leases.coordination.k8s.io",
+			namespace + ": get,update leases.coordination.k8s.io cephferry-webhook",
 			namespace + ": get,update secrets " + secret,
 			"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
 		},
-		[]string{namespace + ": create,get,update leases.coordination.k8s.io"},
+		[]string{namespace + ": get,update leases.coordination.k8s.io cephferry-webhook"},
 	},
 	{
 		"certificate.certManager.enabled", "true",
@@ -360,6 +353,12 @@ var valueCases = []struct {
 	},
 }
 
+var ownConfiguration = []string{
+	"cephferry",
+	"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
+	"cluster: list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
+}
+
 const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 func TestValues(t *testing.T) {
@@ -472,7 +471,7 @@ func containing(lines []string, part string) []string {
 // cephRules are the permissions that lead to Ceph.
 func cephRules(r *rendered) any {
 	var found []string
-	for _, line := range containing(r.rules(), ": get,list,watch ") {
+	for _, line := range containing(r.rules(), ": get ") {
 		if strings.Contains(line, "configmaps") || strings.Contains(line, "secrets") {
 			found = append(found, line)
 		}

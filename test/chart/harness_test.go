@@ -1,0 +1,289 @@
+//go:build lab
+
+package chart
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	registrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/lab/labtest"
+)
+
+const (
+	chartDir = "../../charts/cephferry"
+	own      = "cephferry-system"
+	admin    = "west-admin"
+
+	commandLimit = time.Minute
+	settleLimit  = time.Minute
+	pollInterval = 50 * time.Millisecond
+)
+
+// world is a control plane, with the programs to use it.
+type world struct {
+	*lab.Cluster
+	helm3, helm4, home string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{Cluster: labtest.Cluster(t, "west"), home: t.TempDir()}
+	tools := lab.Tools(os.Getenv(lab.ToolsVariable))
+	for name, path := range map[string]*string{"helm": &w.helm3, "helm4": &w.helm4} {
+		var err error
+		if *path, err = tools.Find(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// kubectl runs kubectl and returns its stdout.
+func (w *world) kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := w.Run(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// refused runs a kubectl command that must fail, and returns what it says.
+func (w *world) refused(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := w.Run(t.Context(), args...)
+	if err == nil {
+		t.Fatalf("kubectl %s: did not fail: %s", strings.Join(args, " "), out)
+	}
+	return err.Error()
+}
+
+// apply applies manifests in a namespace.
+func (w *world) apply(t *testing.T, namespace, manifests string, flags ...string) string {
+	t.Helper()
+	return w.kubectl(t, w.applying(t, namespace, manifests, flags...)...)
+}
+
+// applying are the arguments of a kubectl that applies manifests.
+func (w *world) applying(t *testing.T, namespace, manifests string, flags ...string) []string {
+	t.Helper()
+	return append([]string{"apply", "--server-side", "--namespace", cmp.Or(namespace, "default"), "--filename", w.write(t, manifests)}, flags...)
+}
+
+// write writes a file. It is not in the test's own folder: kubectl takes a comma in
+// the name of a test for two files.
+func (w *world) write(t *testing.T, text string) string {
+	t.Helper()
+	file, err := os.CreateTemp(w.home, "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return file.Name()
+}
+
+// namespace makes a namespace, guarded if it has the label, and waits until pods
+// can be made in it.
+func (w *world) namespace(t *testing.T, name string, guarded bool) {
+	t.Helper()
+	labels := "{}"
+	if guarded {
+		labels = `{cephferry.io/guarded: "true"}`
+	}
+	w.apply(t, "", fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: %s}}", name, labels))
+	w.kubectl(t, "wait", "--for=create", "--timeout=30s", "--namespace", name, "serviceaccount/default")
+}
+
+// waitPods waits until there are that many pods in a namespace.
+func (w *world) waitPods(t *testing.T, namespace string, want int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d pods in %s", want, namespace), func() error {
+		if pods := w.pods(t, namespace); len(pods) != want {
+			return fmt.Errorf("there are %v", pods)
+		}
+		return nil
+	})
+}
+
+func (w *world) pods(t *testing.T, namespace string) []string {
+	t.Helper()
+	return strings.Fields(w.kubectl(t, "get", "pods", "--namespace", namespace, "--output", "name"))
+}
+
+// eventually polls until check is content.
+func eventually(t *testing.T, what string, check func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(settleLimit); ; {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("wait for %s: %v", what, err)
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// runHelm runs a Helm (3 or 4) against the cluster.
+func (w *world) runHelm(t *testing.T, helm int, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), commandLimit)
+	defer cancel()
+	program := w.helm3
+	if helm == 4 {
+		program = w.helm4
+	}
+	cmd := exec.CommandContext(ctx, program, append(args, "--namespace", own)...)
+	cmd.WaitDelay = time.Second
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + w.home, "KUBECONFIG=" + w.Kubeconfig}
+	var out, errors bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errors
+	err = cmd.Run()
+	return out.String(), errors.String(), err
+}
+
+func (w *world) helm(t *testing.T, helm int, args ...string) string {
+	t.Helper()
+	stdout, stderr, err := w.runHelm(t, helm, args...)
+	if err != nil {
+		t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, stderr)
+	}
+	return stdout
+}
+
+// install installs the webhook configuration that the chart renders with these
+// flags, with every webhook at url, and returns when the API server uses it.
+// The generation tells this configuration from one before.
+func (w *world) install(t *testing.T, url string, ca []byte, generation string, flags ...string) {
+	t.Helper()
+	manifest := w.helm(t, 3, append([]string{"template", "cephferry", chartDir, "--kube-version", "1.36.3",
+		"--set", "cluster.name=west", "--show-only", "templates/validatingwebhookconfiguration.yaml"}, flags...)...)
+	var configuration registrationv1.ValidatingWebhookConfiguration
+	if err := yaml.UnmarshalStrict([]byte(manifest), &configuration); err != nil {
+		t.Fatal(err)
+	}
+	for i := range configuration.Webhooks {
+		client := &configuration.Webhooks[i].ClientConfig
+		target := url + "/" + generation + *client.Service.Path
+		client.URL, client.Service, client.CABundle = &target, nil, ca
+	}
+	data, err := yaml.Marshal(configuration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.apply(t, "", string(data), "--force-conflicts")
+}
+
+// recorder is a webhook that allows everything and remembers what it was asked.
+type recorder struct {
+	*httptest.Server
+	mutex   sync.Mutex
+	reviews []review
+}
+
+// review is what a request was about. Its key is the namespace, or the name where
+// there is none.
+type review struct{ generation, key, text string }
+
+func startRecorder(t *testing.T) *recorder {
+	t.Helper()
+	r := &recorder{}
+	r.Server = httptest.NewTLSServer(http.HandlerFunc(r.serve))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// ca is what signed the recorder's certificate.
+func (r *recorder) ca() []byte { return encode(r.Certificate()) }
+
+func encode(certificate *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+}
+
+func (r *recorder) serve(response http.ResponseWriter, request *http.Request) {
+	var asked admissionv1.AdmissionReview
+	body, err := io.ReadAll(request.Body)
+	if err == nil {
+		err = json.Unmarshal(body, &asked)
+	}
+	if err != nil || asked.Request == nil {
+		http.Error(response, fmt.Sprint("not a review: ", err), http.StatusBadRequest)
+		return
+	}
+	generation, endpoint, _ := strings.Cut(strings.TrimPrefix(request.URL.Path, "/"), "/validate/")
+	r.mutex.Lock()
+	r.reviews = append(r.reviews, review{generation, cmp.Or(asked.Request.Namespace, asked.Request.Name), describe(endpoint, asked.Request)})
+	r.mutex.Unlock()
+	answer(response, asked.Request.UID)
+}
+
+// describe says what a review is about: the endpoint, the operation, the resource
+// and, where it is not the administrator, who.
+func describe(endpoint string, request *admissionv1.AdmissionRequest) string {
+	resource := request.Resource.Resource
+	if request.SubResource != "" {
+		resource += "/" + request.SubResource
+	}
+	text := fmt.Sprint(endpoint, ": ", request.Operation, " ", resource)
+	if user := request.UserInfo.Username; user != admin {
+		text += " by " + user[strings.LastIndex(user, ":")+1:]
+	}
+	if request.DryRun != nil && *request.DryRun {
+		text += ", dry run"
+	}
+	return text
+}
+
+func answer(response http.ResponseWriter, uid types.UID) {
+	review := admissionv1.AdmissionReview{Response: &admissionv1.AdmissionResponse{UID: uid, Allowed: true}}
+	review.APIVersion, review.Kind = "admission.k8s.io/v1", "AdmissionReview"
+	response.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(response).Encode(review) // the API server went away
+}
+
+// take returns and forgets the reviews with that key, sorted.
+func (r *recorder) take(generation, key string) []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var taken []string
+	r.reviews = slices.DeleteFunc(r.reviews, func(v review) bool {
+		if v.generation != generation || v.key != key {
+			return false
+		}
+		taken = append(taken, v.text)
+		return true
+	})
+	slices.Sort(taken)
+	return taken
+}
