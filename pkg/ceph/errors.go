@@ -14,7 +14,7 @@ var (
 	ErrBlocklisted = newError("ceph has put this client on the blocklist",
 		"look for this machine's address in `ceph osd blocklist ls`; find out who fenced it, and why, before removing the entry")
 	ErrPermission = newError("the ceph user lacks a capability",
-		"grant it with `ceph auth caps client.<user> mon 'profile rbd' osd 'profile rbd pool=<pool>'`")
+		"compare `ceph auth get client.<user>` with docs/security.md")
 	ErrPoolNotFound = newError("the pool does not exist",
 		"compare the StorageClass parameter \"pool\" with `ceph osd pool ls`")
 	ErrNamespaceNotFound = newError("the rados namespace does not exist in the pool",

@@ -1,0 +1,377 @@
+//go:build lab && cgo
+
+package goceph
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ceph/go-ceph/rados"
+	"github.com/ceph/go-ceph/rbd"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+	"github.com/cephferry/cephferry/test/lab"
+)
+
+const securityDocument = "../../../docs/security.md"
+
+// person is a user of the document, connected with nothing but its key.
+type person struct {
+	*connection
+	// home is the rados namespace that it is for, away another one.
+	home, away string
+}
+
+// try is one attempt at an action; every one of an action must have the same
+// result.
+type try func() error
+
+// tries are the actions of the document's tables. Each gets an image with data
+// and a record in the person's home, of its own.
+var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image) []try{
+	"list the watchers of an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error { return p.sees(t, h, image.ImageSpec) }}
+	},
+	"look at its size and features": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error { _, err := p.Image(t.Context(), image.ImageSpec); return err }}
+	},
+	"list the names of images": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		// `rbd ls` asks for more than this, and shows no more.
+		return []try{func() error {
+			_, err := p.ioctx(t, image.ImageSpec).GetOmapValues(directoryObject, "", "name_", 10)
+			return err
+		}}
+	},
+	"list the rados namespaces of the pool": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error { _, err := p.Namespaces(t.Context(), image.Pool); return err }}
+	},
+	"read an image's record": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error { _, err := p.Record(t.Context(), image); return err }}
+	},
+	"create an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.creates(t, image.ImageSpec)
+	},
+	"grow an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return append(growBehindItsBack(t, p, image),
+			func() error { return p.GrowImage(t.Context(), image.ImageSpec, 9<<20) })
+	},
+	"grow an image behind its back": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return growBehindItsBack(t, p, image)
+	},
+	"write an image's record": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		ioctx := p.ioctx(t, image.ImageSpec)
+		return []try{
+			func() error {
+				record, err := h.connect(t).Record(t.Context(), image)
+				must(t, err)
+				_, err = p.PutRecord(t.Context(), image, record)
+				return err
+			},
+			func() error { return ioctx.Delete(ceph.RecordObject(image.ID)) },
+			func() error { _, err := p.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 1}); return err },
+		}
+	},
+	"read the data of a volume": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error {
+			_, err := p.ioctx(t, image.ImageSpec).Read(dataObject(image), make([]byte, 512), 0)
+			return err
+		}}
+	},
+	"write the data of a volume": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		ioctx := p.ioctx(t, image.ImageSpec)
+		return []try{
+			func() error { return ioctx.Write(dataObject(image), []byte("other"), 0) },
+			func() error { return ioctx.Truncate(dataObject(image), 0) },
+			func() error { return ioctx.Delete(dataObject(image)) },
+		}
+	},
+	"remove an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		ioctx := p.ioctx(t, image.ImageSpec)
+		return []try{
+			func() error { return rbd.RemoveImage(ioctx, image.Name) },
+			func() error { return ioctx.WriteFull(idObject(image.Name), encodeString("other")) },
+			func() error { return ioctx.Delete(idObject(image.Name)) },
+			func() error { return ioctx.WriteFull(headerObject(image.ID), []byte("other")) },
+			func() error { return ioctx.Delete(headerObject(image.ID)) },
+		}
+	},
+	"become a watcher of an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error {
+			watcher, err := p.ioctx(t, image.ImageSpec).Watch(headerObject(image.ID))
+			if err != nil {
+				return err
+			}
+			return watcher.Delete()
+		}}
+	},
+	"lock an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error {
+			result, err := p.ioctx(t, image.ImageSpec).LockExclusive(headerObject(image.ID), "rbd_lock", "cookie", "", 0, nil)
+			if err == nil && result != 0 {
+				t.Errorf("lock: %d", result)
+			}
+			return err
+		}}
+	},
+	"set the metadata of an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error {
+			opened, err := rbd.OpenImage(p.ioctx(t, image.ImageSpec), image.Name, rbd.NoSnapshot)
+			if err != nil {
+				return err
+			}
+			return errors.Join(opened.SetMetadata("key", "value"), opened.Close())
+		}}
+	},
+	"list the watchers in another rados namespace": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		image.Namespace = p.away
+		h.volume(t, image.ImageSpec)
+		return []try{func() error { return p.sees(t, h, image.ImageSpec) }}
+	},
+	"create an image in another rados namespace": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		image.Namespace = p.away
+		return p.creates(t, image.ImageSpec)
+	},
+	"list the watchers in another pool": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		image.Pool, image.Namespace = lab.OtherPool, ""
+		h.volume(t, image.ImageSpec)
+		return []try{func() error { return p.sees(t, h, image.ImageSpec) }}
+	},
+	"create an image in another pool": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		image.Pool, image.Namespace = lab.OtherPool, ""
+		return p.creates(t, image.ImageSpec)
+	},
+	"see the state of the cluster, and the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t, `{"prefix":"status"}`, `{"prefix":"osd dump"}`, `{"prefix":"osd blocklist ls"}`)
+	},
+	"put one client on the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t,
+			`{"prefix":"osd blocklist","blocklistop":"add","addr":"192.0.2.1:0/7"}`,
+			`{"prefix":"osd blacklist","blacklistop":"add","addr":"192.0.2.1:0/7"}`,
+			`{"prefix":"osd blocklist","blocklistop":"add","addr":"192.0.2.1:0/7","expire":60.5}`)
+	},
+	"put a machine on the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t,
+			`{"prefix":"osd blocklist","blocklistop":"add","addr":"192.0.2.1"}`,
+			`{"prefix":"osd blocklist","blocklistop":"add","addr":"192.0.2.1:0/0"}`)
+	},
+	"put a network on the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t, `{"prefix":"osd blocklist","range":"range","blocklistop":"add","addr":"192.0.2.0/24"}`)
+	},
+	"take something off the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t,
+			`{"prefix":"osd blocklist","blocklistop":"rm","addr":"192.0.2.1:0/7"}`,
+			`{"prefix":"osd blocklist","range":"range","blocklistop":"rm","addr":"192.0.2.0/24"}`,
+			`{"prefix":"osd blocklist clear"}`)
+	},
+	"read keys and other secrets": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t,
+			`{"prefix":"auth get","entity":"client.admin"}`,
+			`{"prefix":"auth ls"}`,
+			`{"prefix":"config-key ls"}`,
+			`{"prefix":"config-key get","key":"x"}`)
+	},
+	"change users, settings or pools": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t,
+			`{"prefix":"auth get-or-create","entity":"client.more","caps":["mon","allow *"]}`,
+			`{"prefix":"auth caps","entity":"client.cephferry-observer","caps":["mon","allow *"]}`,
+			`{"prefix":"config set","who":"client","name":"rbd_cache","value":"false"}`,
+			`{"prefix":"osd pool create","pool":"more"}`,
+			`{"prefix":"osd pool set-quota","pool":"replicapool","field":"max_bytes","val":"1"}`,
+			`{"prefix":"osd pool delete","pool":"otherpool","pool2":"otherpool","yes_i_really_really_mean_it":true}`,
+			`{"prefix":"osd set","key":"pause"}`,
+			`{"prefix":"osd down","ids":["0"]}`)
+	},
+}
+
+func growBehindItsBack(t *testing.T, p person, image ceph.Image) []try {
+	return []try{func() error {
+		op := rados.CreateWriteOp()
+		defer op.Release()
+		op.Exec("rbd", "set_size", binary.LittleEndian.AppendUint64(nil, 8<<20))
+		return op.Operate(p.ioctx(t, image.ImageSpec), headerObject(image.ID), rados.OperationNoFlag)
+	}}
+}
+
+// sees checks that the person is told of a watcher that there is, where it is
+// told anything.
+func (p person) sees(t *testing.T, h *harness, spec ceph.ImageSpec) error {
+	t.Helper()
+	watcher, stop := h.Watch(t, spec)
+	defer stop()
+	watchers, err := p.Watchers(t.Context(), spec)
+	if err == nil && !slices.Equal(watchers, []ceph.Watcher{watcher}) {
+		t.Errorf("watchers are %v; want %v", watchers, watcher)
+	}
+	return err
+}
+
+func (p person) creates(t *testing.T, spec ceph.ImageSpec) []try {
+	t.Helper()
+	spec.Name += "-new"
+	return []try{
+		func() error {
+			_, err := p.CreateImage(t.Context(), spec, ceph.Layout{Size: 1 << 20, Features: []string{"layering", "exclusive-lock", "object-map"}})
+			return err
+		},
+		// Any object.
+		func() error { return p.ioctx(t, spec).WriteFull("object", []byte("x")) },
+	}
+}
+
+func (p person) commands(t *testing.T, commands ...string) []try {
+	var tries []try
+	for _, command := range commands {
+		tries = append(tries, func() error {
+			_, status, err := p.rados.MonCommand([]byte(command))
+			if err != nil {
+				return fmt.Errorf("%s: %w (%s)", command, err, status)
+			}
+			return nil
+		})
+	}
+	return tries
+}
+
+// ioctx is the person's, until the test ends.
+func (p person) ioctx(t *testing.T, spec ceph.ImageSpec) *rados.IOContext {
+	t.Helper()
+	ioctx, err := p.open(spec.Pool)
+	must(t, err)
+	ioctx.SetNamespace(spec.Namespace)
+	t.Cleanup(ioctx.Destroy)
+	return ioctx
+}
+
+func dataObject(image ceph.Image) string { return "rbd_data." + image.ID + ".0000000000000000" }
+
+// check tries an action and says whether the person may do it.
+func (p person) check(t *testing.T, h *harness, action string, may bool) {
+	t.Helper()
+	prepare, ok := tries[action]
+	if !ok {
+		t.Fatalf("no test knows how to %s", action)
+	}
+	spec := ceph.ImageSpec{Pool: lab.Pool, Namespace: p.home, Name: rand.Text()}
+	for i, try := range prepare(t, h, p, h.volume(t, spec)) {
+		err := try()
+		denied := errors.Is(err, ceph.ErrPermission) || errno(err) == eperm || errno(err) == eacces
+		if may && err != nil || !may && !denied {
+			t.Errorf("attempt %d: %v; the document says allowed: %v", i+1, err, may)
+		}
+	}
+}
+
+// volume makes an image with data and a record.
+func (h *harness) volume(t *testing.T, spec ceph.ImageSpec) ceph.Image {
+	t.Helper()
+	cluster := h.connect(t)
+	image, err := cluster.CreateImage(t.Context(), spec, ceph.Layout{Size: 4 << 20, Features: []string{"exclusive-lock", "layering", "object-map"}})
+	must(t, err)
+	must(t, h.ioctx(t, spec).WriteFull(dataObject(image), []byte("data")))
+	_, err = cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 1})
+	must(t, err)
+	return image
+}
+
+// table is the rows of the document's table with that header, without it.
+func table(t *testing.T, document, header string) [][]string {
+	t.Helper()
+	_, after, found := strings.Cut(document, "\n"+header+"\n")
+	if !found {
+		t.Fatalf("%s has no table %s", securityDocument, header)
+	}
+	var rows [][]string
+	for line := range strings.Lines(after) {
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		if !strings.HasPrefix(line, "|---") {
+			rows = append(rows, strings.Split(strings.Trim(strings.TrimSpace(line), "| "), " | "))
+		}
+	}
+	return rows
+}
+
+func TestSecurityDocument(t *testing.T) {
+	data, err := os.ReadFile(securityDocument)
+	must(t, err)
+	document := string(data)
+	h := startHarness(t, nil)
+	for _, namespace := range []string{"north", "south"} {
+		h.rbd(t, "namespace", "create", lab.Pool+"/"+namespace)
+	}
+	connect := func(t *testing.T, user lab.User, home string) person {
+		config := h.config(cephtest.Provisioner)
+		config.User, config.Key = user.ID, user.Key
+		connected, err := dial(t.Context(), config)
+		must(t, err)
+		t.Cleanup(func() { must(t, connected.Close()) })
+		return person{connected, home, "south"}
+	}
+
+	// The commands, as a shell runs them.
+	people := map[string]person{}
+	for _, command := range regexp.MustCompile("(?m)^ceph auth get-or-create client\\.cephferry-(?:.*\\\\\n)*.*").FindAllString(document, -1) {
+		shell := exec.CommandContext(t.Context(), "sh", "-c", command)
+		shell.Env = append(os.Environ(), "CEPH_CONF="+h.ConfFile)
+		shell.Stderr = os.Stderr
+		keyring, err := shell.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+		found := regexp.MustCompile(`(?s)\[client\.(cephferry-(\S+?)(-north)?)\].*key = (\S+)`).FindSubmatch(keyring)
+		if found == nil {
+			t.Fatalf("%s: it prints %q", command, keyring)
+		}
+		home := strings.TrimPrefix(string(found[3]), "-")
+		people[string(found[2])+string(found[3])] = connect(t, lab.User{ID: string(found[1]), Key: string(found[4])}, home)
+	}
+
+	names := []string{"observer", "observer-north", "renderer", "renderer-north"}
+	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(people))); diff != "" {
+		t.Fatalf("users -want +got:\n%s", diff)
+	}
+	var tried []string
+	for _, row := range table(t, document, "| action | "+strings.Join(names, " | ")+" |") {
+		tried = append(tried, row[0])
+		for i, name := range names {
+			t.Run(name+"/"+row[0], func(t *testing.T) {
+				if may := row[i+1]; may != "yes" && may != "no" {
+					t.Fatalf("the document says %q", may)
+				}
+				people[name].check(t, h, row[0], row[i+1] == "yes")
+			})
+		}
+	}
+
+	for i, row := range table(t, document, "| capability | what it also allows |") {
+		caps := map[string]string{"mon": "allow r"}
+		service, granted, _ := strings.Cut(row[0], " ")
+		caps[service] = strings.Trim(granted, "`")
+		args := []string{"mon", caps["mon"]}
+		if caps["osd"] != "" {
+			args = append(args, "osd", caps["osd"])
+		}
+		trap := connect(t, h.user(t, fmt.Sprintf("trap-%d", i), args...), "")
+		for action := range strings.SplitSeq(row[1], "; ") {
+			tried = append(tried, action)
+			t.Run(row[0]+"/"+action, func(t *testing.T) { trap.check(t, h, action, true) })
+		}
+	}
+	for action := range tries {
+		if !slices.Contains(tried, action) {
+			t.Errorf("the document does not say who may %s", action)
+		}
+	}
+}
