@@ -55,7 +55,7 @@ func Start(ctx context.Context, options Options) (*Lab, error) {
 	}
 	if options.Nodes.PerCluster > 0 {
 		var err error
-		if lab.Network, err = startNetwork(ctx, in(networkPart), options.Nodes.SameAddresses); err != nil {
+		if lab.Network, err = startNetwork(ctx, in(networkPart), options.Nodes.routed()); err != nil {
 			return nil, err
 		}
 		options.host = lab.Network.Address

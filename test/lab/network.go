@@ -21,6 +21,7 @@ import (
 const (
 	networkPrefix = "10.77"
 	hostNumber    = 1
+	routerOutside = 2
 	routerNumber  = 129 // on its inside
 	linkPrefix    = "cephferry-"
 	ownNamespace  = "/proc/self/ns/net"
@@ -43,6 +44,8 @@ type Network struct {
 	Address string
 	// Link is the name of this machine's end of the cable.
 	Link string
+	// RouterAddress is what Ceph sees with [Nodes.OneAddress].
+	RouterAddress string
 
 	*servers
 	number     int
@@ -55,7 +58,7 @@ type Network struct {
 }
 
 // startNetwork makes the switch. With router it also makes a router, see
-// [Nodes.SameAddresses].
+// [Nodes].
 func startNetwork(ctx context.Context, options Options, router bool) (_ *Network, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("start network: nodes have network namespaces, and only root can make those; run this as root, or a lab without nodes")
@@ -225,10 +228,11 @@ func (n *Network) addRouter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.RouterAddress = n.address(routerOutside)
 	if n.router, err = n.startNamespace(ctx, "router"); err != nil {
 		return err
 	}
-	if _, err := n.cable(ctx, n.switchHost, "lan", n.router, 2); err != nil {
+	if _, err := n.cable(ctx, n.switchHost, "lan", n.router, routerOutside); err != nil {
 		return err
 	}
 	if err := n.configure(ctx, n.router,

@@ -21,10 +21,15 @@ type Nodes struct {
 	// nodes another, and so on: both clusters are behind a router that translates
 	// their addresses. Node objects and watchers show the translated ones.
 	SameAddresses bool
+	// OneAddress is SameAddresses, and Ceph sees all nodes of both clusters as one
+	// address that no Node object has: the router hides them.
+	OneAddress bool
 	// IgnoreWatchers leaves out that ceph-csi doesn't open an image that has
 	// another watcher.
 	IgnoreWatchers bool
 }
+
+func (n Nodes) routed() bool { return n.SameAddresses || n.OneAddress }
 
 const nodeReady = 30 * time.Second
 
@@ -33,7 +38,8 @@ const nodeReady = 30 * time.Second
 // to the agent happens to the machine.
 type Node struct {
 	Name, Cluster string
-	// Address is the node's in its status and in watchers.
+	// Address is the node's in its status, and in watchers except with
+	// [Nodes.OneAddress].
 	Address string
 	// Agent is the process; after [Node.Kill] it has ended.
 	Agent *Process `json:"-"`
@@ -108,9 +114,12 @@ func (c *Cluster) startNode(ctx context.Context, network *Network, options Optio
 	}
 	at, bridge := network.switchHost, "lan"
 	if network.router != nil {
+		node.Address = network.address(firstNumber + index)
 		shown := firstNumber + index
+		if options.Nodes.OneAddress {
+			shown = routerOutside
+		}
 		inside := routerNumber - hostNumber + number
-		node.Address = network.address(shown)
 		if err := network.translate(ctx, inside, shown); err != nil {
 			return err
 		}

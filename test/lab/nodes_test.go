@@ -222,6 +222,39 @@ func TestSameAddresses(t *testing.T) {
 	}
 	w.checkStamps(t, "mine", "east-1")
 	w.checkStamps(t, "yours", "west-1")
+
+	// The lock excludes where nobody looks.
+	w.image(t, "locked")
+	exclusive := strings.Replace(volumeAndPod, `staticVolume: "true"`, `staticVolume: "true", mapOptions: "krbd:exclusive"`, 1)
+	for _, cluster := range []*lab.Cluster{w.East, w.West} {
+		if err := cluster.Apply(t.Context(), fmt.Sprintf(exclusive, "locked", lab.Pool, "", plainSpec)); err != nil {
+			t.Fatal(err)
+		}
+		if cluster == w.East {
+			w.ready(t, w.East, "locked")
+		}
+	}
+	await(t, "a refusal", func() bool {
+		return strings.Contains(w.get(t, w.West, "events -o=jsonpath={.items[*].message}"), "acquire exclusive lock")
+	})
+	w.checkStamps(t, "locked", "east-1")
+}
+
+// TestOneAddress: what watchers show is no node's.
+func TestOneAddress(t *testing.T) {
+	t.Parallel()
+	w := world{labtest.LabWithNodes(t, lab.Nodes{PerCluster: 1, OneAddress: true})}
+	for _, cluster := range []*lab.Cluster{w.East, w.West} {
+		w.image(t, cluster.Name)
+		w.apply(t, cluster, cluster.Name, "")
+		w.ready(t, cluster, cluster.Name)
+		if got := w.watchers(t, cluster.Name); len(got) != 1 || !strings.HasPrefix(got[0], w.Network.RouterAddress+":0/") {
+			t.Errorf("watchers = %v, want one of %s", got, w.Network.RouterAddress)
+		}
+		if got := w.get(t, cluster, "node -o=jsonpath={.items[*].status.addresses[0].address}"); got != w.East.Nodes[0].Address || got == w.Network.RouterAddress {
+			t.Errorf("address of the node = %q", got)
+		}
+	}
 }
 
 func TestUpAndDownWithNodes(t *testing.T) {
@@ -315,12 +348,14 @@ func (w world) image(t *testing.T, name string) {
 func (w world) apply(t *testing.T, cluster *lab.Cluster, image, nodeSelector string, spec ...string) {
 	t.Helper()
 	if spec == nil {
-		spec = []string{"  containers: [{name: main, image: none}]"}
+		spec = []string{plainSpec}
 	}
 	if err := cluster.Apply(t.Context(), fmt.Sprintf(volumeAndPod, image, lab.Pool, nodeSelector, spec[0])); err != nil {
 		t.Fatal(err)
 	}
 }
+
+const plainSpec = "  containers: [{name: main, image: none}]"
 
 const volumeAndPod = `
 apiVersion: v1

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"time"
 
@@ -32,6 +33,7 @@ func (n *node) run(ctx, running context.Context, pod *corev1.Pod) {
 			return n.report(ctx, pod, state{phase: corev1.PodSucceeded})
 		})
 		n.unmount(ctx, mounted)
+		mounted = nil
 		<-running.Done()
 		if ctx.Err() != nil {
 			return
@@ -45,9 +47,7 @@ func (n *node) run(ctx, running context.Context, pod *corev1.Pod) {
 	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
 	removed := n.remove(bounded, pod)
 	cancel()
-	if running.Err() != nil {
-		n.unmount(ctx, mounted)
-	}
+	n.unmount(ctx, mounted)
 	if removed != nil {
 		_ = retryForever(ctx, n.Log, "remove pod", func(ctx context.Context) error { return n.remove(ctx, pod) })
 	}
@@ -111,7 +111,7 @@ func duration(pod *corev1.Pod) (time.Duration, bool) {
 			return 0, false
 		}
 		seconds, err := strconv.ParseFloat(words[1], 64)
-		if err != nil {
+		if err != nil || math.IsInf(seconds, 0) {
 			return 0, false
 		}
 		longest = max(longest, time.Duration(seconds*float64(time.Second)))

@@ -2,7 +2,7 @@
 
 // Command lab starts and stops the lab (see package lab).
 //
-//	lab up [--dir .lab] [--nodes N] [--same-addresses] [--ignore-watchers]
+//	lab up [--dir .lab] [--nodes N] [--same-addresses|--one-address] [--ignore-watchers]
 //	lab status [--dir .lab]
 //	lab node [--dir .lab] start|kill|freeze|thaw|cut|heal east-1
 //	lab stamps [--dir .lab] replicapool/shop.data-db-0
@@ -23,7 +23,7 @@ import (
 )
 
 const usage = `usage:
-  lab up [--dir .lab] [--nodes N] [--same-addresses] [--ignore-watchers]
+  lab up [--dir .lab] [--nodes N] [--same-addresses|--one-address] [--ignore-watchers]
   lab status [--dir .lab]
   lab node [--dir .lab] start|kill|freeze|thaw|cut|heal NODE
   lab stamps [--dir .lab] POOL/IMAGE
@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if args[0] == "up" {
 		flags.IntVar(&nodes.PerCluster, "nodes", 0, "nodes in each cluster; they need root")
 		flags.BoolVar(&nodes.SameAddresses, "same-addresses", false, "give the nodes of both clusters the same addresses")
+		flags.BoolVar(&nodes.OneAddress, "one-address", false, "also hide all nodes from Ceph behind one address")
 		flags.BoolVar(&nodes.IgnoreWatchers, "ignore-watchers", false, "let nodes open images that have another watcher")
 	}
 	if err := flags.Parse(args[1:]); err != nil {
