@@ -58,7 +58,7 @@ test-unit: ## Test what needs no servers, with the race detector
 	go test -race ./...
 
 .PHONY: test-lab
-test-lab: deps tools bin/postrender helm4-plugin ## Test against real Ceph, API servers and Helm
+test-lab: deps tools bin/postrender bin/webhook helm4-plugin ## Test against real Ceph, API servers and Helm
 	$(LAB_TESTS) ./...
 
 .PHONY: fuzz
@@ -85,7 +85,7 @@ bench: deps tools bin/postrender static/$(shell go env GOOS)/$(shell go env GOAR
 ##### Run
 
 .PHONY: demo
-demo: deps $(CONTROL_PLANE) $(HELM3) bin/postrender ## Show the whole story on real parts
+demo: deps $(CONTROL_PLANE) $(HELM3) bin/postrender bin/webhook bin/lab-node ## Show the whole story on real parts
 	@test/demo/demo
 
 ##### Machine
