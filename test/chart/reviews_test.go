@@ -51,6 +51,8 @@ func pod(volumes ...string) string {
 	return "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: " + podSpec(volumes...) + "}"
 }
 
+// podSpec has no volumes but these: not even the one with a token, that most pods
+// are given.
 func podSpec(volumes ...string) string {
 	list := ""
 	for i, volume := range volumes {
@@ -59,7 +61,7 @@ func podSpec(volumes ...string) string {
 	if list != "" {
 		list = "volumes: [" + list + "], "
 	}
-	return "{" + list + "terminationGracePeriodSeconds: 0, containers: [{name: c, image: i}]}"
+	return "{" + list + "automountServiceAccountToken: false, terminationGracePeriodSeconds: 0, containers: [{name: c, image: i}]}"
 }
 
 const (

@@ -1,0 +1,20 @@
+# The webhook. Debian's librbd works with newer Ceph clusters too.
+FROM golang:1.26-bookworm AS build
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends librados-dev librbd-dev \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=unknown
+RUN make bin/webhook VERSION="$VERSION"
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends librados2 librbd1 \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=build /src/bin/webhook /usr/local/bin/webhook
+# A number, so that runAsNonRoot can be checked.
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/webhook"]
