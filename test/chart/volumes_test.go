@@ -12,6 +12,7 @@ import (
 const (
 	rbd     = "rook-ceph.rbd.csi.ceph.com"
 	static  = `volumeAttributes: {staticVolume: "true"}`
+	image   = `volumeAttributes: {staticVolume: "true", clusterID: rook-ceph, pool: replicapool}`
 	dynamic = "volumeAttributes: {imageName: csi-vol-1}"
 	bound   = "claimRef: {namespace: default, name: data}"
 	nfs     = "{apiVersion: v1, kind: PersistentVolume, metadata: {name: nfs}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], " +

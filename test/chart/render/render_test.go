@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart/loader"
@@ -78,42 +79,14 @@ func decode(document string) (metav1.Object, error) {
 }
 
 func newObject(kind schema.GroupVersionKind) (any, error) {
-	if kind.Group == "cert-manager.io" && kind.Version == "v1" {
-		switch kind.Kind {
-		case "Issuer":
-			return &issuer{}, nil
-		case "Certificate":
-			return &certificate{}, nil
-		}
+	types := runtime.NewScheme()
+	if err := scheme.AddToScheme(types); err != nil {
+		return nil, err
 	}
-	return scheme.Scheme.New(kind)
-}
-
-// issuer and certificate have the fields of cert-manager's that the chart uses.
-type issuer struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata"`
-	Spec              struct {
-		SelfSigned *struct{} `json:"selfSigned"`
-	} `json:"spec"`
-}
-
-type certificate struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata"`
-	Spec              certificateSpec `json:"spec"`
-}
-
-type certificateSpec struct {
-	SecretName string    `json:"secretName"`
-	DNSNames   []string  `json:"dnsNames"`
-	IssuerRef  issuerRef `json:"issuerRef"`
-}
-
-type issuerRef struct {
-	Name  string `json:"name"`
-	Kind  string `json:"kind"`
-	Group string `json:"group"`
+	if err := certmanagerv1.AddToScheme(types); err != nil {
+		return nil, err
+	}
+	return types.New(kind)
 }
 
 // all returns the objects of a type.
@@ -256,9 +229,6 @@ func kinds(r *rendered) []string {
 	slices.Sort(names)
 	return names
 }
-
-func (i *issuer) DeepCopyObject() runtime.Object      { return i }
-func (c *certificate) DeepCopyObject() runtime.Object { return c }
 
 func equal(t *testing.T, what string, want, got any) {
 	t.Helper()

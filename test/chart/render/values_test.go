@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -175,24 +177,24 @@ var valueCases = []struct {
 	{
 		"certificate.certManager.enabled", "true",
 		func(r *rendered) any { return certificates(r) },
-		[]certificateSpec(nil),
-		[]certificateSpec{{
+		[]certmanagerv1.CertificateSpec(nil),
+		[]certmanagerv1.CertificateSpec{{
 			SecretName: secret, DNSNames: []string{"cephferry." + namespace + ".svc"},
-			IssuerRef: issuerRef{Name: "cephferry", Kind: "Issuer"},
+			IssuerRef: cmmeta.IssuerReference{Name: "cephferry", Kind: "Issuer"},
 		}},
 	},
 	{
 		"certificate.certManager", "{enabled: true, issuerRef: {name: company, kind: ClusterIssuer}}",
 		func(r *rendered) any { return certificates(r) },
-		[]certificateSpec(nil),
-		[]certificateSpec{{
+		[]certmanagerv1.CertificateSpec(nil),
+		[]certmanagerv1.CertificateSpec{{
 			SecretName: secret, DNSNames: []string{"cephferry." + namespace + ".svc"},
-			IssuerRef: issuerRef{Name: "company", Kind: "ClusterIssuer"},
+			IssuerRef: cmmeta.IssuerReference{Name: "company", Kind: "ClusterIssuer"},
 		}},
 	},
 	{
 		"certificate.certManager", "{enabled: true, issuerRef: {name: company, kind: ClusterIssuer}}",
-		func(r *rendered) any { return len(all[*issuer](r)) },
+		func(r *rendered) any { return len(all[*certmanagerv1.Issuer](r)) },
 		0, 0,
 	},
 	{
@@ -479,9 +481,9 @@ func cephRules(r *rendered) any {
 	return found
 }
 
-func certificates(r *rendered) []certificateSpec {
-	var specs []certificateSpec
-	for _, c := range all[*certificate](r) {
+func certificates(r *rendered) []certmanagerv1.CertificateSpec {
+	var specs []certmanagerv1.CertificateSpec
+	for _, c := range all[*certmanagerv1.Certificate](r) {
 		specs = append(specs, c.Spec)
 	}
 	return specs
