@@ -56,7 +56,7 @@ func dial(ctx context.Context, config Config) (*connection, error) {
 	}
 	c.calls = newCalls(2*config.timeout(), func() {
 		c.images.closeAll()
-		conn.Shutdown()
+		shutDown(conn)
 	})
 	_, err = call(ctx, c.calls, func() (struct{}, error) {
 		return struct{}{}, translate(conn.Connect(), meanings{
@@ -79,6 +79,14 @@ func (c Config) newConn() (*rados.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
+	if err := c.configure(conn); err != nil {
+		shutDown(conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (c Config) configure(conn *rados.Conn) error {
 	read := func() error { return conn.ReadConfigFile(c.ConfFile) }
 	switch {
 	case c.ConfFile != "":
@@ -86,10 +94,10 @@ func (c Config) newConn() (*rados.Conn, error) {
 		// writes the reason to stderr.
 		file, err := os.Open(c.ConfFile)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ceph.ErrSettings, err)
+			return fmt.Errorf("%w: %w", ceph.ErrSettings, err)
 		}
 		if err := file.Close(); err != nil {
-			return nil, err
+			return err
 		}
 	case len(c.Monitors) == 0:
 		read = conn.ReadDefaultConfigFile
@@ -99,14 +107,14 @@ func (c Config) newConn() (*rados.Conn, error) {
 		read = func() error { return conn.ReadConfigFile(os.DevNull) }
 	}
 	if err := read(); err != nil {
-		return nil, fmt.Errorf("read %s: %w (%w)", cmp.Or(c.ConfFile, "the default ceph.conf"), ceph.ErrSettings, err)
+		return fmt.Errorf("read %s: %w (%w)", cmp.Or(c.ConfFile, "the default ceph.conf"), ceph.ErrSettings, err)
 	}
 	for _, o := range c.options() {
 		if err := conn.SetConfigOption(o.name, o.value); err != nil {
-			return nil, fmt.Errorf("set %s: %w (%w)", o.name, ceph.ErrSettings, err)
+			return fmt.Errorf("set %s: %w (%w)", o.name, ceph.ErrSettings, err)
 		}
 	}
-	return conn, nil
+	return nil
 }
 
 // patience is how long one call waits for another client before it decides

@@ -115,3 +115,26 @@ func TestBlocklistedClient(t *testing.T) {
 		t.Errorf("got %v; want %v", err, ceph.ErrBlocklisted)
 	}
 }
+
+// A program that tries again and again must not use up the machine.
+func TestDialThatFailsLeavesNothingBehind(t *testing.T) {
+	h := startHarness(t, nil)
+	fail := func(n int) {
+		noKey := h.config(cephtest.Provisioner)
+		noKey.Key = "%"
+		for range n {
+			if _, err := Dial(t.Context(), h.config(cephtest.Impostor)); !errors.Is(err, ceph.ErrAuth) {
+				t.Fatalf("got %v; want %v", err, ceph.ErrAuth)
+			}
+			if _, err := Dial(t.Context(), noKey); !errors.Is(err, ceph.ErrSettings) {
+				t.Fatalf("got %v; want %v", err, ceph.ErrSettings)
+			}
+		}
+	}
+	fail(1)
+	before := threads(t)
+	fail(50)
+	if after := threads(t); after > before+10 {
+		t.Errorf("%d threads, before %d", after, before)
+	}
+}
