@@ -1,0 +1,16 @@
+// Package guard proves the guard end to end: two real clusters with nodes, one
+// real Ceph, in each cluster the built webhook with no more rights than the chart
+// gives it, asked by the API server as the chart says.
+//
+// All tests share one lab. West is guarded as the chart does by default; there
+// people are told at once. East is guarded with scope `all` and without the scale
+// endpoint, so that there only the pods' endpoint is between a volume and its
+// second writer. The third node of each cluster is for accidents.
+//
+// Each test has a namespace of its own in both clusters, see [shop]. What a pod
+// does to its volume is written in the image as stamps, and [shop.wrote] checks
+// that no two writers had it at a time.
+//
+// The tests have the build tag lab, start their servers themselves and need root.
+// Nothing is skipped.
+package guard

@@ -1,0 +1,460 @@
+//go:build lab
+
+package guard
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/lab/stamp"
+)
+
+const (
+	commandLimit = time.Minute
+	// settleLimit is for what takes seconds on a machine that has nothing else to
+	// do. The watch of a dead node stays for 30 s.
+	settleLimit  = time.Minute
+	pollInterval = 50 * time.Millisecond
+)
+
+// shop is a namespace of one test, with the same name in both clusters. A claim
+// in it has the image <pool>/<namespace>.<claim>.
+type shop struct {
+	*testing.T
+	namespace string
+	// imagePrefix is put before the names of images; pool, or pool/namespace.
+	pool string
+}
+
+var shops atomic.Int32
+
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	s := &shop{t, fmt.Sprint("shop-", shops.Add(1)), lab.Pool}
+	for _, c := range []*cluster{east, west} {
+		s.makeNamespace(c)
+	}
+	return s
+}
+
+func (s *shop) makeNamespace(c *cluster) {
+	s.Helper()
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}
+	if _, err := c.client.CoreV1().Namespaces().Create(s.Context(), object, metav1.CreateOptions{}); err != nil {
+		s.Fatal(err)
+	}
+	s.eventually("account default", func() error {
+		_, err := c.client.CoreV1().ServiceAccounts(s.namespace).Get(s.Context(), "default", metav1.GetOptions{})
+		return err
+	})
+}
+
+// eventually polls until check is content.
+func (s *shop) eventually(what string, check func() error) {
+	s.Helper()
+	if err := within(settleLimit, check); err != nil {
+		s.Fatalf("wait for %s: %v", what, err)
+	}
+}
+
+// result is what became of a command.
+type result struct {
+	stdout, stderr string
+	err            error
+}
+
+// run runs kubectl in the shop's namespace, with stdin for `-f -`.
+func (s *shop) run(c *cluster, stdin string, args ...string) result {
+	return execute(s.Context(), stdin, programs.kubectl, append([]string{
+		"--kubeconfig", c.Kubeconfig, "--cache-dir", filepath.Join(programs.home, c.Name), "--namespace", s.namespace,
+	}, args...)...)
+}
+
+// helm runs Helm 3 in the shop's namespace, with the renderer.
+func (s *shop) helm(c *cluster, args ...string) result {
+	return execute(s.Context(), "", programs.helm, append(args,
+		"--kubeconfig", c.Kubeconfig, "--namespace", s.namespace, "--post-renderer", programs.postrender)...)
+}
+
+func execute(ctx context.Context, stdin, program string, args ...string) result {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.WaitDelay = time.Second
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + programs.home}
+	cmd.Stdin = strings.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	return result{strings.TrimSpace(stdout.String()), strings.TrimSpace(stderr.String()), err}
+}
+
+// must is for a command that has to succeed. It returns its stdout.
+func (s *shop) must(r result) string {
+	s.Helper()
+	if r.err != nil {
+		s.Fatalf("%v: %s", r.err, r.stderr)
+	}
+	return r.stdout
+}
+
+// kubectl runs a command that has to succeed.
+func (s *shop) kubectl(c *cluster, args ...string) string {
+	s.Helper()
+	return s.must(s.run(c, "", args...))
+}
+
+// create creates objects.
+func (s *shop) create(c *cluster, manifests string, args ...string) string {
+	s.Helper()
+	return s.must(s.run(c, manifests, append([]string{"create", "-f", "-"}, args...)...))
+}
+
+// refused is for a command that has to fail with exactly this on stderr.
+func (s *shop) refused(r result, want string) {
+	s.Helper()
+	if r.err == nil {
+		s.Fatalf("it was not refused: %s%s", r.stdout, r.stderr)
+	}
+	if r.stderr != want {
+		s.Fatalf("refused with:\n%s\nwant:\n%s", r.stderr, want)
+	}
+}
+
+// forbidden is what kubectl shows of a refusal by an endpoint. doing is what
+// kubectl says of `kubectl create`.
+func forbidden(endpoint, message string, doing ...string) string {
+	return fmt.Sprintf("Error from server (Forbidden): %sadmission webhook %q denied the request: \n%s",
+		strings.Join(doing, ""), endpoint+".guard.cephferry.io", message)
+}
+
+const creating = `error when creating "STDIN": `
+
+// inUse is the text of the refusal that west shows for claims that are in use now.
+func (s *shop) inUse(claims ...string) string {
+	s.Helper()
+	return s.inUseOf(west, claims...)
+}
+
+func (s *shop) inUseOf(c *cluster, claims ...string) string {
+	s.Helper()
+	var texts []string
+	for _, claim := range claims {
+		text := fmt.Sprintf("volume %s/%s (image %s) is in use by another cluster\n", s.namespace, claim, s.image(claim))
+		for _, w := range s.watchers(claim) {
+			text += fmt.Sprintf("  held by   %s (client.%d), not a node of %s\n", w.host(), w.Client, c.Name)
+		}
+		texts = append(texts, text+"  do this   scale the workload down in that cluster, then retry here; nothing was changed")
+	}
+	return strings.Join(texts, "\n")
+}
+
+func (s *shop) image(claim string) string { return s.pool + "/" + s.namespace + "." + claim }
+
+// watcher is one of an image, as `rbd status` shows it.
+type watcher struct {
+	Address string
+	Client  int64
+}
+
+func (w watcher) host() string { host, _, _ := strings.Cut(w.Address, ":"); return host }
+
+func (s *shop) watchers(claim string) []watcher {
+	s.Helper()
+	out, err := storage.RBD(s.Context(), "status", s.image(claim), "--format", "json")
+	if err != nil {
+		s.Fatal(err)
+	}
+	var status struct{ Watchers []watcher }
+	if err := json.Unmarshal(out, &status); err != nil {
+		s.Fatal(err)
+	}
+	return status.Watchers
+}
+
+// free waits until nobody has the image of the claim open.
+func (s *shop) free(claim string) {
+	s.Helper()
+	s.eventually("nobody has "+claim, func() error {
+		if w := s.watchers(claim); len(w) != 0 {
+			return fmt.Errorf("it has watchers %v", w)
+		}
+		return nil
+	})
+}
+
+// volume makes the image of a claim, and the pair in these clusters.
+func (s *shop) volume(claim string, clusters ...*cluster) {
+	s.Helper()
+	if _, err := storage.RBD(s.Context(), "create", s.image(claim), "--size", "16M"); err != nil {
+		s.Fatal(err)
+	}
+	for _, c := range clusters {
+		s.create(c, s.pv(claim)+"---\n"+s.pvc(claim))
+		s.bound(c, claim)
+	}
+}
+
+// pv is the PersistentVolume of a claim; edit replaces parts of it, in pairs of
+// old and new.
+func (s *shop) pv(claim string, edit ...string) string {
+	return strings.NewReplacer(edit...).Replace(fmt.Sprintf(`
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: %[1]s.%[2]s}
+spec:
+  capacity: {storage: 16Mi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  claimRef: {namespace: %[1]s, name: %[2]s}
+  csi:
+    driver: rook-ceph.rbd.csi.ceph.com
+    volumeHandle: %[1]s.%[2]s
+    nodeStageSecretRef: {name: rook-csi-rbd-node, namespace: rook-ceph}
+    volumeAttributes: {clusterID: rook-ceph, pool: %[3]s, staticVolume: "true"}
+`, s.namespace, claim, lab.Pool))
+}
+
+func (s *shop) pvc(claim string, edit ...string) string {
+	return strings.NewReplacer(edit...).Replace(fmt.Sprintf(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: %[2]s}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: ""
+  volumeName: %[1]s.%[2]s
+  resources: {requests: {storage: 16Mi}}
+`, s.namespace, claim))
+}
+
+func (s *shop) bound(c *cluster, claim string) {
+	s.Helper()
+	s.eventually("claim "+claim+" is bound", func() error {
+		got, err := c.client.CoreV1().PersistentVolumeClaims(s.namespace).Get(s.Context(), claim, metav1.GetOptions{})
+		if err == nil && got.Status.Phase != corev1.ClaimBound {
+			err = fmt.Errorf("it is %s", got.Status.Phase)
+		}
+		return err
+	})
+}
+
+// podSpec is that of a pod which uses the claims; more are further fields.
+func podSpec(claims []string, more ...string) string {
+	var volumes []string
+	for _, claim := range claims {
+		volumes = append(volumes, fmt.Sprintf("{name: %s, persistentVolumeClaim: {claimName: %s}}", claim, claim))
+	}
+	fields := append([]string{"containers: [{name: main, image: none}]", "volumes: [" + strings.Join(volumes, ", ") + "]"}, more...)
+	return "{" + strings.Join(fields, ", ") + "}"
+}
+
+// pod is a pod that uses one claim.
+func pod(name, claim string, more ...string) string {
+	return fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, labels: {app: %s}}, spec: %s}\n", name, name, podSpec([]string{claim}, more...))
+}
+
+// workload is a Deployment or the like whose pods use one claim.
+func workload(kind, name, claim string, replicas int, more ...string) string {
+	head, tail := "apps/v1", ""
+	switch kind {
+	case "ReplicationController":
+		return fmt.Sprintf("{apiVersion: v1, kind: %s, metadata: {name: %s}, spec: {replicas: %d, selector: {app: %s}, template: {metadata: {labels: {app: %s}}, spec: %s}}}\n",
+			kind, name, replicas, name, name, podSpec([]string{claim}, more...))
+	case "DaemonSet":
+		return fmt.Sprintf("{apiVersion: apps/v1, kind: %s, metadata: {name: %s}, spec: {selector: {matchLabels: {app: %s}}, template: {metadata: {labels: {app: %s}}, spec: %s}}}\n",
+			kind, name, name, name, podSpec([]string{claim}, more...))
+	case "Database", "Hidden":
+		return fmt.Sprintf("{apiVersion: example.com/v1, kind: %s, metadata: {name: %s}, spec: {size: %d, template: {spec: %s}}}\n",
+			kind, name, replicas, podSpec([]string{claim}, more...))
+	case "StatefulSet":
+		tail = ", serviceName: none"
+	}
+	return fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {name: %s}, spec: {replicas: %d%s, selector: {matchLabels: {app: %s}}, template: {metadata: {labels: {app: %s}}, spec: %s}}}\n",
+		head, kind, name, replicas, tail, name, name, podSpec([]string{claim}, more...))
+}
+
+// on are the fields of a pod for one node, whatever its taints.
+func on(node *lab.Node) string {
+	return "nodeSelector: {kubernetes.io/hostname: " + node.Name + "}, tolerations: [{operator: Exists}]"
+}
+
+// holds starts a pod in a cluster that has the claims open, and returns when it
+// writes.
+func (s *shop) holds(c *cluster, claims ...string) {
+	s.Helper()
+	s.create(c, fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: holder}, spec: %s}", podSpec(claims)))
+	s.ready(c, "holder")
+}
+
+// letsGo ends that pod, and returns when its volumes are free.
+func (s *shop) letsGo(c *cluster, claims ...string) {
+	s.Helper()
+	s.kubectl(c, "delete", "pod", "holder")
+	for _, claim := range claims {
+		s.free(claim)
+	}
+}
+
+// ready waits until the pod runs.
+func (s *shop) ready(c *cluster, name string) {
+	s.Helper()
+	s.eventually("pod "+name+" in "+c.Name+" is ready", func() error {
+		pod, err := c.client.CoreV1().Pods(s.namespace).Get(s.Context(), name, metav1.GetOptions{})
+		if err == nil && !isReady(pod) {
+			err = fmt.Errorf("it is %s\n%s", pod.Status.Phase, s.events(c))
+		}
+		return err
+	})
+}
+
+func isReady(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
+	})
+}
+
+// pods are those with a label app.
+func (s *shop) pods(c *cluster, app string) []corev1.Pod {
+	s.Helper()
+	list, err := c.client.CoreV1().Pods(s.namespace).List(s.Context(), metav1.ListOptions{LabelSelector: "app=" + app})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return list.Items
+}
+
+// runs waits until that many pods of the app are ready, and there are no others.
+func (s *shop) runs(c *cluster, app string, want int) {
+	s.Helper()
+	s.eventually(fmt.Sprintf("%d pods of %s in %s", want, app, c.Name), func() error {
+		pods := s.pods(c, app)
+		var ready int
+		for i := range pods {
+			if isReady(&pods[i]) {
+				ready++
+			}
+		}
+		if ready != want || len(pods) != want {
+			return fmt.Errorf("%d of %d are ready\n%s", ready, len(pods), s.events(c))
+		}
+		return nil
+	})
+}
+
+// event is what `kubectl get events` shows of one.
+type event struct{ reason, object, message string }
+
+func (s *shop) events(c *cluster) []event {
+	s.Helper()
+	list, err := c.client.CoreV1().Events(s.namespace).List(s.Context(), metav1.ListOptions{})
+	if err != nil {
+		s.Fatal(err)
+	}
+	var events []event
+	for _, e := range list.Items {
+		events = append(events, event{e.Reason, e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name, e.Message})
+	}
+	return events
+}
+
+// event waits for an event whose message contains all of these.
+func (s *shop) event(c *cluster, reason, object string, contains ...string) {
+	s.Helper()
+	s.eventually("an event "+reason+" at "+object, func() error {
+		events := s.events(c)
+		if slices.ContainsFunc(events, func(e event) bool {
+			return e.reason == reason && e.object == object &&
+				!slices.ContainsFunc(contains, func(part string) bool { return !strings.Contains(e.message, part) })
+		}) {
+			return nil
+		}
+		return fmt.Errorf("there are %q", events)
+	})
+}
+
+// unchanged looks at all objects of the namespace that a refusal could have
+// changed, and returns a check that they are the same.
+func (s *shop) unchanged(c *cluster) (check func()) {
+	s.Helper()
+	look := func() string {
+		s.Helper()
+		return s.kubectl(c, "get", "all,pvc,databases,hiddens", "-o=jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}") +
+			s.kubectl(c, "get", "namespace/"+s.namespace, "pv/"+s.namespace+".data", "--ignore-not-found", "-o=jsonpath={.items[*].metadata.resourceVersion}")
+	}
+	before := look()
+	return func() {
+		s.Helper()
+		if after := look(); after != before {
+			s.Errorf("something changed in %s:\n%s\nbefore:\n%s", c.Name, after, before)
+		}
+	}
+}
+
+func (s *shop) stamps(claim string) stamp.Log {
+	s.Helper()
+	log, err := storage.ReadStamps(s.Context(), s.image(claim))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return log
+}
+
+// grows waits for new stamps.
+func (s *shop) grows(claim string) {
+	s.Helper()
+	before := s.stamps(claim).Last().Sequence
+	s.eventually("new stamps in "+claim, func() error {
+		if last := s.stamps(claim).Last().Sequence; last < before+2 {
+			return fmt.Errorf("the last one is still %d", last)
+		}
+		return nil
+	})
+}
+
+// wrote checks that the clusters wrote into the image one after the other, and
+// each went on from what the other left.
+func (s *shop) wrote(claim string, clusters ...*cluster) {
+	s.Helper()
+	s.grows(claim)
+	log := s.stamps(claim)
+	if err := log.Check(); err != nil {
+		s.Error(err)
+	}
+	var got, want []string
+	for _, run := range log.Runs() {
+		if len(got) == 0 || got[len(got)-1] != run.Cluster {
+			got = append(got, run.Cluster)
+		}
+	}
+	for _, c := range clusters {
+		want = append(want, c.Name)
+	}
+	if !slices.Equal(got, want) {
+		s.Errorf("writers of %s: %v, want %v", claim, got, want)
+	}
+}
+
+// file writes a file, and returns its path.
+func (s *shop) file(name, content string) string {
+	s.Helper()
+	path := filepath.Join(s.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	return path
+}
