@@ -23,9 +23,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* The Secret with the serving certificate. */}}
+{{/*
+The Secret with the serving certificate. Helm owns it only if the webhook makes the
+certificate, so it has another name if cert-manager does: the value can change.
+*/}}
 {{- define "cephferry.certificate" -}}
-{{ include "cephferry.name" . }}-certificate
+{{ include "cephferry.name" . }}-{{ .Values.certificate.certManager.enabled | ternary "tls" "certificate" }}
 {{- end }}
 
 {{/*

@@ -153,6 +153,15 @@ var valueCases = []struct {
 		[]string{secret, "cephferry", "cephferry"}, []string(nil),
 	},
 	{
+		// Its pods wait for it.
+		"certificate.certManager.enabled", "true",
+		func(r *rendered) any {
+			mounted := r.pod().Volumes[0].Secret
+			return []any{mounted.SecretName, mounted.Optional != nil && *mounted.Optional}
+		},
+		[]any{secret, true}, []any{"cephferry-tls", false},
+	},
+	{
 		"certificate.certManager.enabled", "true",
 		func(r *rendered) any { return len(all[*corev1.Secret](r)) },
 		1, 0,
@@ -179,7 +188,7 @@ var valueCases = []struct {
 		func(r *rendered) any { return certificates(r) },
 		[]certmanagerv1.CertificateSpec(nil),
 		[]certmanagerv1.CertificateSpec{{
-			SecretName: secret, DNSNames: []string{"cephferry." + namespace + ".svc"},
+			SecretName: "cephferry-tls", DNSNames: []string{"cephferry." + namespace + ".svc"},
 			IssuerRef: cmmeta.IssuerReference{Name: "cephferry", Kind: "Issuer"},
 		}},
 	},
@@ -188,7 +197,7 @@ var valueCases = []struct {
 		func(r *rendered) any { return certificates(r) },
 		[]certmanagerv1.CertificateSpec(nil),
 		[]certmanagerv1.CertificateSpec{{
-			SecretName: secret, DNSNames: []string{"cephferry." + namespace + ".svc"},
+			SecretName: "cephferry-tls", DNSNames: []string{"cephferry." + namespace + ".svc"},
 			IssuerRef: cmmeta.IssuerReference{Name: "company", Kind: "ClusterIssuer"},
 		}},
 	},
