@@ -50,11 +50,7 @@ func (n *Namespaces) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := n.Client.Get(ctx, request.NamespacedName, &pv); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	volume, guarded, err := n.Finder.Guarded(&pv)
-	if err != nil {
-		// It would fail again until somebody changes the PV.
-		return reconcile.Result{}, reconcile.TerminalError(err)
-	}
+	volume, guarded, unknown := n.Finder.Guarded(&pv)
 	if !guarded || volume.Namespace == "" {
 		return reconcile.Result{}, nil
 	}
@@ -62,10 +58,17 @@ func (n *Namespaces) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := n.Client.Get(ctx, client.ObjectKey{Name: volume.Namespace}, &namespace); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if namespace.Labels[GuardedLabel] == "true" {
-		return reconcile.Result{}, nil
+	if namespace.Labels[GuardedLabel] != "true" {
+		if err := n.Label(ctx, volume.Namespace); err != nil {
+			return reconcile.Result{}, err
+		}
 	}
-	return reconcile.Result{}, n.Label(ctx, volume.Namespace)
+	if unknown != nil {
+		// The pod endpoint refuses its pods. It would fail again until somebody
+		// changes the PV.
+		return reconcile.Result{}, reconcile.TerminalError(unknown)
+	}
+	return reconcile.Result{}, nil
 }
 
 // SetupWithManager makes Reconcile run for every PersistentVolume, and for those

@@ -111,7 +111,7 @@ type Image struct {
 
 // ImageOf returns the image of an RBD volume, static or made by ceph-csi, and
 // false for a volume that is not RBD. It fails for an RBD volume that does not say
-// where its image is.
+// where its image is, and then returns what the volume does say.
 //
 // The node plugin opens what this returns: of a static volume the image that the
 // volumeHandle names, of another one the image that ceph-csi noted when it made it
@@ -126,9 +126,9 @@ func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
 	if image.Static = isStatic(csi); image.Static && attributes["migration"] != "true" {
 		image.Name = csi.VolumeHandle
 	}
-	for name, value := range map[string]string{"clusterID": image.ClusterID, "pool": image.Pool, "imageName": image.Name} {
-		if value == "" {
-			return Image{}, true, fmt.Errorf("PersistentVolume %s: spec.csi.volumeAttributes[%s] is missing, so its image is not known", pv.Name, name)
+	for _, attribute := range []struct{ name, value string }{{"clusterID", image.ClusterID}, {"pool", image.Pool}, {"imageName", image.Name}} {
+		if attribute.value == "" {
+			return image, true, fmt.Errorf("PersistentVolume %s: spec.csi.volumeAttributes[%s] is missing, so its image is not known", pv.Name, attribute.name)
 		}
 	}
 	return image, true, nil

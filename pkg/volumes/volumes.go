@@ -9,6 +9,8 @@ package volumes
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -85,37 +87,39 @@ func ClaimsOfPod(podName string, spec *corev1.PodSpec) []string {
 // webhook's volume endpoint, which looks at the pods that wait for it.
 func (f Finder) OfClaims(ctx context.Context, namespace string, claims []string) (Found, error) {
 	var found Found
+	all := sync.OnceValues(func() ([]corev1.PersistentVolume, error) { return f.allVolumes(ctx) })
+	seen := map[string]bool{}
 	for _, claim := range claims {
-		pv, err := f.volumeOf(ctx, namespace, claim)
+		if seen[claim] {
+			continue
+		}
+		seen[claim] = true
+		pvs, err := f.volumesOf(ctx, namespace, claim, all)
 		if err != nil {
 			return Found{}, err
 		}
-		if pv == nil {
-			continue
-		}
-		volume, guarded, err := f.Guarded(pv)
-		switch {
-		case err != nil:
-			return Found{}, err
-		case guarded:
-			volume.Namespace, volume.Claim = namespace, claim
-			found.Guarded = append(found.Guarded, volume)
-		case pv.Spec.CSI != nil && storageclass.IsCephFS(pv.Spec.CSI.Driver):
-			found.Shared = append(found.Shared, claim)
+		for _, pv := range pvs {
+			volume, guarded, err := f.Guarded(&pv)
+			switch {
+			case err != nil:
+				return Found{}, err
+			case guarded:
+				volume.Namespace, volume.Claim = namespace, claim
+				found.Guarded = append(found.Guarded, volume)
+			case pv.Spec.CSI != nil && storageclass.IsCephFS(pv.Spec.CSI.Driver) && !slices.Contains(found.Shared, claim):
+				found.Shared = append(found.Shared, claim)
+			}
 		}
 	}
 	return found, nil
 }
 
 // Guarded returns the volume of a PV with the claim that it is for, and whether
-// it is guarded.
+// it is guarded. It fails for a guarded PV that does not say where its image is.
 func (f Finder) Guarded(pv *corev1.PersistentVolume) (Volume, bool, error) {
 	image, rbd, err := staticpv.ImageOf(pv)
 	if !rbd {
 		return Volume{}, false, nil
-	}
-	if err != nil {
-		return Volume{}, false, err
 	}
 	if f.Scope != ScopeAll && !image.Static && pv.Annotations[annotations.Migratable] != "true" {
 		return Volume{}, false, nil
@@ -124,12 +128,14 @@ func (f Finder) Guarded(pv *corev1.PersistentVolume) (Volume, bool, error) {
 	if ref := pv.Spec.ClaimRef; ref != nil {
 		volume.Namespace, volume.Claim = ref.Namespace, ref.Name
 	}
-	return volume, true, nil
+	return volume, true, err
 }
 
-// volumeOf returns the PV of a claim, nil if it has none: the one that the claim
-// names, or the one that is for the claim.
-func (f Finder) volumeOf(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error) {
+// volumesOf returns the PVs that the claim may mount: the one that it names, or
+// else all that are for it. There may be several of those, one left behind by an
+// earlier claim of that name and one made for this claim, and until the claim
+// names one of them nothing says which it will be.
+func (f Finder) volumesOf(ctx context.Context, namespace, name string, all func() ([]corev1.PersistentVolume, error)) ([]corev1.PersistentVolume, error) {
 	var claim corev1.PersistentVolumeClaim
 	err := f.get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &claim)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -139,32 +145,42 @@ func (f Finder) volumeOf(ctx context.Context, namespace, name string) (*corev1.P
 		var pv corev1.PersistentVolume
 		switch err := f.get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, &pv); {
 		case err == nil:
-			return &pv, nil
+			return []corev1.PersistentVolume{pv}, nil
 		case !apierrors.IsNotFound(err):
 			return nil, fmt.Errorf("read PersistentVolume %s: %w", claim.Spec.VolumeName, err)
 		}
 	}
-	return f.volumeFor(ctx, namespace, name)
-}
-
-// volumeFor returns the PV whose claimRef names the claim, nil if there is none.
-func (f Finder) volumeFor(ctx context.Context, namespace, name string) (*corev1.PersistentVolume, error) {
-	var list corev1.PersistentVolumeList
-	if err := f.Cache.List(ctx, &list, client.MatchingFields{ByClaim: namespace + "/" + name}); err != nil {
+	var cached corev1.PersistentVolumeList
+	if err := f.Cache.List(ctx, &cached, client.MatchingFields{ByClaim: namespace + "/" + name}); err != nil {
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
-	if len(list.Items) == 0 {
-		// The API server has no such index.
-		if err := f.API.List(ctx, &list); err != nil {
-			return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	for _, pv := range cached.Items {
+		// With another uid it was bound to an earlier claim of that name. What
+		// this claim gets may not be in the cache yet.
+		if uid := pv.Spec.ClaimRef.UID; uid == "" || uid == claim.UID {
+			return cached.Items, nil
 		}
 	}
-	for i, pv := range list.Items {
+	items, err := all()
+	if err != nil {
+		return nil, err
+	}
+	var found []corev1.PersistentVolume
+	for _, pv := range items {
 		if ref := pv.Spec.ClaimRef; ref != nil && ref.Namespace == namespace && ref.Name == name {
-			return &list.Items[i], nil
+			found = append(found, pv)
 		}
 	}
-	return nil, nil
+	return found, nil
+}
+
+// allVolumes asks the API server, which has no index by claim.
+func (f Finder) allVolumes(ctx context.Context) ([]corev1.PersistentVolume, error) {
+	var list corev1.PersistentVolumeList
+	if err := f.API.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	return list.Items, nil
 }
 
 // get asks the cache, and the API server for what the cache does not have.
