@@ -111,7 +111,7 @@ func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answ
 	}
 	if request.DryRun == nil || !*request.DryRun {
 		if err := e.Label(ctx, volume.Namespace); err != nil {
-			return cannotKnow(KubernetesUnknown, "namespace "+volume.Namespace, err), nil
+			return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
 		}
 	}
 	pods, err := podsUsing(ctx, e.Finder.API, volume)
@@ -181,12 +181,12 @@ func replicasOf(n *int32) int {
 	return int(*n)
 }
 
-// decodeBoth reads the new object and, if there is one, the old one.
+// decodeBoth reads the new object and, unless it is being created, the old one.
 func decodeBoth(decoder admission.Decoder, request admission.Request, before, after runtime.Object) error {
 	if err := decoder.Decode(request, after); err != nil {
 		return err
 	}
-	if len(request.OldObject.Raw) == 0 {
+	if request.Operation == admissionv1.Create {
 		return nil
 	}
 	return decoder.DecodeRaw(request.OldObject, before)

@@ -3,7 +3,6 @@ package guard
 import (
 	"context"
 	"net/netip"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -90,27 +89,35 @@ func (g *Guard) check(ctx context.Context, all []volumes.Volume) Answer {
 // worst combines the answers for several volumes. Refusals go before what is not
 // known, because they say what to do. There is no answer without a volume.
 func worst(answers []Answer) Answer {
-	for _, result := range []Result{Denied, Unknown} {
-		combined := Answer{Result: result}
-		var texts []string
-		for _, answer := range answers {
-			if answer.Result == result {
-				combined.Reason = answer.Reason
-				texts = append(texts, answer.Message)
-			}
-		}
-		if len(texts) > 0 {
-			combined.Message = strings.Join(texts, "\n")
-			return combined
-		}
-	}
 	combined := Answer{Result: Allowed, Reason: NothingGuarded}
 	for _, answer := range answers {
+		if rank(answer.Result) > rank(combined.Result) {
+			combined = Answer{Result: answer.Result}
+		}
+		if answer.Result != combined.Result {
+			continue
+		}
 		if combined.Reason != OwnWatchers {
 			combined.Reason = answer.Reason
 		}
+		if combined.Message != "" {
+			combined.Message += "\n"
+		}
+		combined.Message += answer.Message
 	}
 	return combined
+}
+
+// rank orders results from good to bad. What is not a result is not allowed.
+func rank(result Result) int {
+	switch result {
+	case Allowed:
+		return 0
+	case Denied:
+		return 2
+	default:
+		return 1
+	}
 }
 
 // checkOne decides about one volume. A refusal that rests on the cache is decided
