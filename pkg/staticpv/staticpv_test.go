@@ -265,3 +265,96 @@ func TestIsPair(t *testing.T) {
 		})
 	}
 }
+
+func TestImageOf(t *testing.T) {
+	// attributes are all that a volume has, in place of what RBD returns.
+	attributes := func(handle string, attributes map[string]string) func(*corev1.PersistentVolume) {
+		return func(pv *corev1.PersistentVolume) {
+			pv.Spec.CSI.VolumeHandle, pv.Spec.CSI.VolumeAttributes = handle, attributes
+		}
+	}
+	static := func(value string) func(*corev1.PersistentVolume) {
+		return func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["staticVolume"] = value }
+	}
+	const handle = "0001-0009-rook-ceph-0000000000000002-24862838-240d-4215-9183-abfc0e9e4002"
+	const image = "csi-vol-24862838-240d-4215-9183-abfc0e9e4002"
+	missing := func(attribute string) string {
+		return "PersistentVolume shop.data: spec.csi.volumeAttributes[" + attribute + "] is missing, so its image is not known"
+	}
+	ours := staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "shop.data", Static: true}
+
+	tests := map[string]struct {
+		change    func(*corev1.PersistentVolume)
+		want      staticpv.Image
+		wantOther bool
+		wantError string
+	}{
+		"what RBD returns": {nil, ours, false, ""},
+		"a static volume's image is its handle, whatever else is noted": {
+			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["imageName"] = "other" }, ours, false, "",
+		},
+		"a static volume, in another spelling": {static("True"), ours, false, ""},
+		"a static volume, by number":           {static("1"), ours, false, ""},
+		"a volume of ceph-csi": {
+			attributes(handle, map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "imageName": image, "journalPool": "replicapool"}),
+			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: image}, false, "",
+		},
+		"a volume of ceph-csi that says it is not static": {
+			attributes(handle, map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "imageName": image, "staticVolume": "false"}),
+			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: image}, false, "",
+		},
+		"a static volume from the driver that Kubernetes had": {
+			attributes("any", map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "imageName": image, "staticVolume": "true", "migration": "true"}),
+			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: image, Static: true}, false, "",
+		},
+		"ceph-csi's own driver name": {
+			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "rbd.csi.ceph.com" }, ours, false, "",
+		},
+		"a block device": {
+			func(pv *corev1.PersistentVolume) {
+				mode := corev1.PersistentVolumeBlock
+				pv.Spec.VolumeMode = &mode
+			}, ours, false, "",
+		},
+		"for nobody": {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, ours, false, ""},
+		"CephFS":     {change: func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "rook-ceph.cephfs.csi.ceph.com" }, wantOther: true},
+		"a driver whose name ends alike": {
+			change: func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "notrbd.csi.ceph.com" }, wantOther: true,
+		},
+		"no CSI volume": {change: func(pv *corev1.PersistentVolume) { pv.Spec.CSI = nil }, wantOther: true},
+		"no clusterID": {
+			func(pv *corev1.PersistentVolume) { delete(pv.Spec.CSI.VolumeAttributes, "clusterID") },
+			staticpv.Image{Pool: "replicapool", Name: "shop.data", Static: true}, false, missing("clusterID"),
+		},
+		"no pool": {
+			func(pv *corev1.PersistentVolume) { delete(pv.Spec.CSI.VolumeAttributes, "pool") },
+			staticpv.Image{ClusterID: "rook-ceph", Name: "shop.data", Static: true}, false, missing("pool"),
+		},
+		"a value that does not say whether it is static, so it is not": {
+			static("yes"), staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool"}, false, missing("imageName"),
+		},
+		"a volume of an early ceph-csi": {
+			attributes(handle, map[string]string{"clusterID": "rook-ceph", "pool": "replicapool"}),
+			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool"}, false, missing("imageName"),
+		},
+		"no attributes": {attributes(handle, nil), staticpv.Image{}, false, missing("clusterID")},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, rbd, err := staticpv.ImageOf(volume(test.change))
+			text := ""
+			if err != nil {
+				text = err.Error()
+			}
+			if diff := cmp.Diff(test.wantError, text); diff != "" {
+				t.Errorf("error -want +got:\n%s", diff)
+			}
+			if rbd == test.wantOther {
+				t.Errorf("got RBD %v", rbd)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,431 @@
+package volumes_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// reader counts what it is asked, and fails where it is told to.
+type reader struct {
+	client.Reader
+	calls []string
+	fail  string
+}
+
+var errBoom = errors.New("boom")
+
+func (r *reader) call(call string) error {
+	r.calls = append(r.calls, call)
+	if call == r.fail {
+		return errBoom
+	}
+	return nil
+}
+
+func (r *reader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if err := r.call(fmt.Sprintf("get %T %s", object, key)); err != nil {
+		return err
+	}
+	return r.Reader.Get(ctx, key, object, options...)
+}
+
+func (r *reader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	all := (&client.ListOptions{}).ApplyOptions(options)
+	call := fmt.Sprintf("list %T", list)
+	if all.FieldSelector != nil {
+		call += " " + all.FieldSelector.String()
+	}
+	if err := r.call(call); err != nil {
+		return err
+	}
+	return r.Reader.List(ctx, list, options...)
+}
+
+// readers are the cache, with its index, and the API server, without.
+func readers(cached, objects []client.Object) (cache, api *reader) {
+	build := func(objects []client.Object) *fake.ClientBuilder {
+		builder := fake.NewClientBuilder()
+		for _, object := range objects {
+			builder.WithObjects(object.DeepCopyObject().(client.Object))
+		}
+		return builder
+	}
+	return &reader{Reader: build(cached).WithIndex(&corev1.PersistentVolume{}, volumes.ByClaim, volumes.ClaimOf).Build()},
+		&reader{Reader: build(objects).Build()}
+}
+
+// volume is a static PV, for claim shop/data, with the image of its name.
+func volume(name string, change ...func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
+	pv := &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: corev1.PersistentVolumeSpec{
+			ClaimRef: &corev1.ObjectReference{Namespace: "shop", Name: "data"},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
+				Driver: "rook-ceph.rbd.csi.ceph.com", VolumeHandle: name,
+				VolumeAttributes: map[string]string{"staticVolume": "true", "clusterID": "rook-ceph", "pool": "replicapool"},
+			}},
+		},
+	}
+	for _, change := range change {
+		change(pv)
+	}
+	return pv
+}
+
+func boundTo(uid string) func(*corev1.PersistentVolume) {
+	return func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.UID = types.UID(uid) }
+}
+
+func free(pv *corev1.PersistentVolume)   { pv.Spec.ClaimRef = nil }
+func cephFS(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "cephfs.csi.ceph.com" }
+func dynamic(pv *corev1.PersistentVolume) {
+	pv.Spec.CSI.VolumeAttributes = map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "imageName": "csi-vol-1"}
+}
+func annotated(pv *corev1.PersistentVolume) {
+	pv.Annotations = map[string]string{"cephferry.io/migratable": "true"}
+}
+
+// claim is shop/data with uid 1.
+func claim(volume string) *corev1.PersistentVolumeClaim {
+	return &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data", UID: "1"},
+		Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: volume},
+	}
+}
+
+const (
+	getClaim  = "get *v1.PersistentVolumeClaim shop/data"
+	getVolume = "get *v1.PersistentVolume /a"
+	byClaim   = "list *v1.PersistentVolumeList spec.claimRef=shop/data"
+	listAll   = "list *v1.PersistentVolumeList"
+)
+
+// TestOfClaimsAsksTheCacheFirst counts who is asked for the volumes of shop/data.
+func TestOfClaimsAsksTheCacheFirst(t *testing.T) {
+	type objects = []client.Object
+	tests := map[string]struct {
+		cached, objects    objects
+		want               []string
+		wantCache, wantAPI []string
+	}{
+		"all is in the cache": {
+			cached: objects{claim("a"), volume("a")}, objects: nil,
+			want: []string{"a"}, wantCache: []string{getClaim, getVolume},
+		},
+		"the claim is new": {
+			cached: objects{volume("a")}, objects: objects{claim("a"), volume("a")},
+			want: []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim},
+		},
+		"the volume is new": {
+			cached: objects{claim("a")}, objects: objects{claim("a"), volume("a")},
+			want: []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getVolume},
+		},
+		"both are new": {
+			objects: objects{claim("a"), volume("a")},
+			want:    []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
+		},
+		"the claim names a volume that is for somebody else, as before it is bound": {
+			cached: objects{claim("a"), volume("a", free)},
+			want:   []string{"a"}, wantCache: []string{getClaim, getVolume},
+		},
+		"the claim names no volume, and one is for it": {
+			cached: objects{claim(""), volume("b")},
+			want:   []string{"b"}, wantCache: []string{getClaim, byClaim},
+		},
+		"the claim names no volume, and one is bound to it": {
+			cached: objects{claim(""), volume("b", boundTo("1"))},
+			want:   []string{"b"}, wantCache: []string{getClaim, byClaim},
+		},
+		"the claim names no volume, and several are for it": {
+			cached: objects{claim(""), volume("b"), volume("c", boundTo("0"))},
+			want:   []string{"b", "c"}, wantCache: []string{getClaim, byClaim},
+		},
+		"the claim names no volume, and a new one is for it": {
+			cached: objects{claim("")}, objects: objects{claim(""), volume("b"), volume("x", free)},
+			want: []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{listAll},
+		},
+		"the claim names no volume, one was an earlier claim's and a new one is for it": {
+			cached: objects{claim(""), volume("b", boundTo("0"))}, objects: objects{claim(""), volume("b", boundTo("0")), volume("c")},
+			want: []string{"b", "c"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{listAll},
+		},
+		"the claim names a volume that does not exist": {
+			cached: objects{claim("a")}, objects: objects{claim("a")},
+			wantCache: []string{getClaim, getVolume, byClaim}, wantAPI: []string{getVolume, listAll},
+		},
+		"the claim does not exist, and a volume is for it": {
+			cached: objects{volume("b")},
+			want:   []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim},
+		},
+		"the claim does not exist, and a volume was an earlier one's": {
+			cached: objects{volume("b", boundTo("0"))}, objects: objects{volume("b", boundTo("0"))},
+			want: []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, listAll},
+		},
+		"nothing exists": {
+			wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, listAll},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			cache, api := readers(test.cached, test.objects)
+			found, err := volumes.Finder{Cache: cache, API: api}.OfClaims(t.Context(), "shop", []string{"data"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, volume := range found.Guarded {
+				if volume.Namespace != "shop" || volume.Claim != "data" || volume.PV.Name != volume.Image.Name {
+					t.Errorf("got %+v", volume)
+				}
+				got = append(got, volume.PV.Name)
+			}
+			same(t, test.want, got)
+			same(t, test.wantCache, cache.calls)
+			same(t, test.wantAPI, api.calls)
+		})
+	}
+}
+
+func same[T any](t *testing.T, want, got T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestOfClaimsFails: an error of either is an error, and never means that there is
+// no volume.
+func TestOfClaimsFails(t *testing.T) {
+	type objects = []client.Object
+	const reading, readingVolume, listing = "read PersistentVolumeClaim shop/data: boom", "read PersistentVolume a: boom", "list PersistentVolumes: boom"
+	tests := map[string]struct {
+		cached             objects
+		failCache, failAPI string
+		want               string
+	}{
+		"the claim, from the cache":   {failCache: getClaim, want: reading},
+		"the claim, from the API":     {failAPI: getClaim, want: reading},
+		"the volume, from the cache":  {cached: objects{claim("a")}, failCache: getVolume, want: readingVolume},
+		"the volume, from the API":    {cached: objects{claim("a")}, failAPI: getVolume, want: readingVolume},
+		"the volumes, from the cache": {failCache: byClaim, want: listing},
+		"the volumes, from the API":   {failAPI: listAll, want: listing},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			cache, api := readers(test.cached, test.cached)
+			cache.fail, api.fail = test.failCache, test.failAPI
+			// Also when another claim is fine.
+			found, err := volumes.Finder{Cache: cache, API: api}.OfClaims(t.Context(), "shop", []string{"other", "data"})
+			if !errors.Is(err, errBoom) || err.Error() != test.want {
+				t.Errorf("got error %v, want %s", err, test.want)
+			}
+			same(t, volumes.Found{}, found)
+		})
+	}
+}
+
+// TestOfClaimsListsOnce: many claims that do not exist cost one list of all
+// volumes.
+func TestOfClaimsListsOnce(t *testing.T) {
+	cache, api := readers(nil, []client.Object{volume("b", func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Name = "data-42" })})
+	var claims []string
+	for i := range 100 {
+		claims = append(claims, fmt.Sprint("data-", i))
+	}
+	found, err := volumes.Finder{Cache: cache, API: api}.OfClaims(t.Context(), "shop", append(claims, claims...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, 1, len(found.Guarded))
+	lists := map[string]int{}
+	for _, call := range api.calls {
+		lists[call]++
+	}
+	same(t, 1, lists[listAll])
+	same(t, 101, len(lists))
+}
+
+func TestGuarded(t *testing.T) {
+	image := staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "a", Static: true}
+	made := staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "csi-vol-1"}
+	nameless := staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool"}
+	withoutName := func(pv *corev1.PersistentVolume) { delete(pv.Spec.CSI.VolumeAttributes, "imageName") }
+	const missing = "PersistentVolume a: spec.csi.volumeAttributes[imageName] is missing, so its image is not known"
+	both := []volumes.Scope{volumes.ScopeMigratable, volumes.ScopeAll, ""}
+	all := []volumes.Scope{volumes.ScopeAll}
+	migratable := []volumes.Scope{volumes.ScopeMigratable, ""}
+
+	tests := map[string]struct {
+		pv          *corev1.PersistentVolume
+		scopes      []volumes.Scope
+		want        bool
+		wantImage   staticpv.Image
+		wantUnnamed bool
+		wantError   string
+	}{
+		"static":                   {pv: volume("a"), scopes: both, want: true, wantImage: image},
+		"static, for nobody":       {pv: volume("a", free), scopes: both, want: true, wantImage: image, wantUnnamed: true},
+		"dynamic, all":             {pv: volume("a", dynamic), scopes: all, want: true, wantImage: made},
+		"dynamic, only migratable": {pv: volume("a", dynamic), scopes: migratable},
+		"dynamic, annotated":       {pv: volume("a", dynamic, annotated), scopes: both, want: true, wantImage: made},
+		"dynamic, annotated with a no": {pv: volume("a", dynamic, func(pv *corev1.PersistentVolume) {
+			pv.Annotations = map[string]string{"cephferry.io/migratable": "false"}
+		}), scopes: migratable},
+		"dynamic, image unknown":            {pv: volume("a", dynamic, withoutName), scopes: all, want: true, wantImage: nameless, wantError: missing},
+		"dynamic, unknown, annotated":       {pv: volume("a", dynamic, withoutName, annotated), scopes: both, want: true, wantImage: nameless, wantError: missing},
+		"dynamic, unknown, only migratable": {pv: volume("a", dynamic, withoutName), scopes: migratable},
+		"CephFS":                            {pv: volume("a", cephFS, annotated), scopes: both},
+		"no CSI volume":                     {pv: volume("a", annotated, func(pv *corev1.PersistentVolume) { pv.Spec.CSI = nil }), scopes: both},
+	}
+	for name, test := range tests {
+		for _, scope := range test.scopes {
+			t.Run(fmt.Sprintf("%s, scope %q", name, scope), func(t *testing.T) {
+				got, guarded, err := volumes.Finder{Scope: scope}.Guarded(test.pv)
+				text := ""
+				if err != nil {
+					text = err.Error()
+				}
+				same(t, test.wantError, text)
+				same(t, test.want, guarded)
+				var want volumes.Volume
+				if test.want {
+					want = volumes.Volume{PV: test.pv, Image: test.wantImage, Namespace: "shop", Claim: "data"}
+					if test.wantUnnamed {
+						want.Namespace, want.Claim = "", ""
+					}
+				}
+				same(t, want, got)
+			})
+		}
+	}
+}
+
+func TestShared(t *testing.T) {
+	objects := []client.Object{claim("a"), volume("a", cephFS), volume("b", cephFS)}
+	cache, api := readers(objects, objects)
+	found, err := volumes.Finder{Cache: cache, API: api}.OfClaims(t.Context(), "shop", []string{"data", "other", "data"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, volumes.Found{Shared: []string{"data"}}, found)
+	cache, api = readers(objects[1:], objects[1:])
+	found, err = volumes.Finder{Cache: cache, API: api}.OfClaims(t.Context(), "shop", []string{"data"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, volumes.Found{Shared: []string{"data"}}, found)
+}
+
+func TestClaimOf(t *testing.T) {
+	tests := map[string]struct {
+		object client.Object
+		want   []string
+	}{
+		"a volume for a claim": {volume("a"), []string{"shop/data"}},
+		"a volume for nobody":  {volume("a", free), nil},
+		"something else":       {claim("a"), nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { same(t, test.want, volumes.ClaimOf(test.object)) })
+	}
+}
+
+// inPod are volumes of a pod: claims by name, an ephemeral one by ~name, and
+// anything else by !name.
+func inPod(names ...string) corev1.PodSpec {
+	var spec corev1.PodSpec
+	for _, name := range names {
+		volume := corev1.Volume{Name: name}
+		switch name[0] {
+		case '~':
+			volume.Name, volume.Ephemeral = name[1:], &corev1.EphemeralVolumeSource{}
+		case '!':
+			volume.Name, volume.EmptyDir = name[1:], &corev1.EmptyDirVolumeSource{}
+		default:
+			volume.PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "claim-" + name}
+		}
+		spec.Volumes = append(spec.Volumes, volume)
+	}
+	return spec
+}
+
+func TestClaimsOfPod(t *testing.T) {
+	tests := map[string]struct {
+		pod  string
+		spec corev1.PodSpec
+		want []string
+	}{
+		"no volume":                          {"db-0", inPod(), nil},
+		"other volumes":                      {"db-0", inPod("!tmp"), nil},
+		"claims":                             {"db-0", inPod("a", "!tmp", "b"), []string{"claim-a", "claim-b"}},
+		"an ephemeral volume":                {"db-0", inPod("~scratch"), []string{"db-0-scratch"}},
+		"a claim and an ephemeral volume":    {"db-0", inPod("~scratch", "a"), []string{"db-0-scratch", "claim-a"}},
+		"an ephemeral volume without a name": {"", inPod("~scratch", "a"), []string{"claim-a"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { same(t, test.want, volumes.ClaimsOfPod(test.pod, &test.spec)) })
+	}
+}
+
+func TestNewClaims(t *testing.T) {
+	set := func(start *int32, templates []string, volumeNames ...string) volumes.Workload {
+		s := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "db"}}
+		s.Spec.Template.Spec = inPod(volumeNames...)
+		if start != nil {
+			s.Spec.Ordinals = &appsv1.StatefulSetOrdinals{Start: *start}
+		}
+		for _, template := range templates {
+			s.Spec.VolumeClaimTemplates = append(s.Spec.VolumeClaimTemplates, corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: template}})
+		}
+		return volumes.OfStatefulSet(s)
+	}
+	deployment := func(names ...string) volumes.Workload {
+		d := &appsv1.Deployment{}
+		d.Spec.Template.Spec = inPod(names...)
+		return volumes.OfDeployment(d)
+	}
+	ten := int32(10)
+	data := []string{"data"}
+
+	tests := map[string]struct {
+		workload volumes.Workload
+		from, to int
+		want     []string
+	}{
+		"nothing is known of the pods":           {volumes.Workload{}, 0, 3, nil},
+		"a Deployment rises":                     {deployment("a", "~scratch", "!tmp", "b"), 1, 3, []string{"claim-a", "claim-b"}},
+		"a Deployment stays":                     {deployment("a"), 1, 1, nil},
+		"a Deployment falls":                     {deployment("a"), 2, 1, nil},
+		"a StatefulSet rises from zero":          {set(nil, data), 0, 2, []string{"data-db-0", "data-db-1"}},
+		"a StatefulSet rises":                    {set(nil, data), 2, 4, []string{"data-db-2", "data-db-3"}},
+		"a StatefulSet stays":                    {set(nil, data), 2, 2, nil},
+		"a StatefulSet falls":                    {set(nil, data, "a"), 2, 0, nil},
+		"a StatefulSet that starts at ten":       {set(&ten, data), 0, 2, []string{"data-db-10", "data-db-11"}},
+		"a StatefulSet that starts at ten rises": {set(&ten, data), 2, 3, []string{"data-db-12"}},
+		"several templates":                      {set(nil, []string{"data", "log"}), 0, 2, []string{"data-db-0", "data-db-1", "log-db-0", "log-db-1"}},
+		"a template and a shared claim":          {set(nil, data, "a"), 1, 2, []string{"claim-a", "data-db-1"}},
+		"a template goes before a volume":        {set(nil, data, "data", "a"), 0, 1, []string{"claim-a", "data-db-0"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { same(t, test.want, test.workload.NewClaims(test.from, test.to)) })
+	}
+
+	t.Run("a StatefulSet rises to the most", func(t *testing.T) {
+		got := set(&ten, data).NewClaims(5, 1<<31-1)
+		same(t, 1000, len(got))
+		same(t, "data-db-15", got[0])
+		same(t, "data-db-1014", got[999])
+	})
+}
