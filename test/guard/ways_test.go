@@ -1,0 +1,263 @@
+//go:build lab
+
+package guard
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// way is a way to start a pod in west on the claim data, while east has its
+// volume.
+type way struct {
+	// before is there already, without pods.
+	before string
+	// kubectl is the command, with manifest as its input.
+	kubectl, manifest string
+	// refusedBy is the endpoint that refuses the command. It then succeeds when
+	// east is done. Without one, the command succeeds, the pods are refused, which
+	// is noted at owner, and they come by themselves when east is done.
+	refusedBy, owner string
+	// noPods is for kinds that nobody here makes pods for.
+	noPods bool
+}
+
+const create = "create -f -"
+
+var ways = map[string]way{
+	"kubectl scale of a StatefulSet": {
+		before: workload("StatefulSet", "x", "data", 0), kubectl: "scale statefulset/x --replicas=1", refusedBy: "scale",
+	},
+	"kubectl scale of a Deployment": {
+		before: workload("Deployment", "x", "data", 0), kubectl: "scale deployment/x --replicas=1", refusedBy: "scale",
+	},
+	"kubectl scale of a ReplicaSet": {
+		before: workload("ReplicaSet", "x", "data", 0), kubectl: "scale replicaset/x --replicas=1", refusedBy: "scale",
+	},
+	"kubectl scale of a ReplicationController": {
+		before: workload("ReplicationController", "x", "data", 0), kubectl: "scale rc/x --replicas=1", refusedBy: "scale",
+	},
+	"kubectl scale of a custom resource that the webhook may read": {
+		before: workload("Database", "x", "data", 0), kubectl: "scale databases/x --replicas=1", refusedBy: "scale", noPods: true,
+	},
+	"a patch of a Deployment": {
+		before: workload("Deployment", "x", "data", 0), kubectl: `patch deployment/x --patch={"spec":{"replicas":1}}`, refusedBy: "scale",
+	},
+	"a patch of a StatefulSet's scale": {
+		before: workload("StatefulSet", "x", "data", 0), refusedBy: "scale",
+		kubectl: `patch statefulset/x --subresource=scale --type=merge --patch={"spec":{"replicas":1}}`,
+	},
+	"replicas removed from a Deployment, which makes them 1": {
+		before: workload("Deployment", "x", "data", 0), refusedBy: "scale",
+		kubectl: `patch deployment/x --type=json --patch=[{"op":"remove","path":"/spec/replicas"}]`,
+	},
+	"a new Deployment": {
+		kubectl: create, manifest: workload("Deployment", "x", "data", 1), refusedBy: "scale",
+	},
+	"a new StatefulSet": {
+		kubectl: create, manifest: workload("StatefulSet", "x", "data", 1), refusedBy: "scale",
+	},
+	"a new ReplicaSet": {
+		kubectl: create, manifest: workload("ReplicaSet", "x", "data", 1), owner: "ReplicaSet/x",
+	},
+	"a new ReplicationController": {
+		kubectl: create, manifest: workload("ReplicationController", "x", "data", 1), owner: "ReplicationController/x",
+	},
+	"a new DaemonSet": {
+		kubectl: create, owner: "DaemonSet/x",
+		manifest: workload("DaemonSet", "x", "data", 0, "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "+
+			"{nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [west-1]}]}]}}}"),
+	},
+	"a new Job": {
+		kubectl: create, manifest: job("Job", "x", ""), owner: "Job/x",
+	},
+	"a suspended Job that goes on": {
+		before: job("Job", "x", "suspend: true, "), kubectl: `patch job/x --patch={"spec":{"suspend":false}}`, owner: "Job/x",
+	},
+	"a run of a CronJob": {
+		before: job("CronJob", "c", ""), kubectl: "create job x --from=cronjob/c", owner: "Job/x",
+	},
+	"a pod": {
+		kubectl: create, manifest: pod("x", "data"), refusedBy: "pod",
+	},
+	"a pod that is for one node, past the scheduler": {
+		kubectl: create, manifest: pod("x", "data", "nodeName: west-1"), refusedBy: "pod",
+	},
+	"a pod whose container would only read": {
+		kubectl: create, refusedBy: "pod",
+		manifest: strings.Replace(pod("x", "data"), "claimName: data", "claimName: data, readOnly: true", 1),
+	},
+	"a pod whose claim is of its own, as an ephemeral volume": {
+		kubectl: create, refusedBy: "pod",
+		manifest: "{apiVersion: v1, kind: Pod, metadata: {name: x, labels: {app: x}}, spec: {containers: [{name: main, image: none}], volumes: [{name: own, " +
+			`ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: NAMESPACE.x-own, resources: {requests: {storage: 16Mi}}}}}}]}}`,
+	},
+	"kubectl run": {
+		kubectl:   `run x --image=none --labels=app=x --overrides={"spec":` + strings.ReplaceAll(`{"volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"data"}}]}`, " ", "") + `}`,
+		refusedBy: "pod",
+	},
+	"kubectl replace --force of a pod": {
+		before: "{apiVersion: v1, kind: Pod, metadata: {name: x, labels: {app: x}}, spec: {nodeSelector: {no: node}, containers: [{name: main, image: none}]}}",
+		// It deletes the old one first.
+		kubectl: "replace --force --grace-period=0 -f -", manifest: pod("x", "data"), refusedBy: "pod",
+	},
+}
+
+// job is a Job, or a CronJob that never begins by itself.
+func job(kind, name, more string) string {
+	spec := fmt.Sprintf("{%stemplate: {metadata: {labels: {app: x}}, spec: %s}}", more, podSpec([]string{"data"}, "restartPolicy: Never"))
+	if kind == "CronJob" {
+		spec = fmt.Sprintf("{schedule: 0 0 1 1 *, suspend: true, jobTemplate: {spec: %s}}", spec)
+	}
+	return fmt.Sprintf("{apiVersion: batch/v1, kind: %s, metadata: {name: %s}, spec: %s}", kind, name, spec)
+}
+
+func TestNothingStartsOnAVolumeThatAnotherClusterHas(t *testing.T) {
+	t.Parallel()
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			way.try(s)
+		})
+	}
+}
+
+func (way way) try(s *shop) {
+	claim := "data"
+	if strings.Contains(way.manifest, "ephemeral") {
+		claim = "x-own"
+		way.manifest = strings.ReplaceAll(way.manifest, "NAMESPACE", s.namespace)
+		s.volume(claim, east)
+		s.create(west, s.pv(claim))
+	} else {
+		s.volume(claim, east, west)
+	}
+	s.holds(east, claim)
+	if way.before != "" {
+		s.create(west, way.before)
+	}
+	start := func() result { return s.run(west, way.manifest, strings.Fields(way.kubectl)...) }
+
+	text := s.inUse(claim)
+	if way.refusedBy != "" {
+		unchanged := func() {}
+		if !strings.HasPrefix(way.kubectl, "replace") {
+			unchanged = s.unchanged(west)
+		}
+		var doing []string
+		if way.kubectl == create {
+			doing = []string{creating}
+		}
+		s.refused(start(), forbidden(way.refusedBy, text, doing...))
+		unchanged()
+	} else {
+		s.must(start())
+		s.event(west, "FailedCreate", way.owner, `admission webhook "pod.guard.cephferry.io" denied the request: `, text)
+		s.event(west, "VolumeInUse", way.owner, text)
+		if pods := s.pods(west, "x"); len(pods) != 0 {
+			s.Errorf("there is pod %s", pods[0].Name)
+		}
+	}
+
+	s.letsGo(east, claim)
+	if way.refusedBy != "" {
+		s.must(start())
+	}
+	if way.noPods {
+		return
+	}
+	s.runs(west, "x", 1)
+	s.wrote(claim, east, west)
+}
+
+// A kind that the webhook may not read is scaled; what its operator makes is a
+// pod like any other.
+func TestACustomResourceThatTheWebhookMayNotReadIsScaledAndItsPodsAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.volume("data", east, west)
+	s.holds(east, "data")
+	s.create(west, workload("Hidden", "x", "data", 0))
+	s.kubectl(west, "scale", "hiddens/x", "--replicas=1")
+	if got := s.kubectl(west, "get", "hidden/x", "-o=jsonpath={.spec.size}"); got != "1" {
+		t.Errorf("size %s", got)
+	}
+	s.refused(s.run(west, pod("x-0", "data"), "create", "-f", "-"), forbidden("pod", s.inUse("data"), creating))
+}
+
+// An autoscaler, of which a real one would ask as often as it likes.
+func TestAnAutoscalerIsRefusedWithTheSameText(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.volume("data", east, west)
+	s.holds(east, "data")
+	s.create(west, workload("Deployment", "x", "data", 0))
+	config, err := clientcmd.BuildConfigFromFlags("", west.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Impersonate.UserName = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+	autoscaler, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale := func() error {
+		_, err := autoscaler.AppsV1().Deployments(s.namespace).UpdateScale(t.Context(), "x", &autoscalingv1.Scale{
+			ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: s.namespace}, Spec: autoscalingv1.ScaleSpec{Replicas: 2},
+		}, metav1.UpdateOptions{})
+		return err
+	}
+	unchanged := s.unchanged(west)
+	want := `admission webhook "scale.guard.cephferry.io" denied the request: ` + "\n" + s.inUse("data")
+	if err := scale(); !apierrors.IsForbidden(err) || err.Error() != want {
+		t.Errorf("refused with:\n%v\nwant:\n%s", err, want)
+	}
+	unchanged()
+	s.event(west, "VolumeInUse", "Deployment/x", s.inUse("data"))
+	s.letsGo(east, "data")
+	if err := scale(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHelmIsRefusedWithTheWholeText(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.must(s.helm(east, "install", "web", web, migratable))
+	s.eventually("web runs in east", func() error {
+		if len(s.watchers("web-files")) == 0 {
+			return fmt.Errorf("nobody has the volume")
+		}
+		return nil
+	})
+	s.must(s.helm(west, "install", "web", web, migratable, noReplicas))
+	for command, args := range map[string][]string{
+		"UPGRADE":      {"upgrade", "web", web, migratable},
+		"INSTALLATION": {"install", "db", db, migratable, `--set=persistence.annotations.cephferry\.io/image=` + s.namespace + ".db"},
+	} {
+		claim := "web-files"
+		if command == "INSTALLATION" {
+			// Too early: at once in the second cluster.
+			s.must(s.helm(east, args...))
+			s.ready(east, "db-0")
+			claim = "db-0"
+		}
+		got := s.helm(west, args...)
+		if text := s.inUseOf(west, claim); got.err == nil || !strings.Contains(got.stderr, command+" FAILED") ||
+			!strings.Contains(got.stderr, "admission webhook \"scale.guard.cephferry.io\" denied the request: \n"+strings.ReplaceAll(text, s.namespace+"/db-0", s.namespace+"/data-db-0")) {
+			t.Errorf("helm %s:\n%s\nwant in it:\n%s", args[0], got.stderr, text)
+		}
+	}
+	s.kubectl(east, "scale", "deployment/web", "--replicas=0")
+	s.free("web-files")
+	s.must(s.helm(west, "upgrade", "web", web, migratable))
+	s.wrote("web-files", east, west)
+}
