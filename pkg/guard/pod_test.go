@@ -119,6 +119,14 @@ func TestPod(t *testing.T) {
 			pod:      pod("db-0", "data"),
 			want:     allowed(guard.OwnWatchers),
 		},
+		"this cluster watches from a node that also has names, and its address written as IPv6": {
+			images: []string{"shop.data"},
+			objects: append(pair("data"), attachment("shop.data", "west-3"),
+				node("west-3", "west-3.example", "::ffff:10.0.2.13")),
+			watchers: map[string][]string{"shop.data": {"10.0.2.13:0/1"}},
+			pod:      pod("db-0", "data"),
+			want:     allowed(guard.OwnWatchers),
+		},
 		"this cluster detaches": {
 			images: []string{"shop.data"},
 			objects: append(pair("data"), func() client.Object {
