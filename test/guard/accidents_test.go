@@ -1,0 +1,107 @@
+//go:build lab
+
+package guard
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cephferry/cephferry/test/lab"
+)
+
+// spare is the node of a cluster that only accidents happen to.
+func (c *cluster) spare() *lab.Node { return c.Nodes[len(c.Nodes)-1] }
+
+// Ceph keeps the watch of a client that vanished for 30 s after its last sign of
+// life.
+func TestTheVolumeOfADeadNodeIsRefusedUntilItsWatchHasEnded(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	node := east.spare()
+	s.volume("data", east, west)
+	s.create(west, workload("StatefulSet", "x", "data", 0))
+	s.create(east, pod("holder", "data", on(node)))
+	s.ready(east, "holder")
+	s.grows("data")
+	want := forbidden("scale", s.inUse("data"))
+
+	if err := node.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	refusals := 0
+	for {
+		r := s.run(west, "", "scale", "statefulset/x", "--replicas=1")
+		if r.err == nil {
+			break
+		}
+		s.refused(r, want)
+		refusals++
+		if time.Since(begin) > settleLimit {
+			t.Fatalf("still refused %s after the node's death", settleLimit)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	took := time.Since(begin)
+	t.Logf("allowed %s after the node's death, after %d refusals", took.Round(time.Millisecond), refusals)
+	if took < 20*time.Second || took > 40*time.Second {
+		t.Errorf("allowed after %s, want 25 to 30 s", took)
+	}
+	s.ready(west, "x-0")
+
+	// The dead one comes back, with the pod that is still bound to it. No admission
+	// sees that; ceph-csi's look at the watchers does.
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the node that came back looks at the watchers", func() error {
+		if log := lab.Tail(node.Agent.LogFile); !strings.Contains(log, `msg="in use" image=`+s.image("data")) {
+			return fmt.Errorf("%s", log)
+		}
+		return nil
+	})
+	s.wrote("data", east, west)
+}
+
+// The own cluster's watch is explained while the dead node's VolumeAttachment is
+// there. So the next pod is admitted, and Kubernetes makes it wait.
+func TestAPodOfADeadNodeIsReplacedInItsOwnClusterOnly(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	node := west.spare()
+	s.volume("data", east, west)
+	s.create(west, workload("StatefulSet", "x", "data", 1, "tolerations: [{key: accidents, operator: Exists}]",
+		"affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 100, preference: "+
+			"{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: ["+node.Name+"]}]}}]}}"))
+	s.ready(west, "x-0")
+	if got := s.watchers("data"); len(got) != 1 || got[0].host() != node.Address {
+		t.Fatalf("watchers %v, want %s", got, node.Address)
+	}
+	s.grows("data")
+
+	if err := node.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	s.kubectl(west, "cordon", node.Name)
+	s.kubectl(west, "delete", "pod/x-0", "--force", "--grace-period=0")
+	s.event(west, "FailedAttachVolume", "Pod/x-0", "Multi-Attach error")
+	s.neverRefused(west)
+	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.inUseOf(east, "data"), creating))
+
+	// A person says that the node is off.
+	s.kubectl(west, "taint", "node", node.Name, "node.kubernetes.io/out-of-service=off:NoExecute")
+	s.ready(west, "x-0")
+	t.Logf("it runs on another node %s after the death of its own", time.Since(begin).Round(time.Millisecond))
+	s.neverRefused(west)
+	s.wrote("data", west)
+
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.kubectl(west, "taint", "node", node.Name, "node.kubernetes.io/out-of-service-")
+	s.kubectl(west, "uncordon", node.Name)
+	s.wrote("data", west)
+}
