@@ -34,7 +34,7 @@ func (g *Guard) local(ctx context.Context, reader client.Reader, volume volumes.
 		return Local{}, err
 	}
 	if attach {
-		local.Using, err = attachedNodes(ctx, reader, volume.PV.Name)
+		local.Using, err = g.attachedNodes(ctx, reader, volume.PV.Name)
 	} else {
 		local.Using, err = scheduledNodes(ctx, g.Finder.API, volume)
 	}
@@ -55,17 +55,27 @@ func attachRequired(ctx context.Context, reader client.Reader, name string) (boo
 }
 
 // attachedNodes are the nodes with a VolumeAttachment of the PV. One that is being
-// deleted counts: the node still may have the image mapped.
-func attachedNodes(ctx context.Context, reader client.Reader, pv string) ([]string, error) {
+// deleted counts: the node still may have the image mapped. One that is gone does
+// not: what reader has of this PV is confirmed with the API server, because a
+// cache that lags must not explain a watcher.
+func (g *Guard) attachedNodes(ctx context.Context, reader client.Reader, pv string) ([]string, error) {
 	var attachments storagev1.VolumeAttachmentList
 	if err := reader.List(ctx, &attachments); err != nil {
 		return nil, fmt.Errorf("list VolumeAttachments: %w", err)
 	}
 	var nodes []string
 	for _, attachment := range attachments.Items {
-		if name := attachment.Spec.Source.PersistentVolumeName; name != nil && *name == pv {
-			nodes = append(nodes, attachment.Spec.NodeName)
+		if name := attachment.Spec.Source.PersistentVolumeName; name == nil || *name != pv {
+			continue
 		}
+		var present storagev1.VolumeAttachment
+		err := g.Finder.API.Get(ctx, client.ObjectKey{Name: attachment.Name}, &present)
+		if apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("read VolumeAttachment %s: %w", attachment.Name, err)
+		}
+		nodes = append(nodes, present.Spec.NodeName)
 	}
 	return nodes, nil
 }

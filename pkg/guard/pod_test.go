@@ -510,6 +510,12 @@ func TestCacheLags(t *testing.T) {
 		"a new attachment explains": {
 			cached: attached[:3], objects: attached, watcher: own, want: allowed(guard.OwnWatchers),
 		},
+		"an attachment that is gone does not": {
+			cached: attached, objects: attached[:3], watcher: own,
+			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
+				"  held by   10.0.2.13 (client.4153), the address of node west-3, which does not use the volume\n" +
+				"  do this   scale the workload down in that cluster, then retry here; nothing was changed"),
+		},
 		"a new node explains": {
 			cached: append(slices.Clone(attached[:2]), attached[3]), objects: attached, watcher: own, want: allowed(guard.OwnWatchers),
 		},
@@ -538,11 +544,12 @@ func TestCacheLags(t *testing.T) {
 	}
 }
 
-// TestPodAsksOnlyTheCache: a pod of volumes that are known needs no API call.
-func TestPodAsksOnlyTheCache(t *testing.T) {
+// TestPodAsksTheCache: a pod of volumes that are known needs no API call but the
+// one that confirms what explains a watcher.
+func TestPodAsksTheCache(t *testing.T) {
 	w := newWorld(t, []string{"shop.data"}, append(slices.Concat(pair("data"), pair("shared", cephFS)), attachment("shop.data", "west-1"), csiDriver(nil))...)
 	w.watch("shop.data", "10.0.2.11:0/1")
 	w.ask("pod", createPod(t, pod("db-0", "data", "shared")))
-	same(t, nil, w.api.calls)
+	same(t, []string{"get *v1.VolumeAttachment csi-shop.data-west-1"}, w.api.calls)
 	same(t, []cephtest.Call{{Method: "Watchers", Image: ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}}}, w.ceph.Calls())
 }
