@@ -62,6 +62,7 @@ func testVolumeReviews(t *testing.T, w *world, recorder *recorder) {
 		"a volume that is not migratable":      {volume("c8", rbd, dynamic, bound, notMigratable), nil},
 		"a static one that is not migratable":  {volume("c9", rbd, static, bound, notMigratable), []string{asked}},
 		"an attribute that says it is not":     {volume("c10", rbd, `volumeAttributes: {staticVolume: "false"}`, bound), nil},
+		"a static volume in other letters":     {volume("c15", rbd, `volumeAttributes: {staticVolume: "True"}`, bound), []string{asked}},
 		"CephFS":                               {volume("c11", "rook-ceph.cephfs.csi.ceph.com", static, bound), nil},
 		"a driver whose name ends alike":       {volume("c12", "notrbd.csi.ceph.com", static, bound), nil},
 		"a volume without CSI":                 {nfs, nil},
@@ -98,7 +99,7 @@ func testVolumeReviews(t *testing.T, w *world, recorder *recorder) {
 			}
 		}
 		step("made", []string{asked}, func() { w.apply(t, "", pv) })
-		step("bound: the binder adds the uid", nil, func() {
+		step("bound: the binder adds the uid", []string{"volume: UPDATE persistentvolumes by persistent-volume-binder"}, func() {
 			w.apply(t, "default", claimOf("pair", "pair"))
 			w.kubectl(t, "wait", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s", "--namespace", "default", "pvc/pair")
 		})
@@ -116,6 +117,12 @@ func testVolumeReviews(t *testing.T, w *world, recorder *recorder) {
 		})
 		step("moved to another namespace", []string{"volume: UPDATE persistentvolumes"}, func() {
 			w.kubectl(t, "patch", "pv/pair", `--patch={"spec":{"claimRef":{"namespace":"third"}}}`)
+		})
+		step("for another claim there", []string{"volume: UPDATE persistentvolumes"}, func() {
+			w.kubectl(t, "patch", "pv/pair", `--patch={"spec":{"claimRef":{"name":"other"}}}`)
+		})
+		step("for one claim only", []string{"volume: UPDATE persistentvolumes"}, func() {
+			w.kubectl(t, "patch", "pv/pair", `--patch={"spec":{"claimRef":{"uid":"5e0c"}}}`)
 		})
 		step("deleted", nil, func() { w.kubectl(t, "delete", "pv/pair") })
 	})
