@@ -36,16 +36,22 @@ const (
 type shop struct {
 	*testing.T
 	namespace string
-	// imagePrefix is put before the names of images; pool, or pool/namespace.
-	pool string
+	// pool is where the images are: a pool, or pool/namespace.
+	pool    string
+	storage *lab.Ceph
 }
 
 var shops atomic.Int32
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{t, fmt.Sprint("shop-", shops.Add(1)), lab.Pool}
-	for _, c := range []*cluster{east, west} {
+	return newShopIn(t, storage, east, west)
+}
+
+func newShopIn(t *testing.T, storage *lab.Ceph, clusters ...*cluster) *shop {
+	t.Helper()
+	s := &shop{t, fmt.Sprint("shop-", shops.Add(1)), lab.Pool, storage}
+	for _, c := range clusters {
 		s.makeNamespace(c)
 	}
 	return s
@@ -156,11 +162,22 @@ func (s *shop) inUseOf(c *cluster, claims ...string) string {
 	for _, claim := range claims {
 		text := fmt.Sprintf("volume %s/%s (image %s) is in use by another cluster\n", s.namespace, claim, s.image(claim))
 		for _, w := range s.watchers(claim) {
-			text += fmt.Sprintf("  held by   %s (client.%d), not a node of %s\n", w.host(), w.Client, c.Name)
+			text += fmt.Sprintf("  held by   %s (client.%d), %s\n", w.host(), w.Client, c.foreign(w.host()))
 		}
 		texts = append(texts, text+"  do this   scale the workload down in that cluster, then retry here; nothing was changed")
 	}
 	return strings.Join(texts, "\n")
+}
+
+// foreign is what the cluster says about an address whose watch it does not
+// explain.
+func (c *cluster) foreign(address string) string {
+	for _, node := range c.Nodes {
+		if node.Address == address {
+			return "the address of node " + node.Name + ", which does not use the volume"
+		}
+	}
+	return "not a node of " + c.Name
 }
 
 func (s *shop) image(claim string) string { return s.pool + "/" + s.namespace + "." + claim }
@@ -175,7 +192,7 @@ func (w watcher) host() string { host, _, _ := strings.Cut(w.Address, ":"); retu
 
 func (s *shop) watchers(claim string) []watcher {
 	s.Helper()
-	out, err := storage.RBD(s.Context(), "status", s.image(claim), "--format", "json")
+	out, err := s.storage.RBD(s.Context(), "status", s.image(claim), "--format", "json")
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -200,7 +217,7 @@ func (s *shop) free(claim string) {
 // volume makes the image of a claim, and the pair in these clusters.
 func (s *shop) volume(claim string, clusters ...*cluster) {
 	s.Helper()
-	if _, err := storage.RBD(s.Context(), "create", s.image(claim), "--size", "16M"); err != nil {
+	if _, err := s.storage.RBD(s.Context(), "create", s.image(claim), "--size", "16M"); err != nil {
 		s.Fatal(err)
 	}
 	for _, c := range clusters {
@@ -407,7 +424,7 @@ func (s *shop) unchanged(c *cluster) (check func()) {
 
 func (s *shop) stamps(claim string) stamp.Log {
 	s.Helper()
-	log, err := storage.ReadStamps(s.Context(), s.image(claim))
+	log, err := s.storage.ReadStamps(s.Context(), s.image(claim))
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -68,11 +68,11 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, servers.Stop()) }()
 	storage = servers.Ceph
-	if east, err = newCluster(ctx, servers.East, dir, "guard.scope=all,guard.scale.enabled=false"); err != nil {
+	if east, err = newCluster(ctx, servers, servers.East, dir, "guard.scope=all,guard.scale.enabled=false"); err != nil {
 		return 0, err
 	}
 	defer east.guard.kill()
-	if west, err = newCluster(ctx, servers.West, dir, "guard.customResources[0].apiGroups[0]=example.com,guard.customResources[0].resources[0]=databases"); err != nil {
+	if west, err = newCluster(ctx, servers, servers.West, dir, "guard.customResources[0].apiGroups[0]=example.com,guard.customResources[0].resources[0]=databases"); err != nil {
 		return 0, err
 	}
 	defer west.guard.kill()
@@ -92,7 +92,7 @@ func run(m *testing.M) (code int, err error) {
 }
 
 // newCluster puts what the tests need into a cluster, and guards it.
-func newCluster(ctx context.Context, started *lab.Cluster, dir, values string) (*cluster, error) {
+func newCluster(ctx context.Context, servers *lab.Lab, started *lab.Cluster, dir, values string) (*cluster, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", started.Kubeconfig)
 	if err != nil {
 		return nil, err
@@ -103,14 +103,15 @@ func newCluster(ctx context.Context, started *lab.Cluster, dir, values string) (
 		return nil, err
 	}
 	c := &cluster{Cluster: started, client: client}
-	accidents := started.Nodes[len(started.Nodes)-1].Name
-	if _, err := started.Run(ctx, "taint", "node", accidents, "accidents=true:NoSchedule"); err != nil {
-		return nil, err
+	if len(c.Nodes) > 1 {
+		if _, err := c.Run(ctx, "taint", "node", c.spare().Name, "accidents=true:NoSchedule"); err != nil {
+			return nil, err
+		}
 	}
 	if err := started.Apply(ctx, definitions); err != nil {
 		return nil, err
 	}
-	c.guard, err = startGuard(ctx, c, filepath.Join(dir, "guard-"+started.Name), values)
+	c.guard, err = startGuard(ctx, servers.Ceph, c, filepath.Join(dir, "guard-"+started.Name), values)
 	if err != nil {
 		return nil, fmt.Errorf("guard %s: %w", started.Name, err)
 	}

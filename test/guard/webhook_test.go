@@ -70,7 +70,7 @@ type webhook struct {
 // account, with the flags that the chart renders. Of all that only this is not the
 // chart's: the address in the webhook configuration, the folder of the certificate,
 // and the certificate, which is the test's, as if cert-manager had made it.
-func startGuard(ctx context.Context, c *cluster, dir, values string) (*webhook, error) {
+func startGuard(ctx context.Context, storage *lab.Ceph, c *cluster, dir, values string) (*webhook, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
