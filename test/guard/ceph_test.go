@@ -141,6 +141,48 @@ func goroutines(t *testing.T) float64 {
 	return value
 }
 
+// Not parallel: it stops Ceph and the webhook of west.
+func TestAWebhookThatStartsWithoutCephIsReadyAndRefuses(t *testing.T) {
+	s := newShop(t)
+	s.volume("free", west)
+	if err := west.guard.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := storage.Mon.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	started := west.guard.start()
+	var bodies []string
+	for range wave {
+		bodies = append(bodies, s.podReview(pod("x", "free")))
+	}
+	var replies []reply
+	if started == nil {
+		replies = west.guard.all("pod", bodies)
+	}
+	if err := storage.Mon.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if started != nil {
+		t.Fatal(started)
+	}
+	t.Logf("answered after %s", time.Since(begin).Round(time.Millisecond))
+	for _, got := range replies {
+		if got.problem != nil || got.code != http.StatusInternalServerError || got.took > answerLimit || !strings.HasPrefix(got.message, "cannot know whether volume "+s.namespace) {
+			t.Fatalf("%+v", got)
+		}
+	}
+	begin = time.Now()
+	s.eventually("an answer", func() error {
+		if got := west.guard.send("pod", bodies[0]); !got.allowed {
+			return errors.New(got.message)
+		}
+		return nil
+	})
+	t.Logf("it knows %s after the thaw", time.Since(begin).Round(time.Millisecond))
+}
+
 // Not parallel: it takes the key away.
 func TestAnotherKeyIsUsedWithinTenSeconds(t *testing.T) {
 	s := newShop(t)

@@ -52,7 +52,9 @@ func TestADeploymentWhosePodsAreRefusedCanBeChanged(t *testing.T) {
 	s := newShop(t)
 	s.volume("data", east, west)
 	s.holds(west, "data")
-	s.create(east, workload("Deployment", "x", "data", 1))
+	// On one node: on two, Kubernetes attaches the volume to the first pod only, and
+	// a rolling update waits for the second one for ever.
+	s.create(east, workload("Deployment", "x", "data", 1, on(east.Nodes[0])))
 	s.event(east, "FailedCreate", "ReplicaSet/"+s.replicaSets(east)[0].Name, s.inUseOf(east, "data"))
 	s.kubectl(east, "rollout", "restart", "deployment/x")
 	s.eventually("a second ReplicaSet that wants a pod", func() error {
@@ -170,6 +172,46 @@ func TestAPodThatWasAdmittedBeforeTheOtherClusterBeganWaitsForTheVolume(t *testi
 		}
 		return nil
 	})
+	time.Sleep(3 * time.Second)
+	if got := s.kubectl(west, "get", "pod/x", "-o=jsonpath={.status.phase}"); got != "Pending" {
+		t.Errorf("it is %s", got)
+	}
+	s.letsGo(east)
+	s.ready(west, "x")
+	s.wrote("data", east, west)
+}
+
+// A watcher is explained by the volume that it is attached as. So of two volumes
+// with one image only one can be used at a time.
+func TestASecondVolumeWithTheSameImageIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.volume("data", west)
+	rename := []string{"name: " + s.namespace + ".data", "name: " + s.namespace + ".alias", "volumeName: " + s.namespace + ".data", "volumeName: " + s.namespace + ".alias",
+		"name: data", "name: alias"}
+	s.create(west, s.pv("data", rename...)+"---"+s.pvc("data", rename...))
+	s.bound(west, "alias")
+	s.holds(west, "data")
+	holder := s.watchers("data")[0]
+	node := s.kubectl(west, "get", "pod/holder", "-o=jsonpath={.spec.nodeName}")
+	s.refused(s.run(west, pod("x", "alias"), "create", "-f", "-"), forbidden("pod", fmt.Sprintf("volume %s/alias (image %s) is in use by another cluster\n"+
+		"  held by   %s (client.%d), the address of node %s, which does not use the volume\n"+
+		"  do this   scale the workload down in that cluster, then retry here; nothing was changed",
+		s.namespace, s.image("data"), holder.host(), holder.Client, node), creating))
+	s.letsGo(west, "data")
+	s.create(west, pod("x", "alias"))
+	s.ready(west, "x")
+	s.wrote("data", west)
+}
+
+// As the chart says: whatever storage itself needs must start without the webhook.
+func TestANamespaceThatTheChartExcludesIsLeftToCephCSI(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.namespace = "rook-ceph"
+	s.volume("data", east, west)
+	s.holds(east, "data")
+	s.create(west, pod("x", "data"))
 	time.Sleep(3 * time.Second)
 	if got := s.kubectl(west, "get", "pod/x", "-o=jsonpath={.status.phase}"); got != "Pending" {
 		t.Errorf("it is %s", got)

@@ -83,6 +83,9 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	code = m.Run()
+	if err := errors.Join(east.guard.mayDoAll(), west.guard.mayDoAll()); err != nil {
+		return 0, err
+	}
 	if code != 0 {
 		for _, c := range []*cluster{east, west} {
 			fmt.Fprintf(os.Stderr, "the webhook in %s: %s\n", c.Name, lab.Tail(c.guard.logFile))

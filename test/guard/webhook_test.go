@@ -278,6 +278,20 @@ func (w *webhook) signal(signal syscall.Signal) error {
 	}
 }
 
+// mayDoAll returns what the webhook was not allowed to do, by what it wrote.
+func (w *webhook) mayDoAll() error {
+	log, err := os.ReadFile(w.logFile)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, "forbidden: User") {
+			return fmt.Errorf("the chart gives the webhook too few rights: %s", line)
+		}
+	}
+	return nil
+}
+
 // metric is the sum of a metric over all labels that contain these.
 func (w *webhook) metric(name string, labels ...string) (float64, error) {
 	body, err := w.get(w.meta)
