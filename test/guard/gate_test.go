@@ -113,14 +113,14 @@ func TestTheOwningClusterRestartsGrowsAndMovesItsPodsAsEver(t *testing.T) {
 }
 
 // Only the claims of new ordinals count: here another cluster has ordinal 0, of
-// which this cluster's pod waits for its volume.
+// which this cluster's pod was admitted before.
 func TestOfAStatefulSetOnlyTheNewOrdinalsCount(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	for _, claim := range []string{"data-x-0", "data-x-1", "data-x-2"} {
 		s.volume(claim, east)
+		s.create(west, s.pv(claim))
 	}
-	s.holds(east, "data-x-0", "data-x-2")
 	s.create(west, `
 apiVersion: apps/v1
 kind: StatefulSet
@@ -130,31 +130,35 @@ spec:
   serviceName: none
   podManagementPolicy: Parallel
   selector: {matchLabels: {app: x}}
-  template: {metadata: {labels: {app: x}}, spec: {containers: [{name: main, image: none}]}}
+  template:
+    metadata: {labels: {app: x}}
+    spec: {containers: [{name: main, image: none}], schedulingGates: [{name: example.com/later}]}
   volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], storageClassName: "", resources: {requests: {storage: 16Mi}}}}]
 `)
-	s.eventually("ordinal 0 waits", func() error {
-		if got := len(s.pods(west, "x")); got != 1 {
-			return fmt.Errorf("there are %d pods", got)
-		}
-		return nil
-	})
-	s.create(west, s.pv("data-x-1")+"---"+s.pv("data-x-2"))
+	s.kubectl(west, "wait", "--for=create", "pod/x-0", "--timeout=30s")
+	s.bound(west, "data-x-0")
+	s.holds(east, "data-x-0", "data-x-2")
 
 	s.kubectl(west, "scale", "statefulset/x", "--replicas=2")
+	s.begins(west, "x-1")
 	s.ready(west, "x-1")
 	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=3"), forbidden("scale", s.inUse("data-x-2")))
-	if got := s.kubectl(west, "get", "pod", "x-0", "-o=jsonpath={.status.phase}"); got != "Pending" {
-		t.Errorf("ordinal 0 is %s", got)
-	}
 	s.wrote("data-x-1", west)
 
 	s.letsGo(east, "data-x-0", "data-x-2")
 	s.kubectl(west, "scale", "statefulset/x", "--replicas=3")
-	s.create(west, s.pv("data-x-0"))
+	s.begins(west, "x-0")
+	s.begins(west, "x-2")
 	s.runs(west, "x", 3)
 	s.wrote("data-x-0", east, west)
 	s.wrote("data-x-2", east, west)
+}
+
+// begins lets a pod begin that was made with a scheduling gate.
+func (s *shop) begins(c *cluster, name string) {
+	s.Helper()
+	s.kubectl(c, "wait", "--for=create", "pod/"+name, "--timeout=30s")
+	s.kubectl(c, "patch", "pod/"+name, "--type=json", `--patch=[{"op":"remove","path":"/spec/schedulingGates"}]`)
 }
 
 // What is admitted once may begin later. Then ceph-csi's own look at the watchers
@@ -165,7 +169,7 @@ func TestAPodThatWasAdmittedBeforeTheOtherClusterBeganWaitsForTheVolume(t *testi
 	s.volume("data", east, west)
 	s.create(west, pod("x", "data", "schedulingGates: [{name: example.com/later}]"))
 	s.holds(east, "data")
-	s.kubectl(west, "patch", "pod/x", "--type=json", `--patch=[{"op":"remove","path":"/spec/schedulingGates"}]`)
+	s.begins(west, "x")
 	s.eventually("the pod is on a node", func() error {
 		if got := s.kubectl(west, "get", "pod/x", "-o=jsonpath={.spec.nodeName}"); got == "" {
 			return fmt.Errorf("it is on none")

@@ -112,8 +112,9 @@ func TestAReviewThatCannotBeReadIsNeverAllowed(t *testing.T) {
 	}
 }
 
+// Not parallel: on a machine that is busy with the other tests, it would be the
+// machine that answers late.
 func TestTwoHundredReviewsAtOnceAreAllAnsweredRight(t *testing.T) {
-	t.Parallel()
 	s := newShop(t)
 	var claims []string
 	for i := range 8 {
