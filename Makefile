@@ -83,8 +83,8 @@ golden: ## Rewrite expected results: testdata/postrender, the table of the chart
 	go -C test/chart/render test -run ValuesTable -update ./...
 
 .PHONY: bench
-bench: deps tools bin/postrender static/$(shell go env GOOS)/$(shell go env GOARCH) ## Measure rendering and image creation, and print a table
-	@go run ./test/bench
+bench: deps tools bin/postrender bin/webhook static/$(shell go env GOOS)/$(shell go env GOARCH) ## Measure rendering and image creation, and print a table
+	@CGO_ENABLED=1 go run -tags '$(GO_CEPH_TAGS)' ./test/bench
 
 ##### Run
 

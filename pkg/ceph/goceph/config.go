@@ -12,7 +12,7 @@ import (
 const DefaultTimeout = 5 * time.Second
 
 // DefaultKeptImages is the Config.KeptImages of a Config without one.
-const DefaultKeptImages = 500
+const DefaultKeptImages = 100
 
 // Config says where Ceph is and who connects. Its zero value is what the ceph
 // command does without arguments.
