@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -226,6 +227,60 @@ func TestAnAutoscalerIsRefusedWithTheSameText(t *testing.T) {
 	if err := scale(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A pod that was admitted while the volume was free waits here, and cannot be made
+// into more.
+func TestAnAdmittedPodIsNotCopiedReplacedOrMultiplied(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.volume("data", east, west)
+	s.create(west, workload("Deployment", "x", "data", 1, "schedulingGates: [{name: example.com/later}]"))
+	set := "ReplicaSet/" + s.replicaSets(west)[0].Name
+	s.eventually("the pod", func() error {
+		if len(s.pods(west, "x")) != 1 {
+			return fmt.Errorf("it is not there")
+		}
+		return nil
+	})
+	name := s.pods(west, "x")[0].Name
+	s.holds(east, "data")
+	text := s.inUse("data")
+
+	s.refused(s.run(west, "", "debug", "pod/"+name, "--copy-to=copy", "--image=none", "--attach=false"), forbidden("pod", text))
+	s.create(west, "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: x}, spec: {minReplicas: 2, maxReplicas: 3, "+
+		"scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: x}}}")
+	s.event(west, "FailedRescale", "HorizontalPodAutoscaler/x", `admission webhook "scale.guard.cephferry.io" denied the request: `, text)
+	s.kubectl(west, "rollout", "restart", "deployment/x")
+	s.eventually("the second ReplicaSet is refused its pod", func() error {
+		for _, e := range s.events(west) {
+			if e.reason == "FailedCreate" && e.object != set && strings.Contains(e.message, text) {
+				return nil
+			}
+		}
+		return fmt.Errorf("there are %q", s.events(west))
+	})
+	if err := west.client.PolicyV1().Evictions(s.namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}}); err != nil {
+		t.Fatal(err)
+	}
+	s.event(west, "FailedCreate", set, text)
+	if pods := s.pods(west, "x"); len(pods) != 0 {
+		t.Errorf("there is pod %s", pods[0].Name)
+	}
+
+	s.letsGo(east, "data")
+	s.eventually("the pods come by themselves, as many as the autoscaler wants", func() error {
+		var gated int
+		for _, pod := range s.pods(west, "x") {
+			if len(pod.Spec.SchedulingGates) != 0 {
+				gated++
+			}
+		}
+		if gated < 2 {
+			return fmt.Errorf("there are %d", gated)
+		}
+		return nil
+	})
 }
 
 func TestHelmIsRefusedWithTheWholeText(t *testing.T) {
