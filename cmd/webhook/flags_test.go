@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+func TestParseFlags(t *testing.T) {
+	defaults := options{
+		cluster: "west", scope: volumes.ScopeMigratable, configNamespaces: []string{"rook-ceph"},
+		secret:      corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
+		webhookPort: 9443, metricsAddress: ":8080", probeAddress: ":8081", certDir: "/certs",
+		service: "cephferry-webhook", configuration: "cephferry", namespace: "cephferry-system",
+	}
+	changed := defaults
+	changed.scope = volumes.ScopeAll
+	changed.configNamespaces = []string{"ceph", "rook"}
+	changed.secret = corev1.SecretReference{Namespace: "ceph", Name: "observer"}
+	changed.localCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/64")}
+	changed.exemptCIDRs = []netip.Prefix{netip.MustParsePrefix("192.168.7.9/32")}
+	for name, test := range map[string]struct {
+		args []string
+		want options
+	}{
+		"only what is required": {[]string{"--cluster-name=west"}, defaults},
+		"everything that shapes decisions": {[]string{
+			"--cluster-name=west", "--scope=all", "--ceph-config-namespace=ceph", "--ceph-config-namespace=rook",
+			"--ceph-secret=ceph/observer", "--local-cidr=10.1.2.3/8", "--local-cidr=fd00::1/64", "--exempt-cidr=192.168.7.9/32",
+		}, changed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseFlags(test.args, func(string) string { return "cephferry-system" })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(options{}), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRunRefusesFlags(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no cluster name":         {nil, "--cluster-name: required"},
+		"unknown scope":           {[]string{"--cluster-name=west", "--scope=some"}, "--scope some: must be migratable or all"},
+		"secret without name":     {[]string{"--cluster-name=west", "--ceph-secret=observer"}, "--ceph-secret observer: must be namespace/name"},
+		"address for a range":     {[]string{"--cluster-name=west", "--local-cidr=10.0.0.1"}, `--local-cidr 10.0.0.1: netip.ParsePrefix("10.0.0.1"): no '/'`},
+		"exempt without a number": {[]string{"--cluster-name=west", "--exempt-cidr=mirror/8"}, `--exempt-cidr mirror/8: netip.ParsePrefix("mirror/8"): ParseAddr("mirror"): unable to parse IP`},
+		"own namespace unknown":   {[]string{"--cluster-name=west", "--cert-secret=tls"}, "--cert-secret tls: POD_NAMESPACE is not set"},
+		"an argument":             {[]string{"--cluster-name=west", "serve"}, `unexpected argument "serve"`},
+		"unknown flag":            {[]string{"--cluster=west"}, "unknown flag: --cluster"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := run(test.args, func(string) string { return "" }, &stdout, &stderr)
+			if diff := cmp.Diff("webhook: "+test.want+"\n", stderr.String()); code != 1 || stdout.Len() > 0 || diff != "" {
+				t.Errorf("code %d, stdout %q, stderr (-want +got):\n%s", code, stdout.String(), diff)
+			}
+		})
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	for flag, want := range map[string]string{"--version": version() + "\n", "--help": usage()} {
+		var stdout, stderr bytes.Buffer
+		if code := run([]string{flag}, func(string) string { return "" }, &stdout, &stderr); code != 0 || stdout.String() != want || stderr.Len() > 0 {
+			t.Errorf("%s: code %d, stdout %q, stderr %q", flag, code, stdout.String(), stderr.String())
+		}
+	}
+}
