@@ -11,15 +11,12 @@ import (
 	"github.com/cephferry/cephferry/test/lab"
 )
 
-// spare is the node of a cluster that only accidents happen to.
-func (c *cluster) spare() *lab.Node { return c.Nodes[len(c.Nodes)-1] }
-
 // Ceph keeps the watch of a client that vanished for 30 s after its last sign of
 // life.
 func TestTheVolumeOfADeadNodeIsRefusedUntilItsWatchHasEnded(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	node := east.spare()
+	node := east.Nodes[2]
 	s.volume("data", east, west)
 	s.create(west, workload("StatefulSet", "x", "data", 0))
 	s.create(east, pod("holder", "data", on(node)))
@@ -30,25 +27,7 @@ func TestTheVolumeOfADeadNodeIsRefusedUntilItsWatchHasEnded(t *testing.T) {
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	begin := time.Now()
-	refusals := 0
-	for {
-		r := s.run(west, "", "scale", "statefulset/x", "--replicas=1")
-		if r.err == nil {
-			break
-		}
-		s.refused(r, want)
-		refusals++
-		if time.Since(begin) > settleLimit {
-			t.Fatalf("still refused %s after the node's death", settleLimit)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	took := time.Since(begin)
-	t.Logf("allowed %s after the node's death, after %d refusals", took.Round(time.Millisecond), refusals)
-	if took < 20*time.Second || took > 40*time.Second {
-		t.Errorf("allowed after %s, want 25 to 30 s", took)
-	}
+	s.allowedAfterItsWatch(want)
 	s.ready(west, "x-0")
 
 	// The dead one comes back, with the pod that is still bound to it. No admission
@@ -65,12 +44,67 @@ func TestTheVolumeOfADeadNodeIsRefusedUntilItsWatchHasEnded(t *testing.T) {
 	s.wrote("data", east, west)
 }
 
+// allowedAfterItsWatch scales StatefulSet x in west up, again and again, until the
+// watch of a client that has just vanished has ended.
+func (s *shop) allowedAfterItsWatch(refused string) {
+	s.Helper()
+	begin := time.Now()
+	refusals := 0
+	for {
+		r := s.run(west, "", "scale", "statefulset/x", "--replicas=1")
+		if r.err == nil {
+			break
+		}
+		s.refused(r, refused)
+		refusals++
+		if time.Since(begin) > settleLimit {
+			s.Fatalf("still refused %s after the accident", settleLimit)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	took := time.Since(begin)
+	s.Logf("allowed %s after the accident, after %d refusals", took.Round(time.Millisecond), refusals)
+	if took < 20*time.Second || took > 40*time.Second {
+		s.Errorf("allowed after %s, want 25 to 30 s", took)
+	}
+}
+
+// No watch shows a node that was cut off and lives on, and west is let through.
+// When the network is back, the node would write on; the image's lock, which Ceph
+// took from it for west, is what stops it.
+func TestANodeThatWasCutOffDoesNotWriteOnWhenItsNetworkIsBack(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	node := east.Nodes[3]
+	s.volume("data", east, west)
+	s.create(west, workload("StatefulSet", "x", "data", 0))
+	s.create(east, pod("holder", "data", on(node)))
+	s.ready(east, "holder")
+	s.grows("data")
+	want, client := forbidden("scale", s.inUse("data")), s.watchers("data")[0].Address
+
+	if err := node.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.allowedAfterItsWatch(want)
+	s.ready(west, "x-0")
+	s.grows("data")
+	if out, err := storage.Run(t.Context(), "osd", "blocklist", "ls"); err != nil || !strings.Contains(string(out), client) {
+		t.Errorf("%s is not on the blocklist: %s, %v", client, out, err)
+	}
+	if err := node.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Second)
+	s.wrote("data", east, west)
+}
+
 // The own cluster's watch is explained while the dead node's VolumeAttachment is
 // there. So the next pod is admitted, and Kubernetes makes it wait.
 func TestAPodOfADeadNodeIsReplacedInItsOwnClusterOnly(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	node := west.spare()
+	node := west.Nodes[2]
 	s.volume("data", east, west)
 	s.create(west, workload("StatefulSet", "x", "data", 1, "tolerations: [{key: accidents, operator: Exists}]",
 		"affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 100, preference: "+

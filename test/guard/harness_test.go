@@ -318,12 +318,24 @@ func (s *shop) holds(c *cluster, claims ...string) {
 	s.ready(c, "holder")
 }
 
-// letsGo ends that pod, and returns when its volumes are free.
+// letsGo ends that pod, and returns when it has none of the volumes. Somebody else
+// may have them then.
 func (s *shop) letsGo(c *cluster, claims ...string) {
 	s.Helper()
-	s.kubectl(c, "delete", "pod", "holder")
+	held := map[string][]watcher{}
 	for _, claim := range claims {
-		s.free(claim)
+		held[claim] = s.watchers(claim)
+	}
+	s.kubectl(c, "delete", "pod", "holder")
+	for claim, before := range held {
+		s.eventually("the pod has let go of "+claim, func() error {
+			for _, w := range s.watchers(claim) {
+				if slices.Contains(before, w) {
+					return fmt.Errorf("it has a watcher %v", w)
+				}
+			}
+			return nil
+		})
 	}
 }
 

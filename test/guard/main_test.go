@@ -62,7 +62,7 @@ func run(m *testing.M) (code int, err error) {
 	programs.home = filepath.Join(dir, "home")
 
 	ctx := context.Background()
-	servers, err := lab.Start(ctx, lab.Options{Dir: dir, Tools: tools, Nodes: lab.Nodes{PerCluster: 3}})
+	servers, err := lab.Start(ctx, lab.Options{Dir: dir, Tools: tools, Nodes: lab.Nodes{PerCluster: 4}})
 	if err != nil {
 		return 0, err
 	}
@@ -106,8 +106,8 @@ func newCluster(ctx context.Context, servers *lab.Lab, started *lab.Cluster, dir
 		return nil, err
 	}
 	c := &cluster{Cluster: started, client: client}
-	if len(c.Nodes) > 1 {
-		if _, err := c.Run(ctx, "taint", "node", c.spare().Name, "accidents=true:NoSchedule"); err != nil {
+	for _, node := range c.Nodes[min(2, len(c.Nodes)):] {
+		if _, err := c.Run(ctx, "taint", "node", node.Name, "accidents=true:NoSchedule"); err != nil {
 			return nil, err
 		}
 	}
