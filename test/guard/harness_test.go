@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -476,14 +475,4 @@ func (s *shop) wrote(claim string, clusters ...*cluster) {
 	if !slices.Equal(got, want) {
 		s.Errorf("writers of %s: %v, want %v", claim, got, want)
 	}
-}
-
-// file writes a file, and returns its path.
-func (s *shop) file(name, content string) string {
-	s.Helper()
-	path := filepath.Join(s.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		s.Fatal(err)
-	}
-	return path
 }
