@@ -36,7 +36,7 @@ type cephAccess struct {
 // instead of on the named ones.
 func newCeph(o options, api client.Reader, counted *guard.Metrics) *cephAccess {
 	get := (&recent{api: api, answers: map[string]answer{}}).get
-	source := clusters.CSI{Get: get, Namespaces: o.configNamespaces, Secret: o.secret}
+	source := clusters.CSI{Get: get, Namespaces: o.configNamespaces, Secret: o.secret, Secrets: o.secrets}
 	dial := func(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
 		begin := time.Now()
 		config.Timeout = cephTimeout

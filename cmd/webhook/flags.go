@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime/debug"
@@ -30,15 +31,17 @@ type options struct {
 	scope            volumes.Scope
 	configNamespaces []string
 	secret           corev1.SecretReference
-	localCIDRs       []netip.Prefix
-	exemptCIDRs      []netip.Prefix
-	webhookPort      int
-	metricsAddress   string
-	probeAddress     string
-	certDir          string
-	certSecret       string
-	service          string
-	configuration    string
+	// secrets are for the clusterIDs of further Ceph clusters.
+	secrets        map[string]corev1.SecretReference
+	localCIDRs     []netip.Prefix
+	exemptCIDRs    []netip.Prefix
+	webhookPort    int
+	metricsAddress string
+	probeAddress   string
+	certDir        string
+	certSecret     string
+	service        string
+	configuration  string
 	// namespace is the webhook's own.
 	namespace string
 	version   bool
@@ -46,8 +49,8 @@ type options struct {
 
 // texts are the flags that parseFlags turns into options.
 type texts struct {
-	scope, secret string
-	local, exempt []string
+	scope, secret          string
+	secrets, local, exempt []string
 }
 
 func newFlagSet(o *options, t *texts) *pflag.FlagSet {
@@ -58,6 +61,7 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	flags.StringVar(&t.scope, "scope", string(volumes.ScopeMigratable), "`which` RBD volumes are guarded: migratable (our pairs and every static volume) or all")
 	flags.StringArrayVar(&o.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration, repeatable")
 	flags.StringVar(&t.secret, "ceph-secret", "rook-ceph/rook-csi-rbd-node", "`namespace/name` of the CSI secret to list watchers with")
+	flags.StringArrayVar(&t.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster, repeatable")
 	flags.StringArrayVar(&t.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable")
 	flags.StringArrayVar(&t.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable")
 	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook")
@@ -100,12 +104,21 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 	default:
 		return o, fmt.Errorf("--scope %s: must be migratable or all", t.scope)
 	}
-	namespace, name, ok := strings.Cut(t.secret, "/")
-	if !ok || namespace == "" || name == "" {
-		return o, fmt.Errorf("--ceph-secret %s: must be namespace/name", t.secret)
-	}
-	o.secret = corev1.SecretReference{Namespace: namespace, Name: name}
 	var err error
+	if o.secret, err = secretReference(t.secret); err != nil {
+		return o, fmt.Errorf("--ceph-secret %s: %w", t.secret, err)
+	}
+	for _, text := range t.secrets {
+		clusterID, secret, ok := strings.Cut(text, "=")
+		ref, err := secretReference(secret)
+		if !ok || clusterID == "" || err != nil {
+			return o, fmt.Errorf("--cluster-ceph-secret %s: must be clusterID=namespace/name", text)
+		}
+		if o.secrets == nil {
+			o.secrets = map[string]corev1.SecretReference{}
+		}
+		o.secrets[clusterID] = ref
+	}
 	if o.localCIDRs, err = prefixes("--local-cidr", t.local); err != nil {
 		return o, err
 	}
@@ -116,6 +129,14 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 		return o, fmt.Errorf("--cert-secret %s: POD_NAMESPACE is not set", o.certSecret)
 	}
 	return o, nil
+}
+
+func secretReference(text string) (corev1.SecretReference, error) {
+	namespace, name, ok := strings.Cut(text, "/")
+	if !ok || namespace == "" || name == "" {
+		return corev1.SecretReference{}, errors.New("must be namespace/name")
+	}
+	return corev1.SecretReference{Namespace: namespace, Name: name}, nil
 }
 
 func prefixes(flag string, texts []string) ([]netip.Prefix, error) {

@@ -23,6 +23,7 @@ func TestParseFlags(t *testing.T) {
 	changed.scope = volumes.ScopeAll
 	changed.configNamespaces = []string{"ceph", "rook"}
 	changed.secret = corev1.SecretReference{Namespace: "ceph", Name: "observer"}
+	changed.secrets = map[string]corev1.SecretReference{"far": {Namespace: "vault", Name: "far"}}
 	changed.localCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/64")}
 	changed.exemptCIDRs = []netip.Prefix{netip.MustParsePrefix("192.168.7.9/32")}
 	for name, test := range map[string]struct {
@@ -32,7 +33,7 @@ func TestParseFlags(t *testing.T) {
 		"only what is required": {[]string{"--cluster-name=west"}, defaults},
 		"everything that shapes decisions": {[]string{
 			"--cluster-name=west", "--scope=all", "--ceph-config-namespace=ceph", "--ceph-config-namespace=rook",
-			"--ceph-secret=ceph/observer", "--local-cidr=10.1.2.3/8", "--local-cidr=fd00::1/64", "--exempt-cidr=192.168.7.9/32",
+			"--ceph-secret=ceph/observer", "--cluster-ceph-secret=far=vault/far", "--local-cidr=10.1.2.3/8", "--local-cidr=fd00::1/64", "--exempt-cidr=192.168.7.9/32",
 		}, changed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,6 +56,7 @@ func TestRunRefusesFlags(t *testing.T) {
 		"no cluster name":         {nil, "--cluster-name: required"},
 		"unknown scope":           {[]string{"--cluster-name=west", "--scope=some"}, "--scope some: must be migratable or all"},
 		"secret without name":     {[]string{"--cluster-name=west", "--ceph-secret=observer"}, "--ceph-secret observer: must be namespace/name"},
+		"secret of no cluster":    {[]string{"--cluster-name=west", "--cluster-ceph-secret=vault/far"}, "--cluster-ceph-secret vault/far: must be clusterID=namespace/name"},
 		"address for a range":     {[]string{"--cluster-name=west", "--local-cidr=10.0.0.1"}, `--local-cidr 10.0.0.1: netip.ParsePrefix("10.0.0.1"): no '/'`},
 		"exempt without a number": {[]string{"--cluster-name=west", "--exempt-cidr=mirror/8"}, `--exempt-cidr mirror/8: netip.ParsePrefix("mirror/8"): ParseAddr("mirror"): unable to parse IP`},
 		"own namespace unknown":   {[]string{"--cluster-name=west", "--cert-secret=tls"}, "--cert-secret tls: POD_NAMESPACE is not set"},

@@ -83,16 +83,17 @@ func TestDeadWebhook(t *testing.T) {
 		if got := w.refused(t, w.applying(t, "", volume("new", rbd, static, bound))...); !strings.Contains(got, unanswered) {
 			t.Errorf("%s\nwant in it: %s", got, unanswered)
 		}
+		bind := `--patch={"spec":{"claimRef":{"uid":"5e0c"}}}`
+		if got := w.refused(t, "patch", "pv/before", bind); !strings.Contains(got, unanswered) {
+			t.Errorf("one that was there before: %s\nwant in it: %s", got, unanswered)
+		}
 	})
 
 	t.Run("all other changes of volumes go on", func(t *testing.T) {
 		w.apply(t, "", volume("unclaimed", rbd, static, ""))
 		w.apply(t, "", volume("dynamic", rbd, dynamic, bound))
 		w.apply(t, "", nfs)
-		w.apply(t, "default", claimOf("before", "data"))
-		w.kubectl(t, "wait", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s", "--namespace", "default", "pvc/data")
 		w.kubectl(t, "label", "pv/before", "a=b")
-		w.kubectl(t, "delete", "--namespace", "default", "pvc/data")
 		w.kubectl(t, "delete", "pv/before")
 	})
 }
