@@ -154,7 +154,12 @@ func (p *Process) await(ctx context.Context, limit time.Duration, check func(con
 		case <-p.done:
 			return p.failed(errors.New("it ended by itself"))
 		case <-ctx.Done():
-			return p.failed(fmt.Errorf("not ready within %v: %w", limit, last))
+			select {
+			case <-p.done: // which is what ended ctx
+				return p.failed(errors.New("it ended by itself"))
+			default:
+				return p.failed(fmt.Errorf("not ready within %v: %w", limit, last))
+			}
 		case <-time.After(pollInterval):
 		}
 	}
