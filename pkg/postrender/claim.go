@@ -3,7 +3,6 @@ package postrender
 import (
 	"fmt"
 	"maps"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -13,6 +12,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
@@ -79,7 +79,7 @@ func (p *pair) volume() *corev1.PersistentVolume {
 		Image:       p.image,
 		Size:        p.capacity(),
 		AccessModes: p.claim.Spec.AccessModes,
-		VolumeMode:  volumeMode(p.claim),
+		VolumeMode:  claims.VolumeMode(p.claim),
 		Annotations: carried,
 	}, *p.class)
 }
@@ -109,7 +109,7 @@ func (p *planner) planClaim(o object) {
 		return
 	}
 	if volume := claim.Spec.VolumeName; volume != "" {
-		if p.rendered(volume, namespace, claim.Name) && className(&claim) != nil && *className(&claim) == "" {
+		if p.rendered(volume, namespace, claim.Name) && withoutClass(&claim) {
 			p.claimImage(volume, label, nil)
 			return
 		}
@@ -177,16 +177,19 @@ func validateName(name string, path *field.Path) field.ErrorList {
 	return nil
 }
 
+// withoutClass reports whether the claim asks for no class, unlike one that leaves
+// it to the default.
+func withoutClass(claim *corev1.PersistentVolumeClaim) bool {
+	name := claims.ClassName(claim)
+	return name != nil && *name == ""
+}
+
 // validate checks what the binder and ceph-csi will not: with a claimRef, the
 // binder compares nothing. path leads to the claim, nil for a PVC. The class is
 // nil when there is a mistake in it.
 func (p *planner) validate(claim *corev1.PersistentVolumeClaim, path *field.Path) (*storageclass.RBD, field.ErrorList) {
-	errs := refuse(claim, path)
-	spec := child(path, "spec")
-	name, classPath := className(claim), spec.Child("storageClassName")
-	if _, ok := claim.Annotations[betaClass]; ok {
-		classPath = child(path, "metadata").Child("annotations").Key(betaClass)
-	}
+	errs := claims.Refuse(claim, path)
+	name, classPath := claims.ClassName(claim), claims.ClassPath(claim, path)
 	switch {
 	case name == nil:
 		name = new(string)
@@ -200,59 +203,8 @@ func (p *planner) validate(claim *corev1.PersistentVolumeClaim, path *field.Path
 		}
 		return nil, append(errs, field.Invalid(classPath, *name, err.Error()))
 	}
-	if slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteMany) && volumeMode(claim) == corev1.PersistentVolumeFilesystem {
-		errs = append(errs, field.Invalid(spec.Child("accessModes"), corev1.ReadWriteMany, fmt.Sprintf("class %q is an RBD class, and two nodes that mount one RBD filesystem destroy it; use ReadWriteOnce, volumeMode Block, or a CephFS class", class.Name)))
-	}
+	errs = append(errs, claims.RefuseOnRBD(claim, class.Name, path)...)
 	return class, errs
-}
-
-// refuse lists what a claim must not have, whatever its class.
-func refuse(claim *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	spec := child(path, "spec")
-	if _, ok := claim.Annotations[helmHook]; ok {
-		errs = append(errs, field.Forbidden(child(path, "metadata").Child("annotations").Key(helmHook), "Helm leaves the objects of a hook behind or deletes them at its own times; a migratable claim cannot be one"))
-	}
-	if claim.Spec.DataSource != nil {
-		errs = append(errs, field.Forbidden(spec.Child("dataSource"), "a static volume cannot be filled from a source"))
-	}
-	if claim.Spec.DataSourceRef != nil {
-		errs = append(errs, field.Forbidden(spec.Child("dataSourceRef"), "a static volume cannot be filled from a source"))
-	}
-	if claim.Spec.Selector != nil {
-		errs = append(errs, field.Forbidden(spec.Child("selector"), "the claim's PersistentVolume is named, not selected"))
-	}
-	if claim.Spec.VolumeAttributesClassName != nil {
-		errs = append(errs, field.Forbidden(spec.Child("volumeAttributesClassName"), "ceph-csi cannot modify a static volume"))
-	}
-	if len(claim.Spec.AccessModes) == 0 {
-		errs = append(errs, field.Required(spec.Child("accessModes"), ""))
-	}
-	storage := spec.Child("resources", "requests").Key(string(corev1.ResourceStorage))
-	if request, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
-		errs = append(errs, field.Required(storage, ""))
-	} else if request.Sign() <= 0 || request.CmpInt64(maxSize) > 0 {
-		errs = append(errs, field.Invalid(storage, request.String(), "must be above 0 and at most 1Ei"))
-	}
-	return errs
-}
-
-// maxSize keeps sizes in bytes far from the end of int64.
-const maxSize = 1 << 60
-
-// className returns the class that the claim names; nil means the default class.
-func className(claim *corev1.PersistentVolumeClaim) *string {
-	if name, ok := claim.Annotations[betaClass]; ok {
-		return &name
-	}
-	return claim.Spec.StorageClassName
-}
-
-func volumeMode(claim *corev1.PersistentVolumeClaim) corev1.PersistentVolumeMode {
-	if claim.Spec.VolumeMode == nil {
-		return corev1.PersistentVolumeFilesystem
-	}
-	return *claim.Spec.VolumeMode
 }
 
 // editClaim turns the claim of the manifest into the pair's PVC, in place.

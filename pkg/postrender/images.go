@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
@@ -140,7 +141,7 @@ func sharedCause(p *pair, err error) string {
 // locate adds the field to an error that the field's value caused.
 func locate(p *pair, err error) error {
 	if errors.Is(err, provision.ErrBelow) || errors.Is(err, provision.ErrSmaller) {
-		return fmt.Errorf("%s: %w", child(p.path, "spec").Child("resources", "requests").Key("storage"), err)
+		return fmt.Errorf("%s: %w", claims.SizePath(p.path), err)
 	}
 	return err
 }

@@ -111,7 +111,7 @@ func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, ask
 		p.mistakes.add(label, errs...)
 		return
 	}
-	if class := className(claim); class != nil && *class == "" {
+	if withoutClass(claim) {
 		p.checkRendered(set, claim, namespace, label, path, start, count)
 		return
 	}

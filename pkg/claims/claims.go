@@ -1,0 +1,96 @@
+// Package claims says what a migratable PVC must not have, whatever its class and
+// whoever makes its volume: the renderer and the cluster refuse the same. It is
+// pure.
+package claims
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+const (
+	helmHook = "helm.sh/hook"
+	// maxSize keeps sizes in bytes far from the end of int64.
+	maxSize = 1 << 60
+)
+
+// Refuse lists the mistakes of a claim with their fields. path leads to the claim,
+// nil for a PVC.
+func Refuse(claim *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	spec := child(path, "spec")
+	if _, ok := claim.Annotations[helmHook]; ok {
+		errs = append(errs, field.Forbidden(child(path, "metadata").Child("annotations").Key(helmHook), "Helm leaves the objects of a hook behind or deletes them at its own times; a migratable claim cannot be one"))
+	}
+	if claim.Spec.DataSource != nil {
+		errs = append(errs, field.Forbidden(spec.Child("dataSource"), "a static volume cannot be filled from a source"))
+	}
+	if claim.Spec.DataSourceRef != nil {
+		errs = append(errs, field.Forbidden(spec.Child("dataSourceRef"), "a static volume cannot be filled from a source"))
+	}
+	if claim.Spec.Selector != nil {
+		errs = append(errs, field.Forbidden(spec.Child("selector"), "the claim's PersistentVolume is named, not selected"))
+	}
+	if claim.Spec.VolumeAttributesClassName != nil {
+		errs = append(errs, field.Forbidden(spec.Child("volumeAttributesClassName"), "ceph-csi cannot modify a static volume"))
+	}
+	if len(claim.Spec.AccessModes) == 0 {
+		errs = append(errs, field.Required(spec.Child("accessModes"), ""))
+	}
+	storage := SizePath(path)
+	if request, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
+		errs = append(errs, field.Required(storage, ""))
+	} else if request.Sign() <= 0 || request.CmpInt64(maxSize) > 0 {
+		errs = append(errs, field.Invalid(storage, request.String(), "must be above 0 and at most 1Ei"))
+	}
+	return errs
+}
+
+// RefuseOnRBD lists what a claim must not have when its class is an RBD class.
+func RefuseOnRBD(claim *corev1.PersistentVolumeClaim, class string, path *field.Path) field.ErrorList {
+	if !slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteMany) || VolumeMode(claim) != corev1.PersistentVolumeFilesystem {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(child(path, "spec").Child("accessModes"), corev1.ReadWriteMany,
+		"class \""+class+"\" is an RBD class, and two nodes that mount one RBD filesystem destroy it; use ReadWriteOnce, volumeMode Block, or a CephFS class")}
+}
+
+// ClassName returns the class that the claim names; nil means the default class.
+// The old annotation goes before the field, as for the API server.
+func ClassName(claim *corev1.PersistentVolumeClaim) *string {
+	if name, ok := claim.Annotations[corev1.BetaStorageClassAnnotation]; ok {
+		return &name
+	}
+	return claim.Spec.StorageClassName
+}
+
+// ClassPath leads to where the claim names its class.
+func ClassPath(claim *corev1.PersistentVolumeClaim, path *field.Path) *field.Path {
+	if _, ok := claim.Annotations[corev1.BetaStorageClassAnnotation]; ok {
+		return child(path, "metadata").Child("annotations").Key(corev1.BetaStorageClassAnnotation)
+	}
+	return child(path, "spec").Child("storageClassName")
+}
+
+// SizePath leads to the claim's request.
+func SizePath(path *field.Path) *field.Path {
+	return child(path, "spec").Child("resources", "requests").Key(string(corev1.ResourceStorage))
+}
+
+// VolumeMode returns the claim's mode, with its default.
+func VolumeMode(claim *corev1.PersistentVolumeClaim) corev1.PersistentVolumeMode {
+	if claim.Spec.VolumeMode == nil {
+		return corev1.PersistentVolumeFilesystem
+	}
+	return *claim.Spec.VolumeMode
+}
+
+// child is path.Child, also for the nil path of a whole object.
+func child(path *field.Path, name string) *field.Path {
+	if path == nil {
+		return field.NewPath(name)
+	}
+	return path.Child(name)
+}
