@@ -5,7 +5,7 @@ include test/lab/lab.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
-LDFLAGS     := -X main.buildVersion=$(VERSION)
+LDFLAGS     := -X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME    ?= 20s
 # Two packages of servers at a time is what two cores bear.

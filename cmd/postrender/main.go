@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/pflag"
+
+	"github.com/cephferry/cephferry/pkg/version"
 )
 
 func main() {
@@ -42,7 +44,7 @@ func run(ctx context.Context, args []string, sys system) int {
 		fmt.Fprint(sys.stdout, usage())
 		return 0
 	case err == nil && options.version:
-		fmt.Fprintln(sys.stdout, version())
+		fmt.Fprintln(sys.stdout, version.String())
 		return 0
 	case err == nil:
 		err = render(ctx, options, sys)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/pkg/version"
 )
 
 const (
@@ -131,7 +133,7 @@ func TestHelm4Plugin(t *testing.T) {
 }
 
 func TestVersionAndHelp(t *testing.T) {
-	if got := runWith(t, "", nil, "--version"); got.Code != 0 || got.Stdout != version()+"\n" || got.Stderr != "" {
+	if got := runWith(t, "", nil, "--version"); got.Code != 0 || got.Stdout != version.String()+"\n" || got.Stderr != "" {
 		t.Errorf("--version: %+v", got)
 	}
 	if got := runWith(t, "", nil, "--help"); got.Code != 0 || got.Stdout != usage() || got.Stderr != "" {

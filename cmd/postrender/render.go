@@ -14,6 +14,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/postrender"
 	"github.com/cephferry/cephferry/pkg/release"
 	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/pkg/version"
 )
 
 // apiTimeout bounds one request to the API server.
@@ -118,7 +119,7 @@ func (h *helmCall) client(ctx context.Context) (dynamic.Interface, error) {
 		return nil, fmt.Errorf("connect to the Kubernetes cluster: %w", err)
 	}
 	rest.Timeout = apiTimeout
-	rest.UserAgent = "cephferry-postrender/" + version()
+	rest.UserAgent = "cephferry-postrender/" + version.String()
 	return dynamic.NewForConfig(rest)
 }
 

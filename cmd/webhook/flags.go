@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -12,19 +11,6 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
-
-// buildVersion is set by the linker.
-var buildVersion string
-
-func version() string {
-	if buildVersion != "" {
-		return buildVersion
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}
 
 type options struct {
 	cluster          string

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -74,7 +75,7 @@ func TestRunRefusesFlags(t *testing.T) {
 }
 
 func TestVersionAndHelp(t *testing.T) {
-	for flag, want := range map[string]string{"--version": version() + "\n", "--help": usage()} {
+	for flag, want := range map[string]string{"--version": version.String() + "\n", "--help": usage()} {
 		var stdout, stderr bytes.Buffer
 		if code := run([]string{flag}, func(string) string { return "" }, &stdout, &stderr); code != 0 || stdout.String() != want || stderr.Len() > 0 {
 			t.Errorf("%s: code %d, stdout %q, stderr %q", flag, code, stdout.String(), stderr.String())

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/pflag"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/cephferry/cephferry/pkg/version"
 )
 
 func main() {
@@ -23,7 +25,7 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 		fmt.Fprint(stdout, usage())
 		return 0
 	case err == nil && options.version:
-		fmt.Fprintln(stdout, version())
+		fmt.Fprintln(stdout, version.String())
 		return 0
 	case err == nil:
 		err = serve(ctrl.SetupSignalHandler(), options, stderr)

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -41,7 +42,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
-	config.UserAgent = "cephferry-webhook/" + version()
+	config.UserAgent = "cephferry-webhook/" + version.String()
 	manager, err := ctrl.NewManager(config, managerOptions(o, scheme))
 	if err != nil {
 		return fmt.Errorf("make manager: %w", err)
