@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -33,9 +34,12 @@ const (
 	Replicas = Prefix + "replicas"
 	// Adopt set to "true" means that the image must exist; it is never created.
 	Adopt = Prefix + "adopt"
-	// Class is the StorageClass that the claim named before it was rendered for
-	// creation by the cluster.
+	// Class is the StorageClass of a claim whose volume the cluster makes. The
+	// claim's own field is "", so that no provisioner but ours takes it.
 	Class = Prefix + "class"
+	// Size is what the image is to have when that is more than the claim's
+	// request: Kubernetes refuses to raise the request of a claim without a class.
+	Size = Prefix + "size"
 	// Exclusive says whether to map with krbd's exclusive option.
 	Exclusive = Prefix + "exclusive"
 )
@@ -43,6 +47,9 @@ const (
 // MaxImageName is the longest RBD image name in bytes
 // (RBD_MAX_IMAGE_NAME_SIZE of librbd.h).
 const MaxImageName = 96
+
+// MaxSize is the largest size of a claim in bytes: far from the end of int64.
+const MaxSize = 1 << 60
 
 // Place says where an annotation stands.
 type Place int
@@ -71,7 +78,8 @@ func Keys() []Key {
 		{Name: Image, Values: "an RBD image name", Default: "<namespace>.<pvc name>"},
 		{Name: Replicas, Values: "a number", Default: "the StatefulSet's spec.replicas", TemplateOnly: true},
 		{Name: Adopt, Values: `"true", "false"`, Default: `"false"`},
-		{Name: Class, Values: "written by the renderer"},
+		{Name: Class, Values: "a StorageClass", Default: "the default class"},
+		{Name: Size, Values: "a quantity", Default: "the claim's request"},
 		{Name: Exclusive, Values: `"false"`, Default: `"false"`},
 	}
 }
@@ -86,6 +94,10 @@ type Claim struct {
 	// Replicas is nil for the StatefulSet's own number.
 	Replicas *int
 	Adopt    bool
+	// Class is empty for the default class.
+	Class string
+	// Size is nil for the claim's request, and has no effect below it.
+	Size *resource.Quantity
 }
 
 // Has reports whether any key of annotations is under [Prefix].
@@ -134,7 +146,17 @@ func Parse(annotations map[string]string, place Place, path *field.Path) (Claim,
 			replicas := int(n)
 			claim.Replicas = &replicas
 		case name == Class:
-			errs = append(errs, field.Forbidden(path.Key(name), "is written by --create cluster, which this version does not have; name the class in spec.storageClassName"))
+			claim.Class = annotations[name]
+			if len(validation.IsDNS1123Subdomain(claim.Class)) > 0 {
+				errs = append(errs, field.Invalid(path.Key(name), claim.Class, "must be the name of a StorageClass; leave the annotation out for the default class"))
+			}
+		case name == Size:
+			size, err := resource.ParseQuantity(annotations[name])
+			if err != nil || size.Sign() <= 0 || size.CmpInt64(MaxSize) > 0 {
+				errs = append(errs, field.Invalid(path.Key(name), annotations[name], "must be a quantity such as 10Gi, above 0 and at most 1Ei"))
+				continue
+			}
+			claim.Size = &size
 		case name == Exclusive:
 			var exclusive bool
 			if exclusive, errs = parseBool(annotations, name, path, errs); exclusive {

@@ -9,15 +9,20 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 )
 
-const supported = `supported values: "cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/exclusive"`
+const supported = `supported values: "cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/size", "cephferry.io/exclusive"`
 
 func TestParse(t *testing.T) {
 	number := func(n int) *int { return &n }
+	quantity := func(text string) *resource.Quantity {
+		q := resource.MustParse(text)
+		return &q
+	}
 	tests := map[string]struct {
 		annotations map[string]string
 		place       annotations.Place
@@ -41,16 +46,18 @@ func TestParse(t *testing.T) {
 			annotations: map[string]string{
 				"cephferry.io/migratable": "true", "cephferry.io/image": "orders.v2-a",
 				"cephferry.io/adopt": "true", "cephferry.io/exclusive": "false",
+				"cephferry.io/class": "block", "cephferry.io/size": "10Gi",
 			},
-			want: annotations.Claim{Migratable: true, Image: "orders.v2-a", Adopt: true},
+			want: annotations.Claim{Migratable: true, Image: "orders.v2-a", Adopt: true, Class: "block", Size: quantity("10Gi")},
 		},
 		"every key on a template": {
 			annotations: map[string]string{
 				"cephferry.io/migratable": "true", "cephferry.io/image": "orders", "cephferry.io/replicas": "3",
 				"cephferry.io/adopt": "false", "cephferry.io/exclusive": "false",
+				"cephferry.io/class": "block", "cephferry.io/size": "10Gi",
 			},
 			place: annotations.OnTemplate,
-			want:  annotations.Claim{Migratable: true, Image: "orders", Replicas: number(3)},
+			want:  annotations.Claim{Migratable: true, Image: "orders", Replicas: number(3), Class: "block", Size: quantity("10Gi")},
 		},
 		"no replicas is a number too": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "0"},
@@ -127,10 +134,43 @@ func TestParse(t *testing.T) {
 			want:        annotations.Claim{Migratable: true},
 			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "1": must be "true" or "false"`},
 		},
-		"the class is for the renderer": {
-			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/class": "ceph-block"},
+		"a class with dots": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/class": "block.fast"},
+			want:        annotations.Claim{Migratable: true, Class: "block.fast"},
+		},
+		"an empty class": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/class": ""},
 			want:        annotations.Claim{Migratable: true},
-			errs:        []string{`at[cephferry.io/class]: Forbidden: is written by --create cluster, which this version does not have; name the class in spec.storageClassName`},
+			errs:        []string{`at[cephferry.io/class]: Invalid value: "": must be the name of a StorageClass; leave the annotation out for the default class`},
+		},
+		"a class that cannot be one": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/class": "rook/block"},
+			want:        annotations.Claim{Migratable: true, Class: "rook/block"},
+			errs:        []string{`at[cephferry.io/class]: Invalid value: "rook/block": must be the name of a StorageClass; leave the annotation out for the default class`},
+		},
+		"the largest size": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/size": "1Ei"},
+			want:        annotations.Claim{Migratable: true, Size: quantity("1Ei")},
+		},
+		"no size": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/size": "0"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/size]: Invalid value: "0": must be a quantity such as 10Gi, above 0 and at most 1Ei`},
+		},
+		"a size below zero": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/size": "-1Gi"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/size]: Invalid value: "-1Gi": must be a quantity such as 10Gi, above 0 and at most 1Ei`},
+		},
+		"more than an image can have": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/size": "2Ei"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/size]: Invalid value: "2Ei": must be a quantity such as 10Gi, above 0 and at most 1Ei`},
+		},
+		"a size that is no quantity": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/size": "10GB"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/size]: Invalid value: "10GB": must be a quantity such as 10Gi, above 0 and at most 1Ei`},
 		},
 		"exclusive is not there yet": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/exclusive": "true"},
@@ -172,17 +212,18 @@ func TestParse(t *testing.T) {
 		"all mistakes at once, in the order of the keys": {
 			annotations: map[string]string{
 				"cephferry.io/replicas": "many", "cephferry.io/adopt": "?", "cephferry.io/exclusive": "?",
-				"cephferry.io/image": "?", "cephferry.io/class": "?", "cephferry.io/a": "", "cephferry.io/z": "",
+				"cephferry.io/image": "?", "cephferry.io/class": "?", "cephferry.io/size": "?", "cephferry.io/a": "", "cephferry.io/z": "",
 			},
 			place: annotations.OnTemplate,
 			errs: []string{
 				`at[cephferry.io/a]: Unsupported value: "cephferry.io/a": ` + supported,
 				`at[cephferry.io/adopt]: Invalid value: "?": must be "true" or "false"`,
-				`at[cephferry.io/class]: Forbidden: is written by --create cluster, which this version does not have; name the class in spec.storageClassName`,
+				`at[cephferry.io/class]: Invalid value: "?": must be the name of a StorageClass; leave the annotation out for the default class`,
 				`at[cephferry.io/exclusive]: Invalid value: "?": must be "true" or "false"`,
 				`at[cephferry.io/image]: Invalid value: "?": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`,
 				`at[cephferry.io/migratable]: Required value: the other cephferry.io annotations have no effect without it`,
 				`at[cephferry.io/replicas]: Invalid value: "many": must be a whole number, 0 or more`,
+				`at[cephferry.io/size]: Invalid value: "?": must be a quantity such as 10Gi, above 0 and at most 1Ei`,
 				`at[cephferry.io/z]: Unsupported value: "cephferry.io/z": ` + supported,
 			},
 		},

@@ -8,13 +8,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
 )
 
-const (
-	helmHook = "helm.sh/hook"
-	// maxSize keeps sizes in bytes far from the end of int64.
-	maxSize = 1 << 60
-)
+const helmHook = "helm.sh/hook"
 
 // Refuse lists the mistakes of a claim with their fields. path leads to the claim,
 // nil for a PVC.
@@ -42,7 +40,7 @@ func Refuse(claim *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorLi
 	storage := SizePath(path)
 	if request, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
 		errs = append(errs, field.Required(storage, ""))
-	} else if request.Sign() <= 0 || request.CmpInt64(maxSize) > 0 {
+	} else if request.Sign() <= 0 || request.CmpInt64(annotations.MaxSize) > 0 {
 		errs = append(errs, field.Invalid(storage, request.String(), "must be above 0 and at most 1Ei"))
 	}
 	return errs

@@ -93,7 +93,7 @@ func (p *planner) planClaim(o object) {
 		return
 	}
 	metadata := field.NewPath("metadata")
-	asked, errs := annotations.Parse(claim.Annotations, annotations.OnClaim, metadata.Child("annotations"))
+	asked, errs := parseAnnotations(claim.Annotations, annotations.OnClaim, metadata.Child("annotations"))
 	if !asked.Migratable || len(errs) > 0 {
 		p.mistakes.add(o.label(claim.Namespace), errs...)
 		return
@@ -127,6 +127,18 @@ func (p *planner) planClaim(o object) {
 		origin: o, label: label, claim: &claim, namespace: namespace,
 		class: class, image: image, adopt: asked.Adopt,
 	})
+}
+
+// parseAnnotations refuses what only the reconciler in the cluster understands.
+func parseAnnotations(all map[string]string, place annotations.Place, path *field.Path) (annotations.Claim, field.ErrorList) {
+	asked, errs := annotations.Parse(all, place, path)
+	if asked.Class != "" {
+		errs = append(errs, field.Forbidden(path.Key(annotations.Class), "the claim was rendered for --create cluster, which makes the volume in the cluster; name the class in spec.storageClassName, or render with --create cluster"))
+	}
+	if asked.Size != nil {
+		errs = append(errs, field.Forbidden(path.Key(annotations.Size), "is for --create cluster; raise spec.resources.requests[storage] instead, and the image grows with it"))
+	}
+	return asked, errs
 }
 
 // rendered reports whether the stream has the PV of that claim already.

@@ -39,7 +39,7 @@ func (p *planner) planStatefulSet(o object) {
 	migratable := false
 	for i, claim := range set.Spec.VolumeClaimTemplates {
 		var more field.ErrorList
-		asked[i], more = annotations.Parse(claim.Annotations, annotations.OnTemplate, templates.Index(i).Child("metadata", "annotations"))
+		asked[i], more = parseAnnotations(claim.Annotations, annotations.OnTemplate, templates.Index(i).Child("metadata", "annotations"))
 		errs = append(errs, more...)
 		migratable = migratable || asked[i].Migratable
 	}

@@ -29,8 +29,8 @@ const (
 // layers are the packages from the vocabulary up. A package imports packages of
 // lower layers only.
 var layers = [][]string{
-	{"pkg/annotations", "pkg/claims", "pkg/ceph", "pkg/manifest", "pkg/release", "pkg/csiconfig", "pkg/version"},
-	{"pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
+	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/release", "pkg/csiconfig", "pkg/version"},
+	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters"},
 	{"pkg/postrender", "pkg/volumes"},
 	{"pkg/guard"},
