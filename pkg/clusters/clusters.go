@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/goceph"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
@@ -37,15 +39,15 @@ type Settings struct {
 // Source knows the settings of clusterIDs.
 type Source interface {
 	// Settings returns the present settings of clusterID, or
-	// csiconfig.ErrNotFound when there are none. It is called each time, so it
-	// should be quick.
-	Settings(ctx context.Context, clusterID string) (Settings, error)
+	// csiconfig.ErrNotFound when there are none. The zero secret leaves the choice
+	// of the user to the source. It is called each time, so it should be quick.
+	Settings(ctx context.Context, clusterID string, secret corev1.SecretReference) (Settings, error)
 }
 
 // Dial connects to Ceph. It is bounded in time, and ends when ctx does.
 type Dial func(ctx context.Context, config goceph.Config) (ceph.Cluster, error)
 
-// Clusters are connections by clusterID. There is one per set of monitors, user
+// Clusters are connections by clusterID and secret. There is one per set of monitors, user
 // and key, whoever asks for it.
 type Clusters struct {
 	source Source
@@ -58,8 +60,14 @@ type Clusters struct {
 	closing sync.WaitGroup
 
 	mu    sync.Mutex
-	byID  map[string]*connection
+	byID  map[id]*connection
 	byKey map[key]*connection
+}
+
+// id is what a caller asks by.
+type id struct {
+	clusterID string
+	secret    corev1.SecretReference
 }
 
 // key is what makes two connections one.
@@ -69,7 +77,7 @@ type key struct{ monitors, user, key string }
 // fields belong to Clusters.mu.
 type connection struct {
 	key key
-	// ids is how many clusterIDs lead here. With none, the connection lingers.
+	// ids is how many ids lead here. With none, the connection lingers.
 	ids     int
 	lingers *time.Timer
 	// attempt is the last one.
@@ -86,7 +94,7 @@ type attempt struct {
 
 // New is without connections yet.
 func New(source Source, dial Dial) *Clusters {
-	c := &Clusters{source: source, dial: dial, byID: map[string]*connection{}, byKey: map[key]*connection{}}
+	c := &Clusters{source: source, dial: dial, byID: map[id]*connection{}, byKey: map[key]*connection{}}
 	c.open, c.end = context.WithCancel(context.Background())
 	return c
 }
@@ -102,22 +110,27 @@ func New(source Source, dial Dial) *Clusters {
 // The errors are those of the Source, ceph.ErrUnreachable, ceph.ErrAuth and
 // ceph.ErrSettings, those of ctx, and fs.ErrClosed after Close.
 func (c *Clusters) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
-	cluster, radosNamespace, err := c.cluster(ctx, clusterID)
+	return c.ClusterAs(ctx, clusterID, corev1.SecretReference{})
+}
+
+// ClusterAs is Cluster as the Ceph user in a CSI secret.
+func (c *Clusters) ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, string, error) {
+	cluster, radosNamespace, err := c.cluster(ctx, id{clusterID, secret})
 	if err != nil {
 		return nil, "", fmt.Errorf("find ceph cluster of clusterID %q: %w", clusterID, err)
 	}
 	return shared{cluster}, radosNamespace, nil
 }
 
-func (c *Clusters) cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
-	settings, err := c.source.Settings(ctx, clusterID)
+func (c *Clusters) cluster(ctx context.Context, asked id) (ceph.Cluster, string, error) {
+	settings, err := c.source.Settings(ctx, asked.clusterID, asked.secret)
 	if errors.Is(err, csiconfig.ErrNotFound) {
-		c.forget(clusterID)
+		c.forget(asked)
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	a, err := c.lead(clusterID, settings)
+	a, err := c.lead(asked, settings)
 	if err != nil {
 		return nil, "", err
 	}
@@ -132,9 +145,9 @@ func (c *Clusters) cluster(ctx context.Context, clusterID string) (ceph.Cluster,
 	return nil, "", fmt.Errorf("%w: %w", ceph.ErrUnreachable, ctx.Err())
 }
 
-// lead makes clusterID lead to the connection of these settings, and returns the
+// lead makes the id lead to the connection of these settings, and returns the
 // attempt that made it, or a new one when the last one failed some time ago.
-func (c *Clusters) lead(clusterID string, settings Settings) (*attempt, error) {
+func (c *Clusters) lead(asked id, settings Settings) (*attempt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open.Err() != nil {
@@ -146,13 +159,13 @@ func (c *Clusters) lead(clusterID string, settings Settings) (*attempt, error) {
 		to = &connection{key: k}
 		c.byKey[k] = to
 	}
-	if c.byID[clusterID] != to {
+	if c.byID[asked] != to {
 		to.ids++
 		if to.lingers != nil {
 			to.lingers.Stop()
 		}
-		c.leave(clusterID)
-		c.byID[clusterID] = to
+		c.leave(asked)
+		c.byID[asked] = to
 	}
 	if to.attempt == nil || to.attempt.expired() {
 		to.attempt = c.connect(settings)
@@ -190,26 +203,26 @@ func (a *attempt) expired() bool {
 	}
 }
 
-// forget is for a clusterID that is in the configuration no more.
-func (c *Clusters) forget(clusterID string) {
+// forget is for an id that is in the configuration no more.
+func (c *Clusters) forget(gone id) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leave(clusterID)
+	c.leave(gone)
 }
 
-// leave makes clusterID lead nowhere. The caller holds mu.
-func (c *Clusters) leave(clusterID string) {
-	from := c.byID[clusterID]
+// leave makes the id lead nowhere. The caller holds mu.
+func (c *Clusters) leave(gone id) {
+	from := c.byID[gone]
 	if from == nil {
 		return
 	}
-	delete(c.byID, clusterID)
+	delete(c.byID, gone)
 	if from.ids--; from.ids == 0 {
 		from.lingers = time.AfterFunc(linger, func() { c.retire(from) })
 	}
 }
 
-// retire closes a connection that no clusterID leads to.
+// retire closes a connection that no id leads to.
 func (c *Clusters) retire(from *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,7 +251,7 @@ func (c *Clusters) Close() error {
 	c.mu.Lock()
 	c.end()
 	connections := c.byKey
-	c.byKey, c.byID = map[key]*connection{}, map[string]*connection{}
+	c.byKey, c.byID = map[key]*connection{}, map[id]*connection{}
 	c.mu.Unlock()
 
 	var mu sync.Mutex

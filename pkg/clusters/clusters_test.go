@@ -1,6 +1,7 @@
 package clusters
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
@@ -46,7 +48,7 @@ func newWorld(t *testing.T, settings map[string]Settings) *world {
 	return w
 }
 
-func (w *world) Settings(_ context.Context, clusterID string) (Settings, error) {
+func (w *world) Settings(_ context.Context, clusterID string, secret corev1.SecretReference) (Settings, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.broken != nil {
@@ -56,6 +58,7 @@ func (w *world) Settings(_ context.Context, clusterID string) (Settings, error) 
 	if !ok {
 		return Settings{}, fmt.Errorf("%w for clusterID %q", csiconfig.ErrNotFound, clusterID)
 	}
+	settings.User = cmp.Or(secret.Name, settings.User)
 	return settings, nil
 }
 
@@ -157,6 +160,41 @@ func TestConnectionIsShared(t *testing.T) {
 		if len(w.dialed) != 1 || w.dialed[0].User != "observer" || w.dialed[0].Key != "k" || len(w.dialed[0].Monitors) < 2 {
 			t.Errorf("dialed %+v", w.dialed)
 		}
+	})
+}
+
+// TestCallersNameTheSecret: the same clusterID leads to a connection per Ceph user,
+// and each goes its own way when the configuration changes.
+func TestCallersNameTheSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]Settings{"rook": settings("m1", "k", "north"), "far": settings("m1", "k", "")})
+		defer w.end()
+		as := func(clusterID, secret string, opened int) ceph.Cluster {
+			t.Helper()
+			cluster, namespace, err := w.clusters.ClusterAs(t.Context(), clusterID, corev1.SecretReference{Namespace: "rook-ceph", Name: secret})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.answers(cluster, nil)
+			if want := w.settings[clusterID].RadosNamespace; namespace != want || w.Opened() != opened {
+				t.Errorf("rados namespace %q and %d connections; want %q and %d", namespace, w.Opened(), want, opened)
+			}
+			return cluster
+		}
+		own := w.want("rook", 1)
+		provisioner := as("rook", "provisioner", 2)
+		as("far", "provisioner", 2)
+		w.want("rook", 2)
+
+		// The user of the source's choice moves to other monitors, with the rest.
+		w.set(func() { w.settings["rook"] = settings("m2", "k", "") })
+		as("rook", "provisioner", 3)
+		time.Sleep(linger + time.Second)
+		w.answers(provisioner, nil) // far still leads there
+		w.answers(own, nil)         // nobody has asked as this user since
+		w.want("rook", 4)
+		time.Sleep(linger + time.Second)
+		w.answers(own, fs.ErrClosed)
 	})
 }
 
@@ -349,7 +387,7 @@ func TestErrorNamesTheClusterID(t *testing.T) {
 	defer w.end()
 	w.refuse = ceph.ErrAuth
 	_, _, err := w.clusters.Cluster(t.Context(), "rook")
-	if diff := cmp.Diff(`find ceph cluster of clusterID "rook": ceph does not accept the key`, fmt.Sprint(err)); diff != "" {
+	if diff := gocmp.Diff(`find ceph cluster of clusterID "rook": ceph does not accept the key`, fmt.Sprint(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

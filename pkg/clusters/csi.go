@@ -24,13 +24,14 @@ type CSI struct {
 
 var _ Source = CSI{}
 
-// Settings returns the settings of clusterID, or csiconfig.ErrNotFound.
-func (s CSI) Settings(ctx context.Context, clusterID string) (Settings, error) {
+// Settings returns the settings of clusterID, or csiconfig.ErrNotFound. A secret
+// that the caller names goes before those of s.
+func (s CSI) Settings(ctx context.Context, clusterID string, secret corev1.SecretReference) (Settings, error) {
 	entry, err := s.Get.Entry(ctx, clusterID, s.Namespaces...)
 	if err != nil {
 		return Settings{}, err
 	}
-	credentials, err := s.Get.Credentials(ctx, cmp.Or(s.Secrets[clusterID], s.Secret))
+	credentials, err := s.Get.Credentials(ctx, cmp.Or(secret, s.Secrets[clusterID], s.Secret))
 	if err != nil {
 		return Settings{}, err
 	}

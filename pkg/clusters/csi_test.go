@@ -59,7 +59,7 @@ func TestCSI(t *testing.T) {
 	check := func(t *testing.T) {
 		t.Helper()
 		for id, want := range want {
-			got, err := source.Settings(t.Context(), id)
+			got, err := source.Settings(t.Context(), id, corev1.SecretReference{})
 			if err != nil {
 				t.Error(err)
 			}
@@ -70,6 +70,15 @@ func TestCSI(t *testing.T) {
 	}
 	check(t)
 
+	t.Run("the caller's secret goes first", func(t *testing.T) {
+		got, err := source.Settings(t.Context(), "far", corev1.SecretReference{Namespace: "rook-ceph", Name: "node"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(Settings{Monitors: []string{"m4"}, User: "node", Key: "key-of-node"}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
 	t.Run("a change counts at once", func(t *testing.T) {
 		stored["storage/ceph-csi-config"] = map[string]string{"config.json": `[{"clusterID":"rook","monitors":["m5"]}]`}
 		stored["rook-ceph/node"] = user("rotated")
@@ -78,13 +87,13 @@ func TestCSI(t *testing.T) {
 		check(t)
 	})
 	t.Run("no configuration", func(t *testing.T) {
-		if _, err := source.Settings(t.Context(), "none"); !errors.Is(err, csiconfig.ErrNotFound) {
+		if _, err := source.Settings(t.Context(), "none", corev1.SecretReference{}); !errors.Is(err, csiconfig.ErrNotFound) {
 			t.Errorf("got %v; want %v", err, csiconfig.ErrNotFound)
 		}
 	})
 	t.Run("no secret", func(t *testing.T) {
 		delete(stored, "rook-ceph/node")
-		_, err := source.Settings(t.Context(), "rook")
+		_, err := source.Settings(t.Context(), "rook", corev1.SecretReference{})
 		if !apierrors.IsNotFound(err) || errors.Is(err, csiconfig.ErrNotFound) {
 			t.Errorf("got %v; want that the Secret is missing", err)
 		}

@@ -1,5 +1,6 @@
 // Package clusters leads from a clusterID, which is what a PersistentVolume knows
-// of its Ceph cluster, to a connection.
+// of its Ceph cluster, to a connection, as one Ceph user for all or as the one that
+// the caller names.
 //
 // ceph-csi's configuration has a clusterID per Ceph cluster and rados namespace,
 // so several of them may share a connection. The configuration changes while the
