@@ -31,6 +31,10 @@ var (
 		"ask for at least the image's size; images never shrink")
 	ErrImageLocked = newError("the image is mapped exclusively and cannot be changed now",
 		"scale the workload that uses it to zero, then run the same command again")
+	ErrFenceAddress = newError("this is not the address of a client or a machine",
+		"give it as `rbd status` prints it, ip:0/nonce, or as ip:0/0 for everything on that machine")
+	ErrFenceShort = newError("the blocklist has an entry that ends too early, and Ceph does not prolong entries",
+		"fence the whole machine as well (`ceph osd blocklist add ip:0/0`, which cuts off everything on it), run the same command again, then lift that")
 	ErrRecordNotFound = newError("the image has no record",
 		"nothing needs to be done")
 	ErrRecordChanged = newError("the image's record was changed by somebody else meanwhile",

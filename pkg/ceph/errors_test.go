@@ -41,6 +41,7 @@ func TestEveryErrorHasAdvice(t *testing.T) {
 		"ErrPoolFull": ErrPoolFull, "ErrLayout": ErrLayout,
 		"ErrImageNotFound": ErrImageNotFound, "ErrImageExists": ErrImageExists,
 		"ErrImageShrinks": ErrImageShrinks, "ErrImageLocked": ErrImageLocked,
+		"ErrFenceAddress": ErrFenceAddress, "ErrFenceShort": ErrFenceShort,
 		"ErrRecordNotFound": ErrRecordNotFound, "ErrRecordChanged": ErrRecordChanged,
 		"ErrRecordUnknown": ErrRecordUnknown,
 	}

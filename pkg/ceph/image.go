@@ -130,5 +130,6 @@ type Cluster interface {
 	WatcherLister
 	NamespaceLister
 	RecordStore
+	Fencer
 	io.Closer
 }

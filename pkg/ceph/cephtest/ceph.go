@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
@@ -16,6 +17,9 @@ type User int
 const (
 	// Provisioner may do everything that package ceph asks for.
 	Provisioner User = iota
+	// Operator may do what a failover takes: change the blocklist and write
+	// records.
+	Operator
 	// Observer may look at images and records and change nothing.
 	Observer
 	// Stranger has a valid key, and no rights in any pool.
@@ -49,7 +53,7 @@ type Call struct {
 	// Method is the method's name.
 	Method string
 	// Image is the image that the call is about; for Namespaces only its Pool is
-	// set.
+	// set, and nothing for those about the whole blocklist.
 	Image ceph.ImageSpec
 }
 
@@ -67,6 +71,8 @@ type Ceph struct {
 	calls     []Call
 	opened    int
 	open      map[*client]bool
+	// blocklist has the ends of the entries, by their addresses.
+	blocklist map[string]time.Time
 	// last is the last image id and object version that were given out.
 	last uint64
 }
@@ -88,6 +94,9 @@ type image struct {
 	features []string
 	locked   bool
 	watchers []ceph.Watcher
+	// holder holds the lock, see Writer.
+	holder  ceph.Watcher
+	written []string
 }
 
 type object struct {
@@ -97,7 +106,7 @@ type object struct {
 
 // New is a cluster with these pools. It panics when an image could not be made.
 func New(pools ...Pool) *Ceph {
-	c := &Ceph{pools: map[string]*pool{}, open: map[*client]bool{}}
+	c := &Ceph{pools: map[string]*pool{}, open: map[*client]bool{}, blocklist: map[string]time.Time{}}
 	for _, p := range pools {
 		added := &pool{namespaces: map[string]*namespace{}}
 		c.pools[p.Name] = added
@@ -186,12 +195,15 @@ func (c *Ceph) RenameImage(spec ceph.ImageSpec, name string) {
 	delete(images, spec.Name)
 }
 
-// AddWatcher opens the image read-write somewhere, see [ceph.Watcher].
+// AddWatcher opens the image read-write somewhere, see [ceph.Watcher]. A client on
+// the blocklist cannot.
 func (c *Ceph) AddWatcher(spec ceph.ImageSpec, watcher ceph.Watcher) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	watched := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
-	watched.watchers = append(watched.watchers, watcher)
+	if !c.fenced(watcher.Addr) {
+		watched := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+		watched.watchers = append(watched.watchers, watcher)
+	}
 }
 
 // RemoveWatcher ends what AddWatcher began. Without such a watcher it does

@@ -53,6 +53,22 @@ func (h harness) Watch(_ *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func())
 	}
 }
 
+func (h harness) Open(t *testing.T, spec ceph.ImageSpec) (Writing, error) {
+	h.mu.Lock()
+	n := h.next()
+	h.mu.Unlock()
+	writer, err := h.OpenImage(spec, ceph.Watcher{Addr: fmt.Sprintf("10.0.1.%d:0/%d", n%200, n), Client: fmt.Sprintf("client.%d", n), Cookie: n})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(writer.Close)
+	return writing{writer}, nil
+}
+
+type writing struct{ *Writer }
+
+func (w writing) Write() error { return w.Writer.Write("something") }
+
 func (h harness) Cut(*testing.T) func() {
 	h.Intercept(Unreachable)
 	return func() { h.Intercept(nil) }

@@ -86,7 +86,7 @@ func (c *client) Record(ctx context.Context, image ceph.Image) (ceph.Record, err
 }
 
 func (c *client) PutRecord(ctx context.Context, image ceph.Image, record ceph.Record) (ceph.Record, error) {
-	return do(ctx, c, Call{"PutRecord", image.ImageSpec}, Provisioner, func() (ceph.Record, error) {
+	return do(ctx, c, Call{"PutRecord", image.ImageSpec}, Operator, func() (ceph.Record, error) {
 		space, err := c.ceph.namespace(image.ImageSpec)
 		if err != nil {
 			return ceph.Record{}, err
@@ -125,7 +125,7 @@ func do[T any](ctx context.Context, c *client, call Call, needed User, carryOut 
 	proceed := func() (err error) {
 		c.ceph.mu.Lock()
 		defer c.ceph.mu.Unlock()
-		if _, ok := c.ceph.pools[call.Image.Pool]; !ok {
+		if _, ok := c.ceph.pools[call.Image.Pool]; !ok && call.Image.Pool != "" {
 			return ceph.ErrPoolNotFound
 		}
 		if c.user > needed {
@@ -168,6 +168,14 @@ func (c Call) String() string {
 		return fmt.Sprintf("read record of image %q", c.Image)
 	case "PutRecord":
 		return fmt.Sprintf("write record of image %q", c.Image)
+	case "Blocklist":
+		return "put on the blocklist"
+	case "Unblocklist":
+		return "take off the blocklist"
+	case "Blocklisted":
+		return "list the blocklist"
+	case "Barrier":
+		return fmt.Sprintf("wait for the blocklist at image %q", c.Image)
 	}
 	return c.Method
 }

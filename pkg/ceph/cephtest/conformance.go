@@ -44,6 +44,11 @@ type Harness interface {
 	// Watch opens the image read-write, as a pod's node does, until stop. The
 	// watcher is what some other program says about it.
 	Watch(t *testing.T, spec ceph.ImageSpec) (watcher ceph.Watcher, stop func())
+	// Open opens the image read-write as Watch does, on a machine of its own, until
+	// the test ends. With the feature exclusive-lock it takes the image's lock, and
+	// keeps it; it takes it away from a holder that is no watcher any more, and
+	// fails when the holder is one.
+	Open(t *testing.T, spec ceph.ImageSpec) (Writing, error)
 	// Watchers returns how many clients watch the image's header.
 	Watchers(t *testing.T, spec ceph.ImageSpec) int
 	// WriteRecord overwrites the stored bytes of the image's record.
@@ -52,6 +57,14 @@ type Harness interface {
 	Cut(t *testing.T) (heal func())
 	// Bound is within what time a method must return while Ceph is cut.
 	Bound() time.Duration
+}
+
+// Writing is an image that is open read-write on some machine, see [Harness].
+type Writing interface {
+	Watcher() ceph.Watcher
+	// Write writes something into the image, and returns ceph.ErrBlocklisted when
+	// Ceph says that.
+	Write() error
 }
 
 // Conformance tests every promise that package ceph makes about a
@@ -63,6 +76,7 @@ func Conformance(t *testing.T, harness Harness) {
 	t.Run("namespaces", s.namespaces)
 	t.Run("watchers", s.watchers)
 	t.Run("growth", s.growth)
+	t.Run("fences", s.fences)
 	t.Run("records", s.records)
 	t.Run("rights", s.rights)
 	t.Run("full pool", s.fullPool)
@@ -107,41 +121,45 @@ const mib = 1 << 20
 // method is a method of ceph.Cluster with arguments that need the rights and the
 // pool, but no particular image.
 type method struct {
-	name   string
-	writes bool
+	name string
+	// needed is the user with the fewest rights who may.
+	needed User
 	call   func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error
 }
 
 // methods calls every method about an image.
 func methods() []method {
 	return []method{
-		{"Image", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+		{"Image", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.Image(ctx, image.ImageSpec)
 			return err
 		}},
-		{"CreateImage", true, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+		{"CreateImage", Provisioner, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			image.Name += "-new"
 			_, err := cluster.CreateImage(ctx, image.ImageSpec, ceph.Layout{Size: mib})
 			return err
 		}},
-		{"GrowImage", true, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+		{"GrowImage", Provisioner, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			return cluster.GrowImage(ctx, image.ImageSpec, image.Size+mib)
 		}},
-		{"Watchers", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+		{"Watchers", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.Watchers(ctx, image.ImageSpec)
 			return err
 		}},
-		{"Namespaces", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+		{"Namespaces", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.Namespaces(ctx, image.Pool)
 			return err
 		}},
-		{"Record", false, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+		{"Record", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.Record(ctx, image)
 			return err
 		}},
-		{"PutRecord", true, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+		{"PutRecord", Operator, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.PutRecord(ctx, image, ceph.Record{ClaimSize: image.Size})
 			return err
+		}},
+		{"Barrier", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			return cluster.Barrier(ctx, image.ImageSpec)
 		}},
 	}
 }
@@ -170,11 +188,18 @@ func (s suite) rights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	observer, stranger := s.connect(t, Observer), s.connect(t, Stranger)
+	operator, observer, stranger := s.connect(t, Operator), s.connect(t, Observer), s.connect(t, Stranger)
 	for _, m := range methods() {
+		t.Run("an operator and "+m.name, func(t *testing.T) {
+			// One may, and is told that there is a record already.
+			err := m.call(t.Context(), operator, image)
+			if denied := errors.Is(err, ceph.ErrPermission); denied != (m.needed < Operator) {
+				t.Errorf("got error %v", err)
+			}
+		})
 		t.Run("an observer and "+m.name, func(t *testing.T) {
 			var want error
-			if m.writes {
+			if m.needed < Observer {
 				want = ceph.ErrPermission
 			}
 			wantError(t, m.call(t.Context(), observer, image), want)

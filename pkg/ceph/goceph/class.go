@@ -15,6 +15,9 @@ import (
 
 const (
 	directoryObject = "rbd_directory"
+	// imageLock is the lock on the header of an image with the feature
+	// exclusive-lock, and the one of `rbd lock add`.
+	imageLock = "rbd_lock"
 	// noSnapshot is CEPH_NOSNAP: the image itself.
 	noSnapshot = ^uint64(0) - 1
 )

@@ -125,7 +125,7 @@ func resize(ioctx *rados.IOContext, name string, size uint64) error {
 // somebody raised a size. And a lock of `rbd lock add` lets librbd wait for ever.
 func checkLock(ioctx *rados.IOContext, image ceph.Image, patience time.Duration) error {
 	header := headerObject(image.ID)
-	lock, err := ioctx.ListLockers(header, "rbd_lock")
+	lock, err := ioctx.ListLockers(header, imageLock)
 	if err != nil {
 		return translate(err, meanings{enoent: ceph.ErrImageNotFound})
 	}

@@ -55,9 +55,11 @@ func startHarness(t *testing.T, pools []cephtest.Pool) *harness {
 	}
 	h.users = map[cephtest.User]lab.User{
 		cephtest.Provisioner: h.Provisioner,
-		cephtest.Observer:    h.user(t, "observer", "mon", "allow r", "osd", "profile rbd-read-only"),
-		cephtest.Stranger:    h.user(t, "stranger", "mon", "allow r", "osd", "profile rbd pool="+lab.OtherPool),
-		cephtest.Impostor:    {ID: h.Provisioner.ID, Key: h.Admin.Key},
+		cephtest.Operator: h.user(t, "operator", "mon", `allow r, allow command "osd blocklist"`,
+			"osd", "profile rbd-read-only, allow rw object_prefix cephferry."),
+		cephtest.Observer: h.user(t, "observer", "mon", "allow r", "osd", "profile rbd-read-only"),
+		cephtest.Stranger: h.user(t, "stranger", "mon", "allow r", "osd", "profile rbd pool="+lab.OtherPool),
+		cephtest.Impostor: {ID: h.Provisioner.ID, Key: h.Admin.Key},
 	}
 	return h
 }
@@ -139,6 +141,48 @@ func (h *harness) Watch(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()
 	}
 	t.Fatalf("rbd status does not show the watcher of image %q", spec)
 	return ceph.Watcher{}, nil
+}
+
+// Open opens the image on a connection of its own, as Watch does.
+func (h *harness) Open(t *testing.T, spec ceph.ImageSpec) (cephtest.Writing, error) {
+	t.Helper()
+	before := h.status(t, spec)
+	conn := adminConn(t, h.Ceph)
+	ioctx, err := conn.OpenIOContext(spec.Pool)
+	must(t, err)
+	t.Cleanup(ioctx.Destroy)
+	ioctx.SetNamespace(spec.Namespace)
+	w := &writing{}
+	w.image, err = rbd.OpenImage(ioctx, spec.Name, rbd.NoSnapshot)
+	must(t, err)
+	// The close of a client that was fenced says so.
+	t.Cleanup(func() { _ = w.image.Close() })
+	for _, watcher := range h.status(t, spec) {
+		if !slices.Contains(before, watcher) {
+			w.watcher = watcher
+		}
+	}
+	features, err := w.image.GetFeatures()
+	must(t, err)
+	if features&rbd.FeatureExclusiveLock != 0 {
+		err = w.image.LockAcquire(rbd.LockModeExclusive)
+	}
+	return w, err
+}
+
+// writing is an image that is open read-write.
+type writing struct {
+	image   *rbd.Image
+	watcher ceph.Watcher
+}
+
+func (w *writing) Watcher() ceph.Watcher { return w.watcher }
+
+func (w *writing) Write() error {
+	if _, err := w.image.WriteAt([]byte("something"), 0); err != nil {
+		return translate(err, nil)
+	}
+	return translate(w.image.Flush(), nil)
 }
 
 // status is what the rbd command says about an image's watchers.

@@ -43,6 +43,9 @@ var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image
 	"list the watchers of an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return []try{func() error { return p.sees(t, h, image.ImageSpec) }}
 	},
+	"wait until the blocklist is in force for it": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error { return p.Barrier(t.Context(), image.ImageSpec) }}
+	},
 	"look at its size and features": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return []try{func() error { _, err := p.Image(t.Context(), image.ImageSpec); return err }}
 	},
@@ -157,8 +160,10 @@ var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image
 	"put one client on the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.commands(t,
 			`{"prefix":"osd blocklist","blocklistop":"add","addr":"192.0.2.1:0/7"}`,
-			`{"prefix":"osd blacklist","blacklistop":"add","addr":"192.0.2.1:0/7"}`,
 			`{"prefix":"osd blocklist","blocklistop":"add","addr":"192.0.2.1:0/7","expire":60.5}`)
+	},
+	"the same by the command's old name, `osd blacklist`": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t, `{"prefix":"osd blacklist","blacklistop":"add","addr":"192.0.2.1:0/7"}`)
 	},
 	"put a machine on the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.commands(t,
@@ -171,8 +176,10 @@ var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image
 	"take something off the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.commands(t,
 			`{"prefix":"osd blocklist","blocklistop":"rm","addr":"192.0.2.1:0/7"}`,
-			`{"prefix":"osd blocklist","range":"range","blocklistop":"rm","addr":"192.0.2.0/24"}`,
-			`{"prefix":"osd blocklist clear"}`)
+			`{"prefix":"osd blocklist","range":"range","blocklistop":"rm","addr":"192.0.2.0/24"}`)
+	},
+	"clear the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return p.commands(t, `{"prefix":"osd blocklist clear"}`)
 	},
 	"read keys and other secrets": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.commands(t,
@@ -338,7 +345,7 @@ func TestSecurityDocument(t *testing.T) {
 		people[string(found[2])+string(found[3])] = connect(t, lab.User{ID: string(found[1]), Key: string(found[4])}, home)
 	}
 
-	names := []string{"observer", "observer-north", "renderer", "renderer-north"}
+	names := []string{"observer", "observer-north", "operator", "operator-north", "renderer", "renderer-north"}
 	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(people))); diff != "" {
 		t.Fatalf("users -want +got:\n%s", diff)
 	}
