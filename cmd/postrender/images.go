@@ -43,7 +43,7 @@ func (m *imageMaker) images(ctx context.Context) (postrender.Images, error) {
 
 // connect opens the cluster behind a class, by the Ceph flags or else by what
 // ceph-csi is configured with.
-func (m *imageMaker) connect(ctx context.Context, class storageclass.RBD) (provision.Cluster, string, error) {
+func (m *imageMaker) connect(ctx context.Context, class storageclass.Class) (provision.Cluster, string, error) {
 	if m.byFlags() {
 		return m.connectByFlags(ctx, class)
 	}
@@ -54,7 +54,7 @@ func (m *imageMaker) byFlags() bool {
 	return m.options.cephConf != "" || m.options.cephID != "" || m.options.cephKeyring != ""
 }
 
-func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.RBD) (provision.Cluster, string, error) {
+func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.Class) (provision.Cluster, string, error) {
 	if class.ProvisionerSecret.Name == "" || class.ProvisionerSecret.Namespace == "" {
 		return nil, "", fmt.Errorf("the class names no provisioner secret (parameters csi.storage.k8s.io/provisioner-secret-name and -namespace); pass --ceph-conf, --ceph-id and --ceph-keyring instead")
 	}
@@ -74,7 +74,7 @@ func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.RBD) (
 	return cluster, entry.RadosNamespace, err
 }
 
-func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.RBD) (provision.Cluster, string, error) {
+func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.Class) (provision.Cluster, string, error) {
 	cluster, err := m.dial(ctx, goceph.Config{ConfFile: m.options.cephConf, User: m.options.cephID, Keyring: m.options.cephKeyring})
 	if err != nil {
 		return nil, "", err
@@ -87,7 +87,7 @@ func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.RBD)
 // parameter says it, only ceph-csi's config.json. With classes from files there
 // may be no cluster to read that from; then the answer is certain only for a
 // pool that has no rados namespaces.
-func (m *imageMaker) radosNamespace(ctx context.Context, class storageclass.RBD, pools ceph.NamespaceLister) (string, error) {
+func (m *imageMaker) radosNamespace(ctx context.Context, class storageclass.Class, pools ceph.NamespaceLister) (string, error) {
 	if len(m.options.storageClasses) == 0 {
 		reader, err := m.reader(ctx)
 		if err != nil {
@@ -96,12 +96,12 @@ func (m *imageMaker) radosNamespace(ctx context.Context, class storageclass.RBD,
 		entry, err := reader.Entry(ctx, class.ClusterID, namespaces(class)...)
 		return entry.RadosNamespace, err
 	}
-	names, err := pools.Namespaces(ctx, class.Pool)
+	names, err := pools.Namespaces(ctx, class.RBD.Pool)
 	if err != nil {
-		return "", fmt.Errorf("list the rados namespaces of pool %q: %w", class.Pool, err)
+		return "", fmt.Errorf("list the rados namespaces of pool %q: %w", class.RBD.Pool, err)
 	}
 	if len(names) > 0 {
-		return "", fmt.Errorf("pool %q has rados namespaces (%s), and which one belongs to clusterID %q stands only in ceph-csi's config.json; leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", class.Pool, strings.Join(names, ", "), class.ClusterID)
+		return "", fmt.Errorf("pool %q has rados namespaces (%s), and which one belongs to clusterID %q stands only in ceph-csi's config.json; leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", class.RBD.Pool, strings.Join(names, ", "), class.ClusterID)
 	}
 	return "", nil
 }
@@ -125,10 +125,6 @@ func (m *imageMaker) dial(ctx context.Context, config goceph.Config) (ceph.Clust
 // namespaces are where ceph-csi's configuration may be: the operator's
 // namespace, which Rook puts before the driver's name, that of the provisioner
 // secret, and the clusterID, which by default is the CephCluster's namespace.
-func namespaces(class storageclass.RBD) []string {
-	candidates := []string{class.ProvisionerSecret.Namespace, class.ClusterID}
-	if operator, ok := strings.CutSuffix(class.Driver, ".rbd.csi.ceph.com"); ok {
-		candidates = append([]string{operator}, candidates...)
-	}
-	return candidates
+func namespaces(class storageclass.Class) []string {
+	return []string{class.Operator(), class.ProvisionerSecret.Namespace, class.ClusterID}
 }

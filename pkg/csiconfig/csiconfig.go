@@ -31,7 +31,13 @@ type Entry struct {
 	// RadosNamespace is where images of this clusterID live in their pool. Empty
 	// is the default namespace.
 	RadosNamespace string
+	// SubvolumeGroup is where CephFS subvolumes of this clusterID live in their
+	// file system.
+	SubvolumeGroup string
 }
+
+// defaultSubvolumeGroup is ceph-csi's, for an entry that names none.
+const defaultSubvolumeGroup = "csi"
 
 // Credentials are a cephx user, without the prefix "client.", and its key.
 type Credentials struct{ User, Key string }
@@ -57,6 +63,9 @@ type storedEntry struct {
 	RBD       struct {
 		RadosNamespace string `json:"radosNamespace"`
 	} `json:"rbd"`
+	CephFS struct {
+		SubvolumeGroup string `json:"subvolumeGroup"`
+	} `json:"cephFS"`
 	// RadosNamespace stood at the top before ceph-csi 3.7.
 	RadosNamespace string `json:"radosNamespace"`
 }
@@ -74,6 +83,7 @@ func ParseConfig(data []byte) ([]Entry, error) {
 			ClusterID:      e.ClusterID,
 			Monitors:       e.Monitors,
 			RadosNamespace: cmp.Or(e.RBD.RadosNamespace, e.RadosNamespace),
+			SubvolumeGroup: cmp.Or(e.CephFS.SubvolumeGroup, defaultSubvolumeGroup),
 		})
 	}
 	return entries, nil
@@ -162,18 +172,22 @@ func (get Get) entries(ctx context.Context, namespace string, location Location)
 }
 
 // Credentials reads a CSI secret. Rook writes userID without "client.", people
-// write it with.
+// write it with. A CephFS secret may have adminID and adminKey instead: Rook wrote
+// those before 1.18.
 func (get Get) Credentials(ctx context.Context, ref corev1.SecretReference) (Credentials, error) {
 	var secret corev1.Secret
 	if err := get(ctx, ref.Namespace, ref.Name, &secret); err != nil {
 		return Credentials{}, fmt.Errorf("read Secret %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
-	values := map[string]string{}
-	for _, key := range []string{"userID", "userKey"} {
-		values[key] = strings.TrimSpace(string(secret.Data[key]))
-		if values[key] == "" {
-			return Credentials{}, fmt.Errorf("read Secret %s/%s: data[%s] is missing", ref.Namespace, ref.Name, key)
+	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
+	user, key := "userID", "userKey"
+	if value(user) == "" && value(key) == "" && value("adminID") != "" {
+		user, key = "adminID", "adminKey"
+	}
+	for _, name := range []string{user, key} {
+		if value(name) == "" {
+			return Credentials{}, fmt.Errorf("read Secret %s/%s: data[%s] is missing", ref.Namespace, ref.Name, name)
 		}
 	}
-	return Credentials{User: strings.TrimPrefix(values["userID"], "client."), Key: values["userKey"]}, nil
+	return Credentials{User: strings.TrimPrefix(value(user), "client."), Key: value(key)}, nil
 }

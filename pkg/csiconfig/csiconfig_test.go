@@ -34,20 +34,24 @@ func TestParseConfig(t *testing.T) {
 		"no clusters": {data: `[]`},
 		"null":        {data: `null`},
 		"the rados namespace under rbd": {
-			data: `[{"clusterID":"rook-ceph","monitors":["10.0.0.1:6789","[v2:10.0.0.2:3300,v1:10.0.0.2:6789]"],"rbd":{"radosNamespace":"tenant"},"cephFS":{"subvolumeGroup":"csi"}}]`,
-			want: []csiconfig.Entry{{ClusterID: "rook-ceph", Monitors: []string{"10.0.0.1:6789", "[v2:10.0.0.2:3300,v1:10.0.0.2:6789]"}, RadosNamespace: "tenant"}},
+			data: `[{"clusterID":"rook-ceph","monitors":["10.0.0.1:6789","[v2:10.0.0.2:3300,v1:10.0.0.2:6789]"],"rbd":{"radosNamespace":"tenant"},"cephFS":{"subvolumeGroup":""}}]`,
+			want: []csiconfig.Entry{{ClusterID: "rook-ceph", Monitors: []string{"10.0.0.1:6789", "[v2:10.0.0.2:3300,v1:10.0.0.2:6789]"}, RadosNamespace: "tenant", SubvolumeGroup: "csi"}},
 		},
 		"the rados namespace at the top": {
 			data: `[{"clusterID":"rook-ceph","monitors":["10.0.0.1:6789"],"radosNamespace":"tenant"}]`,
-			want: []csiconfig.Entry{{ClusterID: "rook-ceph", Monitors: []string{"10.0.0.1:6789"}, RadosNamespace: "tenant"}},
+			want: []csiconfig.Entry{{ClusterID: "rook-ceph", Monitors: []string{"10.0.0.1:6789"}, RadosNamespace: "tenant", SubvolumeGroup: "csi"}},
 		},
 		"the rados namespace in both places": {
 			data: `[{"clusterID":"a","radosNamespace":"old","rbd":{"radosNamespace":"new"}}]`,
-			want: []csiconfig.Entry{{ClusterID: "a", RadosNamespace: "new"}},
+			want: []csiconfig.Entry{{ClusterID: "a", RadosNamespace: "new", SubvolumeGroup: "csi"}},
+		},
+		"a subvolume group": {
+			data: `[{"clusterID":"a","monitors":["m"],"cephFS":{"subvolumeGroup":"tenant","kernelMountOptions":"x"}}]`,
+			want: []csiconfig.Entry{{ClusterID: "a", Monitors: []string{"m"}, SubvolumeGroup: "tenant"}},
 		},
 		"several clusters, with fields of no use here": {
 			data: `[{"clusterID":"a","monitors":[],"namespace":"rook-ceph","readAffinity":{"enabled":true}},{"clusterID":"b","monitors":["m"],"rbd":{"netNamespaceFilePath":"/x","mirrorDaemonCount":1}}]`,
-			want: []csiconfig.Entry{{ClusterID: "a", Monitors: []string{}}, {ClusterID: "b", Monitors: []string{"m"}}},
+			want: []csiconfig.Entry{{ClusterID: "a", Monitors: []string{}, SubvolumeGroup: "csi"}, {ClusterID: "b", Monitors: []string{"m"}, SubvolumeGroup: "csi"}},
 		},
 		"an empty text": {
 			data: ``,
@@ -107,32 +111,42 @@ func TestEntry(t *testing.T) {
 		"the operator's ConfigMap": {
 			objects:    []runtime.Object{operator("rook-ceph", one)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
 		},
 		"Rook's own ConfigMap": {
 			objects:    []runtime.Object{rook("rook-ceph", `[{"clusterID":"b","monitors":["m"]},{"clusterID":"a","monitors":["m1","m2"],"rbd":{"radosNamespace":"t"}}]`)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1", "m2"}, RadosNamespace: "t"},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1", "m2"}, RadosNamespace: "t", SubvolumeGroup: "csi"},
+		},
+		"a subvolume group, in the operator's": {
+			objects:    []runtime.Object{operator("rook-ceph", `[{"clusterID":"a","monitors":["m"],"cephFS":{"subvolumeGroup":"tenant"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m"}, SubvolumeGroup: "tenant"},
+		},
+		"a subvolume group, in Rook's own": {
+			objects:    []runtime.Object{rook("rook-ceph", `[{"clusterID":"a","namespace":"rook-ceph","monitors":["m"],"cephFS":{"netNamespaceFilePath":"","subvolumeGroup":"tenant"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m"}, SubvolumeGroup: "tenant"},
 		},
 		"the operator's goes before Rook's": {
 			objects:    []runtime.Object{operator("rook-ceph", one), rook("rook-ceph", `[{"clusterID":"a","monitors":["old"]}]`)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
 		},
 		"Rook's has what the operator's has not": {
 			objects:    []runtime.Object{operator("rook-ceph", `[{"clusterID":"b","monitors":["m"]}]`), rook("rook-ceph", one)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
 		},
 		"the first namespace goes first": {
 			objects:    []runtime.Object{operator("second", one), rook("first", `[{"clusterID":"a","monitors":["m0"]}]`)},
 			namespaces: []string{"first", "second"},
-			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m0"}},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m0"}, SubvolumeGroup: "csi"},
 		},
 		"the second namespace has it": {
 			objects:    []runtime.Object{operator("second", one)},
 			namespaces: []string{"", "first", "first", "second"},
-			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
 		},
 		"nobody has it": {
 			objects:    []runtime.Object{operator("first", `[{"clusterID":"b","monitors":["m"]}]`), rook("second", `[]`), operator("third", one)},
@@ -226,6 +240,18 @@ func TestCredentials(t *testing.T) {
 		"client. is taken away once": {
 			data: map[string][]byte{"userID": []byte("client.client.x"), "userKey": []byte(key)},
 			want: csiconfig.Credentials{User: "client.x", Key: key},
+		},
+		"for CephFS, as Rook wrote it before 1.18": {
+			data: map[string][]byte{"adminID": []byte("csi-cephfs-provisioner"), "adminKey": []byte(key)},
+			want: csiconfig.Credentials{User: "csi-cephfs-provisioner", Key: key},
+		},
+		"both": {
+			data: map[string][]byte{"adminID": []byte("admin"), "adminKey": []byte("other"), "userID": []byte("csi"), "userKey": []byte(key)},
+			want: csiconfig.Credentials{User: "csi", Key: key},
+		},
+		"an admin without a key": {
+			data: map[string][]byte{"adminID": []byte("admin")},
+			err:  `read Secret rook-ceph/provisioner: data[adminKey] is missing`,
 		},
 		"no user": {
 			data: map[string][]byte{"userKey": []byte(key)},

@@ -40,7 +40,7 @@ type pair struct {
 	ordinal bool
 	// namespace is the claim's, also where the manifest leaves it to Helm.
 	namespace string
-	class     *storageclass.RBD
+	class     *storageclass.Class
 	image     string
 	adopt     bool
 	// template is the index of the claim template, for an ordinal.
@@ -73,7 +73,7 @@ func (p *pair) volume() *corev1.PersistentVolume {
 			carried[key] = value
 		}
 	}
-	return staticpv.RBD(staticpv.Claim{
+	return staticpv.New(staticpv.Claim{
 		Namespace:   p.namespace,
 		Name:        p.claim.Name,
 		Image:       p.image,
@@ -199,7 +199,7 @@ func withoutClass(claim *corev1.PersistentVolumeClaim) bool {
 // validate checks what the binder and ceph-csi will not: with a claimRef, the
 // binder compares nothing. path leads to the claim, nil for a PVC. The class is
 // nil when there is a mistake in it.
-func (p *planner) validate(claim *corev1.PersistentVolumeClaim, path *field.Path) (*storageclass.RBD, field.ErrorList) {
+func (p *planner) validate(claim *corev1.PersistentVolumeClaim, path *field.Path) (*storageclass.Class, field.ErrorList) {
 	errs := claims.Refuse(claim, path)
 	name, classPath := claims.ClassName(claim), claims.ClassPath(claim, path)
 	switch {

@@ -14,7 +14,7 @@ import (
 
 // Image is one image that the pairs need.
 type Image struct {
-	Class storageclass.RBD
+	Class storageclass.Class
 	Name  string
 	// Size is the claim's request in bytes.
 	Size uint64
@@ -50,7 +50,7 @@ func (Untouched) Ensure(_ context.Context, images []Image) ([]Outcome, []string)
 type Provisioned struct {
 	// Connect returns the cluster behind the class, and the rados namespace its
 	// images live in. It is called once per class.
-	Connect func(ctx context.Context, class storageclass.RBD) (cluster provision.Cluster, radosNamespace string, err error)
+	Connect func(ctx context.Context, class storageclass.Class) (cluster provision.Cluster, radosNamespace string, err error)
 }
 
 // Ensure implements [Images].
@@ -77,9 +77,9 @@ func (p Provisioned) Ensure(ctx context.Context, images []Image) ([]Outcome, []s
 		}
 		requests[i] = provision.Request{
 			Cluster: to.cluster,
-			Image:   ceph.ImageSpec{Pool: image.Class.Pool, Namespace: to.radosNamespace, Name: image.Name},
+			Image:   ceph.ImageSpec{Pool: image.Class.RBD.Pool, Namespace: to.radosNamespace, Name: image.Name},
 			Size:    image.Size,
-			Layout:  image.Class.Layout,
+			Layout:  image.Class.RBD.Layout,
 			Adopt:   image.Adopt,
 			Look:    image.Look,
 		}

@@ -103,7 +103,7 @@ type planner struct {
 	// release returns the release's namespace, class the settings of a class;
 	// both remember their answer.
 	release func() (string, error)
-	class   func(name string) (*storageclass.RBD, error)
+	class   func(name string) (*storageclass.Class, error)
 }
 
 func newPlanner(ctx context.Context, r Renderer) *planner {
@@ -115,7 +115,7 @@ func newPlanner(ctx context.Context, r Renderer) *planner {
 		images:  map[string]string{},
 		release: func() (string, error) { return release(struct{}{}) },
 	}
-	p.class = once(func(name string) (*storageclass.RBD, error) {
+	p.class = once(func(name string) (*storageclass.Class, error) {
 		all, err := classes(struct{}{})
 		if err != nil {
 			p.outage = err
@@ -125,9 +125,12 @@ func newPlanner(ctx context.Context, r Renderer) *planner {
 		if err != nil {
 			return nil, err
 		}
-		class, errs := storageclass.ParseRBD(found)
+		class, errs := storageclass.Parse(found)
 		if len(errs) > 0 {
 			return nil, fmt.Errorf("StorageClass %q cannot be used: %s", found.Name, joined(errs))
+		}
+		if class.CephFS != nil {
+			return nil, fmt.Errorf("StorageClass %q cannot be used: CephFS volumes cannot be rendered by this version, only RBD volumes", found.Name)
 		}
 		return &class, nil
 	})

@@ -58,7 +58,7 @@ func renderer(t *testing.T, c *cephtest.Ceph) (postrender.Renderer, *calls) {
 			if c == nil {
 				return postrender.Untouched{}, nil
 			}
-			return postrender.Provisioned{Connect: func(ctx context.Context, _ storageclass.RBD) (provision.Cluster, string, error) {
+			return postrender.Provisioned{Connect: func(ctx context.Context, _ storageclass.Class) (provision.Cluster, string, error) {
 				counted.Connect++
 				client, err := c.Dial(ctx, cephtest.Provisioner)
 				if err != nil {
@@ -178,7 +178,7 @@ func TestRenderPassesErrorsOn(t *testing.T) {
 		"the connection": {
 			change: func(r *postrender.Renderer) {
 				r.Images = func(context.Context) (postrender.Images, error) {
-					return postrender.Provisioned{Connect: func(context.Context, storageclass.RBD) (provision.Cluster, string, error) { return nil, "", cause }}, nil
+					return postrender.Provisioned{Connect: func(context.Context, storageclass.Class) (provision.Cluster, string, error) { return nil, "", cause }}, nil
 				}
 			},
 			want: `PersistentVolumeClaim shop/data: connect to the Ceph cluster of class "ceph-block": cause`,

@@ -157,7 +157,7 @@ func (p *planner) checkRendered(set *appsv1.StatefulSet, claim *corev1.Persisten
 }
 
 // ordinalPair is the pair of one ordinal.
-func ordinalPair(o object, set *appsv1.StatefulSet, claim *corev1.PersistentVolumeClaim, class *storageclass.RBD, asked annotations.Claim, namespace string, ordinal int) *pair {
+func ordinalPair(o object, set *appsv1.StatefulSet, claim *corev1.PersistentVolumeClaim, class *storageclass.Class, asked annotations.Claim, namespace string, ordinal int) *pair {
 	// An upgrade without the renderer would delete the pair silently.
 	extra := map[string]string{helmPolicy: helmKeep}
 	if name, ok := set.Annotations[helmFilename]; ok {

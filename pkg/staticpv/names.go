@@ -4,15 +4,17 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
 // hashLength is the number of hexadecimal digits that a shortened name ends in.
 const hashLength = 16
 
-// ImageName is the name of the image, of the PV and the volumeHandle of a claim
+// ImageName is the name of the image or subvolume, of the PV and the volumeHandle of a claim
 // that does not choose one: <namespace>.<claim>. A namespace has no dot, so two
 // claims of a cluster never get one name. A name too long for librbd is
 // shortened, in a way that keeps the namespace.
@@ -29,6 +31,22 @@ func OrdinalImageName(base string, ordinal int) string {
 // ClaimName is the name of the PVC that the StatefulSet controller looks for.
 func ClaimName(template, statefulSet string, ordinal int) string {
 	return fmt.Sprintf("%s-%s-%d", template, statefulSet, ordinal)
+}
+
+// csiID is how the ids begin that ceph-csi makes volumeHandles of: a version, the
+// length of the clusterID, and so on, 64 bytes and the clusterID in all (ceph-csi,
+// internal/util/volid.go). Whatever follows, a handle that begins so is refused:
+// ceph-csi itself trusts the length, and dies of a wrong one.
+var csiID = regexp.MustCompile(`^[0-9a-f]{4}.[0-9a-f]{4}.{55}`)
+
+// ValidateHandle returns an error if ceph-csi would misread name as volumeHandle
+// of a volume of that class: a CephFS volume is static only if its handle is not
+// one of ceph-csi's ids. Of an RBD volume it does not ask.
+func ValidateHandle(name string, class storageclass.Class) error {
+	if class.CephFS != nil && csiID.MatchString(name) {
+		return fmt.Errorf("ceph-csi would take a CephFS volume with this name for one that it made itself, because it begins like its own ids (0001-0009-…) and is as long; choose another name with the annotation %s", annotations.Image)
+	}
+	return nil
 }
 
 // shorten returns name if it has at most max bytes, and otherwise as much of its

@@ -1,13 +1,11 @@
 // Package staticpv knows what a static PV/PVC pair looks like and how its parts
 // are named. It is pure: claim and class settings in, PersistentVolume out; and
-// a PersistentVolume in, its image out. No other package forms a name or a
+// a PersistentVolume in, its image or subvolume out. No other package forms a name or a
 // volumeHandle.
 package staticpv
 
 import (
-	"fmt"
 	"maps"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +19,7 @@ import (
 // Claim is what a pair is made for.
 type Claim struct {
 	Namespace, Name string
-	// Image is the image's name.
+	// Image is the name of the image, or of the subvolume.
 	Image       string
 	Size        resource.Quantity
 	AccessModes []corev1.PersistentVolumeAccessMode
@@ -29,13 +27,18 @@ type Claim struct {
 	VolumeMode corev1.PersistentVolumeMode
 	// Annotations go to the PV, beside the one that marks it as ours.
 	Annotations map[string]string
+	// Features are those of an image that was not made by its class. Nil means the
+	// class's.
+	Features []string
+	// RootPath is where a subvolume is in its file system.
+	RootPath string
 }
 
 // staticVolume marks a volume that ceph-csi did not make (its
 // docs/static-pvc.md).
 const staticVolume = "staticVolume"
 
-// RBD returns the PV of an RBD image:
+// New returns the PV of a claim's image:
 //
 //	apiVersion: v1
 //	kind: PersistentVolume
@@ -56,20 +59,43 @@ const staticVolume = "staticVolume"
 //	  persistentVolumeReclaimPolicy: Retain
 //	  volumeMode: Filesystem
 //
+// or, on a CephFS class, of its subvolume, with this source:
+//
+//	csi:
+//	  driver: rook-ceph.cephfs.csi.ceph.com
+//	  nodeStageSecretRef: {name: rook-csi-cephfs-node, namespace: rook-ceph}
+//	  volumeAttributes: {clusterID: rook-ceph, fsName: cephfs, rootPath: /volumes/csi/shop.data/7ba5c3c4-…, staticVolume: "true"}
+//	  volumeHandle: shop.data          # any name that is not ceph-csi's own kind of id
+//
 // The claimRef keeps other class-less claims from taking the PV. It has no uid:
 // the binder fills in the claim's. There is no expand secret, because ceph-csi
 // cannot expand a static volume (ceph-csi issue 5776).
-func RBD(claim Claim, class storageclass.RBD) *corev1.PersistentVolume {
-	attributes := map[string]string{
-		staticVolume:    "true",
-		"clusterID":     class.ClusterID,
-		"pool":          class.Pool,
-		"imageFeatures": strings.Join(class.Layout.Features, ","),
-	}
-	maps.Copy(attributes, class.Attributes)
+func New(claim Claim, class storageclass.Class) *corev1.PersistentVolume {
 	mode := claim.VolumeMode
 	if mode == "" {
 		mode = corev1.PersistentVolumeFilesystem
+	}
+	csi := &corev1.CSIPersistentVolumeSource{
+		Driver:             class.Driver,
+		VolumeHandle:       claim.Image,
+		VolumeAttributes:   map[string]string{staticVolume: "true", "clusterID": class.ClusterID},
+		NodeStageSecretRef: &class.NodeStageSecret,
+	}
+	maps.Copy(csi.VolumeAttributes, class.Attributes)
+	switch {
+	case class.RBD != nil:
+		csi.VolumeAttributes["pool"] = class.RBD.Pool
+		features := claim.Features
+		if features == nil {
+			features = class.RBD.Layout.Features
+		}
+		csi.VolumeAttributes["imageFeatures"] = strings.Join(features, ",")
+		if mode == corev1.PersistentVolumeFilesystem {
+			csi.FSType = class.RBD.FSType
+		}
+	case class.CephFS != nil:
+		csi.VolumeAttributes["fsName"] = class.CephFS.Filesystem
+		csi.VolumeAttributes["rootPath"] = claim.RootPath
 	}
 	pv := &corev1.PersistentVolume{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolume"},
@@ -83,68 +109,24 @@ func RBD(claim Claim, class storageclass.RBD) *corev1.PersistentVolume {
 				Namespace:  claim.Namespace,
 				Name:       claim.Name,
 			},
-			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
-				Driver:             class.Driver,
-				VolumeHandle:       claim.Image,
-				VolumeAttributes:   attributes,
-				NodeStageSecretRef: &class.NodeStageSecret,
-			}},
+			PersistentVolumeSource:        corev1.PersistentVolumeSource{CSI: csi},
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
 			VolumeMode:                    &mode,
 		},
 	}
 	maps.Copy(pv.Annotations, claim.Annotations)
 	if mode == corev1.PersistentVolumeFilesystem {
-		pv.Spec.CSI.FSType = class.FSType
 		pv.Spec.MountOptions = class.MountOptions
 	}
 	return pv
 }
 
-// Image is where an RBD volume's data is. Its rados namespace stands only in
-// ceph-csi's configuration, by ClusterID.
-type Image struct {
-	ClusterID, Pool, Name string
-	// Static is true for a volume that ceph-csi did not make.
-	Static bool
-}
-
-// ImageOf returns the image of an RBD volume, static or made by ceph-csi, and
-// false for a volume that is not RBD. It fails for an RBD volume that does not say
-// where its image is, and then returns what the volume does say.
-//
-// The node plugin opens what this returns: of a static volume the image that the
-// volumeHandle names, of another one the image that ceph-csi noted when it made it
-// (ceph-csi, internal/rbd: genVolFromVolumeOptions and ToCSI).
-func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
-	csi := pv.Spec.CSI
-	if csi == nil || !storageclass.IsRBD(csi.Driver) {
-		return Image{}, false, nil
-	}
-	attributes := csi.VolumeAttributes
-	image := Image{ClusterID: attributes["clusterID"], Pool: attributes["pool"], Name: attributes["imageName"]}
-	if image.Static = isStatic(csi); image.Static && attributes["migration"] != "true" {
-		image.Name = csi.VolumeHandle
-	}
-	for _, attribute := range []struct{ name, value string }{{"clusterID", image.ClusterID}, {"pool", image.Pool}, {"imageName", image.Name}} {
-		if attribute.value == "" {
-			return image, true, fmt.Errorf("PersistentVolume %s: spec.csi.volumeAttributes[%s] is missing, so its image is not known", pv.Name, attribute.name)
-		}
-	}
-	return image, true, nil
-}
-
-// isStatic reads the flag as ceph-csi does.
-func isStatic(csi *corev1.CSIPersistentVolumeSource) bool {
-	static, err := strconv.ParseBool(csi.VolumeAttributes[staticVolume])
-	return err == nil && static
-}
-
-// IsPair reports whether pv is a static RBD volume, made for that claim, whose
-// image has the PV's name: what [RBD] returns, whatever the class was.
+// IsPair reports whether pv is a static volume of ceph-csi, made for that claim,
+// whose image or subvolume has the PV's name: what [New] returns, whatever the
+// class was.
 func IsPair(pv *corev1.PersistentVolume, namespace, claim string) bool {
 	csi, ref := pv.Spec.CSI, pv.Spec.ClaimRef
-	return csi != nil && storageclass.IsRBD(csi.Driver) &&
+	return csi != nil && (storageclass.IsRBD(csi.Driver) || storageclass.IsCephFS(csi.Driver)) &&
 		isStatic(csi) && csi.VolumeHandle == pv.Name &&
 		ref != nil && ref.Namespace == namespace && ref.Name == claim
 }

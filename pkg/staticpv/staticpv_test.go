@@ -112,17 +112,57 @@ func TestClaimName(t *testing.T) {
 	}
 }
 
-var class = storageclass.RBD{
+func TestValidateHandle(t *testing.T) {
+	const id = "0001-0009-rook-ceph-0000000000000002-24862838-240d-4215-9183-abfc0e9e4002"
+	tests := map[string]struct {
+		name    string
+		class   storageclass.Class
+		refused bool
+	}{
+		"a usual name":                         {"shop.data", cephFS, false},
+		"a name of ceph-csi's own subvolumes":  {"csi-vol-24862838-240d-4215-9183-abfc0e9e4002", cephFS, false},
+		"an id of ceph-csi":                    {id, cephFS, true},
+		"an id of ceph-csi, on RBD":            {id, class, false},
+		"an id with another version":           {"beef" + id[4:], cephFS, true},
+		"an id with a length that is too long": {"0001-ffff" + id[9:], cephFS, true},
+		"an id that is cut off":                {id[:63], cephFS, false},
+		"as long as the shortest id":           {id[:64], cephFS, true},
+		"a namespace that is no number":        {"shop-0009" + id[9:], cephFS, false},
+		"a length that is no number":           {"0001-shop" + id[9:], cephFS, false},
+		"an id with something before it":       {"x" + id, cephFS, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := staticpv.ValidateHandle(test.name, test.class); (err != nil) != test.refused {
+				t.Errorf("%q: got %v", test.name, err)
+			}
+		})
+	}
+}
+
+var class = storageclass.Class{
 	Name:              "block",
 	Driver:            "rook-ceph.rbd.csi.ceph.com",
 	ClusterID:         "rook-ceph",
-	Pool:              "replicapool",
-	Layout:            ceph.Layout{Features: []string{"exclusive-lock", "layering"}, DataPool: "erasure"},
 	Attributes:        map[string]string{"mapOptions": "krbd:queue_depth=1024", "tryOtherMounters": "true"},
-	FSType:            "xfs",
 	MountOptions:      []string{"noatime"},
 	NodeStageSecret:   corev1.SecretReference{Name: "node", Namespace: "rook-ceph"},
 	ProvisionerSecret: corev1.SecretReference{Name: "provisioner", Namespace: "rook-ceph"},
+	RBD: &storageclass.RBD{
+		Pool:   "replicapool",
+		Layout: ceph.Layout{Features: []string{"exclusive-lock", "layering"}, DataPool: "erasure"},
+		FSType: "xfs",
+	},
+}
+
+var cephFS = storageclass.Class{
+	Name:            "shared",
+	Driver:          "rook-ceph.cephfs.csi.ceph.com",
+	ClusterID:       "rook-ceph",
+	Attributes:      map[string]string{"mounter": "kernel", "kernelMountOptions": "recover_session=clean"},
+	MountOptions:    []string{"noatime"},
+	NodeStageSecret: corev1.SecretReference{Name: "node", Namespace: "rook-ceph"},
+	CephFS:          &storageclass.CephFS{Filesystem: "cephfs", DataPool: "cephfs-data0"},
 }
 
 // volume is the PV of claim shop/data on class.
@@ -156,7 +196,26 @@ func volume(change func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
 	return pv
 }
 
-func TestRBD(t *testing.T) {
+// shared is the PV of claim shop/data on cephFS.
+func shared(change func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
+	return volume(func(pv *corev1.PersistentVolume) {
+		pv.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
+		pv.Spec.CSI = &corev1.CSIPersistentVolumeSource{
+			Driver:       "rook-ceph.cephfs.csi.ceph.com",
+			VolumeHandle: "shop.data",
+			VolumeAttributes: map[string]string{
+				"staticVolume": "true", "clusterID": "rook-ceph", "fsName": "cephfs", "rootPath": "/volumes/csi/shop.data/7ba5c3c4",
+				"mounter": "kernel", "kernelMountOptions": "recover_session=clean",
+			},
+			NodeStageSecretRef: &corev1.SecretReference{Name: "node", Namespace: "rook-ceph"},
+		}
+		if change != nil {
+			change(pv)
+		}
+	})
+}
+
+func TestNew(t *testing.T) {
 	claim := staticpv.Claim{
 		Namespace: "shop", Name: "data", Image: "shop.data", Size: resource.MustParse("8Gi"),
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
@@ -164,6 +223,7 @@ func TestRBD(t *testing.T) {
 	block := corev1.PersistentVolumeBlock
 	tests := map[string]struct {
 		change func(*staticpv.Claim)
+		class  *storageclass.Class
 		want   *corev1.PersistentVolume
 	}{
 		"a filesystem, by default": {
@@ -195,6 +255,26 @@ func TestRBD(t *testing.T) {
 				pv.Annotations["helm.sh/resource-policy"] = "keep"
 			}),
 		},
+		"an image with features of its own": {
+			change: func(c *staticpv.Claim) { c.Features = []string{"layering"} },
+			want: volume(func(pv *corev1.PersistentVolume) {
+				pv.Spec.CSI.VolumeAttributes["imageFeatures"] = "layering"
+			}),
+		},
+		"an image without features": {
+			change: func(c *staticpv.Claim) { c.Features = []string{} },
+			want: volume(func(pv *corev1.PersistentVolume) {
+				pv.Spec.CSI.VolumeAttributes["imageFeatures"] = ""
+			}),
+		},
+		"a subvolume": {
+			class: &cephFS,
+			change: func(c *staticpv.Claim) {
+				c.RootPath = "/volumes/csi/shop.data/7ba5c3c4"
+				c.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
+			},
+			want: shared(nil),
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -202,7 +282,11 @@ func TestRBD(t *testing.T) {
 			if test.change != nil {
 				test.change(&asked)
 			}
-			got := staticpv.RBD(asked, class)
+			of := class
+			if test.class != nil {
+				of = *test.class
+			}
+			got := staticpv.New(asked, of)
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -213,10 +297,10 @@ func TestRBD(t *testing.T) {
 	}
 }
 
-// TestRBDSharesNothing changes a PV, and expects class and claim to stay.
-func TestRBDSharesNothing(t *testing.T) {
+// TestNewSharesNothing changes a PV, and expects class and claim to stay.
+func TestNewSharesNothing(t *testing.T) {
 	asked := map[string]string{"a": "b"}
-	got := staticpv.RBD(staticpv.Claim{Image: "x", Annotations: asked}, class)
+	got := staticpv.New(staticpv.Claim{Image: "x", Annotations: asked}, class)
 	got.Annotations["c"] = "d"
 	got.Spec.CSI.VolumeAttributes["c"] = "d"
 	got.Spec.CSI.NodeStageSecretRef.Name = "other"
@@ -236,7 +320,7 @@ func TestIsPair(t *testing.T) {
 		change func(*corev1.PersistentVolume)
 		want   bool
 	}{
-		"what RBD returns": {nil, true},
+		"what New returns": {nil, true},
 		"another class's settings": {func(pv *corev1.PersistentVolume) {
 			pv.Spec.CSI.VolumeAttributes["pool"] = "other"
 			pv.Spec.CSI.Driver = "rbd.csi.ceph.com"
@@ -247,7 +331,8 @@ func TestIsPair(t *testing.T) {
 			pv.Spec.CSI = nil
 			pv.Spec.HostPath = &corev1.HostPathVolumeSource{Path: "/"}
 		}, false},
-		"another driver": {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "rook-ceph.cephfs.csi.ceph.com" }, false},
+		"CephFS":         {func(pv *corev1.PersistentVolume) { pv.Spec = shared(nil).Spec }, true},
+		"another driver": {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "rook-ceph.nfs.csi.ceph.com" }, false},
 		"a dynamic volume": {func(pv *corev1.PersistentVolume) {
 			delete(pv.Spec.CSI.VolumeAttributes, "staticVolume")
 		}, false},
@@ -266,8 +351,48 @@ func TestIsPair(t *testing.T) {
 	}
 }
 
+func TestSubvolumeOf(t *testing.T) {
+	const handle = "0001-0009-rook-ceph-0000000000000001-24862838-240d-4215-9183-abfc0e9e4002"
+	const name = "csi-vol-24862838-240d-4215-9183-abfc0e9e4002"
+	ours := staticpv.Subvolume{ClusterID: "rook-ceph", Filesystem: "cephfs", Name: "shop.data", Path: "/volumes/csi/shop.data/7ba5c3c4", Static: true}
+	tests := map[string]struct {
+		pv        *corev1.PersistentVolume
+		want      staticpv.Subvolume
+		wantOther bool
+	}{
+		"what New returns": {pv: shared(nil), want: ours},
+		"a volume of ceph-csi": {
+			pv: shared(func(pv *corev1.PersistentVolume) {
+				pv.Spec.CSI.VolumeHandle = handle
+				pv.Spec.CSI.VolumeAttributes = map[string]string{"clusterID": "rook-ceph", "fsName": "cephfs", "subvolumeName": name, "subvolumePath": "/volumes/csi/" + name + "/1"}
+			}),
+			want: staticpv.Subvolume{ClusterID: "rook-ceph", Filesystem: "cephfs", Name: name, Path: "/volumes/csi/" + name + "/1"},
+		},
+		"a volume of an early ceph-csi": {
+			pv: shared(func(pv *corev1.PersistentVolume) {
+				pv.Spec.CSI.VolumeHandle = handle
+				pv.Spec.CSI.VolumeAttributes = map[string]string{"clusterID": "rook-ceph"}
+			}),
+			want: staticpv.Subvolume{ClusterID: "rook-ceph"},
+		},
+		"RBD":           {pv: volume(nil), wantOther: true},
+		"no CSI volume": {pv: shared(func(pv *corev1.PersistentVolume) { pv.Spec.CSI = nil }), wantOther: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, is := staticpv.SubvolumeOf(test.pv)
+			if is == test.wantOther {
+				t.Errorf("got CephFS %v", is)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestImageOf(t *testing.T) {
-	// attributes are all that a volume has, in place of what RBD returns.
+	// attributes are all that a volume has, in place of what New returns.
 	attributes := func(handle string, attributes map[string]string) func(*corev1.PersistentVolume) {
 		return func(pv *corev1.PersistentVolume) {
 			pv.Spec.CSI.VolumeHandle, pv.Spec.CSI.VolumeAttributes = handle, attributes
@@ -289,7 +414,7 @@ func TestImageOf(t *testing.T) {
 		wantOther bool
 		wantError string
 	}{
-		"what RBD returns": {nil, ours, false, ""},
+		"what New returns": {nil, ours, false, ""},
 		"a static volume's image is its handle, whatever else is noted": {
 			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["imageName"] = "other" }, ours, false, "",
 		},

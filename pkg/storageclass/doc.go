@@ -2,6 +2,6 @@
 // it describes. A class is the only configuration of where and how a volume
 // lives.
 //
-// A new class parameter starts in this package: a field in [RBD] and a line in
-// [ParseRBD]; package staticpv writes it into the PV.
+// A new class parameter starts in this package: a field in [Class], [RBD] or
+// [CephFS] and a line in parameters.go; package staticpv writes it into the PV.
 package storageclass

@@ -87,8 +87,8 @@ func createPairs(ctx context.Context, api client.Client, ceph *lab.Ceph, tools l
 
 // createVolumes makes n pairs without images, and attaches them to nodes.
 func createVolumes(ctx context.Context, api client.Client, n, nodes int) error {
-	class := storageclass.RBD{
-		Driver: driver, ClusterID: "rook-ceph", Pool: lab.Pool, FSType: "ext4",
+	class := storageclass.Class{
+		Driver: driver, ClusterID: "rook-ceph", RBD: &storageclass.RBD{Pool: lab.Pool, FSType: "ext4"},
 		NodeStageSecret: corev1.SecretReference{Name: "rook-csi-rbd-node", Namespace: "rook-ceph"},
 	}
 	if err := create(ctx, api, nodes, func(i int) client.Object { return newNode(i) }); err != nil {
@@ -99,7 +99,7 @@ func createVolumes(ctx context.Context, api client.Client, n, nodes int) error {
 		image := staticpv.ImageName(namespace, name)
 		switch i % 3 {
 		case 0:
-			return staticpv.RBD(staticpv.Claim{
+			return staticpv.New(staticpv.Claim{
 				Namespace: namespace, Name: name, Image: image, Size: size,
 				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			}, class)

@@ -45,29 +45,31 @@ var smallest = map[string]string{
 }
 
 // parsed is what they are parsed to.
-func parsed(change func(*storageclass.RBD)) storageclass.RBD {
-	rbd := storageclass.RBD{
+func parsed(change func(*storageclass.Class)) storageclass.Class {
+	class := storageclass.Class{
 		Name:            "block",
 		Driver:          "rook-ceph.rbd.csi.ceph.com",
 		ClusterID:       "rook-ceph",
-		Pool:            "replicapool",
-		Layout:          ceph.Layout{Features: []string{"exclusive-lock", "layering"}},
 		Attributes:      map[string]string{},
 		NodeStageSecret: corev1.SecretReference{Name: "node", Namespace: "rook-ceph"},
+		RBD: &storageclass.RBD{
+			Pool:   "replicapool",
+			Layout: ceph.Layout{Features: []string{"exclusive-lock", "layering"}},
+		},
 	}
 	if change != nil {
-		change(&rbd)
+		change(&class)
 	}
-	return rbd
+	return class
 }
 
-func TestParseRBD(t *testing.T) {
+func TestParse(t *testing.T) {
 	tests := map[string]struct {
 		// parameters on top of the smallest; an empty value removes one.
 		parameters  map[string]string
 		provisioner string
 		mount       []string
-		want        storageclass.RBD
+		want        storageclass.Class
 		errs        []string
 	}{
 		"the smallest class": {
@@ -84,16 +86,16 @@ func TestParseRBD(t *testing.T) {
 				"csi.storage.k8s.io/provisioner-secret-namespace": "ceph",
 			},
 			mount: []string{"noatime", "discard"},
-			want: parsed(func(rbd *storageclass.RBD) {
-				rbd.Driver = "rbd.csi.ceph.com"
-				rbd.Layout = ceph.Layout{
+			want: parsed(func(class *storageclass.Class) {
+				class.Driver = "rbd.csi.ceph.com"
+				class.RBD.Layout = ceph.Layout{
 					Features: []string{"exclusive-lock", "fast-diff", "layering", "object-map"},
 					DataPool: "erasure", ObjectSize: 8 << 20, StripeUnit: 64 << 10, StripeCount: 4,
 				}
-				rbd.Attributes = map[string]string{"mounter": "rbd-nbd", "mapOptions": "krbd:queue_depth=1024", "unmapOptions": "krbd:force", "tryOtherMounters": "true"}
-				rbd.FSType = "xfs"
-				rbd.MountOptions = []string{"noatime", "discard"}
-				rbd.ProvisionerSecret = corev1.SecretReference{Name: "provisioner", Namespace: "ceph"}
+				class.Attributes = map[string]string{"mounter": "rbd-nbd", "mapOptions": "krbd:queue_depth=1024", "unmapOptions": "krbd:force", "tryOtherMounters": "true"}
+				class.RBD.FSType = "xfs"
+				class.MountOptions = []string{"noatime", "discard"}
+				class.ProvisionerSecret = corev1.SecretReference{Name: "provisioner", Namespace: "ceph"}
 			}),
 		},
 		"parameters of dynamic provisioning are passed over": {
@@ -105,23 +107,19 @@ func TestParseRBD(t *testing.T) {
 		},
 		"features without layering": {
 			parameters: map[string]string{"imageFeatures": "exclusive-lock"},
-			want:       parsed(func(rbd *storageclass.RBD) { rbd.Layout.Features = []string{"exclusive-lock"} }),
+			want:       parsed(func(class *storageclass.Class) { class.RBD.Layout.Features = []string{"exclusive-lock"} }),
 		},
 		"no parameters at all": {
 			parameters: map[string]string{"clusterID": "", "pool": "", "csi.storage.k8s.io/node-stage-secret-name": "", "csi.storage.k8s.io/node-stage-secret-namespace": ""},
-			want: parsed(func(rbd *storageclass.RBD) {
-				rbd.ClusterID, rbd.Pool, rbd.NodeStageSecret = "", "", corev1.SecretReference{}
+			want: parsed(func(class *storageclass.Class) {
+				class.ClusterID, class.RBD.Pool, class.NodeStageSecret = "", "", corev1.SecretReference{}
 			}),
 			errs: []string{
 				"parameters[clusterID]: Required value",
-				"parameters[pool]: Required value",
 				"parameters[csi.storage.k8s.io/node-stage-secret-name]: Required value",
 				"parameters[csi.storage.k8s.io/node-stage-secret-namespace]: Required value",
+				"parameters[pool]: Required value",
 			},
-		},
-		"a CephFS class": {
-			provisioner: "rook-ceph.cephfs.csi.ceph.com",
-			errs:        []string{`provisioner: Invalid value: "rook-ceph.cephfs.csi.ceph.com": CephFS volumes cannot be rendered by this version, only RBD volumes`},
 		},
 		"a class of another driver": {
 			provisioner: "ebs.csi.aws.com",
@@ -147,9 +145,9 @@ func TestParseRBD(t *testing.T) {
 				"csi.storage.k8s.io/node-stage-secret-name":       "${pvc.name}",
 				"csi.storage.k8s.io/provisioner-secret-namespace": "x-${pvc.namespace}",
 			},
-			want: parsed(func(rbd *storageclass.RBD) {
-				rbd.NodeStageSecret.Name = "${pvc.name}"
-				rbd.ProvisionerSecret.Namespace = "x-${pvc.namespace}"
+			want: parsed(func(class *storageclass.Class) {
+				class.NodeStageSecret.Name = "${pvc.name}"
+				class.ProvisionerSecret.Namespace = "x-${pvc.namespace}"
 			}),
 			errs: []string{
 				`parameters[csi.storage.k8s.io/node-stage-secret-name]: Invalid value: "${pvc.name}": templates are not supported; name one secret`,
@@ -167,51 +165,62 @@ func TestParseRBD(t *testing.T) {
 		},
 		"a feature that does not exist": {
 			parameters: map[string]string{"imageFeatures": "layering,warp-drive"},
-			want: parsed(func(rbd *storageclass.RBD) {
-				rbd.Layout.Features = []string{"exclusive-lock", "layering", "warp-drive"}
+			want: parsed(func(class *storageclass.Class) {
+				class.RBD.Layout.Features = []string{"exclusive-lock", "layering", "warp-drive"}
 			}),
 			errs: []string{`parameters: Invalid value: "block": feature "warp-drive" is not one of deep-flatten, exclusive-lock, fast-diff, journaling, layering, object-map: ceph cannot make an image with this layout`},
 		},
 		"a feature without the one it needs": {
 			parameters: map[string]string{"imageFeatures": "fast-diff"},
-			want:       parsed(func(rbd *storageclass.RBD) { rbd.Layout.Features = []string{"exclusive-lock", "fast-diff"} }),
+			want:       parsed(func(class *storageclass.Class) { class.RBD.Layout.Features = []string{"exclusive-lock", "fast-diff"} }),
 			errs:       []string{`parameters: Invalid value: "block": feature "fast-diff" needs feature "object-map": ceph cannot make an image with this layout`},
 		},
 		"a stripe unit without a count": {
 			parameters: map[string]string{"stripeUnit": "65536"},
-			want:       parsed(func(rbd *storageclass.RBD) { rbd.Layout.StripeUnit = 64 << 10 }),
+			want:       parsed(func(class *storageclass.Class) { class.RBD.Layout.StripeUnit = 64 << 10 }),
 			errs:       []string{`parameters: Invalid value: "block": stripe unit 65536 and stripe count 0: one is given without the other: ceph cannot make an image with this layout`},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			class := &storagev1.StorageClass{
-				ObjectMeta:   metav1.ObjectMeta{Name: "block"},
-				Provisioner:  "rook-ceph.rbd.csi.ceph.com",
-				Parameters:   maps.Clone(smallest),
-				MountOptions: test.mount,
-			}
+			class := classWith(smallest, test.parameters, "rook-ceph.rbd.csi.ceph.com", test.mount)
 			if test.provisioner != "" {
 				class.Provisioner = test.provisioner
 			}
-			for key, value := range test.parameters {
-				if value == "" {
-					delete(class.Parameters, key)
-				} else {
-					class.Parameters[key] = value
-				}
-			}
-			got, errs := storageclass.ParseRBD(class)
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("class (-want +got):\n%s", diff)
-			}
-			var texts []string
-			for _, err := range errs {
-				texts = append(texts, err.Error())
-			}
-			if diff := cmp.Diff(test.errs, texts); diff != "" {
-				t.Errorf("errors (-want +got):\n%s", diff)
-			}
+			checkParse(t, class, test.want, test.errs)
 		})
+	}
+}
+
+// classWith has these parameters; an empty value removes one of the smallest.
+func classWith(smallest, parameters map[string]string, provisioner string, mount []string) *storagev1.StorageClass {
+	class := &storagev1.StorageClass{
+		ObjectMeta:   metav1.ObjectMeta{Name: "block"},
+		Provisioner:  provisioner,
+		Parameters:   maps.Clone(smallest),
+		MountOptions: mount,
+	}
+	for key, value := range parameters {
+		if value == "" {
+			delete(class.Parameters, key)
+		} else {
+			class.Parameters[key] = value
+		}
+	}
+	return class
+}
+
+func checkParse(t *testing.T, class *storagev1.StorageClass, want storageclass.Class, wantErrs []string) {
+	t.Helper()
+	got, errs := storageclass.Parse(class)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("class (-want +got):\n%s", diff)
+	}
+	var texts []string
+	for _, err := range errs {
+		texts = append(texts, err.Error())
+	}
+	if diff := cmp.Diff(wantErrs, texts); diff != "" {
+		t.Errorf("errors (-want +got):\n%s", diff)
 	}
 }

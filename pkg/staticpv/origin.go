@@ -1,0 +1,83 @@
+package staticpv
+
+import (
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// Image is where an RBD volume's data is. Its rados namespace stands only in
+// ceph-csi's configuration, by ClusterID.
+type Image struct {
+	ClusterID, Pool, Name string
+	// Static is true for a volume that ceph-csi did not make.
+	Static bool
+}
+
+// ImageOf returns the image of an RBD volume, static or made by ceph-csi, and
+// false for a volume that is not RBD. It fails for an RBD volume that does not say
+// where its image is, and then returns what the volume does say.
+//
+// The node plugin opens what this returns: of a static volume the image that the
+// volumeHandle names, of another one the image that ceph-csi noted when it made it
+// (ceph-csi, internal/rbd: genVolFromVolumeOptions and ToCSI).
+func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
+	csi := pv.Spec.CSI
+	if csi == nil || !storageclass.IsRBD(csi.Driver) {
+		return Image{}, false, nil
+	}
+	attributes := csi.VolumeAttributes
+	image := Image{ClusterID: attributes["clusterID"], Pool: attributes["pool"], Name: attributes["imageName"]}
+	if image.Static = isStatic(csi); image.Static && attributes["migration"] != "true" {
+		image.Name = csi.VolumeHandle
+	}
+	for _, attribute := range []struct{ name, value string }{{"clusterID", image.ClusterID}, {"pool", image.Pool}, {"imageName", image.Name}} {
+		if attribute.value == "" {
+			return image, true, fmt.Errorf("PersistentVolume %s: spec.csi.volumeAttributes[%s] is missing, so its image is not known", pv.Name, attribute.name)
+		}
+	}
+	return image, true, nil
+}
+
+// isStatic reads the flag as ceph-csi does.
+func isStatic(csi *corev1.CSIPersistentVolumeSource) bool {
+	static, err := strconv.ParseBool(csi.VolumeAttributes[staticVolume])
+	return err == nil && static
+}
+
+// Subvolume is where a CephFS volume's data is.
+type Subvolume struct {
+	// Filesystem is empty for the Ceph cluster's default.
+	ClusterID, Filesystem string
+	// Name is that of the subvolume. A volume that somebody else made static has
+	// any name.
+	Name string
+	// Path is the folder in the file system.
+	Path string
+	// Static is true for a volume that ceph-csi did not make.
+	Static bool
+}
+
+// SubvolumeOf returns what a CephFS volume, static or made by ceph-csi, says of its
+// subvolume, and false for a volume that is not CephFS.
+//
+// The node plugin mounts the rootPath of a static volume, and finds another one by
+// its volumeHandle; what it noted when it made it says the same (ceph-csi,
+// internal/cephfs: NewVolumeOptionsFromStaticVolume and CreateVolume).
+func SubvolumeOf(pv *corev1.PersistentVolume) (Subvolume, bool) {
+	csi := pv.Spec.CSI
+	if csi == nil || !storageclass.IsCephFS(csi.Driver) {
+		return Subvolume{}, false
+	}
+	attributes := csi.VolumeAttributes
+	subvolume := Subvolume{ClusterID: attributes["clusterID"], Filesystem: attributes["fsName"], Static: isStatic(csi)}
+	if subvolume.Static {
+		subvolume.Name, subvolume.Path = csi.VolumeHandle, attributes["rootPath"]
+	} else {
+		subvolume.Name, subvolume.Path = attributes["subvolumeName"], attributes["subvolumePath"]
+	}
+	return subvolume, true
+}
