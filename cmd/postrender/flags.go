@@ -38,7 +38,7 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags.StringArrayVar(&o.storageClasses, "storage-class", nil, "manifest `file` with StorageClasses, repeatable; default: read from the cluster")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: the one that helm uses")
 	flags.StringVar(&o.kubeContext, "kube-context", "", "kubeconfig `context`; default: the one that helm uses")
-	flags.StringVar(&o.create, "create", createClient, "`who` makes images: client (this process), or never (they must exist)")
+	flags.StringVar(&o.create, "create", createClient, "`who` makes images and pairs: cluster (cephferry in the cluster), client (this process), or never (the pair is rendered, and its image must exist)")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's config.json, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise the class's provisioner secret")
 	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")
@@ -48,9 +48,9 @@ func newFlagSet(o *options) *pflag.FlagSet {
 }
 
 func usage() string {
-	return `Rewrites annotated PersistentVolumeClaims into static PV/PVC pairs and makes
-their RBD images. Reads manifests on standard input and writes them to standard
-output, as a Helm post-renderer:
+	return `Prepares annotated PersistentVolumeClaims for cephferry, or makes their images and
+static PV/PVC pairs itself. Reads manifests on standard input and writes them to
+standard output, as a Helm post-renderer:
 
   helm install db ./chart --post-renderer postrender
 
@@ -70,9 +70,13 @@ func parseFlags(args []string) (options, error) {
 	switch o.create {
 	case createClient, createNever:
 	case createCluster:
-		return o, fmt.Errorf("--create cluster: this version has no reconciler that makes images in the cluster; use --create client")
+		for _, name := range []string{"storage-class", "ceph-conf", "ceph-id", "ceph-keyring"} {
+			if flags.Changed(name) {
+				return o, fmt.Errorf("--%s: with --create %s the cluster finds the class and Ceph itself; leave the flag out, or pass --create %s", name, createCluster, createClient)
+			}
+		}
 	default:
-		return o, fmt.Errorf("--create %s: must be client or never", o.create)
+		return o, fmt.Errorf("--create %s: must be %s, %s or %s", o.create, createCluster, createClient, createNever)
 	}
 	o.cephID = strings.TrimPrefix(o.cephID, "client.")
 	o.dryRunSet = flags.Changed("dry-run")

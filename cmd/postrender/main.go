@@ -1,6 +1,7 @@
 // Command postrender is a Helm post-renderer: it reads rendered manifests on
-// standard input, rewrites annotated claims into static PV/PVC pairs, makes
-// their RBD images, and writes the manifests to standard output.
+// standard input, prepares annotated claims for the reconciler in the cluster, or
+// makes their images and static PV/PVC pairs itself, and writes the manifests to
+// standard output.
 package main
 
 import (

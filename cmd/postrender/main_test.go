@@ -49,11 +49,21 @@ func TestNothingElseIsNeeded(t *testing.T) {
 	t.Setenv("KUBECONFIG", nowhere)
 	t.Setenv("CEPH_CONF", nowhere)
 	want := result{Stdout: readFile(t, "../../testdata/postrender/claim/expected.yaml")}
-	for _, mode := range []string{"--dry-run", "--create=never"} {
-		got := runWith(t, readFile(t, claim), nil, mode, "--namespace", "shop", "--storage-class", classes)
+	for _, mode := range [][]string{{"--create=client", "--dry-run"}, {"--create=never"}} {
+		got := runWith(t, readFile(t, claim), nil, append(mode, "--namespace", "shop", "--storage-class", classes)...)
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", mode, diff)
+			t.Errorf("%v (-want +got):\n%s", mode, diff)
 		}
+	}
+}
+
+// TestForTheCluster asks for even less: not for a namespace, nor for a class.
+func TestForTheCluster(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
+	input := readFile(t, "../../testdata/cluster/claim/input.yaml")
+	want := result{Stdout: readFile(t, "../../testdata/cluster/claim/expected.yaml")}
+	if diff := cmp.Diff(want, runWith(t, input, nil, "--create", "cluster")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
@@ -82,13 +92,13 @@ func TestErrors(t *testing.T) {
 		args []string
 		want string
 	}{
-		"the reconciler does not exist yet": {
-			args: []string{"--create", "cluster"},
-			want: "postrender: --create cluster: this version has no reconciler that makes images in the cluster; use --create client\n",
+		"a flag for the client": {
+			args: []string{"--create", "cluster", "--ceph-id", "app"},
+			want: "postrender: --ceph-id: with --create cluster the cluster finds the class and Ceph itself; leave the flag out, or pass --create client\n",
 		},
 		"unknown creator": {
 			args: []string{"--create", "magic"},
-			want: "postrender: --create magic: must be client or never\n",
+			want: "postrender: --create magic: must be cluster, client or never\n",
 		},
 		"unknown flag": {
 			args: []string{"--colour"},
@@ -99,15 +109,15 @@ func TestErrors(t *testing.T) {
 			want: "postrender: unexpected argument \"manifests.yaml\"; manifests are read from standard input\n",
 		},
 		"namespace unknown": {
-			args: []string{"--dry-run", "--storage-class", classes},
+			args: []string{"--create=client", "--dry-run", "--storage-class", classes},
 			want: "postrender: PersistentVolumeClaim data: metadata.namespace: Required value: no helm is among the parent processes; pass the release's namespace: --namespace NAME, under helm --post-renderer-args --namespace=NAME\n",
 		},
 		"class file missing": {
-			args: []string{"--dry-run", "--namespace", "shop", "--storage-class", "no-such-file"},
+			args: []string{"--create=client", "--dry-run", "--namespace", "shop", "--storage-class", "no-such-file"},
 			want: "postrender: read StorageClass: open no-such-file: no such file or directory\n",
 		},
 		"kubeconfig broken": {
-			args: []string{"--dry-run", "--namespace", "shop", "--kubeconfig", kubeconfig},
+			args: []string{"--create=client", "--dry-run", "--namespace", "shop", "--kubeconfig", kubeconfig},
 			want: "postrender: connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'; name a StorageClass file with --storage-class instead\n",
 		},
 	} {
@@ -124,8 +134,8 @@ func TestErrors(t *testing.T) {
 func TestHelm4Plugin(t *testing.T) {
 	got := runWith(t, readFile(t, claim), map[string]string{"HELM_PLUGIN_NAME": "cephferry"}, "--create", "magic")
 	want := result{
-		Stdout: "postrender: !!int \"--create magic: must be client or never\"\n",
-		Stderr: "postrender: --create magic: must be client or never\n",
+		Stdout: "postrender: !!int \"--create magic: must be cluster, client or never\"\n",
+		Stderr: "postrender: --create magic: must be cluster, client or never\n",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -22,6 +22,9 @@ const apiTimeout = 10 * time.Second
 
 // render wires the use case to the flags.
 func render(ctx context.Context, o options, sys system) error {
+	if o.create == createCluster {
+		return postrender.ForCluster(sys.stdin, sys.stdout)
+	}
 	helm := helmCall{options: o, getenv: sys.getenv}
 	images := imageMaker{options: o, helm: &helm}
 	defer images.close()

@@ -67,6 +67,9 @@ func TestCorpus(t *testing.T) {
 			if !ok {
 				t.Fatal("the stream is refused")
 			}
+			if !checkForCluster(t, input) {
+				t.Error("the stream is refused for the cluster")
+			}
 
 			r, asked := renderer(t, nil)
 			r.Images = func(context.Context) (postrender.Images, error) {

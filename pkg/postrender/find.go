@@ -35,6 +35,10 @@ func (o object) is(apiVersion, kind string) bool {
 	return o.node.GetApiVersion() == apiVersion && o.node.GetKind() == kind
 }
 
+func (o object) isClaim() bool { return o.is("v1", "PersistentVolumeClaim") }
+
+func (o object) isStatefulSet() bool { return o.is("apps/v1", "StatefulSet") }
+
 // label names the object for people. namespace may be empty.
 func (o object) label(namespace string) string {
 	return label(o.node.GetKind(), namespace, o.node.GetName())
@@ -141,10 +145,22 @@ func listItems(node *yaml.RNode) *yaml.Node {
 	return items.Value.YNode()
 }
 
+// misshapen reports what is wrong with an object before it is decoded.
+func misshapen(o object) field.ErrorList {
+	errs := stray(o)
+	switch {
+	case o.isClaim():
+		errs = append(errs, malformedClaim(o.node, nil)...)
+	case o.isStatefulSet():
+		errs = append(errs, malformedTemplates(o)...)
+	}
+	return errs
+}
+
 // stray reports annotations of ours where they have no effect although the author
 // clearly meant a claim: a guard must not be lost by a wrong indentation.
 func stray(o object) field.ErrorList {
-	isClaim, isSet := o.is("v1", "PersistentVolumeClaim"), o.is("apps/v1", "StatefulSet")
+	isClaim, isSet := o.isClaim(), o.isStatefulSet()
 	isList := strings.HasSuffix(o.node.GetKind(), "List")
 	paths := mentions(o.node.YNode(), nil)
 	templated := isSet && slices.ContainsFunc(paths, onTemplate.MatchString)

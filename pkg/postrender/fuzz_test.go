@@ -9,18 +9,20 @@ import (
 )
 
 // FuzzRender feeds mutations of the golden inputs and of the odd streams to
-// [checkRender].
+// [checkRender] and [checkForCluster].
 func FuzzRender(f *testing.F) {
-	inputs, err := filepath.Glob(filepath.Join(golden, "*", "input.yaml"))
-	if err != nil || len(inputs) == 0 {
-		f.Fatalf("no golden cases: %v", err)
-	}
-	for _, name := range inputs {
-		input, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
+	for _, root := range []string{golden, goldenCluster} {
+		inputs, err := filepath.Glob(filepath.Join(root, "*", "input.yaml"))
+		if err != nil || len(inputs) == 0 {
+			f.Fatalf("no golden cases: %v", err)
 		}
-		f.Add(input)
+		for _, name := range inputs {
+			input, err := os.ReadFile(name)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(input)
+		}
 	}
 	for _, stream := range oddStreams {
 		f.Add([]byte(stream.text))
@@ -29,5 +31,8 @@ func FuzzRender(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, input []byte) { checkRender(t, classes, input) })
+	f.Fuzz(func(t *testing.T, input []byte) {
+		checkRender(t, classes, input)
+		checkForCluster(t, input)
+	})
 }

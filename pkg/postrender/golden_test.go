@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected results of the golden cases")
 
-const golden = "../../testdata/postrender"
+const (
+	golden        = "../../testdata/postrender"
+	goldenCluster = "../../testdata/cluster"
+)
 
 // goldenCase is a folder of testdata/postrender:
 //
@@ -47,17 +51,33 @@ type goldenCase struct {
 // TestGolden renders every case and compares bytes. A case that renders is
 // rendered a second time, which changes nothing.
 func TestGolden(t *testing.T) {
-	folders, err := filepath.Glob(filepath.Join(golden, "*", "input.yaml"))
-	if err != nil || len(folders) == 0 {
+	eachGolden(t, golden, func(t *testing.T, folder string) {
+		renderer := settings(t, folder).renderer(t)
+		runGolden(t, folder, func(in io.Reader, out io.Writer) error {
+			_, err := renderer.Render(t.Context(), in, out)
+			return err
+		})
+	})
+}
+
+// TestGoldenForCluster does the same for volumes that the cluster makes. Its cases
+// need no settings.
+func TestGoldenForCluster(t *testing.T) {
+	eachGolden(t, goldenCluster, func(t *testing.T, folder string) { runGolden(t, folder, postrender.ForCluster) })
+}
+
+func eachGolden(t *testing.T, root string, run func(t *testing.T, folder string)) {
+	inputs, err := filepath.Glob(filepath.Join(root, "*", "input.yaml"))
+	if err != nil || len(inputs) == 0 {
 		t.Fatalf("no golden cases: %v", err)
 	}
-	for _, input := range folders {
+	for _, input := range inputs {
 		folder := filepath.Dir(input)
-		t.Run(filepath.Base(folder), func(t *testing.T) { runGolden(t, folder) })
+		t.Run(filepath.Base(folder), func(t *testing.T) { run(t, folder) })
 	}
 }
 
-func runGolden(t *testing.T, folder string) {
+func settings(t *testing.T, folder string) goldenCase {
 	var settings goldenCase
 	shop := "shop"
 	settings.Namespace = &shop
@@ -68,12 +88,13 @@ func runGolden(t *testing.T, folder string) {
 			t.Fatal(err)
 		}
 	}
-	input := read(t, filepath.Join(folder, "input.yaml"))
-	renderer := settings.renderer(t)
+	return settings
+}
 
+func runGolden(t *testing.T, folder string, render func(io.Reader, io.Writer) error) {
+	input := read(t, filepath.Join(folder, "input.yaml"))
 	var out bytes.Buffer
-	_, err := renderer.Render(t.Context(), strings.NewReader(input), &out)
-	if err != nil {
+	if err := render(strings.NewReader(input), &out); err != nil {
 		if out.Len() > 0 {
 			t.Errorf("output beside an error: %q", out.String())
 		}
@@ -85,7 +106,7 @@ func runGolden(t *testing.T, folder string) {
 	absent(t, filepath.Join(folder, "error.txt"))
 
 	var again bytes.Buffer
-	if _, err := renderer.Render(t.Context(), strings.NewReader(out.String()), &again); err != nil {
+	if err := render(strings.NewReader(out.String()), &again); err != nil {
 		t.Fatalf("second run: %v", err)
 	}
 	if diff := cmp.Diff(out.String(), again.String()); diff != "" {

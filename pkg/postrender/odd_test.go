@@ -135,6 +135,9 @@ func TestOddStreams(t *testing.T) {
 			if _, ok := checkRender(t, classes, []byte(test.text)); ok == test.refused {
 				t.Errorf("rendered is %v", ok)
 			}
+			if ok := checkForCluster(t, []byte(test.text)); ok == test.refused {
+				t.Errorf("rendered for the cluster is %v", ok)
+			}
 		})
 	}
 }

@@ -59,6 +59,87 @@ func checkRender(t *testing.T, classes []storagev1.StorageClass, input []byte) (
 	return output, true
 }
 
+// checkForCluster renders a stream for volumes that the cluster makes, and checks
+// what must hold for every stream. It returns false if the stream was refused.
+//
+//   - A refusal writes nothing.
+//   - Documents that do not mention our annotations keep their bytes and order.
+//   - Everything reads as before, apart from where a claim names its class, and the
+//     number of replicas of a template; nothing is added.
+//   - Every migratable claim has the class "", and its annotation names the class
+//     that it had.
+//   - Rendering the output again returns the same bytes.
+func checkForCluster(t *testing.T, input []byte) bool {
+	t.Helper()
+	var out, again bytes.Buffer
+	if err := postrender.ForCluster(bytes.NewReader(input), &out); err != nil {
+		if out.Len() > 0 {
+			t.Errorf("output beside the error %q:\n%s", err, out.String())
+		}
+		return false
+	}
+	checkKept(t, input, out.Bytes())
+	checkMeaning(t, input, out.Bytes(), func(object map[string]any) {
+		for _, claim := range claims(object) {
+			setClass(claim)
+		}
+	})
+	if before := objects(input); before != nil {
+		after := objects(out.Bytes())
+		if len(before) != len(after) {
+			t.Errorf("%d objects became %d", len(before), len(after))
+		}
+		for _, object := range after {
+			for _, claim := range claims(object) {
+				if class, ok := at(claim, "spec")["storageClassName"]; !ok || class != "" {
+					t.Errorf("class %v of a claim that the cluster makes a volume for:\n%s", class, out.String())
+				}
+			}
+		}
+	}
+	if err := postrender.ForCluster(bytes.NewReader(out.Bytes()), &again); err != nil {
+		t.Fatalf("second run: %v\n%s", err, out.String())
+	}
+	if diff := cmp.Diff(out.String(), again.String()); diff != "" {
+		t.Errorf("second run changed something (-first +second):\n%s", diff)
+	}
+	return true
+}
+
+// setClass does to a claim what rendering for the cluster does, in another way:
+// the two are compared.
+func setClass(claim map[string]any) {
+	const beta, ours = "volume.beta.kubernetes.io/storage-class", "cephferry.io/class"
+	spec, annotations := at(claim, "spec"), at(claim, "metadata", "annotations")
+	class := spec["storageClassName"]
+	if old, ok := annotations[beta]; ok {
+		class = old
+	}
+	if class != nil && class != "" {
+		annotations[ours] = class
+	}
+	delete(annotations, beta)
+	delete(annotations, "cephferry.io/replicas")
+	if spec != nil {
+		spec["storageClassName"] = ""
+	}
+}
+
+// objects are those of a stream, nil if Helm cannot read it.
+func objects(stream []byte) []map[string]any {
+	all, err := meaning(stream, func(map[string]any) {})
+	if err != nil {
+		return nil
+	}
+	objects := []map[string]any{}
+	for _, one := range all {
+		if fields, ok := one.(map[string]any); ok {
+			objects = append(objects, fields)
+		}
+	}
+	return objects
+}
+
 // counted connects to nothing, and counts the images that it was asked for.
 type counted struct {
 	postrender.Untouched

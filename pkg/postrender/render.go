@@ -169,19 +169,13 @@ func (p *planner) plan(all []object) {
 		p.note(o)
 	}
 	for _, o := range all {
-		isClaim, isSet := o.is("v1", "PersistentVolumeClaim"), o.is("apps/v1", "StatefulSet")
-		errs := stray(o)
-		if isClaim {
-			errs = append(errs, malformedClaim(o.node, nil)...)
-		} else if isSet {
-			errs = append(errs, malformedTemplates(o)...)
-		}
+		errs := misshapen(o)
 		switch {
 		case len(errs) > 0:
 			p.mistakes.add(o.label(o.node.GetNamespace()), errs...)
-		case isClaim:
+		case o.isClaim():
 			p.planClaim(o)
-		case isSet:
+		case o.isStatefulSet():
 			p.planStatefulSet(o)
 		}
 	}
@@ -196,7 +190,7 @@ func (p *planner) note(o object) {
 		if o.decode(&pv) == nil {
 			p.volumes[pv.Name] = &pv
 		}
-	case o.is("v1", "PersistentVolumeClaim"):
+	case o.isClaim():
 		var claim corev1.PersistentVolumeClaim
 		if o.decode(&claim) == nil && claim.Spec.VolumeName != "" {
 			p.claims[claimKey{claim.Namespace, claim.Name}] = claim.Spec.VolumeName

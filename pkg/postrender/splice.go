@@ -40,10 +40,15 @@ func (p *planner) splice(documents []document) ([]manifest.Document, error) {
 			return nil, fmt.Errorf("%s: edit: %w", template.origin.label(""), err)
 		}
 		if origin := template.origin.node.YNode(); before[origin] == nil {
-			before[origin] = []*yaml.RNode{}
+			before[origin] = nil // it changes, with nothing new before it
 		}
 	}
+	return rewrite(documents, before)
+}
 
+// rewrite returns the documents to write: those that have an object of before are
+// encoded anew, with its new objects before it, which may be none.
+func rewrite(documents []document, before map[*yaml.Node][]*yaml.RNode) ([]manifest.Document, error) {
 	var out []manifest.Document
 	for _, d := range documents {
 		if d.root == nil || !insert(d.root, before) {

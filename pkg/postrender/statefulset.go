@@ -67,10 +67,7 @@ func (p *planner) planStatefulSet(o object) {
 // refuseSet lists what the StatefulSet around a migratable template must not
 // have.
 func refuseSet(set *appsv1.StatefulSet) field.ErrorList {
-	errs := validateName(set.Name, field.NewPath("metadata", "name"))
-	if _, ok := set.Annotations[helmHook]; ok {
-		errs = append(errs, field.Forbidden(field.NewPath("metadata", "annotations").Key(helmHook), "Helm leaves the objects of a hook behind or deletes them at its own times; a migratable claim cannot be one"))
-	}
+	errs := append(validateName(set.Name, field.NewPath("metadata", "name")), refuseHook(set.Annotations)...)
 	if policy := set.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil {
 		path := field.NewPath("spec", "persistentVolumeClaimRetentionPolicy")
 		const detail = "Kubernetes would delete the pair's claim with the pod or the StatefulSet, and the PersistentVolume could not be bound again; use Retain"
@@ -88,6 +85,13 @@ func refuseSet(set *appsv1.StatefulSet) field.ErrorList {
 		errs = append(errs, field.Invalid(field.NewPath("spec", "ordinals", "start"), ordinals.Start, "must be 0 or more"))
 	}
 	return errs
+}
+
+func refuseHook(all map[string]string) field.ErrorList {
+	if _, ok := all[helmHook]; !ok {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(field.NewPath("metadata", "annotations").Key(helmHook), "Helm leaves the objects of a hook behind or deletes them at its own times; a migratable claim cannot be one")}
 }
 
 func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, asked annotations.Claim, namespace string) {

@@ -65,7 +65,7 @@ func createPairs(ctx context.Context, api client.Client, ceph *lab.Ceph, tools l
 	); err != nil {
 		return err
 	}
-	if err := pipe(ctx, &rendered, file, postrender, "--namespace", namespace, "--storage-class", class, "--ceph-conf", ceph.ConfFile); err != nil {
+	if err := pipe(ctx, &rendered, file, postrender, "--create=client", "--namespace", namespace, "--storage-class", class, "--ceph-conf", ceph.ConfFile); err != nil {
 		return err
 	}
 	var objects []client.Object

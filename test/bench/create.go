@@ -47,7 +47,7 @@ func creating(ctx context.Context, out io.Writer, dir string, tools lab.Tools) e
 		if err := os.WriteFile(file, stream.Bytes(), 0o600); err != nil {
 			return err
 		}
-		once := command(file, postrender, "--namespace", "shop", "--storage-class", class, "--ceph-conf", ceph.ConfFile)
+		once := command(file, postrender, "--create=client", "--namespace", "shop", "--storage-class", class, "--ceph-conf", ceph.ConfFile)
 		for _, c := range []*contender{ours, again} {
 			elapsed, err := once(ctx)
 			if err != nil {

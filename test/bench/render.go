@@ -39,7 +39,7 @@ func rendering(ctx context.Context, out io.Writer, dir string, tools lab.Tools) 
 	if err != nil {
 		return err
 	}
-	flags := []string{"--dry-run", "--namespace", "shop", "--storage-class", class}
+	flags := []string{"--create=client", "--dry-run", "--namespace", "shop", "--storage-class", class}
 	cat := &contender{name: "cat", once: command(stream, "cat"), rounds: rounds}
 	contenders := []*contender{
 		cat,

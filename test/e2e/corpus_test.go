@@ -42,7 +42,7 @@ func TestRenderedChartsAreAcceptedAndTheirClaimsBound(t *testing.T) {
 			t.Parallel()
 			team := &team{T: t, namespace: shop.namespace}
 			ran := execute(t.Context(), nil, manifests, programs.postrender,
-				"--dry-run", "--namespace", team.namespace, "--storage-class", classes)
+				"--create=client", "--dry-run", "--namespace", team.namespace, "--storage-class", classes)
 			if ran.err != nil {
 				t.Fatal(ran.err, ran.stderr)
 			}

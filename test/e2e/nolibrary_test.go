@@ -76,7 +76,7 @@ func TestCephFlagsAndAClassFromAFileNeedNoKubernetes(t *testing.T) {
 	classes := team.write(filepath.Join(team.TempDir(), "class.yaml"), rbdClass{name: "ceph-block"}.manifest())
 	filter := func(flags ...string) result {
 		return execute(team.Context(), map[string]string{"HOME": team.TempDir()}, claim(), programs.postrender, append(flags,
-			"--namespace", team.namespace, "--ceph-conf", storage.ConfFile, "--ceph-id", storage.Provisioner.ID,
+			"--create=client", "--namespace", team.namespace, "--ceph-conf", storage.ConfFile, "--ceph-id", storage.Provisioner.ID,
 			"--ceph-keyring", storage.Provisioner.KeyringFile)...)
 	}
 	ran := filter("--storage-class", classes)

@@ -76,9 +76,10 @@ func (team *team) makeNamespace(name string) {
 	}
 }
 
-// rendered are the arguments of a helm command with the post-renderer.
+// rendered are the arguments of a helm command with the post-renderer, which makes
+// images and pairs itself.
 func (team *team) rendered(args ...string) []string {
-	return append(args, "--post-renderer", team.renderer())
+	return append(args, "--post-renderer", team.renderer(), "--post-renderer-args=--create=client")
 }
 
 // renderer is what --post-renderer takes.

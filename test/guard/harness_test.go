@@ -89,10 +89,10 @@ func (s *shop) run(c *cluster, stdin string, args ...string) result {
 	}, args...)...)
 }
 
-// helm runs Helm 3 in the shop's namespace, with the renderer.
+// helm runs Helm 3 in the shop's namespace, with the renderer making the pairs.
 func (s *shop) helm(c *cluster, args ...string) result {
 	return execute(s.Context(), "", programs.helm, append(args,
-		"--kubeconfig", c.Kubeconfig, "--namespace", s.namespace, "--post-renderer", programs.postrender)...)
+		"--kubeconfig", c.Kubeconfig, "--namespace", s.namespace, "--post-renderer", programs.postrender, "--post-renderer-args=--create=client")...)
 }
 
 func execute(ctx context.Context, stdin, program string, args ...string) result {
