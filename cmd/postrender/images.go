@@ -43,7 +43,7 @@ func (m *imageMaker) images(ctx context.Context) (postrender.Images, error) {
 
 // connect opens the cluster behind a class, by the Ceph flags or else by what
 // ceph-csi is configured with.
-func (m *imageMaker) connect(ctx context.Context, class storageclass.Class) (provision.Cluster, string, error) {
+func (m *imageMaker) connect(ctx context.Context, class storageclass.Class) (provision.ImageCluster, string, error) {
 	if m.byFlags() {
 		return m.connectByFlags(ctx, class)
 	}
@@ -54,7 +54,7 @@ func (m *imageMaker) byFlags() bool {
 	return m.options.cephConf != "" || m.options.cephID != "" || m.options.cephKeyring != ""
 }
 
-func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.Class) (provision.Cluster, string, error) {
+func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.Class) (provision.ImageCluster, string, error) {
 	if class.ProvisionerSecret.Name == "" || class.ProvisionerSecret.Namespace == "" {
 		return nil, "", fmt.Errorf("the class names no provisioner secret (parameters csi.storage.k8s.io/provisioner-secret-name and -namespace); pass --ceph-conf, --ceph-id and --ceph-keyring instead")
 	}
@@ -74,7 +74,7 @@ func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.Class)
 	return cluster, entry.RadosNamespace, err
 }
 
-func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.Class) (provision.Cluster, string, error) {
+func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.Class) (provision.ImageCluster, string, error) {
 	cluster, err := m.dial(ctx, goceph.Config{ConfFile: m.options.cephConf, User: m.options.cephID, Keyring: m.options.cephKeyring})
 	if err != nil {
 		return nil, "", err

@@ -144,7 +144,9 @@ func (c goldenCase) renderer(t *testing.T) postrender.Renderer {
 	t.Cleanup(func() { client.Close() })
 	renderer.Images = func(context.Context) (postrender.Images, error) {
 		return postrender.Provisioned{
-			Connect: func(context.Context, storageclass.Class) (provision.Cluster, string, error) { return client, "", nil },
+			Connect: func(context.Context, storageclass.Class) (provision.ImageCluster, string, error) {
+				return client, "", nil
+			},
 		}, nil
 	}
 	return renderer

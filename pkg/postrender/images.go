@@ -50,13 +50,13 @@ func (Untouched) Ensure(_ context.Context, images []Image) ([]Outcome, []string)
 type Provisioned struct {
 	// Connect returns the cluster behind the class, and the rados namespace its
 	// images live in. It is called once per class.
-	Connect func(ctx context.Context, class storageclass.Class) (cluster provision.Cluster, radosNamespace string, err error)
+	Connect func(ctx context.Context, class storageclass.Class) (cluster provision.ImageCluster, radosNamespace string, err error)
 }
 
 // Ensure implements [Images].
 func (p Provisioned) Ensure(ctx context.Context, images []Image) ([]Outcome, []string) {
 	type target struct {
-		cluster        provision.Cluster
+		cluster        provision.ImageCluster
 		radosNamespace string
 		err            error
 	}
@@ -76,12 +76,14 @@ func (p Provisioned) Ensure(ctx context.Context, images []Image) ([]Outcome, []s
 			continue
 		}
 		requests[i] = provision.Request{
-			Cluster: to.cluster,
-			Image:   ceph.ImageSpec{Pool: image.Class.RBD.Pool, Namespace: to.radosNamespace, Name: image.Name},
-			Size:    image.Size,
-			Layout:  image.Class.RBD.Layout,
-			Adopt:   image.Adopt,
-			Look:    image.Look,
+			Volume: provision.Image{
+				Cluster:   to.cluster,
+				ImageSpec: ceph.ImageSpec{Pool: image.Class.RBD.Pool, Namespace: to.radosNamespace, Name: image.Name},
+				Layout:    image.Class.RBD.Layout,
+			},
+			Size:  image.Size,
+			Adopt: image.Adopt,
+			Look:  image.Look,
 		}
 	}
 	if refused {

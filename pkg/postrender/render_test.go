@@ -58,7 +58,7 @@ func renderer(t *testing.T, c *cephtest.Ceph) (postrender.Renderer, *calls) {
 			if c == nil {
 				return postrender.Untouched{}, nil
 			}
-			return postrender.Provisioned{Connect: func(ctx context.Context, _ storageclass.Class) (provision.Cluster, string, error) {
+			return postrender.Provisioned{Connect: func(ctx context.Context, _ storageclass.Class) (provision.ImageCluster, string, error) {
 				counted.Connect++
 				client, err := c.Dial(ctx, cephtest.Provisioner)
 				if err != nil {
@@ -178,7 +178,9 @@ func TestRenderPassesErrorsOn(t *testing.T) {
 		"the connection": {
 			change: func(r *postrender.Renderer) {
 				r.Images = func(context.Context) (postrender.Images, error) {
-					return postrender.Provisioned{Connect: func(context.Context, storageclass.Class) (provision.Cluster, string, error) { return nil, "", cause }}, nil
+					return postrender.Provisioned{Connect: func(context.Context, storageclass.Class) (provision.ImageCluster, string, error) {
+						return nil, "", cause
+					}}, nil
 				}
 			},
 			want: `PersistentVolumeClaim shop/data: connect to the Ceph cluster of class "ceph-block": cause`,
@@ -287,7 +289,7 @@ func TestProvisioned(t *testing.T) {
 		},
 		"a refusal: nothing is made": {
 			images: []cephtest.Image{image("shop.c", 4*gib)},
-			err:    "PersistentVolumeClaim shop/c: spec.resources.requests[storage]: the request is below the image's size: image replicapool/tenant/shop.c has 4Gi, the claim asks for 2Gi; images never shrink, so ask for at least 4Gi",
+			err:    "PersistentVolumeClaim shop/c: spec.resources.requests[storage]: the request is below the volume's size: image replicapool/tenant/shop.c has 4Gi, the claim asks for 2Gi; images never shrink, so ask for at least 4Gi",
 			is:     provision.ErrBelow,
 		},
 		"the last fails: what exists is named": {

@@ -5,82 +5,67 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-
-	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-// Errors about one image, for errors.Is.
+// Errors about one volume, for errors.Is.
 var (
-	// ErrSmaller means that the name is taken by an image that is smaller than
+	// ErrSmaller means that the name is taken by a volume that is smaller than
 	// the request and has no record, so it was not made for this claim.
-	ErrSmaller = errors.New("the name is taken by a smaller image")
-	// ErrBelow means that the request is below the size the image has.
-	ErrBelow = errors.New("the request is below the image's size")
+	ErrSmaller = errors.New("the name is taken by a smaller volume")
+	// ErrBelow means that the request is below the size the volume has.
+	ErrBelow = errors.New("the request is below the volume's size")
 )
 
-// state is what was seen of an image.
-type state struct {
-	// image and record are nil when there is none.
-	image  *ceph.Image
-	record *ceph.Record
-}
-
-// action is what to do to an image.
-type action int
+// action is what to do to a volume, in the order of these.
+type action uint8
 
 const (
-	keep   action = iota // nothing
-	create               // make the image, then the record
-	record               // only the record is missing
-	grow                 // make the image as large as the request
+	create action = 1 << iota // make the volume for the request
+	grow                      // make it as large as the request
+	record                    // write its record
+
+	keep action = 0 // nothing
 )
 
 // decide returns what to do for the request, and the size in bytes that PV and
-// PVC keep; for a look without a record the size is 0.
+// PVC keep; for a look without a record the size is 0. seen is nil when there is
+// no volume.
 //
-//	image    record   request            result
-//	none     -        look               keep
-//	none     -        adopt              ErrImageNotFound
-//	none     -        any                create, then record the request
-//	exists   any      below the image    ErrBelow
-//	exists   none     the image's size   record it
-//	exists   none     above the image    ErrSmaller
-//	exists   there    the image's size   keep, with the recorded size
-//	exists   there    above the image    grow, with the recorded size
-func decide(request Request, seen state) (action, uint64, error) {
-	size := imageSize(request.Size)
+//	volume   record   request             result
+//	none     -        look                keep
+//	none     -        adopt               ErrImageNotFound
+//	none     -        any                 create and record the request
+//	exists   any      below the volume    ErrBelow
+//	exists   none     the volume's size   record it
+//	exists   none     above the volume    ErrSmaller
+//	exists   there    the volume's size   keep, with the recorded size
+//	exists   there    above the volume    grow, with the recorded size
+func decide(request Request, seen *found) (action, uint64, error) {
 	if request.Look {
-		if seen.record == nil {
+		if seen == nil || seen.record == nil {
 			return keep, 0, nil
 		}
 		return keep, seen.record.ClaimSize, nil
 	}
-	if seen.image == nil {
+	if seen == nil {
 		if request.Adopt {
-			return keep, 0, fmt.Errorf("adopt image %s: %w", request.Image, ceph.ErrImageNotFound)
+			return keep, 0, fmt.Errorf("adopt %s %s: %w", request.Volume.kind(), request.Volume, request.Volume.absent())
 		}
-		return create, request.Size, nil
+		return create | record, request.Size, nil
 	}
-	has := seen.image.Size
+	kind, has, size := request.Volume.kind(), quantity(seen.size), request.Volume.size(request.Size)
 	switch {
-	case size < has:
-		return keep, 0, fmt.Errorf("%w: image %s has %s, the claim asks for %s; images never shrink, so ask for at least %s", ErrBelow, request.Image, quantity(has), quantity(request.Size), quantity(has))
-	case seen.record == nil && size > has:
-		return keep, 0, fmt.Errorf("%w: image %s has %s, the claim asks for %s, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the image is meant, ask for %s", ErrSmaller, request.Image, quantity(has), quantity(request.Size), quantity(has))
+	case size < seen.size:
+		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s; %ss never shrink, so ask for at least %s", ErrBelow, kind, request.Volume, has, quantity(request.Size), kind, has)
+	case seen.record == nil && size > seen.size:
+		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the %s is meant, ask for %s", ErrSmaller, kind, request.Volume, has, quantity(request.Size), kind, has)
 	case seen.record == nil:
 		return record, request.Size, nil
-	case size > has:
+	case size > seen.size:
 		return grow, seen.record.ClaimSize, nil
 	default:
 		return keep, seen.record.ClaimSize, nil
 	}
-}
-
-// imageSize is the size of the image for a claim: whole MiB, as ceph-csi makes
-// its images.
-func imageSize(claim uint64) uint64 {
-	const mib = 1 << 20
-	return (claim + mib - 1) / mib * mib
 }
 
 func quantity(bytes uint64) string {

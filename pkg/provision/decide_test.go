@@ -17,20 +17,25 @@ const (
 // TestDecide has every row of decide's table.
 func TestDecide(t *testing.T) {
 	spec := ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}
-	image := func(size uint64) *ceph.Image { return &ceph.Image{ImageSpec: spec, ID: "1", Size: size} }
-	recorded := func(size uint64) *ceph.Record { return &ceph.Record{ClaimSize: size, Revision: 1} }
+	// exists has these sizes in bytes; claim is the recorded one, 0 for no record.
+	exists := func(size, claim uint64) *found {
+		if claim == 0 {
+			return &found{size: size}
+		}
+		return &found{size: size, record: &ceph.Record{ClaimSize: claim, Revision: 1}}
+	}
 	type decision struct {
 		Action action
 		Size   uint64
 		Err    string
 	}
 	const (
-		below   = "the request is below the image's size: image replicapool/shop.data has 8Gi, the claim asks for 4Gi; images never shrink, so ask for at least 8Gi"
-		smaller = "the name is taken by a smaller image: image replicapool/shop.data has 8Gi, the claim asks for 9Gi, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the image is meant, ask for 8Gi"
+		below   = "the request is below the volume's size: image replicapool/shop.data has 8Gi, the claim asks for 4Gi; images never shrink, so ask for at least 8Gi"
+		smaller = "the name is taken by a smaller volume: image replicapool/shop.data has 8Gi, the claim asks for 9Gi, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the image is meant, ask for 8Gi"
 	)
 	tests := map[string]struct {
 		request Request
-		seen    state
+		seen    *found
 		want    decision
 		is      error
 	}{
@@ -49,80 +54,80 @@ func TestDecide(t *testing.T) {
 		},
 		"no image": {
 			request: Request{Size: 8 * gib},
-			want:    decision{create, 8 * gib, ""},
+			want:    decision{create | record, 8 * gib, ""},
 		},
 		"no image, a size of no whole MiB": {
 			request: Request{Size: 8*gib + 1},
-			want:    decision{create, 8*gib + 1, ""},
+			want:    decision{create | record, 8*gib + 1, ""},
 		},
 		"an image without a record, look": {
 			request: Request{Size: 4 * gib, Look: true},
-			seen:    state{image: image(8 * gib)},
+			seen:    exists(8*gib, 0),
 			want:    decision{keep, 0, ""},
 		},
 		"an image with a record, look": {
 			request: Request{Size: 4 * gib, Look: true},
-			seen:    state{image: image(8 * gib), record: recorded(2 * gib)},
+			seen:    exists(8*gib, 2*gib),
 			want:    decision{keep, 2 * gib, ""},
 		},
 		"below an image without a record": {
 			request: Request{Size: 4 * gib},
-			seen:    state{image: image(8 * gib)},
+			seen:    exists(8*gib, 0),
 			want:    decision{keep, 0, below},
 			is:      ErrBelow,
 		},
 		"below an image with a record": {
 			request: Request{Size: 4 * gib},
-			seen:    state{image: image(8 * gib), record: recorded(4 * gib)},
+			seen:    exists(8*gib, 4*gib),
 			want:    decision{keep, 0, below},
 			is:      ErrBelow,
 		},
 		"the size of an image without a record": {
 			request: Request{Size: 8 * gib},
-			seen:    state{image: image(8 * gib)},
+			seen:    exists(8*gib, 0),
 			want:    decision{record, 8 * gib, ""},
 		},
 		"the size of an image without a record, adopt": {
 			request: Request{Size: 8 * gib, Adopt: true},
-			seen:    state{image: image(8 * gib)},
+			seen:    exists(8*gib, 0),
 			want:    decision{record, 8 * gib, ""},
 		},
 		"the size of an image without a record, in no whole MiB": {
 			request: Request{Size: 8*gib - 1},
-			seen:    state{image: image(8 * gib)},
+			seen:    exists(8*gib, 0),
 			want:    decision{record, 8*gib - 1, ""},
 		},
 		"above an image without a record": {
 			request: Request{Size: 9 * gib},
-			seen:    state{image: image(8 * gib)},
+			seen:    exists(8*gib, 0),
 			want:    decision{keep, 0, smaller},
 			is:      ErrSmaller,
 		},
 		"above an image without a record, adopt": {
 			request: Request{Size: 9 * gib, Adopt: true},
-			seen:    state{image: image(8 * gib)},
+			seen:    exists(8*gib, 0),
 			want:    decision{keep, 0, smaller},
 			is:      ErrSmaller,
 		},
 		"the size of an image with a record": {
 			request: Request{Size: 8 * gib},
-			seen:    state{image: image(8 * gib), record: recorded(2 * gib)},
+			seen:    exists(8*gib, 2*gib),
 			want:    decision{keep, 2 * gib, ""},
 		},
 		"above an image with a record": {
 			request: Request{Size: 8*gib + 1},
-			seen:    state{image: image(8 * gib), record: recorded(2 * gib)},
+			seen:    exists(8*gib, 2*gib),
 			want:    decision{grow, 2 * gib, ""},
 		},
 		"above an image with a record, adopt": {
 			request: Request{Size: 9 * gib, Adopt: true},
-			seen:    state{image: image(8 * gib), record: recorded(8 * gib)},
+			seen:    exists(8*gib, 8*gib),
 			want:    decision{grow, 8 * gib, ""},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			test.request.Image = spec
+			test.request.Volume = Image{ImageSpec: spec}
 			var got decision
 			var err error
 			got.Action, got.Size, err = decide(test.request, test.seen)
@@ -139,7 +144,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestImageSize(t *testing.T) {
+func TestSize(t *testing.T) {
 	tests := map[string]struct{ claim, want uint64 }{
 		"one byte":             {1, mib},
 		"a whole MiB":          {mib, mib},
@@ -149,7 +154,7 @@ func TestImageSize(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := imageSize(test.claim); got != test.want {
+			if got := (Image{}).size(test.claim); got != test.want {
 				t.Errorf("got %d, want %d", got, test.want)
 			}
 		})

@@ -11,57 +11,45 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-// Request asks for one image.
+// Request asks for one volume.
 type Request struct {
-	// Cluster is where the image is or will be.
-	Cluster Cluster
-	Image   ceph.ImageSpec
+	Volume Volume
 	// Size is the claim's storage request in bytes.
 	Size uint64
-	// Layout of a new image; its Size is ignored.
-	Layout ceph.Layout
-	// Adopt means that the image must exist.
+	// Adopt means that the volume must exist.
 	Adopt bool
 	// Look means to change nothing and to return only the recorded size.
 	Look bool
 }
 
-// Cluster is the part of ceph.Cluster that this package uses.
-type Cluster interface {
-	ceph.ImageReader
-	ceph.ImageCreator
-	ceph.ImageGrower
-	ceph.RecordStore
-}
-
 // Result is what became of one request.
 type Result struct {
-	// ClaimSize is what PV and PVC keep, in bytes. It is 0 for a look at an
-	// image that has no record.
+	// ClaimSize is what PV and PVC keep, in bytes. It is 0 for a look at a
+	// volume that has no record.
 	ClaimSize uint64
 	// Created and Grown say what was done.
 	Created, Grown bool
-	// Err is nil when the image is as asked for.
+	// Err is nil when the volume is as asked for.
 	Err error
 }
 
 const (
-	// parallel bounds how many images are worked on at a time.
+	// parallel bounds how many volumes are worked on at a time.
 	parallel = 16
-	// attempts bounds how often one image is decided again because another
+	// attempts bounds how often one volume is decided again because another
 	// process changed it meanwhile. One other process needs two.
 	attempts = 5
 )
 
 // Ensure carries out all requests, or none as far as Ceph allows: when it
 // refuses one request, it has changed nothing. When Ceph fails half way, the
-// images made until then stay, and the same call continues with the rest. The
+// volumes made until then stay, and the same call continues with the rest. The
 // results are in the order of the requests.
 func Ensure(ctx context.Context, requests []Request) []Result {
 	results := make([]Result, len(requests))
-	seen := make([]state, len(requests))
+	seen := make([]*found, len(requests))
 	each(requests, func(i int, r Request) {
-		seen[i], results[i].Err = look(ctx, r)
+		seen[i], results[i].Err = r.Volume.look(ctx)
 		if results[i].Err == nil {
 			_, results[i].ClaimSize, results[i].Err = decide(r, seen[i])
 		}
@@ -89,25 +77,8 @@ func failed(results []Result) bool {
 	return slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil })
 }
 
-// look reads the image and its record.
-func look(ctx context.Context, r Request) (state, error) {
-	image, err := r.Cluster.Image(ctx, r.Image)
-	if errors.Is(err, ceph.ErrImageNotFound) {
-		return state{}, nil
-	} else if err != nil {
-		return state{}, err
-	}
-	stored, err := r.Cluster.Record(ctx, image)
-	if errors.Is(err, ceph.ErrRecordNotFound) {
-		return state{image: &image}, nil
-	} else if err != nil {
-		return state{}, err
-	}
-	return state{image: &image, record: &stored}, nil
-}
-
 // carryOut decides and acts, and starts over when another process was faster.
-func carryOut(ctx context.Context, r Request, seen state) Result {
+func carryOut(ctx context.Context, r Request, seen *found) Result {
 	var result Result
 	for attempt := 1; ; attempt++ {
 		var todo action
@@ -119,62 +90,56 @@ func carryOut(ctx context.Context, r Request, seen state) Result {
 		if attempt == attempts || !overtaken(result.Err) {
 			return result
 		}
-		if seen, result.Err = look(ctx, r); result.Err != nil {
+		if seen, result.Err = r.Volume.look(ctx); result.Err != nil {
 			return result
 		}
 	}
 }
 
-// overtaken reports whether err means that the image is not as it was seen.
+// overtaken reports whether err means that the volume is not as it was seen.
 func overtaken(err error) bool {
 	return errors.Is(err, ceph.ErrImageExists) || errors.Is(err, ceph.ErrRecordChanged) || errors.Is(err, ceph.ErrImageShrinks)
 }
 
-func act(ctx context.Context, r Request, todo action, seen state, result *Result) error {
-	switch todo {
-	case create:
-		layout := r.Layout
-		layout.Size = imageSize(r.Size)
-		image, err := r.Cluster.CreateImage(ctx, r.Image, layout)
-		if err != nil {
+func act(ctx context.Context, r Request, todo action, seen *found, result *Result) (err error) {
+	if todo&create != 0 {
+		if seen, err = r.Volume.create(ctx, r.Volume.size(r.Size)); err != nil {
 			return err
 		}
 		result.Created = true
-		return putRecord(ctx, r, image)
-	case record:
-		return putRecord(ctx, r, *seen.image)
-	case grow:
-		if err := r.Cluster.GrowImage(ctx, r.Image, imageSize(r.Size)); err != nil {
+	}
+	if todo&grow != 0 {
+		if err := r.Volume.grow(ctx, r.Volume.size(r.Size)); err != nil {
 			return err
 		}
 		result.Grown = true
 	}
+	if todo&record != 0 {
+		return seen.put(ctx, ceph.Record{ClaimSize: result.ClaimSize})
+	}
 	return nil
-}
-
-func putRecord(ctx context.Context, r Request, image ceph.Image) error {
-	_, err := r.Cluster.PutRecord(ctx, image, ceph.Record{ClaimSize: r.Size})
-	return err
 }
 
 // Summary says in one line each what was made and grown. It is empty when
 // nothing was.
 func Summary(requests []Request, results []Result) []string {
-	var created, grown []string
-	for i, result := range results {
-		if result.Created {
-			created = append(created, requests[i].Image.String())
-		}
-		if result.Grown {
-			grown = append(grown, requests[i].Image.String()+" to "+quantity(imageSize(requests[i].Size)))
-		}
-	}
 	var lines []string
-	if len(created) > 0 {
-		lines = append(lines, "created image "+strings.Join(created, ", "))
+	add := func(verb string, done func(Result) bool, describe func(Request) string) {
+		for _, kind := range []string{Image{}.kind()} {
+			var all []string
+			for i, result := range results {
+				if requests[i].Volume.kind() == kind && done(result) {
+					all = append(all, describe(requests[i]))
+				}
+			}
+			if len(all) > 0 {
+				lines = append(lines, verb+" "+kind+" "+strings.Join(all, ", "))
+			}
+		}
 	}
-	if len(grown) > 0 {
-		lines = append(lines, "grew image "+strings.Join(grown, ", "))
-	}
+	add("created", func(r Result) bool { return r.Created }, func(r Request) string { return r.Volume.String() })
+	add("grew", func(r Result) bool { return r.Grown }, func(r Request) string {
+		return r.Volume.String() + " to " + quantity(r.Volume.size(r.Size))
+	})
 	return lines
 }

@@ -54,12 +54,12 @@ func dial(t *testing.T, c *cephtest.Ceph) ceph.Cluster {
 }
 
 // requests ask for images of these sizes.
-func requests(cluster provision.Cluster, sizes map[string]uint64) []provision.Request {
+func requests(cluster provision.ImageCluster, sizes map[string]uint64) []provision.Request {
 	var all []provision.Request
 	for name, size := range sizes {
-		all = append(all, provision.Request{Cluster: cluster, Image: spec(name), Size: size, Layout: layout})
+		all = append(all, provision.Request{Volume: provision.Image{Cluster: cluster, ImageSpec: spec(name), Layout: layout}, Size: size})
 	}
-	slices.SortFunc(all, func(a, b provision.Request) int { return strings.Compare(a.Image.Name, b.Image.Name) })
+	slices.SortFunc(all, func(a, b provision.Request) int { return strings.Compare(a.Volume.String(), b.Volume.String()) })
 	return all
 }
 
@@ -176,14 +176,14 @@ func TestEnsureOne(t *testing.T) {
 		"below the image": {
 			images:  []cephtest.Image{image("a", 8*gib, 4*gib)},
 			request: provision.Request{Size: 4 * gib},
-			want:    outcome{Err: "the request is below the image's size: image replicapool/tenant/a has 8Gi, the claim asks for 4Gi; images never shrink, so ask for at least 8Gi"},
+			want:    outcome{Err: "the request is below the volume's size: image replicapool/tenant/a has 8Gi, the claim asks for 4Gi; images never shrink, so ask for at least 8Gi"},
 			stored:  stored{8 * gib, 4 * gib},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := newCeph(test.images...)
-			test.request.Cluster, test.request.Image, test.request.Layout = dial(t, c), spec("a"), layout
+			test.request.Volume = provision.Image{Cluster: dial(t, c), ImageSpec: spec("a"), Layout: layout}
 			results := provision.Ensure(t.Context(), []provision.Request{test.request})
 			if diff := cmp.Diff([]outcome{test.want}, outcomes(results)); diff != "" {
 				t.Errorf("result (-want +got):\n%s", diff)
@@ -223,7 +223,7 @@ func TestEnsureRefusalChangesNothing(t *testing.T) {
 	results := provision.Ensure(t.Context(), requests(dial(t, c), wanted))
 	want := []outcome{
 		{ClaimSize: gib}, {ClaimSize: gib}, {ClaimSize: gib},
-		{Err: "the request is below the image's size: image replicapool/tenant/d has 8Gi, the claim asks for 4Gi; images never shrink, so ask for at least 8Gi"},
+		{Err: "the request is below the volume's size: image replicapool/tenant/d has 8Gi, the claim asks for 4Gi; images never shrink, so ask for at least 8Gi"},
 		{ClaimSize: 4 * gib},
 	}
 	if diff := cmp.Diff(want, outcomes(results)); diff != "" {
@@ -326,7 +326,7 @@ func TestEnsureOvertaken(t *testing.T) {
 		"the image is made by the other for a larger claim": {
 			before: "CreateImage",
 			act:    func(t *testing.T, other ceph.Cluster) { create(t, other, large) },
-			want:   outcome{Err: "the request is below the image's size: image replicapool/tenant/a has 16Gi, the claim asks for 8Gi; images never shrink, so ask for at least 16Gi"},
+			want:   outcome{Err: "the request is below the volume's size: image replicapool/tenant/a has 16Gi, the claim asks for 8Gi; images never shrink, so ask for at least 16Gi"},
 			stored: stored{large, 0},
 		},
 		"our image is recorded by the other": {
@@ -349,7 +349,7 @@ func TestEnsureOvertaken(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			want:   outcome{Err: "the request is below the image's size: image replicapool/tenant/a has 16Gi, the claim asks for 8Gi; images never shrink, so ask for at least 16Gi"},
+			want:   outcome{Err: "the request is below the volume's size: image replicapool/tenant/a has 16Gi, the claim asks for 8Gi; images never shrink, so ask for at least 16Gi"},
 			stored: stored{large, 4 * gib},
 		},
 		"the image is grown as far by the other": {

@@ -51,7 +51,7 @@ func TestASmallerSizeIsRefusedAndChangesNothing(t *testing.T) {
 		before := team.look(east)
 		team.refused(east, team.rendered("upgrade", "web", web, migratable, size("512Mi")), fmt.Sprintf(
 			"PersistentVolumeClaim %s/web-files: spec.resources.requests[storage]: "+
-				"the request is below the image's size: image %s/%[1]s.web-files has 2Gi, the claim asks for 512Mi; "+
+				"the request is below the volume's size: image %s/%[1]s.web-files has 2Gi, the claim asks for 512Mi; "+
 				"images never shrink, so ask for at least 2Gi", team.namespace, lab.Pool))
 		team.unchanged(east, before)
 	})
