@@ -6,33 +6,118 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 )
 
-// RecordVersion is the format that this version reads and writes.
-const RecordVersion = 1
+// RecordVersion is the format that this version writes. It also reads version 1,
+// which had the size only.
+const RecordVersion = 2
 
-// Record is what the project remembers of an image. It is stored as one RADOS
-// object beside the image, named by [RecordObject], and changed only by
-// compare-and-swap. RBD image metadata would be the wrong place: setting it is
-// not atomic, needs the exclusive lock, and concurrent writers abort the process
-// inside librbd 16.2.
+// Record is what the project remembers of an image: how it was made, and which
+// Kubernetes cluster may use it now. It is stored as one RADOS object beside the
+// image, named by [RecordObject], and changed only by compare-and-swap. RBD image
+// metadata would be the wrong place: setting it is not atomic, needs the exclusive
+// lock, and concurrent writers abort the process inside librbd 16.2.
 //
-// The stored bytes are one JSON object:
-//
-//	{"version":1,"token":"5e0c…","claimSize":10737418240}
+// The stored bytes are one JSON object, "version" first; the example of package
+// ownership shows them. The zero value is the record of an image that nobody owns.
 type Record struct {
 	// Token is unique to one write: a write that timed out may have happened,
 	// and only a token read back tells.
-	Token string
+	Token string `json:"token"`
 	// ClaimSize is the storage request of the PVC in bytes, fixed when the image
 	// is made. Kubernetes cannot resize a static PVC, so PV and PVC keep this
 	// size while the image grows.
-	ClaimSize uint64
+	ClaimSize uint64 `json:"claimSize"`
+	// GrowTo is the size in bytes that was asked for while the image could not
+	// grow. 0: there is no such wish.
+	GrowTo uint64 `json:"growTo"`
+	// Exclusive says that every mapping of the image uses krbd's option exclusive.
+	Exclusive bool `json:"exclusive"`
+
+	State State `json:"state"`
+	// Epoch is raised whenever the image gets an owner.
+	Epoch uint64 `json:"epoch"`
+	// Admissions is raised whenever the owner lets a pod start. It never falls.
+	Admissions uint64 `json:"admissions"`
+	// Owner is the cluster that may start pods on the image; nil while it is free.
+	Owner *Owner `json:"owner,omitempty"`
+	// Takeover is there while the state is Fencing.
+	Takeover *Takeover `json:"takeover,omitempty"`
+	// Pending are the UIDs of pods that the owner let start and has not seen at its
+	// API server yet.
+	Pending []string `json:"pending,omitempty"`
+	// History are the last changes, the latest last.
+	History []Change `json:"history,omitempty"`
 
 	// Revision is where the record stood when it was read: the object's RADOS
 	// version. Zero means that there was no record.
-	Revision uint64
+	Revision uint64 `json:"-"`
 }
+
+// Party is a Kubernetes cluster.
+type Party struct {
+	// UID is that of the namespace kube-system, which lives as long as the cluster.
+	UID string `json:"uid"`
+	// Name is for people.
+	Name string `json:"name"`
+}
+
+// Owner is who may use an image.
+type Owner struct {
+	Party
+	// Namespace and Claim name the PVC in that cluster.
+	Namespace string `json:"namespace"`
+	Claim     string `json:"claim"`
+	// Since and the other times of a record are for people, in whole seconds of UTC.
+	// Nothing is decided by them, because no two machines' clocks agree.
+	Since time.Time `json:"since"`
+	// Nodes have the volume attached.
+	Nodes []Node `json:"nodes,omitempty"`
+	// Clients have the image open, as [Watcher.Addr]: a fence names them.
+	Clients []string `json:"clients,omitempty"`
+}
+
+// Node is a node of a Kubernetes cluster.
+type Node struct {
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// Takeover is a person's decision to take an image from its owner.
+type Takeover struct {
+	// Party takes the image over.
+	Party
+	// By is the person.
+	By    string    `json:"by"`
+	Since time.Time `json:"since"`
+}
+
+// Change is one line of a record's history.
+type Change struct {
+	At    time.Time `json:"at"`
+	Event Event     `json:"event"`
+	// Party is the cluster that did it.
+	Party
+	// By is the person who did it, if it was one.
+	By string `json:"by,omitempty"`
+	// From is the cluster that the image is taken from.
+	From *Party `json:"from,omitempty"`
+	// Fenced are the client instances that were put on the blocklist.
+	Fenced []string `json:"fenced,omitempty"`
+}
+
+// Event is what happened to an image's owner.
+type Event string
+
+// The events.
+const (
+	Acquired     Event = "acquired"
+	Released     Event = "released"
+	FenceBegun   Event = "fence-begun"
+	FenceDropped Event = "fence-dropped"
+	TakenOver    Event = "taken-over"
+)
 
 // RecordStore reads and swaps records.
 type RecordStore interface {
@@ -49,48 +134,94 @@ type RecordStore interface {
 // image with that ID, in the image's pool and rados namespace.
 func RecordObject(imageID string) string { return "cephferry." + imageID }
 
-// storedRecord is the JSON form. Every field is always written, so that a record
-// with a field missing is recognised as not ours.
+// storedRecord is the JSON form.
 type storedRecord struct {
-	Version   *int    `json:"version"`
-	Token     *string `json:"token"`
-	ClaimSize *uint64 `json:"claimSize"`
+	Version int `json:"version"`
+	Record
 }
 
 // Encode returns the bytes to store.
 func (r Record) Encode() []byte {
-	version := RecordVersion
-	data, err := json.Marshal(storedRecord{&version, &r.Token, &r.ClaimSize})
+	data, err := json.Marshal(storedRecord{RecordVersion, r})
 	if err != nil {
-		panic(err) // numbers and strings always marshal
+		panic(err) // numbers, strings and times always marshal
 	}
 	return data
 }
 
 // DecodeRecord parses stored bytes; Revision stays zero. Anything but exactly
-// the fields of RecordVersion is ErrRecordUnknown: writing back a record of
-// which a part was not understood would drop that part.
+// what Encode writes is ErrRecordUnknown: writing back a record of which a part was
+// not understood would drop that part, and half an owner is none.
 func DecodeRecord(data []byte) (Record, error) {
 	var version struct {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(data, &version); err != nil {
-		return Record{}, fmt.Errorf("decode record: %w: %w", ErrRecordUnknown, err)
+		return Record{}, unknownRecord("%w", err)
 	}
-	if version.Version != RecordVersion {
-		return Record{}, fmt.Errorf("decode record: version %d, this program knows version %d: %w", version.Version, RecordVersion, ErrRecordUnknown)
+	switch version.Version {
+	case 1:
+		return decodeVersion1(data)
+	case RecordVersion:
+	default:
+		return Record{}, unknownRecord("version %d, this program knows version %d", version.Version, RecordVersion)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
 	var stored storedRecord
-	if err := decoder.Decode(&stored); err != nil {
-		return Record{}, fmt.Errorf("decode record: %w: %w", ErrRecordUnknown, err)
+	if err := decodeExactly(data, &stored); err != nil {
+		return Record{}, unknownRecord("%w", err)
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return Record{}, fmt.Errorf("decode record: bytes after the object: %w", ErrRecordUnknown)
+	if !bytes.Equal(stored.Encode(), data) {
+		return Record{}, unknownRecord("not the form in which this program writes it")
+	}
+	if err := stored.check(); err != nil {
+		return Record{}, unknownRecord("%w", err)
+	}
+	return stored.Record, nil
+}
+
+// decodeVersion1 reads {"version":1,"token":"t","claimSize":10737418240}: nobody
+// owned images then.
+func decodeVersion1(data []byte) (Record, error) {
+	var stored struct {
+		Version   int     `json:"version"`
+		Token     *string `json:"token"`
+		ClaimSize *uint64 `json:"claimSize"`
+	}
+	if err := decodeExactly(data, &stored); err != nil {
+		return Record{}, unknownRecord("%w", err)
 	}
 	if stored.Token == nil || stored.ClaimSize == nil {
-		return Record{}, fmt.Errorf("decode record: token or claimSize is missing: %w", ErrRecordUnknown)
+		return Record{}, unknownRecord("token or claimSize is missing")
 	}
 	return Record{Token: *stored.Token, ClaimSize: *stored.ClaimSize}, nil
+}
+
+// decodeExactly reads one JSON object that has no other fields than into.
+func decodeExactly(data []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("bytes after the object")
+	}
+	return nil
+}
+
+func unknownRecord(format string, arguments ...any) error {
+	return fmt.Errorf("decode record: %w: %w", fmt.Errorf(format, arguments...), ErrRecordUnknown)
+}
+
+// check is about what belongs together.
+func (r Record) check() error {
+	switch {
+	case (r.State == Free) != (r.Owner == nil):
+		return fmt.Errorf("state %s does not fit the owner", r.State)
+	case (r.State == Fencing) != (r.Takeover != nil):
+		return fmt.Errorf("state %s does not fit the takeover", r.State)
+	case r.Owner != nil && r.Owner.UID == "", r.Takeover != nil && r.Takeover.UID == "":
+		return fmt.Errorf("a cluster has no uid")
+	}
+	return nil
 }

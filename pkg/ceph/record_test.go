@@ -3,9 +3,27 @@ package ceph
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+)
+
+var (
+	testTime  = time.Date(2026, 11, 22, 14, 3, 0, 0, time.UTC)
+	east      = Party{UID: "u-east", Name: "east"}
+	west      = Party{UID: "u-west", Name: "west"}
+	testOwner = Owner{
+		Party: east, Namespace: "shop", Claim: "data", Since: testTime,
+		Nodes: []Node{{"e1", []string{"10.0.1.12"}}}, Clients: []string{"10.0.1.12:0/33"},
+	}
+)
+
+const (
+	emptyStored = `{"version":2,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"free","epoch":0,"admissions":0}`
+	ownerStored = `"owner":{"uid":"u-east","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z","nodes":[{"name":"e1","addresses":["10.0.1.12"]}],"clients":["10.0.1.12:0/33"]}`
+	heldStored  = `{"version":2,"token":"t","claimSize":1,"growTo":0,"exclusive":false,"state":"held","epoch":1,"admissions":1,` + ownerStored + `}`
 )
 
 func TestRecordRoundTrip(t *testing.T) {
@@ -13,9 +31,26 @@ func TestRecordRoundTrip(t *testing.T) {
 		record Record
 		stored string
 	}{
-		"usual":            {Record{Token: "t1", ClaimSize: 10 << 30}, `{"version":1,"token":"t1","claimSize":10737418240}`},
-		"empty":            {Record{}, `{"version":1,"token":"","claimSize":0}`},
-		"the largest size": {Record{ClaimSize: math.MaxUint64}, `{"version":1,"token":"","claimSize":18446744073709551615}`},
+		"empty": {Record{}, emptyStored},
+		"free": {
+			Record{Token: "t1", ClaimSize: 10 << 30},
+			`{"version":2,"token":"t1","claimSize":10737418240,"growTo":0,"exclusive":false,"state":"free","epoch":0,"admissions":0}`,
+		},
+		"the largest size": {
+			Record{ClaimSize: math.MaxUint64, GrowTo: math.MaxUint64, Exclusive: true},
+			`{"version":2,"token":"","claimSize":18446744073709551615,"growTo":18446744073709551615,"exclusive":true,"state":"free","epoch":0,"admissions":0}`,
+		},
+		"held":                 {Record{Token: "t", ClaimSize: 1, State: Held, Epoch: 1, Admissions: 1, Owner: &testOwner}, heldStored},
+		"held, on no node yet": {Record{State: Held, Owner: &Owner{Party: east}, Pending: []string{"pod-1"}}, `{"version":2,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"held","epoch":0,"admissions":0,"owner":{"uid":"u-east","name":"east","namespace":"","claim":"","since":"0001-01-01T00:00:00Z"},"pending":["pod-1"]}`},
+		"fencing": {
+			Record{State: Fencing, Owner: &testOwner, Takeover: &Takeover{Party: west, By: "ann", Since: testTime}},
+			`{"version":2,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"fencing","epoch":0,"admissions":0,` + ownerStored +
+				`,"takeover":{"uid":"u-west","name":"west","by":"ann","since":"2026-11-22T14:03:00Z"}}`,
+		},
+		"with a history": {
+			Record{History: []Change{{At: testTime, Event: TakenOver, Party: west, By: "ann", From: &east, Fenced: []string{"10.0.1.12:0/33"}}, {At: testTime, Event: Released, Party: west}}},
+			strings.TrimSuffix(emptyStored, "}") + `,"history":[{"at":"2026-11-22T14:03:00Z","event":"taken-over","uid":"u-west","name":"west","by":"ann","from":{"uid":"u-east","name":"east"},"fenced":["10.0.1.12:0/33"]},{"at":"2026-11-22T14:03:00Z","event":"released","uid":"u-west","name":"west"}]}`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -35,26 +70,64 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 }
 
+// Nobody owned images when records had version 1.
+func TestDecodeRecordOfVersion1(t *testing.T) {
+	got, err := DecodeRecord([]byte(`{"version":1,"token":"t","claimSize":10737418240}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Record{Token: "t", ClaimSize: 10 << 30}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestDecodeRecordUnknown(t *testing.T) {
+	// with replaces a part of a good record.
+	with := func(old, new string) string {
+		t.Helper()
+		if strings.Count(heldStored, old) != 1 {
+			t.Fatalf("%q is not once in %s", old, heldStored)
+		}
+		return strings.Replace(heldStored, old, new, 1)
+	}
 	tests := map[string]string{
-		"nothing":                     "",
-		"no JSON":                     "cephferry",
-		"a list":                      `[1]`,
-		"null":                        `null`,
-		"no version":                  `{"token":"t","claimSize":1}`,
-		"version 0":                   `{"version":0,"token":"t","claimSize":1}`,
-		"a later version":             `{"version":2,"token":"t","claimSize":1}`,
-		"a version in another format": `{"version":"1","token":"t","claimSize":1}`,
-		"an unknown field":            `{"version":1,"token":"t","claimSize":1,"epoch":1}`,
-		"no token":                    `{"version":1,"claimSize":1}`,
-		"token null":                  `{"version":1,"token":null,"claimSize":1}`,
-		"no size":                     `{"version":1,"token":"t"}`,
-		"a negative size":             `{"version":1,"token":"t","claimSize":-1}`,
-		"a size that is too large":    `{"version":1,"token":"t","claimSize":18446744073709551616}`,
-		"a second object":             `{"version":1,"token":"t","claimSize":1}{"version":1,"token":"t","claimSize":2}`,
-		"bytes after it":              `{"version":1,"token":"t","claimSize":1}xyz`,
-		"zero bytes after it":         "{\"version\":1,\"token\":\"t\",\"claimSize\":1}\x00\x00",
-		"cut off":                     `{"version":1,"token":"t","claimSize"`,
+		"nothing":                       "",
+		"no JSON":                       "cephferry",
+		"a list":                        `[1]`,
+		"null":                          `null`,
+		"no version":                    with(`"version":2,`, ``),
+		"version 0":                     with(`"version":2`, `"version":0`),
+		"a later version":               with(`"version":2`, `"version":3`),
+		"a version in another format":   with(`"version":2`, `"version":"2"`),
+		"an unknown field":              with(`"epoch":1`, `"epoch":1,"lease":1`),
+		"an unknown field of the owner": with(`"name":"east"`, `"name":"east","zone":"a"`),
+		"a field is missing":            with(`"admissions":1,`, ``),
+		"a field is null":               with(`"token":"t"`, `"token":null`),
+		"a field is there twice":        with(`"token":"t"`, `"token":"s","token":"t"`),
+		"a field in capitals":           with(`"token"`, `"TOKEN"`),
+		"a space":                       with(`"token":"t"`, `"token": "t"`),
+		"an empty list":                 with(`"clients":["10.0.1.12:0/33"]`, `"clients":[]`),
+		"a negative size":               with(`"claimSize":1`, `"claimSize":-1`),
+		"a size that is too large":      with(`"claimSize":1`, `"claimSize":18446744073709551616`),
+		"an unknown state":              with(`"state":"held"`, `"state":"leased"`),
+		"a state that is a number":      with(`"state":"held"`, `"state":1`),
+		"free with an owner":            with(`"state":"held"`, `"state":"free"`),
+		"held by nobody":                with(`,`+ownerStored, ``),
+		"fencing without a takeover":    with(`"state":"held"`, `"state":"fencing"`),
+		"a takeover while held":         with(ownerStored, ownerStored+`,"takeover":{"uid":"u","name":"n","by":"","since":"2026-11-22T14:03:00Z"}`),
+		"an owner without uid":          with(`"uid":"u-east"`, `"uid":""`),
+		"a time that is none":           with(`2026-11-22T14:03:00Z`, `yesterday`),
+		"a second object":               heldStored + heldStored,
+		"bytes after it":                heldStored + "xyz",
+		"a newline after it":            heldStored + "\n",
+		"zero bytes after it":           heldStored + "\x00\x00",
+		"cut off":                       strings.TrimSuffix(heldStored, `"]}}`),
+
+		"version 1 with an owner":       `{"version":1,"token":"t","claimSize":1,"owner":null}`,
+		"version 1 without token":       `{"version":1,"claimSize":1}`,
+		"version 1 with token null":     `{"version":1,"token":null,"claimSize":1}`,
+		"version 1 without size":        `{"version":1,"token":"t"}`,
+		"version 1 and a second object": `{"version":1,"token":"t","claimSize":1}{"version":1,"token":"t","claimSize":2}`,
 	}
 	for name, data := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -66,9 +139,19 @@ func TestDecodeRecordUnknown(t *testing.T) {
 	}
 }
 
+func TestStateString(t *testing.T) {
+	for want, state := range map[string]State{"free": Free, "held": Held, "fencing": Fencing, "State(9)": 9, "State(-1)": -1} {
+		if got := state.String(); got != want {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
+}
+
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add([]byte(`{"version":1,"token":"t","claimSize":1}`))
-	f.Add([]byte(`{"version":2}`))
+	f.Add([]byte(`{"version":3}`))
+	f.Add([]byte(emptyStored))
+	f.Add([]byte(heldStored))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		record, err := DecodeRecord(data)
 		if err != nil {
@@ -78,7 +161,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			return
 		}
 		again, err := DecodeRecord(record.Encode())
-		if err != nil || again != record {
+		if err != nil || !cmp.Equal(again, record) {
 			t.Errorf("%q is %+v, and written again %+v, %v", data, record, again, err)
 		}
 	})

@@ -3,7 +3,6 @@ package guard
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
@@ -79,7 +78,7 @@ func decide(watchers []ceph.Watcher, local Local) Verdict {
 
 // unexplained returns why the watcher is foreign, and nothing if it is not.
 func (l Local) unexplained(watcher ceph.Watcher) string {
-	address, err := parseAddress(watcher.Addr)
+	address, err := ceph.ParseAddress(watcher.Addr)
 	if err != nil {
 		return "an address that cannot be read"
 	}
@@ -121,15 +120,4 @@ func (l Local) nodeAt(address netip.Addr) string {
 
 func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
-}
-
-// parseAddress reads the address of a Ceph client, "ip:port/nonce", with IPv6 in
-// brackets and perhaps "v1:", "v2:" or "any:" before it.
-func parseAddress(text string) (netip.Addr, error) {
-	text, _, _ = strings.Cut(text, "/")
-	for _, protocol := range []string{"v1:", "v2:", "any:"} {
-		text = strings.TrimPrefix(text, protocol)
-	}
-	address, err := netip.ParseAddrPort(text)
-	return address.Addr().Unmap(), err
 }

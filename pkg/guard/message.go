@@ -39,7 +39,7 @@ func describe(volume volumes.Volume, image ceph.ImageSpec) string {
 
 // host is the address as people look for it, without port and nonce.
 func host(addr string) string {
-	if address, err := parseAddress(addr); err == nil {
+	if address, err := ceph.ParseAddress(addr); err == nil {
 		return address.String()
 	}
 	return addr

@@ -31,7 +31,7 @@ const (
 var layers = [][]string{
 	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/release", "pkg/csiconfig", "pkg/version"},
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
-	{"pkg/staticpv", "pkg/provision", "pkg/clusters"},
+	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes"},
 	{"pkg/guard"},
 	{"cmd/postrender", "cmd/webhook"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
@@ -86,7 +87,7 @@ func (s suite) records(t *testing.T) {
 
 	t.Run("one that this version does not understand", func(t *testing.T) {
 		for name, data := range map[string]string{
-			"a later version":  `{"version":2,"token":"t","claimSize":1}`,
+			"a later version":  `{"version":3,"token":"t","claimSize":1}`,
 			"an unknown field": `{"version":1,"token":"t","claimSize":1,"epoch":3}`,
 			"no JSON":          "cephferry",
 			"empty":            "",
@@ -99,6 +100,27 @@ func (s suite) records(t *testing.T) {
 			_, err = cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: 1})
 			wantError(t, err, ceph.ErrRecordChanged)
 		}
+	})
+
+	t.Run("one of version 1 has no owner, and becomes one of this version", func(t *testing.T) {
+		image := s.create(t, cluster, in("first version"), mib)
+		s.WriteRecord(t, image, []byte(`{"version":1,"token":"t","claimSize":1}`))
+		read, err := cluster.Record(t.Context(), image)
+		wantError(t, err, nil)
+		wantSame(t, read, ceph.Record{Token: "t", ClaimSize: 1, Revision: read.Revision})
+
+		owner := ceph.Owner{
+			Party: ceph.Party{UID: "u", Name: "east"}, Namespace: "shop", Claim: "data",
+			Since: time.Date(2026, 11, 22, 14, 3, 0, 0, time.UTC),
+			Nodes: []ceph.Node{{Name: "e1", Addresses: []string{"10.0.1.12"}}}, Clients: []string{"10.0.1.12:0/3311202721"},
+		}
+		read.State, read.Owner, read.Epoch, read.Admissions, read.Pending = ceph.Held, &owner, 1, 1, []string{"pod"}
+		written, err := cluster.PutRecord(t.Context(), image, read)
+		wantError(t, err, nil)
+		again, err := cluster.Record(t.Context(), image)
+		wantError(t, err, nil)
+		wantSame(t, again, written)
+		wantSame(t, *again.Owner, owner)
 	})
 
 	t.Run("of many who write from one revision, one wins", func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/test/lab"
@@ -89,7 +91,7 @@ func TestRecordWriteThatTimedOut(t *testing.T) {
 			}
 			stored, err := cluster.Record(t.Context(), image)
 			must(t, err)
-			if stored != put || stored.Token == before.Token {
+			if !cmp.Equal(stored, put) || stored.Token == before.Token {
 				t.Errorf("stored is %+v, PutRecord returned %+v", stored, put)
 			}
 		})

@@ -12,7 +12,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-// maxRecord is more than any record has.
+// maxRecord bounds a record in bytes: more is not read, so more is not written. It
+// is enough for an image that 400 nodes have open.
 const maxRecord = 64 << 10
 
 func (c *connection) Record(ctx context.Context, image ceph.Image) (ceph.Record, error) {
@@ -61,6 +62,10 @@ func (c *connection) PutRecord(ctx context.Context, image ceph.Image, record cep
 
 func (c *connection) writeRecord(ioctx *rados.IOContext, image ceph.Image, record ceph.Record) (ceph.Record, error) {
 	record.Token = rand.Text()
+	data := record.Encode()
+	if len(data) > maxRecord {
+		return ceph.Record{}, fmt.Errorf("a record of %d bytes; at most %d are read", len(data), maxRecord)
+	}
 	op := rados.CreateWriteOp()
 	defer op.Release()
 	if record.Revision == 0 {
@@ -68,7 +73,7 @@ func (c *connection) writeRecord(ioctx *rados.IOContext, image ceph.Image, recor
 	} else {
 		op.AssertVersion(record.Revision)
 	}
-	op.WriteFull(record.Encode())
+	op.WriteFull(data)
 	err := op.Operate(ioctx, ceph.RecordObject(image.ID), rados.OperationNoFlag)
 	if errno(err) == etimedout {
 		// The OSD may have carried it out, or may do so yet. When it answers

@@ -1,0 +1,201 @@
+package ownership
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// Seen is what a cluster saw of its own use of an image, at its API server and in
+// Ceph, all of it after it had read the record that Keep is asked about.
+type Seen struct {
+	// Pods are the UIDs of the pods that use the claim and are not finished.
+	Pods []string
+	// Attached are the nodes with a VolumeAttachment of the volume.
+	Attached []ceph.Node
+	// Watchers are the addresses of all watchers of the image, Explained those that
+	// this cluster accounts for.
+	Watchers, Explained []string
+	// Lost are the names of nodes whose kubelet does not report, or that are gone:
+	// what was forced off them may still be mapped there.
+	Lost []string
+	// Quiet: the admissions have been the same for longer than a request to the API
+	// server may take, on one monotonic clock. No pod that was let start before can
+	// still appear.
+	Quiet bool
+}
+
+// used: something of this cluster uses the image or may be about to.
+func (s Seen) used() bool { return len(s.Pods) > 0 || len(s.Attached) > 0 || len(s.Explained) > 0 }
+
+// Step is what Keep does with a record.
+type Step string
+
+// The steps.
+const (
+	// Leave: nothing is to be done; the reason says what stands in the way of a
+	// release, if the image is ours.
+	Leave Step = "leave"
+	// Adopt: this cluster uses what nobody owns, since before there were records, or
+	// because the volume came after its pod.
+	Adopt Step = "adopt"
+	// Refresh: the holders in the record are not those that there are.
+	Refresh Step = "refresh"
+	// LetGo: the image is idle, and is released.
+	LetGo Step = "release"
+	// Conflict: this cluster uses what another one owns.
+	Conflict Step = "conflict"
+)
+
+// Keep says what the owner's leader does, and returns the record after it, with
+// request for what is adopted.
+//
+//	record           seen                                        step
+//	free             unused                                      leave
+//	free             used, and a watcher is not explained        conflict
+//	free             used, and was taken from us the last time   conflict
+//	free             used otherwise                              adopt
+//	held by another  used                                        conflict
+//	held by another  unused                                      leave
+//	fencing          any                                         leave
+//	held by us       a pod, an attachment or any watcher         refresh, or leave
+//	held by us       a holder's node is lost                     refresh, or leave
+//	held by us       a pod was let start and may still appear    refresh, or leave
+//	held by us       nothing of all that                         release
+//
+// A pod may still appear while it stands in Pending: it was admitted, and the API
+// server may yet store it. It is taken from there when it was seen, or when it is
+// quiet.
+func Keep(stored ceph.Record, request Request, seen Seen) (ceph.Record, Step, string) {
+	switch {
+	case stored.State == ceph.Fencing:
+		return stored, Leave, "the image is being taken from its owner"
+	case stored.State == ceph.Free && !seen.used():
+		return stored, Leave, "nobody uses it"
+	case stored.State == ceph.Free && len(seen.Watchers) > len(seen.Explained):
+		return stored, Conflict, "another cluster has the image open"
+	case stored.State == ceph.Free && takenFrom(stored, request.Cluster):
+		return stored, Conflict, "the image was taken from this cluster, whose clients are fenced"
+	case stored.State == ceph.Free:
+		request.Pod = ""
+		next, _ := Acquire(stored, request) // free is never refused
+		next = refresh(next, seen)
+		return next, Adopt, "this cluster uses it"
+	case !Owns(stored, request.Cluster) && seen.used():
+		return stored, Conflict, "cluster " + stored.Owner.Name + " owns the image"
+	case !Owns(stored, request.Cluster):
+		return stored, Leave, "another cluster owns it"
+	}
+	next := refresh(stored, seen)
+	if reason := busy(next, seen); reason != "" {
+		if equal(next, stored) {
+			return stored, Leave, reason
+		}
+		return next, Refresh, reason
+	}
+	next, _ = Release(stored, request.Cluster, "", request.Now) // it is ours
+	return next, LetGo, "nobody uses it"
+}
+
+// busy is why the image cannot be released, or empty.
+func busy(record ceph.Record, seen Seen) string {
+	switch {
+	case len(seen.Pods) > 0:
+		return "a pod uses it"
+	case len(seen.Attached) > 0:
+		return "it is attached to node " + seen.Attached[0].Name
+	case len(seen.Watchers) > 0:
+		return "client " + seen.Watchers[0] + " has it open"
+	case len(record.Owner.Nodes) > 0:
+		// refresh keeps only those that are attached or lost.
+		return "it was on node " + record.Owner.Nodes[0].Name + ", which does not report"
+	case len(record.Pending) > 0:
+		return "a pod that was let start may still appear"
+	}
+	return ""
+}
+
+// takenFrom reports whether the cluster lost the image by a takeover, and has not had
+// it since. What it still runs there cannot write, and would only keep others away.
+func takenFrom(record ceph.Record, cluster ceph.Party) bool {
+	for _, change := range slices.Backward(record.History) {
+		switch {
+		case change.Event == ceph.TakenOver && change.From != nil && change.From.UID == cluster.UID:
+			return true
+		case change.Event == ceph.Acquired && change.UID == cluster.UID:
+			return false
+		}
+	}
+	return false
+}
+
+// refresh is the record with the holders that there are, and the pods that were not
+// seen yet. A node that is lost stays: it may come back and write.
+func refresh(stored ceph.Record, seen Seen) ceph.Record {
+	owner := *stored.Owner
+	owner.Nodes = slices.Clone(seen.Attached)
+	for _, node := range stored.Owner.Nodes {
+		attached := slices.ContainsFunc(seen.Attached, func(n ceph.Node) bool { return n.Name == node.Name })
+		if !attached && slices.Contains(seen.Lost, node.Name) {
+			owner.Nodes = append(owner.Nodes, node)
+		}
+	}
+	slices.SortFunc(owner.Nodes, func(a, b ceph.Node) int { return cmp.Compare(a.Name, b.Name) })
+	owner.Clients = clients(stored.Owner, owner.Nodes, seen.Explained)
+	next := stored
+	next.Owner = &owner
+	next.Pending = nil
+	for _, pod := range stored.Pending {
+		if !seen.Quiet && !slices.Contains(seen.Pods, pod) {
+			next.Pending = append(next.Pending, pod)
+		}
+	}
+	return next
+}
+
+// clients are the client instances of the nodes that hold the image. One that is cut
+// off has no watch, and lives: it stays while its node is a holder and no other
+// client has come from its address. So does one from no node's address, as behind
+// NAT, while there is any holder.
+func clients(before *ceph.Owner, nodes []ceph.Node, watching []string) []string {
+	all := slices.Clone(watching)
+	for _, client := range before.Clients {
+		address := ip(client)
+		if len(nodes) == 0 || slices.ContainsFunc(watching, func(w string) bool { return ip(w) == address }) {
+			continue
+		}
+		if !hasAddress(before.Nodes, address) || hasAddress(nodes, address) {
+			all = append(all, client)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// ip is the address without port and nonce, or all of it if that cannot be read.
+func ip(client string) string {
+	address, err := ceph.ParseAddress(client)
+	if err != nil {
+		return client
+	}
+	return address.String()
+}
+
+func hasAddress(nodes []ceph.Node, address string) bool {
+	return slices.ContainsFunc(nodes, func(n ceph.Node) bool { return slices.Contains(n.Addresses, address) })
+}
+
+// Release is the record of an image that its owner does not need any more, or a
+// [*Refused] when cluster is not the owner. The person, if there is one, answers for
+// what Keep could not prove.
+func Release(stored ceph.Record, cluster ceph.Party, person string, now time.Time) (ceph.Record, error) {
+	if stored.State != ceph.Held || !Owns(stored, cluster) {
+		return ceph.Record{}, refuse(stored)
+	}
+	next := stored
+	next.State, next.Owner, next.Pending = ceph.Free, nil, nil
+	next.History = noted(stored.History, ceph.Change{At: now, Event: ceph.Released, Party: cluster, By: person})
+	return next, nil
+}

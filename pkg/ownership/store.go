@@ -1,0 +1,128 @@
+package ownership
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// attempts bounds how often a record is decided about again because somebody else
+// changed it meanwhile. Each loser of a race has one winner, who is done.
+const attempts = 10
+
+// undoLimit bounds taking back what was acquired, when the caller's time is over.
+const undoLimit = time.Second
+
+// Change carries a transition out: it reads the record, and writes what transition
+// makes of it unless that is the same, until nobody else was faster. An image without
+// a record has the zero one. It returns the record as it is now, and the errors of
+// transition and of the store.
+func Change(ctx context.Context, records ceph.RecordStore, image ceph.Image, transition func(ceph.Record) (ceph.Record, error)) (ceph.Record, error) {
+	for attempt := 1; ; attempt++ {
+		stored, err := Read(ctx, records, image)
+		if err != nil {
+			return ceph.Record{}, err
+		}
+		next, err := transition(stored)
+		if err != nil {
+			return ceph.Record{}, err
+		}
+		if equal(next, stored) {
+			return stored, nil
+		}
+		written, err := records.PutRecord(ctx, image, next)
+		if attempt == attempts || !errors.Is(err, ceph.ErrRecordChanged) {
+			return written, err
+		}
+	}
+}
+
+// Read is the image's record, the zero one if there is none.
+func Read(ctx context.Context, records ceph.RecordStore, image ceph.Image) (ceph.Record, error) {
+	record, err := records.Record(ctx, image)
+	if errors.Is(err, ceph.ErrRecordNotFound) {
+		return ceph.Record{}, nil
+	}
+	return record, err
+}
+
+// equal is about what is stored.
+func equal(a, b ceph.Record) bool { return bytes.Equal(a.Encode(), b.Encode()) }
+
+// Target is one image that a pod needs.
+type Target struct {
+	Records ceph.RecordStore
+	Request Request
+	// Look reads the record and then looks at the watchers; with a foreign one, or
+	// when something is not known, it returns an error.
+	Look func(ctx context.Context) (ceph.Image, ceph.Record, error)
+	// Image and Seen are what Look returned the last time.
+	Image ceph.Image
+	Seen  ceph.Record
+}
+
+// AcquireAll acquires every target or none, in one order for all clusters, so that
+// of two that want the same images one is refused at the first. What it took from
+// free before it was refused it gives back, unless the image was asked for again
+// meanwhile. It returns how many were free, or which target failed, and why.
+func AcquireAll(ctx context.Context, targets []Target) (acquired, failed int, err error) {
+	order := make([]int, len(targets))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return strings.Compare(targets[a].Image.String(), targets[b].Image.String())
+	})
+	type taken struct {
+		target          *Target
+		before, written ceph.Record
+	}
+	var free []taken
+	for _, i := range order {
+		before, written, err := targets[i].acquire(ctx)
+		if err != nil {
+			for _, t := range slices.Backward(free) {
+				t.target.undo(ctx, t.before, t.written)
+			}
+			return 0, i, err
+		}
+		if before.State == ceph.Free {
+			free = append(free, taken{&targets[i], before, written})
+		}
+	}
+	return len(free), 0, nil
+}
+
+// acquire returns the record before and after.
+func (t *Target) acquire(ctx context.Context) (before, written ceph.Record, err error) {
+	for attempt := 1; ; attempt++ {
+		next, err := Acquire(t.Seen, t.Request)
+		if err != nil {
+			return ceph.Record{}, ceph.Record{}, err
+		}
+		written, err := t.Records.PutRecord(ctx, t.Image, next)
+		if err == nil {
+			return t.Seen, written, nil
+		}
+		if attempt == attempts || !errors.Is(err, ceph.ErrRecordChanged) {
+			return ceph.Record{}, ceph.Record{}, fmt.Errorf("acquire: %w", err)
+		}
+		if t.Image, t.Seen, err = t.Look(ctx); err != nil {
+			return ceph.Record{}, ceph.Record{}, err
+		}
+	}
+}
+
+// undo gives one image back. When that fails, the image stays with this cluster,
+// which releases it when it is proven idle.
+func (t *Target) undo(ctx context.Context, before, written ceph.Record) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	_, _ = t.Records.PutRecord(ctx, t.Image, Undo(written, before))
+}
