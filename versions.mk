@@ -9,5 +9,5 @@ STATICCHECK_VERSION := v0.8.2
 
 # Debian packages of the real Ceph and etcd that tests and the demo start, and
 # the headers that the cgo build of go-ceph needs.
-DEBIAN_PACKAGES := gcc libc6-dev ceph-common ceph-mgr ceph-mon ceph-osd curl \
+DEBIAN_PACKAGES := gcc libc6-dev ceph-common ceph-mds ceph-mgr ceph-mon ceph-osd curl \
 	etcd-server iproute2 librados-dev librbd-dev nftables openssl

@@ -16,7 +16,7 @@ var (
 	ErrPermission = newError("the ceph user lacks a capability",
 		"compare `ceph auth get client.<user>` with docs/security.md")
 	ErrPoolNotFound = newError("the pool does not exist",
-		"compare the StorageClass parameter \"pool\" with `ceph osd pool ls`")
+		"compare the StorageClass parameter \"pool\" with `ceph osd pool ls`, for CephFS with the data pools in `ceph fs ls`")
 	ErrNamespaceNotFound = newError("the rados namespace does not exist in the pool",
 		"compare the clusterID's entry in ceph-csi's config.json with `rbd namespace ls <pool>`")
 	ErrPoolFull = newError("the pool is full or its quota is used up",
@@ -35,11 +35,19 @@ var (
 		"give it as `rbd status` prints it, ip:0/nonce, or as ip:0/0 for everything on that machine")
 	ErrFenceShort = newError("the blocklist has an entry that ends too early, and Ceph does not prolong entries",
 		"fence the whole machine as well (`ceph osd blocklist add ip:0/0`, which cuts off everything on it), run the same command again, then lift that")
-	ErrRecordNotFound = newError("the image has no record",
+	ErrFilesystemNotFound = newError("the file system does not exist",
+		"compare the StorageClass parameter \"fsName\" with `ceph fs ls`")
+	ErrSubvolumeNotFound = newError("the subvolume does not exist",
+		"compare the name with `ceph fs subvolume ls <file system> <group>`")
+	ErrSubvolumeExists = newError("the subvolume exists already",
+		"choose another name, or adopt the subvolume")
+	ErrSubvolumeShrinks = newError("the subvolume is larger than the size asked for",
+		"ask for at least the subvolume's size; quotas are never lowered")
+	ErrRecordNotFound = newError("the volume has no record",
 		"nothing needs to be done")
-	ErrRecordChanged = newError("the image's record was changed by somebody else meanwhile",
+	ErrRecordChanged = newError("the volume's record was changed by somebody else meanwhile",
 		"run the same command again")
-	ErrRecordUnknown = newError("the image's record is not one this version understands",
+	ErrRecordUnknown = newError("the volume's record is not one this version understands",
 		"use the version of cephferry that wrote it, or a later one; change nothing by hand")
 )
 

@@ -42,6 +42,8 @@ func TestEveryErrorHasAdvice(t *testing.T) {
 		"ErrImageNotFound": ErrImageNotFound, "ErrImageExists": ErrImageExists,
 		"ErrImageShrinks": ErrImageShrinks, "ErrImageLocked": ErrImageLocked,
 		"ErrFenceAddress": ErrFenceAddress, "ErrFenceShort": ErrFenceShort,
+		"ErrFilesystemNotFound": ErrFilesystemNotFound, "ErrSubvolumeNotFound": ErrSubvolumeNotFound,
+		"ErrSubvolumeExists": ErrSubvolumeExists, "ErrSubvolumeShrinks": ErrSubvolumeShrinks,
 		"ErrRecordNotFound": ErrRecordNotFound, "ErrRecordChanged": ErrRecordChanged,
 		"ErrRecordUnknown": ErrRecordUnknown,
 	}

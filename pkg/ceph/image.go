@@ -131,5 +131,9 @@ type Cluster interface {
 	NamespaceLister
 	RecordStore
 	Fencer
+	SubvolumeReader
+	SubvolumeCreator
+	SubvolumeGrower
+	SubvolumeRecords
 	io.Closer
 }

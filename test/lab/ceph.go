@@ -19,9 +19,17 @@ const (
 	OtherPool = "otherpool"
 )
 
+// The CephFS file system of a lab's Ceph, and its pools.
+const (
+	Filesystem   = "cephfs"
+	MetadataPool = "cephfs-metadata"
+	DataPool     = "cephfs-data"
+)
+
 const cephReady = 30 * time.Second
 
-// Ceph is a running Ceph: one monitor, one OSD, one manager, cephx on.
+// Ceph is a running Ceph: one monitor, one OSD, one manager, one metadata server,
+// cephx on.
 type Ceph struct {
 	// ConfFile is for `ceph -c`, `rbd -c` and librados. With it alone they are
 	// client.admin; with `--id X`, any user of this lab.
@@ -29,18 +37,20 @@ type Ceph struct {
 	FSID     string
 	// Monitors are the addresses as ceph-csi's configuration has them, ip:port.
 	Monitors []string
-	// Admin may do everything. Provisioner and Node are the users that Rook makes
-	// for ceph-csi in another cluster ("external mode"), with the same caps.
-	Admin, Provisioner, Node User
+	// Admin may do everything. The others are the users that Rook makes for ceph-csi
+	// in another cluster ("external mode"), with the same caps: Provisioner and Node
+	// for RBD, and those for CephFS.
+	Admin, Provisioner, Node      User
+	CephFSProvisioner, CephFSNode User
 
-	Mon, OSD, Manager *Process
+	Mon, OSD, Manager, MDS *Process
 
 	*servers
 	programs cephPrograms
 	host     string
 }
 
-type cephPrograms struct{ mon, osd, mgr, monmaptool, ceph, rbd string }
+type cephPrograms struct{ mon, osd, mgr, mds, monmaptool, ceph, rbd string }
 
 func findCeph() (cephPrograms, error) {
 	var programs cephPrograms
@@ -51,6 +61,7 @@ func findCeph() (cephPrograms, error) {
 		{&programs.mon, "ceph-mon", "ceph-mon"},
 		{&programs.osd, "ceph-osd", "ceph-osd"},
 		{&programs.mgr, "ceph-mgr", "ceph-mgr"},
+		{&programs.mds, "ceph-mds", "ceph-mds"},
 		{&programs.monmaptool, "monmaptool", "ceph-common"},
 		{&programs.ceph, "ceph", "ceph-common"},
 		{&programs.rbd, "rbd", "ceph-common"},
@@ -65,9 +76,10 @@ func findCeph() (cephPrograms, error) {
 }
 
 // StartCeph starts a Ceph with the pools [Pool] and [OtherPool] and returns when
-// images can be made in them. The manager starts after that and is not waited
-// for: RBD does without it, and it takes longer than all the rest (see
-// [Ceph.WaitManager]). On an error nothing is left running.
+// images can be made in them. The manager and the metadata server of [Filesystem]
+// start after that and are not waited for: RBD does without them, and they take
+// longer than all the rest (see [Ceph.WaitManager], [Ceph.WaitFilesystem]). On an
+// error nothing is left running.
 func StartCeph(ctx context.Context, options Options) (_ *Ceph, err error) {
 	c := &Ceph{}
 	if c.programs, err = findCeph(); err != nil {
@@ -100,6 +112,9 @@ func StartCeph(ctx context.Context, options Options) (_ *Ceph, err error) {
 	if c.Manager, err = c.start("mgr", c.programs.mgr, "-f", "-c", c.ConfFile, "-i", "x"); err != nil {
 		return nil, err
 	}
+	if c.MDS, err = c.start("mds", c.programs.mds, "-f", "-c", c.ConfFile, "-i", "a"); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -119,13 +134,16 @@ func (c *Ceph) writeFiles(v2, v1 int) error {
 	if err := os.WriteFile(c.ConfFile, []byte(conf), 0o600); err != nil {
 		return err
 	}
-	for _, sub := range []string{"keyrings", "crash", "mon", "osd", "mgr"} {
+	for _, sub := range []string{"keyrings", "crash", "mon", "osd", "mgr", "mds"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, sub), 0o700); err != nil {
 			return err
 		}
 	}
 
-	const external = "profile rbd, allow command 'osd blocklist'"
+	const (
+		external       = "profile rbd, allow command 'osd blocklist'"
+		externalCephFS = "allow r, allow command 'osd blocklist'"
+	)
 	var all strings.Builder
 	for _, entity := range []struct {
 		name string
@@ -135,9 +153,12 @@ func (c *Ceph) writeFiles(v2, v1 int) error {
 		{name: "mon.", caps: []string{"mon", "allow *"}},
 		{name: "osd.0", caps: []string{"mon", "allow profile osd", "mgr", "allow profile osd", "osd", "allow *"}},
 		{name: "mgr.x", caps: []string{"mon", "allow profile mgr", "osd", "allow *", "mds", "allow *"}},
+		{name: "mds.a", caps: []string{"mon", "allow profile mds", "mgr", "allow profile mds", "osd", "allow rw tag cephfs *=*", "mds", "allow"}},
 		{name: "client.admin", user: &c.Admin, caps: []string{"mon", "allow *", "mgr", "allow *", "osd", "allow *", "mds", "allow *"}},
 		{name: "client.csi-rbd-provisioner", user: &c.Provisioner, caps: []string{"mon", external, "mgr", "allow rw", "osd", "profile rbd"}},
 		{name: "client.csi-rbd-node", user: &c.Node, caps: []string{"mon", external, "osd", "profile rbd"}},
+		{name: "client.csi-cephfs-provisioner", user: &c.CephFSProvisioner, caps: []string{"mon", externalCephFS, "mgr", "allow rw", "osd", "allow rw tag cephfs metadata=*", "mds", "allow *"}},
+		{name: "client.csi-cephfs-node", user: &c.CephFSNode, caps: []string{"mon", externalCephFS, "mgr", "allow rw", "osd", "allow rw tag cephfs *=*", "mds", "allow rw"}},
 	} {
 		key := newKey()
 		section := keyring(entity.name, key, entity.caps)
@@ -178,7 +199,8 @@ func (c *Ceph) startOSD(ctx context.Context) error {
 	// The monitor takes these before any OSD runs. One process for all of them:
 	// the ceph command takes 0.3 s to start.
 	if err := c.Mon.await(ctx, cephReady, func(ctx context.Context) error {
-		return c.runLines(ctx, "osd new "+uuid+" 0", "osd pool create "+Pool, "osd pool create "+OtherPool)
+		return c.runLines(ctx, "osd new "+uuid+" 0", "osd pool create "+Pool, "osd pool create "+OtherPool,
+			"osd pool create "+MetadataPool, "osd pool create "+DataPool, "fs new "+Filesystem+" "+MetadataPool+" "+DataPool)
 	}); err != nil {
 		return err
 	}

@@ -85,6 +85,15 @@ func (c *Ceph) WaitManager(ctx context.Context) error {
 	})
 }
 
+// WaitFilesystem waits until subvolumes can be made in [Filesystem].
+func (c *Ceph) WaitFilesystem(ctx context.Context) error {
+	return settle(ctx, "wait for the file system", func(ctx context.Context) error {
+		// The manager needs the metadata server for this.
+		_, err := c.Run(ctx, "fs", "subvolumegroup", "ls", Filesystem)
+		return err
+	})
+}
+
 // runLines gives commands to one ceph process. It exits with 0 whatever its
 // commands do, but says on stderr what failed.
 func (c *Ceph) runLines(ctx context.Context, lines ...string) error {

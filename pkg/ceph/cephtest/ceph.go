@@ -55,6 +55,8 @@ type Call struct {
 	// Image is the image that the call is about; for Namespaces only its Pool is
 	// set, and nothing for those about the whole blocklist.
 	Image ceph.ImageSpec
+	// Subvolume is the subvolume that the call is about.
+	Subvolume ceph.SubvolumeSpec
 }
 
 // Interceptor stands between the clients and Ceph. It carries the call out with
@@ -68,9 +70,11 @@ type Ceph struct {
 	mu        sync.Mutex
 	intercept Interceptor
 	pools     map[string]*pool
-	calls     []Call
-	opened    int
-	open      map[*client]bool
+	// filesystems are by their names.
+	filesystems map[string]*filesystem
+	calls       []Call
+	opened      int
+	open        map[*client]bool
 	// blocklist has the ends of the entries, by their addresses.
 	blocklist map[string]time.Time
 	// last is the last image id and object version that were given out.
@@ -104,9 +108,15 @@ type object struct {
 	version uint64
 }
 
-// New is a cluster with these pools. It panics when an image could not be made.
+// New is a cluster with these pools and no file system, see
+// [Ceph.AddFilesystem]. It panics when an image could not be made.
 func New(pools ...Pool) *Ceph {
-	c := &Ceph{pools: map[string]*pool{}, open: map[*client]bool{}, blocklist: map[string]time.Time{}}
+	c := &Ceph{
+		pools:       map[string]*pool{},
+		filesystems: map[string]*filesystem{},
+		open:        map[*client]bool{},
+		blocklist:   map[string]time.Time{},
+	}
 	for _, p := range pools {
 		added := &pool{namespaces: map[string]*namespace{}}
 		c.pools[p.Name] = added
@@ -122,7 +132,7 @@ func New(pools ...Pool) *Ceph {
 			}
 			if i.ClaimSize != 0 {
 				record := ceph.Record{Token: c.token(), ClaimSize: i.ClaimSize}
-				c.pools[p.Name].namespaces[i.Namespace].put(made.ID, record.Encode(), c.next())
+				c.pools[p.Name].namespaces[i.Namespace].records[ceph.RecordObject(made.ID)] = object{record.Encode(), c.next()}
 			}
 		}
 		c.pools[p.Name].full = p.Full
@@ -231,7 +241,7 @@ func (c *Ceph) ImageLayout(spec ceph.ImageSpec) ceph.Layout {
 func (c *Ceph) WriteRecord(image ceph.Image, data []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pools[image.Pool].namespaces[image.Namespace].put(image.ID, data, c.next())
+	c.pools[image.Pool].namespaces[image.Namespace].records[ceph.RecordObject(image.ID)] = object{data, c.next()}
 }
 
 // Calls are the calls so far, in the order of their beginning.

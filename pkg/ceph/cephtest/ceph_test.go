@@ -74,12 +74,55 @@ func (h harness) Cut(*testing.T) func() {
 	return func() { h.Intercept(nil) }
 }
 
+func (h harness) RemoveSubvolume(_ *testing.T, s ceph.SubvolumeSpec) { h.Ceph.RemoveSubvolume(s) }
+func (h harness) SetSubvolumeQuota(_ *testing.T, s ceph.SubvolumeSpec, size uint64) {
+	h.Ceph.SetSubvolumeQuota(s, size)
+}
+func (h harness) SubvolumeLayout(_ *testing.T, s ceph.SubvolumeSpec) ceph.SubvolumeLayout {
+	return h.Ceph.SubvolumeLayout(s)
+}
+func (h harness) WriteSubvolumeRecord(_ *testing.T, s ceph.Subvolume, data []byte) {
+	h.Ceph.WriteSubvolumeRecord(s, data)
+}
+func (h harness) CutManager(t *testing.T) func() { return h.Cut(t) }
+
 func TestConformance(t *testing.T) {
 	memory := New(Pools()...)
 	Conformance(t, harness{memory})
 	memory.AssertClosed(t)
 	if memory.Opened() == 0 {
 		t.Error("no connection was counted")
+	}
+}
+
+func TestSubvolumeConformance(t *testing.T) {
+	memory := New()
+	memory.AddFilesystem(SubvolumeFilesystem())
+	SubvolumeConformance(t, harness{memory})
+	memory.AssertClosed(t)
+}
+
+func TestSubvolumesThatExistAlready(t *testing.T) {
+	memory := New()
+	memory.AddFilesystem(Filesystem{Name: "cephfs", Subvolumes: []Subvolume{
+		{Group: "csi", Name: "plain", Size: 1},
+		{Group: "team", Name: "recorded", Size: 2, ClaimSize: 3},
+	}})
+	cluster := dial(t, memory)
+	for _, test := range []struct {
+		group, name string
+		size, claim uint64
+		recorded    error
+	}{
+		{"csi", "plain", 1, 0, ceph.ErrRecordNotFound},
+		{"team", "recorded", 2, 3, nil},
+	} {
+		read, err := cluster.Subvolume(t.Context(), ceph.SubvolumeSpec{Filesystem: "cephfs", Group: test.group, Name: test.name})
+		wantError(t, err, nil)
+		wantSame(t, read.Size, test.size)
+		record, err := cluster.SubvolumeRecord(t.Context(), read)
+		wantError(t, err, test.recorded)
+		wantSame(t, record.ClaimSize, test.claim)
 	}
 }
 
@@ -152,7 +195,7 @@ func TestInterceptor(t *testing.T) {
 			if made := err == nil; made != test.made {
 				t.Errorf("image made: %v; want %v", made, test.made)
 			}
-			want := []Call{{"CreateImage", spec}, {"Image", spec}}
+			want := []Call{{Method: "CreateImage", Image: spec}, {Method: "Image", Image: spec}}
 			if diff := cmp.Diff(want, memory.Calls()); diff != "" {
 				t.Errorf("calls -want +got:\n%s", diff)
 			}

@@ -20,7 +20,7 @@ type client struct {
 var _ ceph.Cluster = (*client)(nil)
 
 func (c *client) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image, error) {
-	return do(ctx, c, Call{"Image", spec}, Observer, func() (ceph.Image, error) {
+	return do(ctx, c, Call{Method: "Image", Image: spec}, Observer, func() (ceph.Image, error) {
 		found, err := c.ceph.find(spec)
 		if err != nil {
 			return ceph.Image{}, err
@@ -30,20 +30,20 @@ func (c *client) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image, er
 }
 
 func (c *client) CreateImage(ctx context.Context, spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image, error) {
-	return do(ctx, c, Call{"CreateImage", spec}, Provisioner, func() (ceph.Image, error) {
+	return do(ctx, c, Call{Method: "CreateImage", Image: spec}, Provisioner, func() (ceph.Image, error) {
 		return c.ceph.createImage(spec, layout)
 	})
 }
 
 func (c *client) GrowImage(ctx context.Context, spec ceph.ImageSpec, size uint64) error {
-	_, err := do(ctx, c, Call{"GrowImage", spec}, Provisioner, func() (struct{}, error) {
+	_, err := do(ctx, c, Call{Method: "GrowImage", Image: spec}, Provisioner, func() (struct{}, error) {
 		return struct{}{}, c.ceph.growImage(spec, size)
 	})
 	return err
 }
 
 func (c *client) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watcher, error) {
-	return do(ctx, c, Call{"Watchers", spec}, Observer, func() ([]ceph.Watcher, error) {
+	return do(ctx, c, Call{Method: "Watchers", Image: spec}, Observer, func() ([]ceph.Watcher, error) {
 		found, err := c.ceph.find(spec)
 		if err != nil {
 			return nil, err
@@ -55,7 +55,7 @@ func (c *client) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watc
 }
 
 func (c *client) Namespaces(ctx context.Context, pool string) ([]string, error) {
-	return do(ctx, c, Call{"Namespaces", ceph.ImageSpec{Pool: pool}}, Observer, func() ([]string, error) {
+	return do(ctx, c, Call{Method: "Namespaces", Image: ceph.ImageSpec{Pool: pool}}, Observer, func() ([]string, error) {
 		var names []string
 		for _, name := range slices.Sorted(maps.Keys(c.ceph.pools[pool].namespaces)) {
 			if name != "" {
@@ -67,41 +67,27 @@ func (c *client) Namespaces(ctx context.Context, pool string) ([]string, error) 
 }
 
 func (c *client) Record(ctx context.Context, image ceph.Image) (ceph.Record, error) {
-	return do(ctx, c, Call{"Record", image.ImageSpec}, Observer, func() (ceph.Record, error) {
+	return do(ctx, c, Call{Method: "Record", Image: image.ImageSpec}, Observer, func() (ceph.Record, error) {
 		space, err := c.ceph.namespace(image.ImageSpec)
 		if err != nil {
 			return ceph.Record{}, err
 		}
-		stored, ok := space.records[ceph.RecordObject(image.ID)]
-		if !ok {
-			return ceph.Record{}, ceph.ErrRecordNotFound
-		}
-		record, err := ceph.DecodeRecord(stored.data)
-		if err != nil {
-			return ceph.Record{}, err
-		}
-		record.Revision = stored.version
-		return record, nil
+		return readRecord(space.records, ceph.RecordObject(image.ID))
 	})
 }
 
 func (c *client) PutRecord(ctx context.Context, image ceph.Image, record ceph.Record) (ceph.Record, error) {
-	return do(ctx, c, Call{"PutRecord", image.ImageSpec}, Operator, func() (ceph.Record, error) {
+	return do(ctx, c, Call{Method: "PutRecord", Image: image.ImageSpec}, Operator, func() (ceph.Record, error) {
 		space, err := c.ceph.namespace(image.ImageSpec)
 		if err != nil {
 			return ceph.Record{}, err
 		}
-		// An absent object has version zero, as a record that was not found has.
-		if space.records[ceph.RecordObject(image.ID)].version != record.Revision {
-			return ceph.Record{}, ceph.ErrRecordChanged
-		}
-		if record.Revision == 0 && c.ceph.pools[image.Pool].full {
+		name := ceph.RecordObject(image.ID)
+		_, exists := space.records[name]
+		if record.Revision == 0 && !exists && c.ceph.pools[image.Pool].full {
 			return ceph.Record{}, ceph.ErrPoolFull
 		}
-		record.Token = c.ceph.token()
-		record.Revision = c.ceph.next()
-		space.put(image.ID, record.Encode(), record.Revision)
-		return record, nil
+		return c.ceph.putRecord(space.records, name, record)
 	})
 }
 
@@ -125,8 +111,8 @@ func do[T any](ctx context.Context, c *client, call Call, needed User, carryOut 
 	proceed := func() (err error) {
 		c.ceph.mu.Lock()
 		defer c.ceph.mu.Unlock()
-		if _, ok := c.ceph.pools[call.Image.Pool]; !ok && call.Image.Pool != "" {
-			return ceph.ErrPoolNotFound
+		if err := c.ceph.exists(call); err != nil {
+			return err
 		}
 		if c.user > needed {
 			return ceph.ErrPermission
@@ -176,8 +162,30 @@ func (c Call) String() string {
 		return "list the blocklist"
 	case "Barrier":
 		return fmt.Sprintf("wait for the blocklist at image %q", c.Image)
+	case "Subvolume":
+		return fmt.Sprintf("look at subvolume %q", c.Subvolume)
+	case "CreateSubvolume":
+		return fmt.Sprintf("create subvolume %q", c.Subvolume)
+	case "GrowSubvolume":
+		return fmt.Sprintf("grow subvolume %q", c.Subvolume)
+	case "SubvolumeRecord":
+		return fmt.Sprintf("read record of subvolume %q", c.Subvolume)
+	case "PutSubvolumeRecord":
+		return fmt.Sprintf("write record of subvolume %q", c.Subvolume)
 	}
 	return c.Method
+}
+
+// exists checks that there is the pool or the file system of the call.
+func (c *Ceph) exists(call Call) error {
+	if name := call.Subvolume.Filesystem; name != "" {
+		if c.filesystems[name] == nil {
+			return ceph.ErrFilesystemNotFound
+		}
+	} else if name := call.Image.Pool; name != "" && c.pools[name] == nil {
+		return ceph.ErrPoolNotFound
+	}
+	return nil
 }
 
 func (c *Ceph) namespace(spec ceph.ImageSpec) (*namespace, error) {
@@ -276,6 +284,26 @@ func (i *image) describe(spec ceph.ImageSpec) ceph.Image {
 	return ceph.Image{ImageSpec: spec, ID: i.id, Size: i.layout.Size, Features: slices.Clone(i.features)}
 }
 
-func (n *namespace) put(imageID string, data []byte, version uint64) {
-	n.records[ceph.RecordObject(imageID)] = object{data, version}
+func readRecord(records map[string]object, name string) (ceph.Record, error) {
+	stored, ok := records[name]
+	if !ok {
+		return ceph.Record{}, ceph.ErrRecordNotFound
+	}
+	record, err := ceph.DecodeRecord(stored.data)
+	if err != nil {
+		return ceph.Record{}, err
+	}
+	record.Revision = stored.version
+	return record, nil
+}
+
+func (c *Ceph) putRecord(records map[string]object, name string, record ceph.Record) (ceph.Record, error) {
+	// An absent object has version zero, as a record that was not found has.
+	if records[name].version != record.Revision {
+		return ceph.Record{}, ceph.ErrRecordChanged
+	}
+	record.Token = c.token()
+	record.Revision = c.next()
+	records[name] = object{record.Encode(), record.Revision}
+	return record, nil
 }

@@ -67,7 +67,7 @@ type Writing interface {
 	Write() error
 }
 
-// Conformance tests every promise that package ceph makes about a
+// Conformance tests every promise that package ceph makes about the images of a
 // [ceph.Cluster] on the cluster behind harness.
 func Conformance(t *testing.T, harness Harness) {
 	s := suite{harness}
@@ -326,7 +326,12 @@ func (s suite) cut(t *testing.T) {
 // is one that goes away by itself.
 func (s suite) eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
-	deadline := time.Now().Add(10 * s.Bound())
+	eventually(t, 10*s.Bound(), what, try)
+}
+
+func eventually(t *testing.T, limit time.Duration, what string, try func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for {
 		err := try()
 		if err == nil {

@@ -50,7 +50,7 @@ func (c *client) Blocklisted(ctx context.Context) ([]ceph.BlocklistEntry, error)
 
 // Barrier has nothing to wait for: here, an entry is in force at once.
 func (c *client) Barrier(ctx context.Context, spec ceph.ImageSpec) error {
-	_, err := do(ctx, c, Call{"Barrier", spec}, Observer, func() (struct{}, error) {
+	_, err := do(ctx, c, Call{Method: "Barrier", Image: spec}, Observer, func() (struct{}, error) {
 		_, err := c.ceph.find(spec)
 		return struct{}{}, err
 	})

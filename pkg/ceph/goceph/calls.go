@@ -73,7 +73,7 @@ func call[T any](ctx context.Context, c *calls, f func() (T, error)) (T, error) 
 
 // stoppedWaiting is the error of a caller that does not wait any longer.
 func stoppedWaiting(ctx context.Context) error {
-	err := ctx.Err()
+	err := ended(ctx)
 	switch {
 	case err == nil:
 		return ceph.ErrUnreachable
@@ -84,12 +84,21 @@ func stoppedWaiting(ctx context.Context) error {
 	}
 }
 
+// ended is the error of a context that has ended: ErrUnreachable when that is why,
+// see managed.
+func ended(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.Is(cause, ceph.ErrUnreachable) {
+		return cause
+	}
+	return ctx.Err()
+}
+
 // enter takes a slot. While all slots are taken by calls that somebody waits
 // for, it waits for one as well; when nobody waits for any of them, Ceph has
 // stopped answering, and one more call would only be one more thread.
 func (c *calls) enter(ctx, bounded context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return ended(ctx)
 	}
 	c.mu.Lock()
 	closed, stuck := c.closed, c.abandoned == maxCalls

@@ -88,6 +88,29 @@ func TestContextThatEndedMakesNoCall(t *testing.T) {
 	}
 }
 
+// A limit of our own is not the caller's context.
+func TestEnded(t *testing.T) {
+	limited, cancel := context.WithTimeoutCause(t.Context(), 0, ceph.ErrUnreachable)
+	defer cancel()
+	theirs, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	both, cancel := context.WithTimeoutCause(theirs, 0, ceph.ErrUnreachable)
+	defer cancel()
+	for _, test := range []struct {
+		ctx  context.Context
+		want error
+	}{
+		{t.Context(), nil},
+		{limited, ceph.ErrUnreachable},
+		{theirs, context.DeadlineExceeded},
+		{both, context.DeadlineExceeded},
+	} {
+		if got := ended(test.ctx); got != test.want {
+			t.Errorf("got %v; want %v", got, test.want)
+		}
+	}
+}
+
 func TestAbandonedCallsDoNotPileUp(t *testing.T) {
 	c, g := newCalls(soon, func() {}), newGate()
 	for range maxCalls {

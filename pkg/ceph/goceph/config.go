@@ -37,6 +37,10 @@ type Config struct {
 	// without them each listing takes several milliseconds. Zero is
 	// DefaultKeptImages.
 	KeptImages int
+
+	// patientWithMonitors: monitors and managers may take as long as they like, see
+	// manager.
+	patientWithMonitors bool
 }
 
 // timeout is Timeout as librados takes it.
@@ -64,9 +68,13 @@ type option struct{ name, value string }
 // options override whatever the configuration file says.
 func (c Config) options() []option {
 	seconds := strconv.Itoa(int(c.timeout() / time.Second))
+	commandSeconds := seconds
+	if c.patientWithMonitors {
+		commandSeconds = "0"
+	}
 	options := []option{
 		{"client_mount_timeout", seconds},
-		{"rados_mon_op_timeout", seconds},
+		{"rados_mon_op_timeout", commandSeconds},
 		{"rados_osd_op_timeout", seconds},
 		// A ceph.conf for daemons and command-line tools may name a log file and a
 		// socket in folders that this process must not write to, and a log on

@@ -28,6 +28,11 @@ func TestConfigOptions(t *testing.T) {
 			map[string]string{"keyring": "/etc/ceph/k"},
 			[]string{"mon_host", "key"},
 		},
+		"the manager's": {
+			Config{patientWithMonitors: true},
+			map[string]string{"rados_osd_op_timeout": "5", "rados_mon_op_timeout": "0", "client_mount_timeout": "5"},
+			nil,
+		},
 		"librados knows whole seconds": {
 			Config{Timeout: 1100 * time.Millisecond},
 			map[string]string{"rados_osd_op_timeout": "2"},

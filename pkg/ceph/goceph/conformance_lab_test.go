@@ -11,3 +11,7 @@ import (
 func TestConformance(t *testing.T) {
 	cephtest.Conformance(t, startHarness(t, cephtest.Pools()))
 }
+
+func TestSubvolumeConformance(t *testing.T) {
+	cephtest.SubvolumeConformance(t, startSubvolumeHarness(t))
+}

@@ -5,6 +5,7 @@ package goceph
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -26,6 +27,8 @@ type connection struct {
 	// They are looked up once: a namespace can be removed only when it has no
 	// images.
 	spaces sync.Map
+	// manager is for subvolumes.
+	manager *manager
 }
 
 // space is a rados namespace of a pool.
@@ -49,7 +52,8 @@ func dial(ctx context.Context, config Config) (*connection, error) {
 		return nil, err
 	}
 	c := &connection{
-		rados: conn,
+		rados:   conn,
+		manager: newManager(config),
 		images: newKept[openImage](cmp.Or(config.KeptImages, DefaultKeptImages), func(image *rbd.Image) {
 			_ = image.Close() // it was only read from
 		}),
@@ -123,7 +127,10 @@ func (c *connection) patience() time.Duration { return c.calls.wait / 5 }
 
 // Close ends the connection when the last call has left it, and waits for that,
 // bounded. A second Close returns the same.
-func (c *connection) Close() error { return c.calls.close() }
+func (c *connection) Close() error {
+	c.calls.closeLater()
+	return errors.Join(c.manager.close(), c.calls.close())
+}
 
 // do runs f, which may block, with an IOContext of its own for spec's pool and
 // namespace.

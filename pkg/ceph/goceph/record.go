@@ -5,6 +5,7 @@ package goceph
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/ceph/go-ceph/rados"
@@ -18,7 +19,11 @@ const maxRecord = 64 << 10
 
 func (c *connection) Record(ctx context.Context, image ceph.Image) (ceph.Record, error) {
 	record, err := do(ctx, c, image.ImageSpec, func(ioctx *rados.IOContext) (ceph.Record, error) {
-		return c.readRecord(ioctx, image)
+		record, err := readRecord(ioctx, ceph.RecordObject(image.ID))
+		if errors.Is(err, ceph.ErrRecordNotFound) {
+			err = c.absent(image.ImageSpec, err)
+		}
+		return record, err
 	})
 	if err != nil {
 		return ceph.Record{}, fmt.Errorf("read record of image %q: %w", image.ImageSpec, err)
@@ -26,14 +31,11 @@ func (c *connection) Record(ctx context.Context, image ceph.Image) (ceph.Record,
 	return record, nil
 }
 
-func (c *connection) readRecord(ioctx *rados.IOContext, image ceph.Image) (ceph.Record, error) {
+func readRecord(ioctx *rados.IOContext, object string) (ceph.Record, error) {
 	data := make([]byte, maxRecord)
-	n, err := ioctx.Read(ceph.RecordObject(image.ID), data, 0)
-	if errno(err) == enoent {
-		return ceph.Record{}, c.absent(image.ImageSpec, ceph.ErrRecordNotFound)
-	}
+	n, err := ioctx.Read(object, data, 0)
 	if err != nil {
-		return ceph.Record{}, translate(err, nil)
+		return ceph.Record{}, translate(err, meanings{enoent: ceph.ErrRecordNotFound})
 	}
 	record, err := ceph.DecodeRecord(data[:n])
 	if err != nil {
@@ -52,7 +54,7 @@ func (c *connection) PutRecord(ctx context.Context, image ceph.Image, record cep
 		if err := c.checkNamespace(image.ImageSpec); err != nil {
 			return ceph.Record{}, err
 		}
-		return c.writeRecord(ioctx, image, record)
+		return writeRecord(ioctx, ceph.RecordObject(image.ID), record)
 	})
 	if err != nil {
 		return ceph.Record{}, fmt.Errorf("write record of image %q: %w", image.ImageSpec, err)
@@ -60,7 +62,27 @@ func (c *connection) PutRecord(ctx context.Context, image ceph.Image, record cep
 	return put, nil
 }
 
-func (c *connection) writeRecord(ioctx *rados.IOContext, image ceph.Image, record ceph.Record) (ceph.Record, error) {
+func (c *connection) SubvolumeRecord(ctx context.Context, subvolume ceph.Subvolume) (ceph.Record, error) {
+	record, err := doMetadata(ctx, c, subvolume.Filesystem, func(ioctx *rados.IOContext) (ceph.Record, error) {
+		return readRecord(ioctx, ceph.SubvolumeRecordObject(subvolume.Path))
+	})
+	if err != nil {
+		return ceph.Record{}, fmt.Errorf("read record of subvolume %q: %w", subvolume.SubvolumeSpec, err)
+	}
+	return record, nil
+}
+
+func (c *connection) PutSubvolumeRecord(ctx context.Context, subvolume ceph.Subvolume, record ceph.Record) (ceph.Record, error) {
+	put, err := doMetadata(ctx, c, subvolume.Filesystem, func(ioctx *rados.IOContext) (ceph.Record, error) {
+		return writeRecord(ioctx, ceph.SubvolumeRecordObject(subvolume.Path), record)
+	})
+	if err != nil {
+		return ceph.Record{}, fmt.Errorf("write record of subvolume %q: %w", subvolume.SubvolumeSpec, err)
+	}
+	return put, nil
+}
+
+func writeRecord(ioctx *rados.IOContext, object string, record ceph.Record) (ceph.Record, error) {
 	record.Token = rand.Text()
 	data := record.Encode()
 	if len(data) > maxRecord {
@@ -74,11 +96,11 @@ func (c *connection) writeRecord(ioctx *rados.IOContext, image ceph.Image, recor
 		op.AssertVersion(record.Revision)
 	}
 	op.WriteFull(data)
-	err := op.Operate(ioctx, ceph.RecordObject(image.ID), rados.OperationNoFlag)
+	err := op.Operate(ioctx, object, rados.OperationNoFlag)
 	if errno(err) == etimedout {
 		// The OSD may have carried it out, or may do so yet. When it answers
 		// again, it has handled what this client sent before.
-		if stored, err := c.readRecord(ioctx, image); err == nil && stored.Token == record.Token {
+		if stored, err := readRecord(ioctx, object); err == nil && stored.Token == record.Token {
 			return stored, nil
 		}
 	}
