@@ -20,6 +20,18 @@ var features = map[string]string{
 	"journaling":     "exclusive-lock",
 }
 
+// ChosenFeatures are those of an image that somebody chose. librbd sets the others
+// by itself, and ceph-csi refuses a volume whose imageFeatures name them.
+func (i Image) ChosenFeatures() []string {
+	chosen := []string{}
+	for _, name := range i.Features {
+		if _, ok := features[name]; ok {
+			chosen = append(chosen, name)
+		}
+	}
+	return chosen
+}
+
 const (
 	defaultObjectSize = 4 << 20
 	minObjectSize     = 4 << 10

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // What is refused and what is not is in the conformance suite, where librbd
@@ -31,5 +33,22 @@ func TestLayoutValidateSentences(t *testing.T) {
 	}
 	if err := (Layout{}).Validate(); err != nil {
 		t.Errorf("the zero layout: %v", err)
+	}
+}
+
+func TestChosenFeatures(t *testing.T) {
+	tests := map[string]struct{ features, want []string }{
+		"none":                  {nil, []string{}},
+		"chosen ones":           {[]string{"exclusive-lock", "layering"}, []string{"exclusive-lock", "layering"}},
+		"some of librbd's own":  {[]string{"data-pool", "layering", "operations", "striping"}, []string{"layering"}},
+		"one of a later librbd": {[]string{"layering", "warp-drive"}, []string{"layering"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := Image{Features: test.features}.ChosenFeatures()
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }

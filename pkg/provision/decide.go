@@ -28,44 +28,59 @@ const (
 )
 
 // decide returns what to do for the request, and the size in bytes that PV and
-// PVC keep; for a look without a record the size is 0. seen is nil when there is
-// no volume.
+// PVC keep; for a look that finds nothing to go by it is 0. seen is nil when there
+// is no volume.
 //
-//	volume   record   request             result
-//	none     -        look                keep
-//	none     -        adopt               ErrImageNotFound
-//	none     -        any                 create and record the request
-//	exists   any      below the volume    ErrBelow
-//	exists   none     the volume's size   record it
-//	exists   none     above the volume    ErrSmaller
-//	exists   there    the volume's size   keep, with the recorded size
-//	exists   there    above the volume    grow, with the recorded size
+//	volume   record   request                  result
+//	none     -        look                     keep
+//	none     -        adopt                    ErrImageNotFound
+//	none     -        any                      create and record the request
+//	exists   none     adopt, not above         record the volume's size
+//	exists   none     adopt, above             grow, and record the request
+//	exists   any      below the volume         ErrBelow
+//	exists   none     the volume's size        record it
+//	exists   none     above the volume         ErrSmaller
+//	exists   there    not above, or adopt so   keep, with the recorded size
+//	exists   there    above the volume         grow, with the recorded size
+//
+// A look decides on the same size, and does nothing.
 func decide(request Request, seen *found) (action, uint64, error) {
-	if request.Look {
-		if seen == nil || seen.record == nil {
-			return keep, 0, nil
-		}
-		return keep, seen.record.ClaimSize, nil
-	}
 	if seen == nil {
-		if request.Adopt {
+		switch {
+		case request.Look:
+			return keep, 0, nil
+		case request.Adopt:
 			return keep, 0, fmt.Errorf("adopt %s %s: %w", request.Volume.kind(), request.Volume, request.Volume.absent())
+		default:
+			return create | record, request.Size, nil
 		}
-		return create | record, request.Size, nil
 	}
-	kind, has, size := request.Volume.kind(), quantity(seen.size), request.Volume.size(request.Size)
+	size, kept := request.Volume.size(request.Size), request.Size
 	switch {
-	case size < seen.size:
-		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s; %ss never shrink, so ask for at least %s", ErrBelow, kind, request.Volume, has, quantity(request.Size), kind, has)
-	case seen.record == nil && size > seen.size:
-		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the %s is meant, ask for %s", ErrSmaller, kind, request.Volume, has, quantity(request.Size), kind, has)
-	case seen.record == nil:
-		return record, request.Size, nil
-	case size > seen.size:
-		return grow, seen.record.ClaimSize, nil
-	default:
-		return keep, seen.record.ClaimSize, nil
+	case seen.record != nil:
+		kept = seen.record.ClaimSize
+	case request.Adopt:
+		kept = max(kept, seen.size)
 	}
+	kind, has := request.Volume.kind(), quantity(seen.size)
+	switch {
+	case request.Look && seen.record == nil && !request.Adopt:
+		return keep, 0, nil
+	case request.Look:
+		return keep, kept, nil
+	case size < seen.size && !request.Adopt:
+		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s; %ss never shrink, so ask for at least %s", ErrBelow, kind, request.Volume, has, quantity(request.Size), kind, has)
+	case size > seen.size && seen.record == nil && !request.Adopt:
+		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the %s is meant, ask for %s or adopt it with the annotation cephferry.io/adopt", ErrSmaller, kind, request.Volume, has, quantity(request.Size), kind, has)
+	}
+	todo := keep
+	if size > seen.size {
+		todo |= grow
+	}
+	if seen.record == nil {
+		todo |= record
+	}
+	return todo, kept, nil
 }
 
 func quantity(bytes uint64) string {

@@ -31,7 +31,7 @@ func TestDecide(t *testing.T) {
 	}
 	const (
 		below   = "the request is below the volume's size: image replicapool/shop.data has 8Gi, the claim asks for 4Gi; images never shrink, so ask for at least 8Gi"
-		smaller = "the name is taken by a smaller volume: image replicapool/shop.data has 8Gi, the claim asks for 9Gi, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the image is meant, ask for 8Gi"
+		smaller = "the name is taken by a smaller volume: image replicapool/shop.data has 8Gi, the claim asks for 9Gi, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the image is meant, ask for 8Gi or adopt it with the annotation cephferry.io/adopt"
 	)
 	tests := map[string]struct {
 		request Request
@@ -106,8 +106,37 @@ func TestDecide(t *testing.T) {
 		"above an image without a record, adopt": {
 			request: Request{Size: 9 * gib, Adopt: true},
 			seen:    exists(8*gib, 0),
-			want:    decision{keep, 0, smaller},
-			is:      ErrSmaller,
+			want:    decision{grow | record, 9 * gib, ""},
+		},
+		"below an image without a record, adopt": {
+			request: Request{Size: 4 * gib, Adopt: true},
+			seen:    exists(8*gib, 0),
+			want:    decision{record, 8 * gib, ""},
+		},
+		"just below an image without a record, adopt": {
+			request: Request{Size: 8*gib - 1, Adopt: true},
+			seen:    exists(8*gib, 0),
+			want:    decision{record, 8 * gib, ""},
+		},
+		"below an image of no whole MiB, adopt": {
+			request: Request{Size: 4 * gib, Adopt: true},
+			seen:    exists(8*gib+512, 0),
+			want:    decision{record, 8*gib + 512, ""},
+		},
+		"below an image with a record, adopt": {
+			request: Request{Size: 4 * gib, Adopt: true},
+			seen:    exists(10*gib, 8*gib),
+			want:    decision{keep, 8 * gib, ""},
+		},
+		"below an image without a record, look and adopt": {
+			request: Request{Size: 4 * gib, Adopt: true, Look: true},
+			seen:    exists(8*gib, 0),
+			want:    decision{keep, 8 * gib, ""},
+		},
+		"above an image without a record, look and adopt": {
+			request: Request{Size: 9 * gib, Adopt: true, Look: true},
+			seen:    exists(8*gib, 0),
+			want:    decision{keep, 9 * gib, ""},
 		},
 		"the size of an image with a record": {
 			request: Request{Size: 8 * gib},

@@ -16,9 +16,10 @@ type Request struct {
 	Volume Volume
 	// Size is the claim's storage request in bytes.
 	Size uint64
-	// Adopt means that the volume must exist.
+	// Adopt means that the volume must exist, and that the claim takes the size
+	// that it has unless it asks for more.
 	Adopt bool
-	// Look means to change nothing and to return only the recorded size.
+	// Look means to change nothing and to return what there is.
 	Look bool
 }
 
@@ -27,6 +28,9 @@ type Result struct {
 	// ClaimSize is what PV and PVC keep, in bytes. It is 0 for a look at a
 	// volume that has no record.
 	ClaimSize uint64
+	// Features are those of an image that somebody chose. They are not nil when
+	// there is an image.
+	Features []string
 	// Created and Grown say what was done.
 	Created, Grown bool
 	// Err is nil when the volume is as asked for.
@@ -86,7 +90,10 @@ func carryOut(ctx context.Context, r Request, seen *found) Result {
 		if result.Err != nil {
 			return result
 		}
-		result.Err = act(ctx, r, todo, seen, &result)
+		seen, result.Err = act(ctx, r, todo, seen, &result)
+		if seen != nil {
+			result.Features = seen.features
+		}
 		if attempt == attempts || !overtaken(result.Err) {
 			return result
 		}
@@ -101,23 +108,26 @@ func overtaken(err error) bool {
 	return errors.Is(err, ceph.ErrImageExists) || errors.Is(err, ceph.ErrRecordChanged) || errors.Is(err, ceph.ErrImageShrinks)
 }
 
-func act(ctx context.Context, r Request, todo action, seen *found, result *Result) (err error) {
+// act does what is to do, and returns the volume as it was seen or made.
+func act(ctx context.Context, r Request, todo action, seen *found, result *Result) (*found, error) {
+	size := r.Volume.size(r.Size)
 	if todo&create != 0 {
-		if seen, err = r.Volume.create(ctx, r.Volume.size(r.Size)); err != nil {
-			return err
+		made, err := r.Volume.create(ctx, size)
+		if err != nil {
+			return nil, err
 		}
-		result.Created = true
+		seen, result.Created = made, true
 	}
 	if todo&grow != 0 {
-		if err := r.Volume.grow(ctx, r.Volume.size(r.Size)); err != nil {
-			return err
+		if err := r.Volume.grow(ctx, size); err != nil {
+			return seen, err
 		}
 		result.Grown = true
 	}
 	if todo&record != 0 {
-		return seen.put(ctx, ceph.Record{ClaimSize: result.ClaimSize})
+		return seen, seen.put(ctx, ceph.Record{ClaimSize: result.ClaimSize})
 	}
-	return nil
+	return seen, nil
 }
 
 // Summary says in one line each what was made and grown. It is empty when

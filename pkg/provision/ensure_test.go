@@ -198,6 +198,60 @@ func TestEnsureOne(t *testing.T) {
 	}
 }
 
+// TestEnsureAdopts: an adopted image's size and features are its own.
+func TestEnsureAdopts(t *testing.T) {
+	tests := map[string]struct {
+		recorded uint64
+		request  provision.Request
+		want     provision.Result
+		stored   stored
+		changes  []string
+	}{
+		"for a smaller claim": {
+			request: provision.Request{Size: 4 * gib},
+			want:    provision.Result{ClaimSize: 8 * gib},
+			stored:  stored{8 * gib, 8 * gib},
+			changes: []string{"PutRecord a"},
+		},
+		"for a larger claim": {
+			request: provision.Request{Size: 9 * gib},
+			want:    provision.Result{ClaimSize: 9 * gib, Grown: true},
+			stored:  stored{9 * gib, 9 * gib},
+			changes: []string{"GrowImage a", "PutRecord a"},
+		},
+		"again": {
+			recorded: 6 * gib,
+			request:  provision.Request{Size: 4 * gib},
+			want:     provision.Result{ClaimSize: 6 * gib},
+			stored:   stored{8 * gib, 6 * gib},
+		},
+		"only to look": {
+			request: provision.Request{Size: 4 * gib, Look: true},
+			want:    provision.Result{ClaimSize: 8 * gib},
+			stored:  stored{8 * gib, 0},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			adopted := image("a", 8*gib, test.recorded)
+			adopted.Layout.Features, adopted.Layout.DataPool = []string{"deep-flatten", "layering"}, "erasure"
+			c := newCeph(adopted)
+			test.request.Volume, test.request.Adopt = provision.Image{Cluster: dial(t, c), ImageSpec: spec("a"), Layout: layout}, true
+			test.want.Features = []string{"deep-flatten", "layering"}
+			got := provision.Ensure(t.Context(), []provision.Request{test.request})
+			if diff := cmp.Diff([]provision.Result{test.want}, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if diff := cmp.Diff(test.changes, changes(c)); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.stored, look(t, c, "a")); diff != "" {
+				t.Errorf("in Ceph (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestEnsureNothing(t *testing.T) {
 	if got := provision.Ensure(t.Context(), nil); len(got) != 0 {
 		t.Errorf("got %v", got)

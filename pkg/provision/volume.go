@@ -27,6 +27,8 @@ type Volume interface {
 type found struct {
 	// size is in bytes.
 	size uint64
+	// features of an image are those that somebody chose.
+	features []string
 	// record is nil when there is none.
 	record *ceph.Record
 	// put stores a record.
@@ -85,7 +87,8 @@ func (i Image) grow(ctx context.Context, size uint64) error {
 
 func (i Image) found(image ceph.Image) *found {
 	return &found{
-		size: image.Size,
+		size:     image.Size,
+		features: image.ChosenFeatures(),
 		put: func(ctx context.Context, record ceph.Record) error {
 			_, err := i.Cluster.PutRecord(ctx, image, record)
 			return err
