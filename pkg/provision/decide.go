@@ -42,7 +42,12 @@ const (
 //	exists   none     above the volume         ErrSmaller
 //	exists   there    not above, or adopt so   keep, with the recorded size
 //	exists   there    above the volume         grow, with the recorded size
+//	no quota none     adopt                    record the request
+//	no quota none     any                      grow, and record the request
+//	no quota there    any                      keep, with the recorded size
 //
+// A subvolume without quota and record is what a creation leaves that died half-way.
+// One that has a record lost its quota since, and whoever took it away meant it.
 // A look decides on the same size, and does nothing.
 func decide(request Request, seen *found) (action, uint64, error) {
 	if seen == nil {
@@ -66,8 +71,12 @@ func decide(request Request, seen *found) (action, uint64, error) {
 	switch {
 	case request.Look && seen.record == nil && !request.Adopt:
 		return keep, 0, nil
-	case request.Look:
+	case request.Look, seen.unlimited && seen.record != nil:
 		return keep, kept, nil
+	case seen.unlimited && request.Adopt:
+		return record, kept, nil
+	case seen.unlimited:
+		return grow | record, kept, nil
 	case size < seen.size && !request.Adopt:
 		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s; %ss never shrink, so ask for at least %s", ErrBelow, kind, request.Volume, has, quantity(request.Size), kind, has)
 	case size > seen.size && seen.record == nil && !request.Adopt:

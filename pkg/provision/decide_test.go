@@ -148,6 +148,31 @@ func TestDecide(t *testing.T) {
 			seen:    exists(8*gib, 2*gib),
 			want:    decision{grow, 2 * gib, ""},
 		},
+		"no quota and no record": {
+			request: Request{Size: 8 * gib},
+			seen:    &found{unlimited: true},
+			want:    decision{grow | record, 8 * gib, ""},
+		},
+		"no quota and no record, adopt": {
+			request: Request{Size: 8 * gib, Adopt: true},
+			seen:    &found{unlimited: true},
+			want:    decision{record, 8 * gib, ""},
+		},
+		"no quota and no record, look": {
+			request: Request{Size: 8 * gib, Look: true},
+			seen:    &found{unlimited: true},
+			want:    decision{keep, 0, ""},
+		},
+		"no quota any more": {
+			request: Request{Size: 8 * gib},
+			seen:    &found{unlimited: true, record: &ceph.Record{ClaimSize: 4 * gib}},
+			want:    decision{keep, 4 * gib, ""},
+		},
+		"no quota any more, adopt": {
+			request: Request{Size: 8 * gib, Adopt: true},
+			seen:    &found{unlimited: true, record: &ceph.Record{ClaimSize: 4 * gib}},
+			want:    decision{keep, 4 * gib, ""},
+		},
 		"above an image with a record, adopt": {
 			request: Request{Size: 9 * gib, Adopt: true},
 			seen:    exists(8*gib, 8*gib),

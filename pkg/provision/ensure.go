@@ -31,6 +31,9 @@ type Result struct {
 	// Features are those of an image that somebody chose. They are not nil when
 	// there is an image.
 	Features []string
+	// Path of a subvolume is the folder in its file system. It is not empty when
+	// there is a subvolume.
+	Path string
 	// Created and Grown say what was done.
 	Created, Grown bool
 	// Err is nil when the volume is as asked for.
@@ -92,7 +95,7 @@ func carryOut(ctx context.Context, r Request, seen *found) Result {
 		}
 		seen, result.Err = act(ctx, r, todo, seen, &result)
 		if seen != nil {
-			result.Features = seen.features
+			result.Features, result.Path = seen.features, seen.path
 		}
 		if attempt == attempts || !overtaken(result.Err) {
 			return result
@@ -105,7 +108,9 @@ func carryOut(ctx context.Context, r Request, seen *found) Result {
 
 // overtaken reports whether err means that the volume is not as it was seen.
 func overtaken(err error) bool {
-	return errors.Is(err, ceph.ErrImageExists) || errors.Is(err, ceph.ErrRecordChanged) || errors.Is(err, ceph.ErrImageShrinks)
+	return errors.Is(err, ceph.ErrRecordChanged) ||
+		errors.Is(err, ceph.ErrImageExists) || errors.Is(err, ceph.ErrImageShrinks) ||
+		errors.Is(err, ceph.ErrSubvolumeExists) || errors.Is(err, ceph.ErrSubvolumeShrinks)
 }
 
 // act does what is to do, and returns the volume as it was seen or made.
@@ -135,7 +140,7 @@ func act(ctx context.Context, r Request, todo action, seen *found, result *Resul
 func Summary(requests []Request, results []Result) []string {
 	var lines []string
 	add := func(verb string, done func(Result) bool, describe func(Request) string) {
-		for _, kind := range []string{Image{}.kind()} {
+		for _, kind := range []string{Image{}.kind(), Subvolume{}.kind()} {
 			var all []string
 			for i, result := range results {
 				if requests[i].Volume.kind() == kind && done(result) {

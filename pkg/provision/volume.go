@@ -6,9 +6,10 @@ import (
 	"fmt"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// Volume is what a request is about: an [Image].
+// Volume is what a request is about: an [Image] or a [Subvolume].
 type Volume interface {
 	// String is the spec, for people; kind says of what.
 	fmt.Stringer
@@ -25,74 +26,46 @@ type Volume interface {
 
 // found is a volume that exists.
 type found struct {
-	// size is in bytes.
-	size uint64
+	// size is in bytes. A subvolume may be unlimited instead: without a quota.
+	size      uint64
+	unlimited bool
 	// features of an image are those that somebody chose.
 	features []string
+	// path of a subvolume is the folder in its file system.
+	path string
 	// record is nil when there is none.
 	record *ceph.Record
 	// put stores a record.
 	put func(context.Context, ceph.Record) error
 }
 
-// Image is an RBD image.
-type Image struct {
-	// Cluster is where the image is or will be.
-	Cluster ImageCluster
-	ceph.ImageSpec
-	// Layout of a new image; its Size is ignored.
-	Layout ceph.Layout
+// Cluster is the part of ceph.Cluster that volumes need.
+type Cluster interface {
+	ImageCluster
+	SubvolumeCluster
 }
 
-// ImageCluster is the part of ceph.Cluster that images need.
-type ImageCluster interface {
-	ceph.ImageReader
-	ceph.ImageCreator
-	ceph.ImageGrower
-	ceph.RecordStore
+// Location is where the volumes of a class live.
+type Location struct {
+	Cluster Cluster
+	// RadosNamespace is that of images, SubvolumeGroup that of subvolumes. Both
+	// stand in ceph-csi's config.json only.
+	RadosNamespace, SubvolumeGroup string
 }
 
-func (i Image) kind() string { return "image" }
-
-// size is in whole MiB, as ceph-csi makes its images.
-func (i Image) size(claim uint64) uint64 { return roundUp(claim, 1<<20) }
-
-func (i Image) absent() error { return ceph.ErrImageNotFound }
-
-func (i Image) look(ctx context.Context) (*found, error) {
-	image, err := i.Cluster.Image(ctx, i.ImageSpec)
-	if errors.Is(err, ceph.ErrImageNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
+// Volume returns the volume of that class and name.
+func (l Location) Volume(class storageclass.Class, name string) Volume {
+	if fs := class.CephFS; fs != nil {
+		return Subvolume{
+			Cluster:       l.Cluster,
+			SubvolumeSpec: ceph.SubvolumeSpec{Filesystem: fs.Filesystem, Group: l.SubvolumeGroup, Name: name},
+			DataPool:      fs.DataPool,
+		}
 	}
-	seen := i.found(image)
-	seen.record, err = recorded(i.Cluster.Record(ctx, image))
-	return seen, err
-}
-
-func (i Image) create(ctx context.Context, size uint64) (*found, error) {
-	layout := i.Layout
-	layout.Size = size
-	image, err := i.Cluster.CreateImage(ctx, i.ImageSpec, layout)
-	if err != nil {
-		return nil, err
-	}
-	return i.found(image), nil
-}
-
-func (i Image) grow(ctx context.Context, size uint64) error {
-	return i.Cluster.GrowImage(ctx, i.ImageSpec, size)
-}
-
-func (i Image) found(image ceph.Image) *found {
-	return &found{
-		size:     image.Size,
-		features: image.ChosenFeatures(),
-		put: func(ctx context.Context, record ceph.Record) error {
-			_, err := i.Cluster.PutRecord(ctx, image, record)
-			return err
-		},
+	return Image{
+		Cluster:   l.Cluster,
+		ImageSpec: ceph.ImageSpec{Pool: class.RBD.Pool, Namespace: l.RadosNamespace, Name: name},
+		Layout:    class.RBD.Layout,
 	}
 }
 
@@ -105,6 +78,3 @@ func recorded(record ceph.Record, err error) (*ceph.Record, error) {
 	}
 	return &record, nil
 }
-
-// roundUp returns the smallest multiple of unit that is not below bytes.
-func roundUp(bytes, unit uint64) uint64 { return (bytes + unit - 1) / unit * unit }
