@@ -28,8 +28,9 @@ func (m *imageMaker) close() {
 }
 
 func (m *imageMaker) images(ctx context.Context) (postrender.Images, error) {
+	provisioned := postrender.Provisioned{Connect: m.connect, Volumes: m.helm.volumes}
 	if m.options.create == createNever {
-		return postrender.Untouched{}, nil
+		return postrender.Existing{Provisioned: provisioned, DryRun: m.helm.dryRun}, nil
 	}
 	dry, err := m.helm.dryRun(ctx)
 	if err != nil {
@@ -38,12 +39,12 @@ func (m *imageMaker) images(ctx context.Context) (postrender.Images, error) {
 	if dry {
 		return postrender.Untouched{}, nil
 	}
-	return postrender.Provisioned{Connect: m.connect}, nil
+	return provisioned, nil
 }
 
 // connect opens the cluster behind a class, by the Ceph flags or else by what
 // ceph-csi is configured with.
-func (m *imageMaker) connect(ctx context.Context, class storageclass.Class) (provision.ImageCluster, string, error) {
+func (m *imageMaker) connect(ctx context.Context, class storageclass.Class) (provision.Location, error) {
 	if m.byFlags() {
 		return m.connectByFlags(ctx, class)
 	}
@@ -54,56 +55,71 @@ func (m *imageMaker) byFlags() bool {
 	return m.options.cephConf != "" || m.options.cephID != "" || m.options.cephKeyring != ""
 }
 
-func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.Class) (provision.ImageCluster, string, error) {
+func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.Class) (provision.Location, error) {
 	if class.ProvisionerSecret.Name == "" || class.ProvisionerSecret.Namespace == "" {
-		return nil, "", fmt.Errorf("the class names no provisioner secret (parameters csi.storage.k8s.io/provisioner-secret-name and -namespace); pass --ceph-conf, --ceph-id and --ceph-keyring instead")
+		return provision.Location{}, fmt.Errorf("the class names no provisioner secret (parameters csi.storage.k8s.io/provisioner-secret-name and -namespace); pass --ceph-conf, --ceph-id and --ceph-keyring instead")
 	}
 	reader, err := m.reader(ctx)
 	if err != nil {
-		return nil, "", err
+		return provision.Location{}, err
 	}
 	entry, err := reader.Entry(ctx, class.ClusterID, namespaces(class)...)
 	if err != nil {
-		return nil, "", err
+		return provision.Location{}, err
 	}
 	credentials, err := reader.Credentials(ctx, class.ProvisionerSecret)
 	if err != nil {
-		return nil, "", err
+		return provision.Location{}, err
 	}
 	cluster, err := m.dial(ctx, goceph.Config{Monitors: entry.Monitors, User: credentials.User, Key: credentials.Key})
-	return cluster, entry.RadosNamespace, err
-}
-
-func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.Class) (provision.ImageCluster, string, error) {
-	cluster, err := m.dial(ctx, goceph.Config{ConfFile: m.options.cephConf, User: m.options.cephID, Keyring: m.options.cephKeyring})
 	if err != nil {
-		return nil, "", err
+		return provision.Location{}, err
 	}
-	namespace, err := m.radosNamespace(ctx, class, cluster)
-	return cluster, namespace, err
+	return location(cluster, entry), nil
 }
 
-// radosNamespace finds where the class's images live. No Ceph flag and no class
-// parameter says it, only ceph-csi's config.json. With classes from files there
-// may be no cluster to read that from; then the answer is certain only for a
-// pool that has no rados namespaces.
-func (m *imageMaker) radosNamespace(ctx context.Context, class storageclass.Class, pools ceph.NamespaceLister) (string, error) {
-	if len(m.options.storageClasses) == 0 {
-		reader, err := m.reader(ctx)
+func location(cluster ceph.Cluster, entry csiconfig.Entry) provision.Location {
+	return provision.Location{Cluster: cluster, RadosNamespace: entry.RadosNamespace, SubvolumeGroup: entry.SubvolumeGroup}
+}
+
+// connectByFlags takes the connection from the flags. Where the class's volumes
+// live no flag says, only ceph-csi's config.json in the Kubernetes cluster. With
+// classes from files there may be no cluster to read that from; then the answer is
+// certain only for a pool that has no rados namespaces, and never for a subvolume
+// group.
+func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.Class) (provision.Location, error) {
+	flags := goceph.Config{ConfFile: m.options.cephConf, User: m.options.cephID, Keyring: m.options.cephKeyring}
+	if class.RBD != nil && len(m.options.storageClasses) > 0 {
+		cluster, err := m.dial(ctx, flags)
 		if err != nil {
-			return "", err
+			return provision.Location{}, err
 		}
-		entry, err := reader.Entry(ctx, class.ClusterID, namespaces(class)...)
-		return entry.RadosNamespace, err
+		return provision.Location{Cluster: cluster}, requireNoNamespaces(ctx, class, cluster)
 	}
+	reader, err := m.reader(ctx)
+	var entry csiconfig.Entry
+	if err == nil {
+		entry, err = reader.Entry(ctx, class.ClusterID, namespaces(class)...)
+	}
+	if err != nil && class.CephFS != nil {
+		err = fmt.Errorf("the subvolume group of clusterID %q stands only in ceph-csi's config.json, and in another group the claim would get another, empty volume: %w", class.ClusterID, err)
+	}
+	if err != nil {
+		return provision.Location{}, err
+	}
+	cluster, err := m.dial(ctx, flags)
+	return location(cluster, entry), err
+}
+
+func requireNoNamespaces(ctx context.Context, class storageclass.Class, pools ceph.NamespaceLister) error {
 	names, err := pools.Namespaces(ctx, class.RBD.Pool)
 	if err != nil {
-		return "", fmt.Errorf("list the rados namespaces of pool %q: %w", class.RBD.Pool, err)
+		return fmt.Errorf("list the rados namespaces of pool %q: %w", class.RBD.Pool, err)
 	}
 	if len(names) > 0 {
-		return "", fmt.Errorf("pool %q has rados namespaces (%s), and which one belongs to clusterID %q stands only in ceph-csi's config.json; leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", class.RBD.Pool, strings.Join(names, ", "), class.ClusterID)
+		return fmt.Errorf("pool %q has rados namespaces (%s), and which one belongs to clusterID %q stands only in ceph-csi's config.json; leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", class.RBD.Pool, strings.Join(names, ", "), class.ClusterID)
 	}
-	return "", nil
+	return nil
 }
 
 func (m *imageMaker) reader(ctx context.Context) (csiconfig.Reader, error) {
@@ -114,12 +130,20 @@ func (m *imageMaker) reader(ctx context.Context) (csiconfig.Reader, error) {
 func (m *imageMaker) dial(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
 	cluster, err := goceph.Dial(ctx, config)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, errors.New("--create client: this build of postrender has no Ceph library; use the build that has it, or --create never for images that exist")
+		return nil, m.unsupported()
 	} else if err != nil {
 		return nil, err
 	}
 	m.open = append(m.open, cluster)
 	return cluster, nil
+}
+
+// unsupported says what a build without cgo can do instead.
+func (m *imageMaker) unsupported() error {
+	if m.options.create == createNever {
+		return errors.New("--create never: the path of a CephFS subvolume, and the size of an adopted image, have to be read from Ceph, and this build of postrender has no Ceph library; use --create cluster, or the build that has it")
+	}
+	return errors.New("--create client: this build of postrender has no Ceph library; use --create cluster, the build that has it, or --create never for RBD images that exist")
 }
 
 // namespaces are where ceph-csi's configuration may be: the operator's

@@ -57,6 +57,24 @@ func TestNothingElseIsNeeded(t *testing.T) {
 	}
 }
 
+// TestDryRunOnCephFS needs no more, and says what is missing.
+func TestDryRunOnCephFS(t *testing.T) {
+	nowhere := filepath.Join(t.TempDir(), "no-such-file")
+	t.Setenv("KUBECONFIG", nowhere)
+	t.Setenv("CEPH_CONF", nowhere)
+	want := result{
+		Stdout: readFile(t, "../../testdata/postrender/cephfs-dry-run/expected.yaml"),
+		Stderr: "postrender: " + readFile(t, "../../testdata/postrender/cephfs-dry-run/notes.txt"),
+	}
+	for _, create := range []string{"client", "never"} {
+		got := runWith(t, readFile(t, "../../testdata/postrender/cephfs-dry-run/input.yaml"), nil,
+			"--create", create, "--dry-run", "--namespace", "shop", "--storage-class", classes)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("--create %s (-want +got):\n%s", create, diff)
+		}
+	}
+}
+
 // TestForTheCluster asks for even less: not for a namespace, nor for a class.
 func TestForTheCluster(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
@@ -89,8 +107,10 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		args []string
-		want string
+		// stdin is a file; empty means claim.
+		stdin string
+		args  []string
+		want  string
 	}{
 		"a flag for the client": {
 			args: []string{"--create", "cluster", "--ceph-id", "app"},
@@ -116,13 +136,29 @@ func TestErrors(t *testing.T) {
 			args: []string{"--create=client", "--dry-run", "--namespace", "shop", "--storage-class", "no-such-file"},
 			want: "postrender: read StorageClass: open no-such-file: no such file or directory\n",
 		},
+		"CephFS by flags, with no cluster to read its subvolume group from": {
+			stdin: "../../testdata/postrender/cephfs/input.yaml",
+			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes, "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
+			want: "postrender: PersistentVolumeClaim shop/data: connect to the Ceph cluster of class \"cephfs\": the subvolume group of clusterID \"rook-ceph\" stands only in ceph-csi's config.json, " +
+				"and in another group the claim would get another, empty volume: connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'\n",
+		},
+		"an adoption, with no cluster to look at": {
+			stdin: "../../testdata/postrender/claim-adopt/input.yaml",
+			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes, "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
+			want: "postrender: PersistentVolumeClaim shop/data: find out whether a volume of this cluster still uses what is adopted: " +
+				"connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'\n",
+		},
 		"kubeconfig broken": {
 			args: []string{"--create=client", "--dry-run", "--namespace", "shop", "--kubeconfig", kubeconfig},
 			want: "postrender: connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'; name a StorageClass file with --storage-class instead\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(result{Code: 1, Stderr: test.want}, runWith(t, readFile(t, claim), nil, test.args...)); diff != "" {
+			stdin := claim
+			if test.stdin != "" {
+				stdin = test.stdin
+			}
+			if diff := cmp.Diff(result{Code: 1, Stderr: test.want}, runWith(t, readFile(t, stdin), nil, test.args...)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

@@ -7,7 +7,10 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -124,6 +127,21 @@ func (h *helmCall) client(ctx context.Context) (dynamic.Interface, error) {
 	rest.Timeout = apiTimeout
 	rest.UserAgent = "cephferry-postrender/" + version.String()
 	return dynamic.NewForConfig(rest)
+}
+
+// volumes lists the PersistentVolumes of the cluster.
+func (h *helmCall) volumes(ctx context.Context) ([]corev1.PersistentVolume, error) {
+	client, err := h.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := client.Resource(corev1.SchemeGroupVersion.WithResource("persistentvolumes")).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	var volumes corev1.PersistentVolumeList
+	err = runtime.DefaultUnstructuredConverter.FromUnstructured(list.UnstructuredContent(), &volumes)
+	return volumes.Items, err
 }
 
 func (h *helmCall) classes(ctx context.Context) ([]storagev1.StorageClass, error) {

@@ -55,6 +55,22 @@ func RefuseOnRBD(claim *corev1.PersistentVolumeClaim, class string, path *field.
 		"class \""+class+"\" is an RBD class, and two nodes that mount one RBD filesystem destroy it; use ReadWriteOnce, volumeMode Block, or a CephFS class")}
 }
 
+// RefuseOnCephFS lists what a claim must not have when its class is a CephFS class.
+func RefuseOnCephFS(claim *corev1.PersistentVolumeClaim, class string, path *field.Path) field.ErrorList {
+	if VolumeMode(claim) != corev1.PersistentVolumeBlock {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(child(path, "spec").Child("volumeMode"), corev1.PersistentVolumeBlock,
+		"class \""+class+"\" is a CephFS class, and CephFS has no block devices; use volumeMode Filesystem, or an RBD class")}
+}
+
+// SingleWriter reports whether the modes are for one writer. On CephFS nothing
+// keeps to that but Kubernetes, and each cluster for itself.
+func SingleWriter(modes []corev1.PersistentVolumeAccessMode) bool {
+	return !slices.Contains(modes, corev1.ReadWriteMany) &&
+		(slices.Contains(modes, corev1.ReadWriteOnce) || slices.Contains(modes, corev1.ReadWriteOncePod))
+}
+
 // ClassName returns the class that the claim names; nil means the default class.
 // The old annotation goes before the field, as for the API server.
 func ClassName(claim *corev1.PersistentVolumeClaim) *string {

@@ -100,6 +100,46 @@ func TestRefuseOnRBD(t *testing.T) {
 	}
 }
 
+func TestRefuseOnCephFS(t *testing.T) {
+	block, filesystem := corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem
+	for name, test := range map[string]struct {
+		mode *corev1.PersistentVolumeMode
+		want []string
+	}{
+		"a file system, by default": {nil, nil},
+		"a file system":             {&filesystem, nil},
+		"a device":                  {&block, []string{"spec.volumeMode"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := claim(func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeMode = test.mode })
+			if diff := cmp.Diff(test.want, fields(claims.RefuseOnCephFS(c, "shared", nil))); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSingleWriter(t *testing.T) {
+	const once, oncePod, many, read = corev1.ReadWriteOnce, corev1.ReadWriteOncePod, corev1.ReadWriteMany, corev1.ReadOnlyMany
+	type modes = []corev1.PersistentVolumeAccessMode
+	for name, test := range map[string]struct {
+		modes modes
+		want  bool
+	}{
+		"one node":              {modes{once}, true},
+		"one pod":               {modes{oncePod}, true},
+		"one node, or readers":  {modes{read, once}, true},
+		"many nodes":            {modes{many}, false},
+		"one node or many":      {modes{once, many}, false},
+		"readers write nothing": {modes{read}, false},
+		"none":                  {nil, false},
+	} {
+		if got := claims.SingleWriter(test.modes); got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
 func TestClass(t *testing.T) {
 	block, none := "block", ""
 	tests := map[string]struct {

@@ -50,6 +50,10 @@ type pair struct {
 	look bool
 	// size in bytes is what PV and PVC keep. Zero means the claim's request.
 	size uint64
+	// features are those of an adopted image; nil means the class's.
+	features []string
+	// rootPath is where a subvolume is.
+	rootPath string
 }
 
 func (p *pair) request() resource.Quantity {
@@ -81,6 +85,8 @@ func (p *pair) volume() *corev1.PersistentVolume {
 		AccessModes: p.claim.Spec.AccessModes,
 		VolumeMode:  claims.VolumeMode(p.claim),
 		Annotations: carried,
+		Features:    p.features,
+		RootPath:    p.rootPath,
 	}, *p.class)
 }
 
@@ -123,6 +129,7 @@ func (p *planner) planClaim(o object) {
 	class, errs := p.validate(&claim, nil)
 	p.mistakes.add(label, errs...)
 	p.claimImage(image, label, imagePath(asked, nil))
+	p.mistakes.add(label, validateHandle(image, class, imagePath(asked, nil))...)
 	p.pairs = append(p.pairs, &pair{
 		origin: o, label: label, claim: &claim, namespace: namespace,
 		class: class, image: image, adopt: asked.Adopt,
@@ -215,8 +222,24 @@ func (p *planner) validate(claim *corev1.PersistentVolumeClaim, path *field.Path
 		}
 		return nil, append(errs, field.Invalid(classPath, *name, err.Error()))
 	}
-	errs = append(errs, claims.RefuseOnRBD(claim, class.Name, path)...)
+	if class.RBD != nil {
+		errs = append(errs, claims.RefuseOnRBD(claim, class.Name, path)...)
+	} else {
+		errs = append(errs, claims.RefuseOnCephFS(claim, class.Name, path)...)
+	}
 	return class, errs
+}
+
+// validateHandle checks the name of an image as the volumeHandle of a volume of the
+// class, which is nil when there is a mistake in it.
+func validateHandle(image string, class *storageclass.Class, path *field.Path) field.ErrorList {
+	if class == nil {
+		return nil
+	}
+	if err := staticpv.ValidateHandle(image, *class); err != nil {
+		return field.ErrorList{field.Invalid(path, image, err.Error())}
+	}
+	return nil
 }
 
 // editClaim turns the claim of the manifest into the pair's PVC, in place.

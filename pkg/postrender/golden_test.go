@@ -13,7 +13,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
@@ -34,17 +36,25 @@ const (
 //	input.yaml      the stream
 //	expected.yaml   what comes out, or
 //	error.txt       the error; then nothing comes out
+//	notes.txt       what is said besides; without it, nothing is compared
 //	case.json       optional settings
+//	volumes.yaml    optional PersistentVolumes of the cluster
 //
 // The classes are those of testdata/postrender/classes.yaml.
 type goldenCase struct {
 	// Namespace of the release; null means that it is not known.
 	Namespace *string `json:"namespace"`
-	// Ceph is what is in pool "replicapool" before; without it, the run connects
-	// to nothing.
+	// Never renders for images that somebody else makes.
+	Never bool `json:"never"`
+	// Ceph is what is in pool "replicapool" and in group "csi" of file system
+	// "shared" before; without it, the run connects to nothing.
 	Ceph *struct {
-		Images []struct{ Name, Size, ClaimSize string }
-		Full   bool
+		Images []struct {
+			Name, Size, ClaimSize string
+			Features              []string
+		}
+		Subvolumes []struct{ Name, Size, ClaimSize string }
+		Full       bool
 	} `json:"ceph"`
 }
 
@@ -52,11 +62,18 @@ type goldenCase struct {
 // rendered a second time, which changes nothing.
 func TestGolden(t *testing.T) {
 	eachGolden(t, golden, func(t *testing.T, folder string) {
-		renderer := settings(t, folder).renderer(t)
+		renderer := settings(t, folder).renderer(t, folder)
+		var notes []string
 		runGolden(t, folder, func(in io.Reader, out io.Writer) error {
-			_, err := renderer.Render(t.Context(), in, out)
+			said, err := renderer.Render(t.Context(), in, out)
+			if notes == nil { // those of the first run
+				notes = said
+			}
 			return err
 		})
+		if file := filepath.Join(folder, "notes.txt"); exists(file) {
+			compare(t, file, strings.Join(notes, "\n")+"\n")
+		}
 	})
 }
 
@@ -114,7 +131,7 @@ func runGolden(t *testing.T, folder string, render func(io.Reader, io.Writer) er
 	}
 }
 
-func (c goldenCase) renderer(t *testing.T) postrender.Renderer {
+func (c goldenCase) renderer(t *testing.T, folder string) postrender.Renderer {
 	renderer := postrender.Renderer{
 		Namespace: func(context.Context) (string, error) {
 			if c.Namespace == nil {
@@ -132,24 +149,55 @@ func (c goldenCase) renderer(t *testing.T) postrender.Renderer {
 	for _, image := range c.Ceph.Images {
 		pool.Images = append(pool.Images, cephtest.Image{
 			Name:      image.Name,
-			Layout:    ceph.Layout{Size: quantity(t, image.Size)},
+			Layout:    ceph.Layout{Size: quantity(t, image.Size), Features: image.Features},
 			ClaimSize: quantity(t, image.ClaimSize),
 		})
 	}
+	shared := cephtest.Filesystem{Name: "shared"}
+	for _, s := range c.Ceph.Subvolumes {
+		shared.Subvolumes = append(shared.Subvolumes, cephtest.Subvolume{
+			Group: "csi", Name: s.Name, Size: quantity(t, s.Size), ClaimSize: quantity(t, s.ClaimSize),
+		})
+	}
 	fake := cephtest.New(pool)
+	fake.AddFilesystem(shared)
 	client, err := fake.Dial(t.Context(), cephtest.Provisioner)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
 	renderer.Images = func(context.Context) (postrender.Images, error) {
-		return postrender.Provisioned{
-			Connect: func(context.Context, storageclass.Class) (provision.ImageCluster, string, error) {
-				return client, "", nil
+		provisioned := postrender.Provisioned{
+			Connect: func(context.Context, storageclass.Class) (provision.Location, error) {
+				return provision.Location{Cluster: client, SubvolumeGroup: "csi"}, nil
 			},
-		}, nil
+			Volumes: func(context.Context) ([]corev1.PersistentVolume, error) {
+				return volumes(t, filepath.Join(folder, "volumes.yaml")), nil
+			},
+		}
+		if c.Never {
+			return postrender.Existing{Provisioned: provisioned, DryRun: func(context.Context) (bool, error) { return false, nil }}, nil
+		}
+		return provisioned, nil
 	}
 	return renderer
+}
+
+// volumes reads the PersistentVolumes in a file, none if there is no file.
+func volumes(t *testing.T, file string) []corev1.PersistentVolume {
+	if !exists(file) {
+		return nil
+	}
+	var list corev1.PersistentVolumeList
+	if err := yaml.UnmarshalStrict([]byte(read(t, file)), &list); err != nil {
+		t.Fatal(err)
+	}
+	return list.Items
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 func quantity(t *testing.T, text string) uint64 {
@@ -181,7 +229,7 @@ func absent(t *testing.T, file string) {
 	if *update {
 		_ = os.Remove(file)
 	}
-	if _, err := os.Stat(file); err == nil {
+	if exists(file) {
 		t.Errorf("%s: is not the result of this case", file)
 	}
 }

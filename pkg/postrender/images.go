@@ -4,21 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// Image is one image that the pairs need.
+// Image is one image, or on a CephFS class one subvolume, that the pairs need.
 type Image struct {
 	Class storageclass.Class
 	Name  string
 	// Size is the claim's request in bytes.
 	Size uint64
-	// Adopt means that the image must exist.
+	// Adopt means that the image must exist; the pair takes size and features
+	// from it.
 	Adopt bool
 	// Look means that only the recorded size is asked for.
 	Look bool
@@ -28,7 +33,11 @@ type Image struct {
 type Outcome struct {
 	// ClaimSize in bytes is what PV and PVC keep; 0 leaves the claim's request.
 	ClaimSize uint64
-	Err       error
+	// Features are those of an adopted image; nil leaves the class's.
+	Features []string
+	// RootPath is where a subvolume is in its file system.
+	RootPath string
+	Err      error
 }
 
 // Images makes sure that images exist. Outcomes are in the order of the images;
@@ -37,66 +46,7 @@ type Images interface {
 	Ensure(ctx context.Context, images []Image) (outcomes []Outcome, notes []string)
 }
 
-// Untouched connects to nothing: for dry runs, and for images that somebody else
-// makes. Every claim keeps its request.
-type Untouched struct{}
-
-// Ensure implements [Images].
-func (Untouched) Ensure(_ context.Context, images []Image) ([]Outcome, []string) {
-	return make([]Outcome, len(images)), nil
-}
-
-// Provisioned makes images in Ceph.
-type Provisioned struct {
-	// Connect returns the cluster behind the class, and the rados namespace its
-	// images live in. It is called once per class.
-	Connect func(ctx context.Context, class storageclass.Class) (cluster provision.ImageCluster, radosNamespace string, err error)
-}
-
-// Ensure implements [Images].
-func (p Provisioned) Ensure(ctx context.Context, images []Image) ([]Outcome, []string) {
-	type target struct {
-		cluster        provision.ImageCluster
-		radosNamespace string
-		err            error
-	}
-	targets := map[string]target{}
-	outcomes := make([]Outcome, len(images))
-	requests := make([]provision.Request, len(images))
-	refused := false
-	for i, image := range images {
-		to, ok := targets[image.Class.Name]
-		if !ok {
-			to.cluster, to.radosNamespace, to.err = p.Connect(ctx, image.Class)
-			targets[image.Class.Name] = to
-		}
-		if to.err != nil {
-			outcomes[i].Err = fmt.Errorf("connect to the Ceph cluster of class %q: %w", image.Class.Name, to.err)
-			refused = true
-			continue
-		}
-		requests[i] = provision.Request{
-			Volume: provision.Image{
-				Cluster:   to.cluster,
-				ImageSpec: ceph.ImageSpec{Pool: image.Class.RBD.Pool, Namespace: to.radosNamespace, Name: image.Name},
-				Layout:    image.Class.RBD.Layout,
-			},
-			Size:  image.Size,
-			Adopt: image.Adopt,
-			Look:  image.Look,
-		}
-	}
-	if refused {
-		return outcomes, nil
-	}
-	results := provision.Ensure(ctx, requests)
-	for i, result := range results {
-		outcomes[i] = Outcome{result.ClaimSize, result.Err}
-	}
-	return outcomes, provision.Summary(requests, results)
-}
-
-// ensure asks for the images of all pairs and notes the sizes that claims keep.
+// ensure asks for the images of all pairs and notes what the pairs take from them.
 func (p *planner) ensure(ctx context.Context, images Images) error {
 	wanted := make([]Image, len(p.pairs))
 	for i, pair := range p.pairs {
@@ -107,7 +57,7 @@ func (p *planner) ensure(ctx context.Context, images Images) error {
 	seen := map[string]bool{}
 	for i, outcome := range outcomes {
 		pair := p.pairs[i]
-		pair.size = outcome.ClaimSize
+		pair.size, pair.features, pair.rootPath = outcome.ClaimSize, outcome.Features, outcome.RootPath
 		if outcome.Err == nil {
 			continue
 		}
@@ -123,7 +73,23 @@ func (p *planner) ensure(ctx context.Context, images Images) error {
 		}
 		return err
 	}
+	p.notes = append(p.notes, p.unguarded()...)
 	return nil
+}
+
+// unguarded names the claims that are for one writer, on volumes that are not.
+func (p *planner) unguarded() []string {
+	var notes []string
+	for _, pair := range p.pairs {
+		if pair.class.CephFS == nil || !claims.SingleWriter(pair.claim.Spec.AccessModes) {
+			continue
+		}
+		note := fmt.Sprintf("%s: %s: a volume on CephFS is not guarded, and nothing keeps a second cluster from writing to it at the same time", pair.label, child(pair.path, "spec").Child("accessModes"))
+		if !slices.Contains(notes, note) { // the ordinals of a template have one
+			notes = append(notes, note)
+		}
+	}
+	return notes
 }
 
 // sharedCause is equal for errors that are reported once: a cluster that does not
@@ -131,7 +97,7 @@ func (p *planner) ensure(ctx context.Context, images Images) error {
 func sharedCause(p *pair, err error) string {
 	for _, cause := range []error{
 		ceph.ErrUnreachable, ceph.ErrBlocklisted, ceph.ErrPermission,
-		ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull,
+		ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull, ceph.ErrFilesystemNotFound,
 	} {
 		if errors.Is(err, cause) {
 			return p.class.Name + ": " + cause.Error()
@@ -142,8 +108,14 @@ func sharedCause(p *pair, err error) string {
 
 // locate adds the field to an error that the field's value caused.
 func locate(p *pair, err error) error {
-	if errors.Is(err, provision.ErrBelow) || errors.Is(err, provision.ErrSmaller) {
-		return fmt.Errorf("%s: %w", claims.SizePath(p.path), err)
+	var path *field.Path
+	switch {
+	case errors.Is(err, provision.ErrBelow), errors.Is(err, provision.ErrSmaller):
+		path = claims.SizePath(p.path)
+	case errors.Is(err, errAdoption):
+		path = child(p.path, "metadata").Child("annotations").Key(annotations.Adopt)
+	default:
+		return err
 	}
-	return err
+	return fmt.Errorf("%s: %w", path, err)
 }

@@ -129,9 +129,6 @@ func newPlanner(ctx context.Context, r Renderer) *planner {
 		if len(errs) > 0 {
 			return nil, fmt.Errorf("StorageClass %q cannot be used: %s", found.Name, joined(errs))
 		}
-		if class.CephFS != nil {
-			return nil, fmt.Errorf("StorageClass %q cannot be used: CephFS volumes cannot be rendered by this version, only RBD volumes", found.Name)
-		}
 		return &class, nil
 	})
 	return p

@@ -134,6 +134,7 @@ func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, ask
 			return
 		}
 		p.claimImage(next.image, label, imagePath(asked, path))
+		p.mistakes.add(label, validateHandle(next.image, class, imagePath(asked, path))...)
 		t.pairs = append(t.pairs, next)
 	}
 	p.pairs = append(p.pairs, t.pairs...)

@@ -18,29 +18,32 @@ import (
 // The volumes of other clusters are not known here; whoever has the image open is
 // the guard's concern.
 func RefuseAdoption(pvs []corev1.PersistentVolume, name string, class storageclass.Class) error {
-	var reasons []error
+	var reasons []string
 	for i := range pvs {
 		if pv := &pvs[i]; dynamicOf(pv, name, class) {
 			reasons = append(reasons, inTheWay(pv)...)
 		}
 	}
-	return errors.Join(reasons...)
+	if len(reasons) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(reasons, "; then "))
 }
 
 // inTheWay lists what is wrong with a dynamic volume whose image is adopted, in the
 // order in which to mend it: the policy goes first, because deleting the claim with
 // the policy Delete deletes the image.
-func inTheWay(pv *corev1.PersistentVolume) []error {
-	var reasons []error
+func inTheWay(pv *corev1.PersistentVolume) []string {
+	var reasons []string
 	if policy := pv.Spec.PersistentVolumeReclaimPolicy; policy != corev1.PersistentVolumeReclaimRetain {
-		reasons = append(reasons, fmt.Errorf("PersistentVolume %s: spec.persistentVolumeReclaimPolicy is %s, so the data would be deleted with its claim; run `kubectl patch pv %[1]s -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`", pv.Name, policy))
+		reasons = append(reasons, fmt.Sprintf("PersistentVolume %s: spec.persistentVolumeReclaimPolicy is %s, so the data would be deleted with its claim; run `kubectl patch pv %[1]s -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`", pv.Name, policy))
 	}
 	switch ref := pv.Spec.ClaimRef; {
 	case pv.Status.Phase == corev1.VolumeReleased, pv.Status.Phase == corev1.VolumeFailed:
 	case ref != nil && pv.Status.Phase == corev1.VolumeBound:
-		reasons = append(reasons, fmt.Errorf("PersistentVolume %s: spec.claimRef still binds it to claim %s/%s; scale the workload down, then run `kubectl delete pvc %[3]s --namespace %[2]s`", pv.Name, ref.Namespace, ref.Name))
+		reasons = append(reasons, fmt.Sprintf("PersistentVolume %s: spec.claimRef still binds it to claim %s/%s; scale the workload down, then run `kubectl delete pvc %[3]s --namespace %[2]s`", pv.Name, ref.Namespace, ref.Name))
 	default:
-		reasons = append(reasons, fmt.Errorf("PersistentVolume %s: status.phase is %q, so a claim can still get it; run `kubectl delete pv %[1]s` once its reclaim policy is Retain", pv.Name, pv.Status.Phase))
+		reasons = append(reasons, fmt.Sprintf("PersistentVolume %s: status.phase is %q, so a claim can still get it; run `kubectl delete pv %[1]s` once its reclaim policy is Retain", pv.Name, pv.Status.Phase))
 	}
 	return reasons
 }

@@ -95,7 +95,7 @@ func TestRefuseAdoption(t *testing.T) {
 		"released, and kept":               {[]corev1.PersistentVolume{provisioned(phase(corev1.VolumeReleased))}, class, ""},
 		"failed, and kept":                 {[]corev1.PersistentVolume{provisioned(phase(corev1.VolumeFailed))}, class, ""},
 		"bound":                            {[]corev1.PersistentVolume{provisioned(nil)}, class, bound},
-		"bound, and deleted with it":       {[]corev1.PersistentVolume{provisioned(deletes)}, class, policy + "\n" + bound},
+		"bound, and deleted with it":       {[]corev1.PersistentVolume{provisioned(deletes)}, class, policy + "; then " + bound},
 		"released, and deleted with it":    {[]corev1.PersistentVolume{provisioned(func(pv *corev1.PersistentVolume) { deletes(pv); phase(corev1.VolumeReleased)(pv) })}, class, policy},
 		"available":                        {[]corev1.PersistentVolume{provisioned(phase(corev1.VolumeAvailable))}, class, available},
 		"a moment old":                     {[]corev1.PersistentVolume{provisioned(phase(""))}, class, nothing},

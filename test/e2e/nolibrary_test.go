@@ -55,7 +55,7 @@ func TestTheBuildWithoutCephUsesImagesThatExist(t *testing.T) {
 		team.usePure()
 		install := team.rendered("install", "web", web, migratable)
 		team.refused(east, install, "--create client: this build of postrender has no Ceph library; "+
-			"use the build that has it, or --create never for images that exist")
+			"use --create cluster, the build that has it, or --create never for RBD images that exist")
 		team.unchanged(east, nothing())
 
 		team.rbd("create", lab.Pool+"/"+team.namespace+".web-files", "--size", "1G", "--image-feature", "layering,exclusive-lock")
