@@ -2,6 +2,7 @@ include versions.mk
 include tools.mk
 include ceph.mk
 include test/lab/lab.mk
+include test/krbd/krbd.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
@@ -51,7 +52,7 @@ helm4-plugin: build ## Lay out the Helm 4 plugin in bin/helm4/cephferry; install
 ##### Check
 
 .PHONY: test
-test: deps lint test-unit test-lab build-static fuzz ## Run every check there is
+test: deps lint test-unit test-lab test-krbd build-static fuzz ## Run every check there is
 
 .PHONY: test-unit
 test-unit: ## Test what needs no servers, with the race detector
@@ -70,8 +71,8 @@ fuzz: ## Fuzz the renderer and the document splitter for FUZZTIME each
 .PHONY: lint
 lint: deps $(STATICCHECK) ## Check formatting, vet and staticcheck, with and without cgo
 	@unformatted=$$(gofmt -l cmd pkg test); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
-	go vet -tags '$(GO_CEPH_TAGS) lab' ./...
-	$(STATICCHECK) -tags '$(GO_CEPH_TAGS) lab' ./...
+	go vet -tags '$(GO_CEPH_TAGS) lab krbd' ./...
+	$(STATICCHECK) -tags '$(GO_CEPH_TAGS) lab krbd' ./...
 	CGO_ENABLED=0 go vet ./...
 	CGO_ENABLED=0 $(STATICCHECK) ./...
 	go -C test/chart/render vet ./...

@@ -187,6 +187,9 @@ func (p *Process) Thaw() error {
 	return p.signalUntil(syscall.SIGCONT, false)
 }
 
+// Kill ends the process as a power cut does.
+func (p *Process) Kill() error { return stopAll([]*Process{p}) }
+
 func (p *Process) signalUntil(signal syscall.Signal, frozen bool) error {
 	if err := p.signal(signal); err != nil {
 		return err

@@ -47,7 +47,7 @@ type goPackage struct {
 // packages lists the module's packages with their imports, cgo ones too.
 func packages(t *testing.T) []goPackage {
 	t.Helper()
-	list := exec.Command("go", "list", "-e", "-tags", "pacific lab", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	list := exec.Command("go", "list", "-e", "-tags", "pacific lab krbd", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	list.Dir = root
 	list.Env = append(os.Environ(), "CGO_ENABLED=1")
 	out, err := list.Output()
@@ -254,7 +254,7 @@ func TestPackageMap(t *testing.T) {
 // TestMakeTargets: every make command in a document is a target.
 func TestMakeTargets(t *testing.T) {
 	targets := map[string]bool{}
-	for _, file := range []string{"Makefile", "tools.mk", "ceph.mk", "test/lab/lab.mk"} {
+	for _, file := range []string{"Makefile", "tools.mk", "ceph.mk", "test/lab/lab.mk", "test/krbd/krbd.mk"} {
 		for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):`).FindAllStringSubmatch(read(t, file), -1) {
 			targets[m[1]] = true
 		}

@@ -23,3 +23,20 @@ func LabWithNodes(t testing.TB, nodes lab.Nodes) *lab.Lab {
 	stopAfter(t, started)
 	return started
 }
+
+// CephInNetwork starts a Ceph for t in a network of its own, which other machines
+// can join. It needs root.
+func CephInNetwork(t testing.TB) (*lab.Ceph, *lab.Network) {
+	t.Helper()
+	network, err := lab.StartNetwork(t.Context(), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAfter(t, network)
+	ceph, err := lab.StartCeph(t.Context(), options(t).In(network))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAfter(t, ceph)
+	return ceph, network
+}

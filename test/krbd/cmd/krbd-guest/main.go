@@ -1,0 +1,93 @@
+//go:build linux
+
+// Krbd-guest runs in the virtual machines of the tests. As `krbd-guest serve
+// <tty>` it is process 1 and runs the scripts that the host sends (package
+// serial). As `krbd-guest write <device> <name> <file>` it writes stamps into a
+// device without end, past every error, and keeps in the file how that goes.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cephferry/cephferry/test/krbd/vm/serial"
+)
+
+func main() {
+	var err error
+	switch args := os.Args[1:]; {
+	case len(args) == 2 && args[0] == "serve":
+		err = serve(args[1])
+	case len(args) == 4 && args[0] == "write":
+		err = write(args[1], args[2], args[3])
+	default:
+		err = fmt.Errorf("unknown arguments %q", args)
+	}
+	fmt.Fprintln(os.Stderr, "krbd-guest:", err)
+	os.Exit(1)
+}
+
+func serve(tty string) error {
+	line, err := os.OpenFile(tty, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	encoder := json.NewEncoder(line)
+	answer := func(a serial.Answer) {
+		mu.Lock()
+		defer mu.Unlock()
+		// The host waits with a limit of its own.
+		_ = encoder.Encode(a)
+	}
+	answer(serial.Answer{})
+	for decoder := json.NewDecoder(line); ; {
+		var request serial.Request
+		if err := decoder.Decode(&request); err != nil {
+			return fmt.Errorf("read request: %w", err)
+		}
+		if !request.Now.IsZero() {
+			now := syscall.NsecToTimeval(request.Now.UnixNano())
+			if err := syscall.Settimeofday(&now); err != nil {
+				return fmt.Errorf("set clock: %w", err)
+			}
+		}
+		go func() { answer(run(request)) }()
+	}
+}
+
+// run runs a script. It returns soon after the limit also when the script cannot
+// be killed, as one that waits for a device.
+func run(request serial.Request) serial.Answer {
+	ctx, cancel := context.WithTimeout(context.Background(), request.Limit)
+	defer cancel()
+	var output bytes.Buffer
+	cmd := exec.Command("/bin/sh", "-ec", request.Script)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	// A program that the script has left behind must not keep its end.
+	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return serial.Answer{ID: request.ID, Error: err.Error()}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		a := serial.Answer{ID: request.ID, Output: output.String()}
+		if err != nil {
+			a.Error = err.Error()
+		}
+		return a
+	case <-ctx.Done():
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		return serial.Answer{ID: request.ID, Error: fmt.Sprintf("not done within %v", request.Limit)}
+	}
+}

@@ -1,0 +1,296 @@
+//go:build krbd
+
+package krbd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/goceph"
+	"github.com/cephferry/cephferry/test/krbd/vm"
+	"github.com/cephferry/cephferry/test/krbd/vm/serial"
+	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/lab/labtest"
+	"github.com/cephferry/cephferry/test/lab/stamp"
+)
+
+const (
+	// atOnce bounds what waits for nobody. It is far from the 25 s after which a
+	// dead client's watch ends at the earliest, and large for a busy machine.
+	atOnce = 15 * time.Second
+	// takeover bounds what waits for that.
+	takeover = time.Minute
+	poll     = 50 * time.Millisecond
+)
+
+// world is what the tests share.
+type world struct {
+	ceph    *lab.Ceph
+	network *lab.Network
+	image   *vm.Image
+	// operator is a connection of the person who fails over.
+	operator ceph.Cluster
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	kernel := os.Getenv("CEPHFERRY_KERNEL")
+	if kernel == "" {
+		t.Fatal("CEPHFERRY_KERNEL is not set; start this through `make test-krbd`")
+	}
+	guest, err := lab.Tools(os.Getenv(lab.ToolsVariable)).Find("krbd-guest")
+	must(t, err)
+	w := &world{}
+	w.image, err = vm.Build(t.TempDir(), kernel, guest)
+	must(t, err)
+	w.ceph, w.network = labtest.CephInNetwork(t)
+	w.operator, err = goceph.Dial(t.Context(), goceph.Config{ConfFile: w.ceph.ConfFile})
+	must(t, err)
+	t.Cleanup(func() { must(t, w.operator.Close()) })
+	return w
+}
+
+// create makes an image as postrender does for a class with krbd's usual features.
+func (w *world) create(t *testing.T, name string) ceph.ImageSpec {
+	t.Helper()
+	spec := ceph.ImageSpec{Pool: lab.Pool, Name: name}
+	_, err := w.operator.CreateImage(t.Context(), spec, ceph.Layout{
+		Size: 64 << 20, Features: []string{"layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten"},
+	})
+	must(t, err)
+	return spec
+}
+
+// boot boots machines, all of them at once.
+func (w *world) boot(t *testing.T, numbers ...int) []*machine {
+	t.Helper()
+	type booted struct {
+		index int
+		vm    *vm.VM
+		err   error
+	}
+	done := make(chan booted)
+	dir := t.TempDir()
+	for i, number := range numbers {
+		go func() {
+			started, err := vm.Start(t.Context(), w.image, w.network, fmt.Sprintf("machine-%d", number), number, dir)
+			done <- booted{i, started, err}
+		}()
+	}
+	machines := make([]*machine, len(numbers))
+	for range numbers {
+		b := <-done
+		if b.err != nil {
+			t.Error(b.err)
+			continue
+		}
+		machines[b.index] = &machine{b.vm, w}
+		t.Cleanup(func() { must(t, b.vm.Stop()) })
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	return machines
+}
+
+// machine is a virtual machine with the kernel client.
+type machine struct {
+	*vm.VM
+	world *world
+}
+
+// device is a mapped image.
+type device struct {
+	machine *machine
+	// path is in /dev.
+	path string
+	// addr is the client instance's.
+	addr string
+}
+
+const (
+	exclusive = ",exclusive"
+	plain     = ""
+)
+
+// run runs a script that waits for nobody.
+func (m *machine) run(t *testing.T, script string) string {
+	t.Helper()
+	out, err := m.Run(t.Context(), atOnce, script)
+	must(t, err)
+	return out
+}
+
+// try maps an image. Maps of one machine by one user share a client instance.
+func (m *machine) try(ctx context.Context, limit time.Duration, user lab.User, spec ceph.ImageSpec, options string) (*device, error) {
+	out, err := m.Run(ctx, limit, fmt.Sprintf(`
+		echo "%s name=%s,secret=%s,ms_mode=crc%s %s %s" >/sys/bus/rbd/add_single_major
+		for device in /sys/bus/rbd/devices/*; do
+			if [ $(cat $device/name) = %s ]; then echo /dev/rbd$(basename $device) $(cat $device/client_addr); fi
+		done`,
+		strings.Join(m.world.ceph.Monitors, ","), user.ID, user.Key, options, spec.Pool, spec.Name, spec.Name))
+	if err != nil {
+		return nil, err
+	}
+	path, addr, _ := strings.Cut(out, " ")
+	return &device{m, path, addr}, nil
+}
+
+// mapImage maps an image that nobody else has.
+func (m *machine) mapImage(t *testing.T, spec ceph.ImageSpec, options string) *device {
+	t.Helper()
+	d, err := m.try(t.Context(), atOnce, m.world.ceph.Node, spec, options)
+	must(t, err)
+	return d
+}
+
+func (d *device) unmap(t *testing.T) {
+	t.Helper()
+	d.machine.run(t, "echo "+strings.TrimPrefix(d.path, "/dev/rbd")+" >/sys/bus/rbd/remove_single_major")
+}
+
+func (d *device) stateFile() string { return "/tmp/" + strings.TrimPrefix(d.path, "/dev/") }
+
+// write starts to write stamps into the device, and returns when the first are
+// there.
+func (d *device) write(t *testing.T) {
+	t.Helper()
+	d.machine.run(t, fmt.Sprintf("rm -f %[3]s; krbd-guest write %[1]s %[2]s %[3]s >%[3]s.log 2>&1 & echo $! >%[3]s.pid", d.path, d.machine.Name, d.stateFile()))
+	d.await(t, "writes", func(s serial.Writing) bool { return s.Written >= 5 })
+}
+
+// stop ends the writing.
+func (d *device) stop(t *testing.T) {
+	t.Helper()
+	d.machine.run(t, fmt.Sprintf("pid=$(cat %s.pid); kill $pid; while [ -e /proc/$pid/exe ]; do sleep 0.1; done", d.stateFile()))
+}
+
+// writing says how it goes.
+func (d *device) writing(t *testing.T) serial.Writing {
+	t.Helper()
+	out := d.machine.run(t, fmt.Sprintf("cat %s || cat %[1]s.log", d.stateFile()))
+	var state serial.Writing
+	if err := json.Unmarshal([]byte(out), &state); err != nil {
+		t.Fatalf("writer of %s on %s: %s", d.path, d.machine.Name, out)
+	}
+	return state
+}
+
+// await waits until the writing has come to what is described.
+func (d *device) await(t *testing.T, what string, reached func(serial.Writing) bool) serial.Writing {
+	t.Helper()
+	var state serial.Writing
+	// A client that was cut off connects again after pauses that grow.
+	eventually(t, takeover, fmt.Sprintf("%s of %s %s", d.path, d.machine.Name, what), func() error {
+		if out, err := d.machine.Run(t.Context(), atOnce, "cat "+d.stateFile()); err != nil {
+			return err
+		} else if err := json.Unmarshal([]byte(out), &state); err != nil {
+			return err
+		}
+		if !reached(state) {
+			return fmt.Errorf("it is at %+v", state)
+		}
+		return nil
+	})
+	return state
+}
+
+// fails waits until several further writes have failed, and checks that none has
+// succeeded meanwhile.
+func (d *device) fails(t *testing.T) {
+	t.Helper()
+	before := d.await(t, "cannot write", func(s serial.Writing) bool { return s.Error != "" })
+	after := d.await(t, "still cannot write", func(s serial.Writing) bool { return s.Failed >= before.Failed+10 })
+	if after.Written != before.Written {
+		t.Errorf("%s of %s wrote %d stamps", d.path, d.machine.Name, after.Written-before.Written)
+	}
+}
+
+// entry is the address's entry of the blocklist, if there is one.
+func (w *world) entry(t *testing.T, addr string) (ceph.BlocklistEntry, bool) {
+	t.Helper()
+	entries, err := w.operator.Blocklisted(t.Context())
+	must(t, err)
+	i := slices.IndexFunc(entries, func(e ceph.BlocklistEntry) bool { return e.Addr == addr })
+	if i < 0 {
+		return ceph.BlocklistEntry{}, false
+	}
+	return entries[i], true
+}
+
+// wantWatchers checks who watches, by the addresses.
+func (w *world) wantWatchers(t *testing.T, spec ceph.ImageSpec, want ...string) {
+	t.Helper()
+	watchers, err := w.operator.Watchers(t.Context(), spec)
+	must(t, err)
+	var got []string
+	for _, watcher := range watchers {
+		got = append(got, watcher.Addr)
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("watchers of %s -want +got:\n%s", spec, diff)
+	}
+}
+
+// stamps are read through librbd.
+func (w *world) stamps(t *testing.T, spec ceph.ImageSpec) stamp.Log {
+	t.Helper()
+	log, err := w.ceph.ReadStamps(t.Context(), spec.String())
+	must(t, err)
+	return log
+}
+
+// wantOneAfterTheOther checks that first wrote, and then second, and first never
+// again.
+func (w *world) wantOneAfterTheOther(t *testing.T, spec ceph.ImageSpec, first, second *machine) {
+	t.Helper()
+	log := w.stamps(t, spec)
+	if err := log.Check(); err != nil {
+		t.Errorf("stamps in %s: %v", spec, err)
+	}
+	var writers []string
+	for _, r := range log.Runs() {
+		writers = append(writers, r.Node)
+	}
+	if diff := cmp.Diff([]string{first.Name, second.Name}, writers); diff != "" {
+		t.Errorf("who wrote into %s -want +got:\n%s", spec, diff)
+	}
+}
+
+// wantTwoAtATime checks that intruder wrote behind somebody's back.
+func (w *world) wantTwoAtATime(t *testing.T, spec ceph.ImageSpec, intruder *machine) {
+	t.Helper()
+	if err := w.stamps(t, spec).Check(); err == nil || !strings.Contains(err.Error(), intruder.Name) {
+		t.Errorf("the stamps in %s do not show that %s wrote behind another's back: %v", spec, intruder.Name, err)
+	}
+}
+
+func eventually(t *testing.T, limit time.Duration, what string, check func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); ; time.Sleep(poll) {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s: %v", limit, what, err)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,192 @@
+//go:build linux
+
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cephferry/cephferry/test/krbd/vm/serial"
+	"github.com/cephferry/cephferry/test/lab"
+)
+
+// bootLimit is for a machine that is busy with other things; 4 s is usual.
+const bootLimit = time.Minute
+
+// VM is a running virtual machine.
+type VM struct {
+	Name string
+	// Address is the machine's in the network, without a length.
+	Address string
+	// Process is the emulator: to freeze it is to freeze the machine.
+	Process *lab.Process
+
+	tap             *lab.Tap
+	toGuest         *os.File
+	fromGuest       *os.File
+	booted, hungUp  chan struct{}
+	mu              sync.Mutex
+	last            int
+	waiting         map[int]chan serial.Answer
+	requestsToGuest *json.Encoder
+}
+
+// Start boots a machine in the network and returns when it takes scripts. Its
+// files are in dir. It ends with the network, or with Stop.
+func Start(ctx context.Context, image *Image, network *lab.Network, name string, number int, dir string) (_ *VM, err error) {
+	qemu, err := exec.LookPath("qemu-system-x86_64")
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w; `apt-get install qemu-system-x86` provides it", name, err)
+	}
+	tap, err := network.AddTap(ctx, number)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	vm := &VM{
+		Name: name, tap: tap,
+		booted: make(chan struct{}), hungUp: make(chan struct{}),
+		waiting: map[int]chan serial.Answer{},
+	}
+	vm.Address, _, _ = strings.Cut(tap.Address, "/")
+	pipe := filepath.Join(dir, name)
+	if err := vm.openLine(pipe); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, vm.Stop())
+		}
+	}()
+	if vm.Process, err = tap.Start(name, qemu,
+		"-machine", "pc,accel=tcg", "-cpu", "max", "-m", "192",
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-kernel", image.kernel, "-initrd", image.initrd,
+		"-append", "console=ttyS0 loglevel=5 panic=-1 address="+tap.Address,
+		"-chardev", "stdio,id=console", "-serial", "chardev:console",
+		"-chardev", "pipe,id=line,path="+pipe, "-serial", "chardev:line",
+		"-netdev", "tap,id=lan,script=no,downscript=no,ifname="+tap.Name,
+		"-device", fmt.Sprintf("virtio-net-pci,netdev=lan,mac=52:54:00:00:00:%02x", number),
+	); err != nil {
+		return nil, err
+	}
+	limit := time.NewTimer(bootLimit)
+	defer limit.Stop()
+	select {
+	case <-vm.booted:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("start %s: %w", name, ctx.Err())
+	case <-limit.C:
+		return nil, fmt.Errorf("start %s: not up within %v\n%s", name, bootLimit, lab.Tail(vm.Process.LogFile))
+	}
+	_, err = vm.run(ctx, serial.Request{Now: time.Now(), Script: ":", Limit: bootLimit})
+	return vm, err
+}
+
+// openLine opens the host's end of the machine's second serial line.
+func (vm *VM) openLine(pipe string) (err error) {
+	for _, end := range []struct {
+		name string
+		file **os.File
+	}{{pipe + ".in", &vm.toGuest}, {pipe + ".out", &vm.fromGuest}} {
+		if err := syscall.Mkfifo(end.name, 0o600); err != nil {
+			return fmt.Errorf("make pipe %s: %w", end.name, err)
+		}
+		// For reading and writing, because then opening waits for nobody.
+		if *end.file, err = os.OpenFile(end.name, os.O_RDWR, 0); err != nil {
+			return err
+		}
+	}
+	vm.requestsToGuest = json.NewEncoder(vm.toGuest)
+	go vm.listen()
+	return nil
+}
+
+// listen hands out the answers, until the line is closed.
+func (vm *VM) listen() {
+	defer close(vm.hungUp)
+	for decoder := json.NewDecoder(vm.fromGuest); ; {
+		var answer serial.Answer
+		if err := decoder.Decode(&answer); err != nil {
+			return
+		}
+		if answer.ID == 0 {
+			close(vm.booted)
+			continue
+		}
+		vm.mu.Lock()
+		waiting := vm.waiting[answer.ID]
+		delete(vm.waiting, answer.ID)
+		vm.mu.Unlock()
+		if waiting != nil {
+			waiting <- answer
+		}
+	}
+}
+
+// Run runs a shell script in the machine and returns what it printed; exit codes
+// other than 0 are errors, and so is not to end within limit.
+func (vm *VM) Run(ctx context.Context, limit time.Duration, script string) (string, error) {
+	return vm.run(ctx, serial.Request{Script: script, Limit: limit})
+}
+
+func (vm *VM) run(ctx context.Context, request serial.Request) (string, error) {
+	failed := func(err error) error { return fmt.Errorf("run %q on %s: %w", request.Script, vm.Name, err) }
+	// The guest keeps the limit, and has a moment to say so.
+	ctx, cancel := context.WithTimeout(ctx, request.Limit+5*time.Second)
+	defer cancel()
+	answers := make(chan serial.Answer, 1)
+	vm.mu.Lock()
+	vm.last++
+	request.ID = vm.last
+	vm.waiting[request.ID] = answers
+	err := errors.Join(vm.toGuest.SetWriteDeadline(time.Now().Add(request.Limit)), vm.requestsToGuest.Encode(request))
+	vm.mu.Unlock()
+	if err != nil {
+		return "", failed(err)
+	}
+	select {
+	case answer := <-answers:
+		output := strings.TrimSpace(answer.Output)
+		if answer.Error != "" {
+			return output, failed(fmt.Errorf("%s: %s", answer.Error, output))
+		}
+		return output, nil
+	case <-vm.hungUp:
+		return "", failed(errors.New("the machine was stopped"))
+	case <-ctx.Done():
+		return "", failed(fmt.Errorf("no answer: %w", ctx.Err()))
+	}
+}
+
+// Cut pulls the machine's network cable, Heal plugs it in.
+func (vm *VM) Cut(ctx context.Context) error { return vm.tap.Cut(ctx) }
+
+// Heal undoes Cut.
+func (vm *VM) Heal(ctx context.Context) error { return vm.tap.Heal(ctx) }
+
+// Freeze stops the machine: it hangs, and does not know in Thaw that time went by.
+func (vm *VM) Freeze() error { return vm.Process.Freeze() }
+
+// Thaw lets a frozen machine go on.
+func (vm *VM) Thaw() error { return vm.Process.Thaw() }
+
+// Kill ends the machine as a power cut does.
+func (vm *VM) Kill() error { return vm.Process.Kill() }
+
+// Stop kills the machine, if it runs, and closes the line.
+func (vm *VM) Stop() error {
+	var err error
+	if vm.Process != nil {
+		err = vm.Process.Kill()
+	}
+	return errors.Join(err, vm.toGuest.Close(), vm.fromGuest.Close())
+}
