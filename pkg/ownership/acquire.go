@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -16,6 +17,9 @@ type Request struct {
 	// Pod is the UID of the pod, which the API server will store after this; empty
 	// for a pod that is stored already.
 	Pod string
+	// Node is where the pod goes, once that is known: when it is bound, or when it is
+	// created with a node's name. Nil before.
+	Node *ceph.Node
 	// ClaimSize is the size for the record of an image that has none, in bytes.
 	ClaimSize uint64
 	// Now is for people.
@@ -52,6 +56,9 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 		return ceph.Record{}, refuse(stored)
 	}
 	next.Admissions++
+	if request.Node != nil {
+		next.Owner.Nodes = with(next.Owner.Nodes, *request.Node)
+	}
 	if request.Pod != "" {
 		next.Pending = pend(stored.Pending, request.Pod)
 	}
@@ -59,6 +66,14 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 		next.ClaimSize = request.ClaimSize
 	}
 	return next, nil
+}
+
+// with is the nodes, sorted by name, with node as it is now.
+func with(nodes []ceph.Node, node ceph.Node) []ceph.Node {
+	next := slices.DeleteFunc(slices.Clone(nodes), func(n ceph.Node) bool { return n.Name == node.Name })
+	next = append(next, node)
+	slices.SortFunc(next, func(a, b ceph.Node) int { return strings.Compare(a.Name, b.Name) })
+	return next
 }
 
 // maxPending bounds the pods that a record keeps as not seen.

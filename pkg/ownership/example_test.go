@@ -26,6 +26,11 @@ func Example() {
 	record, _ = ownership.Acquire(record, asks(east, "f8"))
 	show("east admits a pod", record)
 
+	binding := asks(east, "")
+	binding.Node = &e1
+	record, _ = ownership.Acquire(record, binding)
+	show("east binds it to node e1", record)
+
 	_, err := ownership.Acquire(record, asks(west, "09"))
 	fmt.Printf("west asks\n  %v\n", err)
 
@@ -47,7 +52,7 @@ func Example() {
 	record, _ = ownership.BeginFence(record, ann)
 	show("ann begins a failover to west", record)
 
-	record, _ = ownership.FinishFence(record, ann, "shop", "data", []string{"10.0.1.12:0/33"})
+	record, _ = ownership.FinishFence(record, record, ann, "shop", "data", []string{"10.0.1.12:0/33"})
 	show("every holder is on the blocklist", record)
 
 	fmt.Println("and its history")
@@ -61,18 +66,20 @@ func Example() {
 	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"free","epoch":0,"admissions":0}
 	// east admits a pod
 	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"held","epoch":1,"admissions":1,"owner":{"uid":"7a","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z"},"pending":["f8"]}
+	// east binds it to node e1
+	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"held","epoch":1,"admissions":2,"owner":{"uid":"7a","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z","nodes":[{"name":"e1","addresses":["10.0.1.12"]}]},"pending":["f8"]}
 	// west asks
 	//   another cluster owns the image: cluster east, claim shop/data, since 2026-11-22T14:03:00Z
 	// the pod runs
-	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"held","epoch":1,"admissions":1,"owner":{"uid":"7a","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z","nodes":[{"name":"e1","addresses":["10.0.1.12"]}],"clients":["10.0.1.12:0/33"]}}
+	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"held","epoch":1,"admissions":2,"owner":{"uid":"7a","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z","nodes":[{"name":"e1","addresses":["10.0.1.12"]}],"clients":["10.0.1.12:0/33"]}}
 	// east has scaled it down
-	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"free","epoch":1,"admissions":1}
+	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"free","epoch":1,"admissions":2}
 	// to west and back
-	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"held","epoch":3,"admissions":3,"owner":{"uid":"7a","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z"},"pending":["6b"]}
+	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"held","epoch":3,"admissions":4,"owner":{"uid":"7a","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z"},"pending":["6b"]}
 	// ann begins a failover to west
-	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"fencing","epoch":3,"admissions":3,"owner":{"uid":"7a","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z"},"takeover":{"uid":"c2","name":"west","by":"ann","since":"2026-11-22T14:03:00Z"},"pending":["6b"]}
+	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"fencing","epoch":3,"admissions":4,"owner":{"uid":"7a","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z"},"takeover":{"uid":"c2","name":"west","by":"ann","since":"2026-11-22T14:03:00Z"},"pending":["6b"]}
 	// every holder is on the blocklist
-	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"held","epoch":4,"admissions":4,"owner":{"uid":"c2","name":"west","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z"},"pending":["many"]}
+	//   {"version":2,"claimSize":10737418240,"growTo":0,"exclusive":false,"state":"held","epoch":4,"admissions":5,"owner":{"uid":"c2","name":"west","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z"},"pending":["many"]}
 	// and its history
 	//   {"at":"2026-11-22T14:03:00Z","event":"acquired","uid":"7a","name":"east"}
 	//   {"at":"2026-11-22T14:03:00Z","event":"released","uid":"7a","name":"east"}

@@ -53,12 +53,14 @@ func BeginFence(stored ceph.Record, taker Taker) (ceph.Record, error) {
 }
 
 // FinishFence gives the image to the cluster that took it, or returns a [*Refused].
-// The caller has put every holder in the record on the blocklist and has verified
-// that; fenced are those client instances, for the history.
+// The caller has put every holder in begun, the record as BeginFence's caller has
+// written it, on the blocklist and has verified that; fenced are those client
+// instances, for the history. When somebody has dropped that takeover meanwhile and
+// begun another, the owner may have other holders by now, and the caller begins again.
 //
 // When the cluster has the image already, the record stays as it is, so that a
 // person who was interrupted can do the same again.
-func FinishFence(stored ceph.Record, taker Taker, namespace, claim string, fenced []string) (ceph.Record, error) {
+func FinishFence(stored, begun ceph.Record, taker Taker, namespace, claim string, fenced []string) (ceph.Record, error) {
 	switch {
 	case stored.State == ceph.Held && Owns(stored, taker.Cluster):
 		return stored, nil
@@ -66,6 +68,8 @@ func FinishFence(stored ceph.Record, taker Taker, namespace, claim string, fence
 		return ceph.Record{}, &Refused{NotFencing, stored}
 	case stored.Takeover.UID != taker.Cluster.UID:
 		return ceph.Record{}, &Refused{BeingFenced, stored}
+	case !equal(takeoverOf(stored), takeoverOf(begun)):
+		return ceph.Record{}, &Refused{BegunAgain, stored}
 	}
 	next := stored
 	next.State = ceph.Held
@@ -79,6 +83,11 @@ func FinishFence(stored ceph.Record, taker Taker, namespace, claim string, fence
 		At: taker.Now, Event: ceph.TakenOver, Party: taker.Cluster, By: taker.By, From: &stored.Owner.Party, Fenced: fenced,
 	})
 	return next, nil
+}
+
+// takeoverOf is what a takeover is about: who takes the image, and from which holders.
+func takeoverOf(record ceph.Record) ceph.Record {
+	return ceph.Record{Owner: record.Owner, Takeover: record.Takeover, Epoch: record.Epoch, Admissions: record.Admissions}
 }
 
 // DropFence gives the image back to its owner, for a person who decided otherwise,

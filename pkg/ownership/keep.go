@@ -1,7 +1,6 @@
 package ownership
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -9,17 +8,28 @@ import (
 )
 
 // Seen is what a cluster saw of its own use of an image, at its API server and in
-// Ceph, all of it after it had read the record that Keep is asked about.
+// Ceph, all of it after it had read the record that Keep is asked about, and in this
+// order: pods, nodes, watchers. A proof of idleness rests on it. Without a pod nothing
+// new begins; but a pod that is seen last may have been attached, and have mapped the
+// image, after nodes and watchers were looked at, and have ended before the kubelet
+// has unmapped.
 type Seen struct {
 	// Pods are the UIDs of the pods that use the claim and are not finished.
 	Pods []string
-	// Attached are the nodes with a VolumeAttachment of the volume.
+	// Unbound: one of them has no node yet, and may get any.
+	Unbound bool
+	// Attached are the nodes that have the volume or may get it: those with a
+	// VolumeAttachment of it, those whose status.volumesInUse lists it, and those to
+	// which one of the pods is bound. The attachment alone can be taken away by force
+	// while the node has the image mapped. The kubelet reports a volume in use before
+	// it mounts, and until it has unmounted, so that errs on the safe side however old
+	// the status is.
 	Attached []ceph.Node
 	// Watchers are the addresses of all watchers of the image, Explained those that
 	// this cluster accounts for.
 	Watchers, Explained []string
-	// Lost are the names of nodes whose kubelet does not report, or that are gone:
-	// what was forced off them may still be mapped there.
+	// Lost are the names of nodes whose Node object is gone: what was forced off them
+	// may still be mapped there.
 	Lost []string
 	// Quiet: the admissions have been the same for longer than a request to the API
 	// server may take, on one monotonic clock. No pod that was let start before can
@@ -108,11 +118,11 @@ func busy(record ceph.Record, seen Seen) string {
 		return "it is attached to node " + seen.Attached[0].Name
 	case len(seen.Watchers) > 0:
 		return "client " + seen.Watchers[0] + " has it open"
-	case len(record.Owner.Nodes) > 0:
-		// refresh keeps only those that are attached or lost.
-		return "it was on node " + record.Owner.Nodes[0].Name + ", which does not report"
 	case len(record.Pending) > 0:
 		return "a pod that was let start may still appear"
+	case len(record.Owner.Nodes) > 0:
+		// refresh keeps only those that are attached or lost.
+		return "it was on node " + record.Owner.Nodes[0].Name + ", whose Node object is gone"
 	}
 	return ""
 }
@@ -124,7 +134,7 @@ func takenFrom(record ceph.Record, cluster ceph.Party) bool {
 		switch {
 		case change.Event == ceph.TakenOver && change.From != nil && change.From.UID == cluster.UID:
 			return true
-		case change.Event == ceph.Acquired && change.UID == cluster.UID:
+		case (change.Event == ceph.Acquired || change.Event == ceph.TakenOver) && change.UID == cluster.UID:
 			return false
 		}
 	}
@@ -132,26 +142,28 @@ func takenFrom(record ceph.Record, cluster ceph.Party) bool {
 }
 
 // refresh is the record with the holders that there are, and the pods that were not
-// seen yet. A node that is lost stays: it may come back and write.
+// seen yet. A node that is lost stays: it may come back and write. While a pod has no
+// node, all stay: the one that a binding was just allowed to is among them.
 func refresh(stored ceph.Record, seen Seen) ceph.Record {
-	owner := *stored.Owner
-	owner.Nodes = slices.Clone(seen.Attached)
-	for _, node := range stored.Owner.Nodes {
-		attached := slices.ContainsFunc(seen.Attached, func(n ceph.Node) bool { return n.Name == node.Name })
-		if !attached && slices.Contains(seen.Lost, node.Name) {
-			owner.Nodes = append(owner.Nodes, node)
-		}
-	}
-	slices.SortFunc(owner.Nodes, func(a, b ceph.Node) int { return cmp.Compare(a.Name, b.Name) })
-	owner.Clients = clients(stored.Owner, owner.Nodes, seen.Explained)
 	next := stored
-	next.Owner = &owner
 	next.Pending = nil
 	for _, pod := range stored.Pending {
 		if !seen.Quiet && !slices.Contains(seen.Pods, pod) {
 			next.Pending = append(next.Pending, pod)
 		}
 	}
+	owner := *stored.Owner
+	owner.Nodes = nil
+	for _, node := range stored.Owner.Nodes {
+		if seen.Unbound || len(next.Pending) > 0 || slices.Contains(seen.Lost, node.Name) {
+			owner.Nodes = append(owner.Nodes, node)
+		}
+	}
+	for _, node := range seen.Attached {
+		owner.Nodes = with(owner.Nodes, node)
+	}
+	owner.Clients = clients(stored.Owner, owner.Nodes, seen.Explained)
+	next.Owner = &owner
 	return next
 }
 

@@ -124,12 +124,35 @@ func TestKeep(t *testing.T) {
 		},
 		"ours, forced off a node that is lost": {
 			stored: held(east, on(e1), from(clientOnE1)), seen: seen{Lost: []string{"e1"}, Quiet: true},
-			want: held(east, on(e1), from(clientOnE1)), step: ownership.Leave, reason: "it was on node e1, which does not report",
+			want: held(east, on(e1), from(clientOnE1)), step: ownership.Leave, reason: "it was on node e1, whose Node object is gone",
 		},
 		"ours, forced off a lost node, and on another": {
 			stored: held(east, on(e1), from(clientOnE1)),
 			seen:   seen{Lost: []string{"e1"}, Attached: []ceph.Node{e2}, Watchers: []string{clientOnE2}, Explained: []string{clientOnE2}},
 			want:   held(east, on(e1, e2), from(clientOnE1, clientOnE2)), step: ownership.Refresh, reason: "it is attached to node e2",
+		},
+		"ours, and a pod has no node yet": {
+			stored: held(east, on(e1, e2), from(clientOnE1)), seen: seen{Pods: []string{"p"}, Unbound: true, Attached: []ceph.Node{e2}},
+			want: held(east, on(e1, e2), from(clientOnE1)), step: ownership.Leave, reason: "a pod uses it",
+		},
+		"ours, and a pod that names its node may still appear": {
+			stored: held(east, on(e1), pending("p")),
+			want:   held(east, on(e1), pending("p")), step: ownership.Leave, reason: "a pod that was let start may still appear",
+		},
+		"ours, and every pod has its node": {
+			stored: held(east, on(e1, e2), pending("p")), seen: seen{Pods: []string{"p"}, Attached: []ceph.Node{e2}},
+			want: held(east, on(e2)), step: ownership.Refresh, reason: "a pod uses it",
+		},
+		"ours, and a node has other addresses now": {
+			stored: held(east, on(ceph.Node{Name: "e1", Addresses: []string{"10.0.1.99"}})), seen: seen{Attached: []ceph.Node{e1}},
+			want: held(east, on(e1)), step: ownership.Refresh, reason: "it is attached to node e1",
+		},
+		"nobody's, taken from us before we took it back, and a pod of ours": {
+			stored: free(history(takenOver, ceph.Change{At: earlier, Event: ceph.TakenOver, Party: east, By: "eve", From: &west})),
+			seen:   seen{Pods: []string{"p"}},
+			want: held(east, nextEpoch, admitted, sinceNow, history(
+				takenOver, ceph.Change{At: earlier, Event: ceph.TakenOver, Party: east, By: "eve", From: &west}, change(ceph.Acquired, east))),
+			step: ownership.Adopt, reason: "this cluster uses it",
 		},
 		"ours, and a node is lost that never had it": {
 			stored: held(east, on(e1)), seen: seen{Lost: []string{"e2"}},

@@ -29,6 +29,8 @@ const (
 	OwnedHere Reason = "this cluster owns the image already"
 	// NotFencing: nobody began to take the image from its owner.
 	NotFencing Reason = "nobody is taking the image from its owner"
+	// BegunAgain: the takeover that was begun is not the one that goes on now.
+	BegunAgain Reason = "somebody began to take the image anew, so that its holders have to be fenced anew"
 )
 
 func (r Reason) Error() string { return string(r) }

@@ -118,6 +118,10 @@ func TestAcquire(t *testing.T) {
 	acquire := func(request ownership.Request) func(ceph.Record) (ceph.Record, error) {
 		return func(r ceph.Record) (ceph.Record, error) { return ownership.Acquire(r, request) }
 	}
+	goes := func(request ownership.Request, node ceph.Node) ownership.Request {
+		request.Node = &node
+		return request
+	}
 	var full, overfull []string
 	for i := range 32 {
 		full = append(full, fmt.Sprint("pod-", i))
@@ -140,6 +144,19 @@ func TestAcquire(t *testing.T) {
 			stored: held(west, on(e1), from(clientOnE1), pending("p")), do: acquire(asks(west, "q")),
 			want: held(west, on(e1), from(clientOnE1), pending("p", "q"), admitted),
 		},
+		"a node is known": {
+			stored: held(west, on(e2)), do: acquire(goes(asks(west, ""), e1)),
+			want: held(west, on(e1, e2), admitted),
+		},
+		"a node is known that is recorded": {
+			stored: held(west, on(ceph.Node{Name: "e1"}, e2)), do: acquire(goes(asks(west, "p"), e1)),
+			want: held(west, on(e1, e2), pending("p"), admitted),
+		},
+		"nobody has it, and a node is known": {
+			stored: free(), do: acquire(goes(asks(west, ""), e1)),
+			want: held(west, on(e1), admitted, nextEpoch, sinceNow, history(change(ceph.Acquired, west))),
+		},
+		"another has it, and a node is known": {stored: held(east), do: acquire(goes(asks(west, ""), e1)), err: ownership.OwnedElsewhere},
 		"the owner, under a new name": {
 			stored: held(west), do: acquire(asks(ceph.Party{UID: "u-west", Name: "occident"}, "q")),
 			want: held(ceph.Party{UID: "u-west", Name: "occident"}, pending("q"), admitted),
@@ -225,7 +242,12 @@ func TestFence(t *testing.T) {
 	}
 	finish := func(taker ownership.Taker) func(ceph.Record) (ceph.Record, error) {
 		return func(r ceph.Record) (ceph.Record, error) {
-			return ownership.FinishFence(r, taker, "store", "db", []string{clientOnE1})
+			return ownership.FinishFence(r, r, taker, "store", "db", []string{clientOnE1})
+		}
+	}
+	finishFrom := func(begun ceph.Record) func(ceph.Record) (ceph.Record, error) {
+		return func(r ceph.Record) (ceph.Record, error) {
+			return ownership.FinishFence(r, begun, takes(west, "ann"), "store", "db", nil)
 		}
 	}
 	drop := func(taker ownership.Taker) func(ceph.Record) (ceph.Record, error) {
@@ -260,6 +282,22 @@ func TestFence(t *testing.T) {
 			stored: fencing(east, west, "ann", on(e1), from(clientOnE1), pending("p")), do: finish(takes(west, "ann")),
 			want: held(west, nextEpoch, admitted, sinceNow, pending(ownership.Many), func(r *ceph.Record) { r.Owner.Namespace, r.Owner.Claim = "store", "db" },
 				history(ceph.Change{At: nowKept, Event: ceph.TakenOver, Party: west, By: "ann", From: &east, Fenced: []string{clientOnE1}})),
+		},
+		"finish what was dropped and begun again by somebody else": {
+			stored: fencing(east, west, "bob", on(e1)), do: finishFrom(fencing(east, west, "ann", on(e1))), err: ownership.BegunAgain,
+		},
+		"finish what was dropped and begun again, from other holders": {
+			stored: fencing(east, west, "ann", on(e2)), do: finishFrom(fencing(east, west, "ann", on(e1))), err: ownership.BegunAgain,
+		},
+		"finish what was dropped and begun again, after an admission": {
+			stored: fencing(east, west, "ann", on(e1), admitted), do: finishFrom(fencing(east, west, "ann", on(e1))), err: ownership.BegunAgain,
+		},
+		"finish what a person has written into besides": {
+			stored: fencing(east, west, "ann", on(e1), func(r *ceph.Record) { r.GrowTo, r.Token, r.Revision = 99, "other", 9 }), do: finishFrom(fencing(east, west, "ann", on(e1))),
+			want: held(west, nextEpoch, admitted, sinceNow, pending(ownership.Many), func(r *ceph.Record) {
+				r.Owner.Namespace, r.Owner.Claim, r.GrowTo, r.Token, r.Revision = "store", "db", 99, "other", 9
+			},
+				history(ceph.Change{At: nowKept, Event: ceph.TakenOver, Party: west, By: "ann", From: &east})),
 		},
 		"finish again":                         {stored: held(west), do: finish(takes(west, "ann")), want: held(west)},
 		"finish what another cluster began":    {stored: fencing(east, third, "ann"), do: finish(takes(west, "ann")), err: ownership.BeingFenced},
