@@ -1,7 +1,8 @@
 // Package lab starts real servers on this machine's loopback: one Ceph (monitor,
-// OSD and manager from Debian's packages) and Kubernetes control planes (etcd,
-// kube-apiserver, kube-controller-manager). With [Nodes], the clusters also have
-// kube-scheduler and machines whose pods open real images (package agent).
+// OSD, manager and metadata server from Debian's packages) and Kubernetes control
+// planes (etcd, kube-apiserver, kube-controller-manager). With [Nodes], the
+// clusters also have kube-scheduler and machines whose pods open real images and
+// mount real CephFS (package agent).
 //
 // The project's promises are about what Ceph and the API server really do, and
 // neither is easy to imitate: watches outlive their clients, a bound claim is

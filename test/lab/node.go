@@ -138,7 +138,7 @@ func (c *Cluster) startNode(ctx context.Context, network *Network, options Optio
 	if err := c.writeUser(name, "system:node:"+name, "system:nodes", "system:masters"); err != nil {
 		return err
 	}
-	args := []string{"agent", "--kubeconfig", c.file(name + ".kubeconfig"), "--cluster", c.Name, "--node", name, "--address", node.Address}
+	args := []string{"agent", "--kubeconfig", c.file(name + ".kubeconfig"), "--cluster", c.Name, "--node", name, "--address", node.Address, "--seen", node.seenDir()}
 	if options.Nodes.IgnoreWatchers {
 		args = append(args, "--ignore-watchers")
 	}
@@ -198,6 +198,9 @@ func OpenNode(dir, name string) (*Node, error) {
 	}
 	return node, nil
 }
+
+// seenDir is where the node's agent writes what pods see in CephFS volumes.
+func (n *Node) seenDir() string { return filepath.Join(n.dir, n.Cluster, n.Name+".seen") }
 
 func (n *Node) processName() string { return "node-" + n.Name }
 

@@ -23,7 +23,7 @@ import (
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	started := labtest.LabWithNodes(t, lab.Nodes{PerCluster: 3})
+	started := labtest.LabWithNodes(t, lab.Nodes{PerCluster: 4})
 	t.Logf("ready after %v", time.Since(start))
 	w := world{started}
 	addresses := map[string]bool{}
@@ -32,8 +32,8 @@ func TestNodes(t *testing.T) {
 			addresses[node.Address] = true
 		}
 	}
-	if len(addresses) != 6 {
-		t.Errorf("addresses = %v, want 6 different ones", addresses)
+	if len(addresses) != 8 {
+		t.Errorf("addresses = %v, want 8 different ones", addresses)
 	}
 
 	// Side by side, each with nodes of its own.
@@ -41,6 +41,7 @@ func TestNodes(t *testing.T) {
 		"a pod comes and goes": func(t *testing.T) { t.Parallel(); w.comesAndGoes(t, w.West, "west-2") },
 		"a pod that ends":      func(t *testing.T) { t.Parallel(); w.ends(t, w.West, "west-2") },
 		"a hand-over":          func(t *testing.T) { t.Parallel(); w.handOver(t, "east-3", "west-3") },
+		"a shared folder":      func(t *testing.T) { t.Parallel(); w.share(t, "east-4", "west-4") },
 		"kill":                 func(t *testing.T) { t.Parallel(); w.kill(t, w.East, "east-1") },
 		"cut and heal": func(t *testing.T) {
 			t.Parallel()

@@ -5,7 +5,8 @@ package lab
 import "context"
 
 // CSIConfig is the form in which a cluster has ceph-csi's configuration. Both
-// have the same content.
+// mean the same: the older one names the subvolume group that ceph-csi takes
+// without a name.
 type CSIConfig string
 
 const (
@@ -17,14 +18,16 @@ const (
 	RookConfig CSIConfig = "rook-ceph-csi-config"
 )
 
-// AddRook makes the objects that a Rook cluster in external mode has for RBD:
-// the StorageClass ceph-block, the CSI secrets and ceph-csi's configuration. See
-// the folder manifests.
+// AddRook makes the objects that a Rook cluster in external mode has for RBD and
+// CephFS: the StorageClasses ceph-block and ceph-filesystem, the CSI secrets and
+// ceph-csi's configuration. See the folder manifests.
 func (c *Cluster) AddRook(ctx context.Context, ceph *Ceph, config CSIConfig) error {
 	manifests := ""
 	for _, name := range []string{"rook.yaml", string(config) + ".yaml"} {
 		content, err := render("manifests/"+name, map[string]any{
-			"Pool": Pool, "Monitors": ceph.Monitors, "Provisioner": ceph.Provisioner, "Node": ceph.Node,
+			"Pool": Pool, "Monitors": ceph.Monitors, "Filesystem": Filesystem, "DataPool": DataPool,
+			"Provisioner": ceph.Provisioner, "Node": ceph.Node,
+			"CephFSProvisioner": ceph.CephFSProvisioner, "CephFSNode": ceph.CephFSNode,
 		})
 		if err != nil {
 			return err

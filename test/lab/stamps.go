@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -23,6 +25,40 @@ import (
 // pool/namespace/name. It opens the image read-only, so that it is no watcher.
 func (c *Ceph) ReadStamps(ctx context.Context, image string) (stamp.Log, error) {
 	return readStamps(ctx, c.programs.rbd, c.ConfFile, image)
+}
+
+// Sees returns everybody's newest stamp in a CephFS volume, as pods on the node
+// last read them through the node's own mount. Without such a mount it is none.
+func (n *Node) Sees(volumeHandle string) ([]stamp.Stamp, error) {
+	data, err := os.ReadFile(filepath.Join(n.seenDir(), volumeHandle+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var newest []stamp.Stamp
+	if err := json.Unmarshal(data, &newest); err != nil {
+		return nil, fmt.Errorf("read what %s sees in %s: %w", n.Name, volumeHandle, err)
+	}
+	return newest, nil
+}
+
+// Seen writes what pods on a node of the lab in dir see in a CephFS volume.
+func Seen(dir, node, volumeHandle string, out io.Writer) error {
+	opened, err := OpenNode(dir, node)
+	if err != nil {
+		return err
+	}
+	newest, err := opened.Sees(volumeHandle)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CLUSTER\tNODE\tPOD\tSTAMPS\tUNTIL")
+	for _, s := range newest {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\n", s.Cluster, s.Node, s.Pod, s.Sequence, s.Time.Format(time.TimeOnly))
+	}
+	return table.Flush()
 }
 
 // Stamps writes who wrote into an image of the lab in dir, and an error when two

@@ -18,8 +18,13 @@ import (
 	"github.com/cephferry/cephferry/test/lab/stamp"
 )
 
-// Driver is the CSI driver whose volumes the agent knows.
-const Driver = "rook-ceph.rbd.csi.ceph.com"
+// The CSI drivers whose volumes the agent knows.
+const (
+	RBDDriver    = "rook-ceph.rbd.csi.ceph.com"
+	CephFSDriver = "rook-ceph.cephfs.csi.ceph.com"
+)
+
+var drivers = []string{RBDDriver, CephFSDriver}
 
 // Config says which node this is.
 type Config struct {
@@ -28,6 +33,11 @@ type Config struct {
 	Address string
 	Client  kubernetes.Interface
 	Dial    func(CephSettings) (Client, error)
+	// Mount mounts the folder root of a file system.
+	Mount func(settings CephSettings, filesystem, root string) (Folder, error)
+	// Seen is a folder for what pods see in CephFS volumes, see package stamp: in
+	// the file <volumeHandle>.json, everybody's newest stamp.
+	Seen string
 	// IgnoreWatchers leaves out the look for other watchers that ceph-csi takes
 	// before it maps an image.
 	IgnoreWatchers bool
@@ -57,6 +67,12 @@ type Image interface {
 	Close() error
 }
 
+// Folder is a mounted folder of a file system.
+type Folder interface {
+	stamp.Folder
+	Close() error
+}
+
 // Mode is how an image is opened.
 type Mode string
 
@@ -74,7 +90,7 @@ type node struct {
 
 	mu      sync.Mutex
 	pods    map[types.UID]context.CancelFunc
-	volumes map[string]*volume // by volumeHandle, as kubelet's folders are
+	volumes map[volumeID]*volume
 
 	statusMu sync.Mutex // keeps reports of volumes in their order
 	clientMu sync.Mutex
@@ -86,7 +102,7 @@ type node struct {
 // Run registers the node and runs its pods until ctx ends. It leaves everything
 // open then: the process is the machine, and its end is a power cut.
 func Run(ctx context.Context, config Config) error {
-	n := &node{Config: config, pods: map[types.UID]context.CancelFunc{}, volumes: map[string]*volume{}}
+	n := &node{Config: config, pods: map[types.UID]context.CancelFunc{}, volumes: map[volumeID]*volume{}}
 	if err := retryForever(ctx, n.Log, "register node", n.register); err != nil {
 		return err
 	}

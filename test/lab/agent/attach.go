@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,14 +19,16 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// finalizer is what external-attacher puts on VolumeAttachments and on their
-// PersistentVolumes.
-const finalizer = "external-attacher/rook-ceph-rbd-csi-ceph-com"
+// finalizerOf is what the driver's external-attacher puts on VolumeAttachments and
+// on their PersistentVolumes.
+func finalizerOf(driver string) string {
+	return "external-attacher/" + strings.ReplaceAll(driver, ".", "-")
+}
 
 // attachRetry is when something that did not work out is tried again.
 const attachRetry = time.Second
 
-// Attach stands in for the driver's external-attacher until ctx ends. ceph-csi
+// Attach stands in for the drivers' external-attachers until ctx ends. ceph-csi
 // has nothing to do for an attachment, so each one is confirmed at once.
 func Attach(ctx context.Context, client kubernetes.Interface, log *slog.Logger) error {
 	a := attacher{client, log}
@@ -35,7 +38,7 @@ func Attach(ctx context.Context, client kubernetes.Interface, log *slog.Logger) 
 		}
 	})
 	watch(ctx, client.StorageV1().RESTClient(), "volumeattachments", &storagev1.VolumeAttachment{}, func(object any) {
-		if attachment, ok := object.(*storagev1.VolumeAttachment); ok && attachment.Spec.Attacher == Driver {
+		if attachment, ok := object.(*storagev1.VolumeAttachment); ok && slices.Contains(drivers, attachment.Spec.Attacher) {
 			a.do("attach or detach", attachment.Name, func() error { return a.attach(ctx, attachment) })
 		}
 	})
@@ -67,12 +70,13 @@ func (a attacher) do(what, name string, f func() error) {
 
 func (a attacher) attach(ctx context.Context, attachment *storagev1.VolumeAttachment) error {
 	attachments := a.client.StorageV1().VolumeAttachments()
+	finalizer := finalizerOf(attachment.Spec.Attacher)
 	if attachment.DeletionTimestamp != nil {
 		if !slices.Contains(attachment.Finalizers, finalizer) {
 			return nil
 		}
 		a.log.Info("detached", "volume", *attachment.Spec.Source.PersistentVolumeName, "node", attachment.Spec.NodeName)
-		data, err := patch(without(attachment))
+		data, err := patch(without(attachment, finalizer))
 		if err != nil {
 			return err
 		}
@@ -117,6 +121,10 @@ func (a attacher) attach(ctx context.Context, attachment *storagev1.VolumeAttach
 
 // release lets a deleted volume go when it is attached nowhere.
 func (a attacher) release(ctx context.Context, pv *corev1.PersistentVolume) error {
+	if pv.Spec.CSI == nil {
+		return nil
+	}
+	finalizer := finalizerOf(pv.Spec.CSI.Driver)
 	if pv.DeletionTimestamp == nil || !slices.Contains(pv.Finalizers, finalizer) {
 		return nil
 	}
@@ -129,7 +137,7 @@ func (a attacher) release(ctx context.Context, pv *corev1.PersistentVolume) erro
 			return nil
 		}
 	}
-	data, err := patch(without(pv))
+	data, err := patch(without(pv, finalizer))
 	if err != nil {
 		return err
 	}
@@ -138,7 +146,7 @@ func (a attacher) release(ctx context.Context, pv *corev1.PersistentVolume) erro
 }
 
 // without is a patch that takes the finalizer away, if object is still current.
-func without(object metav1.Object) map[string]any {
+func without(object metav1.Object, finalizer string) map[string]any {
 	finalizers := slices.DeleteFunc(slices.Clone(object.GetFinalizers()), func(f string) bool { return f == finalizer })
 	return map[string]any{"metadata": map[string]any{"resourceVersion": object.GetResourceVersion(), "finalizers": finalizers}}
 }

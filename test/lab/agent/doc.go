@@ -1,21 +1,23 @@
 // Package agent stands in for kubelet and for ceph-csi's node plugin on a node of
-// the lab, and for ceph-csi's external-attacher in a cluster.
+// the lab, and for ceph-csi's external-attachers in a cluster.
 //
 // What it does for a pod, in this order, is what they do:
 //
 //   - wait until the claim is bound and its volume attached: kube-controller-manager
 //     makes the VolumeAttachment, [Attach] confirms it;
 //   - say in the node's status that the volume is in use;
-//   - look for other watchers of the image, and wait while there are some, with
+//   - for a CephFS volume, mount its rootPath, whoever else has it mounted;
+//   - for an RBD volume, look for other watchers of the image, and wait while there are some, with
 //     ceph-csi's intervals (`rbd image … is still being used`);
 //   - open the image, read-write unless the volume is ReadOnlyMany, all images of
 //     a node through one client, as the kernel does;
-//   - report the pod Running and Ready, and write stamps (package stamp);
+//   - report the pod Running and Ready, and write stamps (package stamp); in a
+//     CephFS volume, each pod into a file of its own, and then read everybody's;
 //   - when the pod is deleted or has ended: stop the writing, remove the pod,
-//     close the image, take the volume out of the node's status. Then
+//     close the image or unmount, take the volume out of the node's status. Then
 //     kube-controller-manager detaches.
 //
 // A container whose command is `sleep N` ends after N seconds, unless it has to
 // run always. Every other container runs until its pod is deleted. Volumes that
-// are not RBD are there at once and empty.
+// are neither RBD nor CephFS are there at once and empty.
 package agent

@@ -76,7 +76,7 @@ func (n *node) live(running context.Context, pod *corev1.Pod, volumes []*volume)
 	for {
 		now := state{phase: corev1.PodRunning}
 		for _, v := range volumes {
-			if err := v.stamp(writer); err != nil {
+			if err := v.staged.stamp(writer); err != nil {
 				now.problem = err.Error()
 			}
 		}

@@ -37,7 +37,7 @@ func (n *node) register(ctx context.Context) error {
 			Annotations: map[string]string{
 				// Without it, kube-controller-manager leaves attaching to kubelet.
 				"volumes.kubernetes.io/controller-managed-attach-detach": "true",
-				"csi.volume.kubernetes.io/nodeid":                        fmt.Sprintf("{%q:%q}", Driver, n.Node),
+				"csi.volume.kubernetes.io/nodeid":                        fmt.Sprintf("{%q:%q,%q:%q}", RBDDriver, n.Node, CephFSDriver, n.Node),
 			},
 		},
 		Status: status,
@@ -60,7 +60,9 @@ func (n *node) register(ctx context.Context) error {
 
 	_, err = n.Client.StorageV1().CSINodes().Create(ctx, &storagev1.CSINode{
 		ObjectMeta: metav1.ObjectMeta{Name: n.Node, OwnerReferences: n.owner(created)},
-		Spec:       storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{{Name: Driver, NodeID: n.Node}}},
+		Spec: storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{
+			{Name: RBDDriver, NodeID: n.Node}, {Name: CephFSDriver, NodeID: n.Node},
+		}},
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create CSINode: %w", err)
@@ -145,8 +147,8 @@ func (n *node) reportVolumes(ctx context.Context) error {
 	defer n.statusMu.Unlock()
 	n.mu.Lock()
 	inUse := []string{}
-	for handle := range n.volumes {
-		inUse = append(inUse, fmt.Sprintf("kubernetes.io/csi/%s^%s", Driver, handle))
+	for v := range n.volumes {
+		inUse = append(inUse, v.String())
 	}
 	n.mu.Unlock()
 	slices.Sort(inUse)

@@ -3,7 +3,7 @@
 // Command lab-node is what runs on the lab's nodes, and beside its control planes
 // (see package agent). Package lab starts it.
 //
-//	lab-node agent --kubeconfig FILE --cluster NAME --node NAME --address IP
+//	lab-node agent --kubeconfig FILE --cluster NAME --node NAME --address IP --seen DIR
 //	lab-node attacher --kubeconfig FILE
 package main
 
@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cephferry/cephferry/test/lab/agent"
+	"github.com/cephferry/cephferry/test/lab/libcephfs"
 	"github.com/cephferry/cephferry/test/lab/librbd"
 )
 
@@ -34,12 +35,13 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return errors.New("usage: lab-node agent|attacher --kubeconfig FILE …")
 	}
-	config := agent.Config{Dial: librbd.Dial, Log: slog.New(slog.NewTextHandler(os.Stdout, nil))}
+	config := agent.Config{Dial: librbd.Dial, Mount: libcephfs.Mount, Log: slog.New(slog.NewTextHandler(os.Stdout, nil))}
 	flags := flag.NewFlagSet("lab-node "+args[0], flag.ContinueOnError)
 	kubeconfig := flags.String("kubeconfig", "", "how to reach the API server")
 	flags.StringVar(&config.Cluster, "cluster", "", "name of the cluster, for the stamps")
 	flags.StringVar(&config.Node, "node", "", "name of the node")
 	flags.StringVar(&config.Address, "address", "", "the node's address")
+	flags.StringVar(&config.Seen, "seen", "", "folder for what pods see in CephFS volumes")
 	flags.BoolVar(&config.IgnoreWatchers, "ignore-watchers", false, "open images that have another watcher, which ceph-csi doesn't")
 	flags.DurationVar(&config.StampInterval, "stamp-interval", 200*time.Millisecond, "time between two stamps of a pod")
 	if err := flags.Parse(args[1:]); err != nil {

@@ -6,6 +6,7 @@
 //	lab status [--dir .lab]
 //	lab node [--dir .lab] start|kill|freeze|thaw|cut|heal east-1
 //	lab stamps [--dir .lab] replicapool/shop.data-db-0
+//	lab seen [--dir .lab] east-1 shop.files
 //	lab down [--dir .lab]
 package main
 
@@ -27,6 +28,7 @@ const usage = `usage:
   lab status [--dir .lab]
   lab node [--dir .lab] start|kill|freeze|thaw|cut|heal NODE
   lab stamps [--dir .lab] POOL/IMAGE
+  lab seen [--dir .lab] NODE VOLUME
   lab down [--dir .lab]`
 
 func main() {
@@ -54,7 +56,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	if flags.NArg() != map[string]int{"node": 2, "stamps": 1}[args[0]] {
+	if flags.NArg() != map[string]int{"node": 2, "stamps": 1, "seen": 2}[args[0]] {
 		return errors.New(usage)
 	}
 	switch args[0] {
@@ -65,6 +67,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return lab.ActOnNode(ctx, *dir, flags.Arg(1), flags.Arg(0))
 	case "stamps":
 		return lab.Stamps(ctx, *dir, flags.Arg(0), out)
+	case "seen":
+		return lab.Seen(*dir, flags.Arg(0), flags.Arg(1), out)
 	case "status":
 		return lab.Status(*dir, out)
 	case "down":
