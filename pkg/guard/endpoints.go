@@ -131,8 +131,8 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 		return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
 	}
 	answer := e.check(ctx, found.Guarded)
-	for _, claim := range found.Shared {
-		answer.Warnings = append(answer.Warnings, fmt.Sprintf("volume %s/%s is on CephFS, which several clusters may mount at once; it is not guarded", namespace, claim))
+	for _, volume := range found.Unguarded {
+		answer.Warnings = append(answer.Warnings, unguarded(namespace, volume))
 	}
 	return answer
 }

@@ -33,6 +33,14 @@ func unknown(what string, err error) string {
 	return fmt.Sprintf("cannot know whether %s is in use by another cluster: %v\n  do this   %s; nothing was changed", what, err, advice)
 }
 
+// unguarded is the warning for a volume on CephFS.
+func unguarded(namespace string, volume volumes.Unguarded) string {
+	if volume.SingleWriter {
+		return fmt.Sprintf("volume %s/%s is on CephFS and for a single writer, and nothing keeps a second cluster from writing to it; it is not guarded", namespace, volume.Claim)
+	}
+	return fmt.Sprintf("volume %s/%s is on CephFS, which several clusters may use at once; it is not guarded", namespace, volume.Claim)
+}
+
 func describe(volume volumes.Volume, image ceph.ImageSpec) string {
 	return fmt.Sprintf("volume %s/%s (image %s)", volume.Namespace, volume.Claim, image)
 }

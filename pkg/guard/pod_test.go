@@ -350,14 +350,21 @@ func TestPod(t *testing.T) {
 		"CephFS": {
 			objects: pair("data", cephFS),
 			pod:     pod("db-0", "data", "data"),
-			want:    allowed(guard.NothingGuarded, "volume shop/data is on CephFS, which several clusters may mount at once; it is not guarded"),
+			want:    allowed(guard.NothingGuarded, "volume shop/data is on CephFS, which several clusters may use at once; it is not guarded"),
+		},
+		"CephFS, for a single writer": {
+			objects: pair("data", cephFS, func(pv *corev1.PersistentVolume) {
+				pv.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+			}),
+			pod:  pod("db-0", "data"),
+			want: allowed(guard.NothingGuarded, "volume shop/data is on CephFS and for a single writer, and nothing keeps a second cluster from writing to it; it is not guarded"),
 		},
 		"CephFS beside a volume in use": {
 			images: []string{"shop.data"}, objects: slices.Concat(pair("data"), pair("shared", cephFS)),
 			watchers: map[string][]string{"shop.data": {foreign}},
 			pod:      pod("db-0", "data", "shared"),
 			want: denied(inUse("data", "shop.data"),
-				"volume shop/shared is on CephFS, which several clusters may mount at once; it is not guarded"),
+				"volume shop/shared is on CephFS, which several clusters may use at once; it is not guarded"),
 		},
 		"another driver": {
 			objects: pair("data", func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "disk.csi.example" }),

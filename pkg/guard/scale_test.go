@@ -90,7 +90,7 @@ func TestScale(t *testing.T) {
 		"a Deployment of a free volume":      {deployment("free"), deployments(0, 1), free},
 		"a Deployment rises to the most":     {deployment("data"), deployments(0, 1<<31-1), refused},
 		"a Deployment on CephFS": {deployment("shared"), deployments(0, 1), allowed(guard.NothingGuarded,
-			"volume shop/shared is on CephFS, which several clusters may mount at once; it is not guarded")},
+			"volume shop/shared is on CephFS, which several clusters may use at once; it is not guarded")},
 		// Its claims are named after pods that do not exist yet.
 		"a Deployment with an ephemeral volume": {ephemeral, deployments(0, 1), allowed(guard.NothingGuarded)},
 		"a Deployment that is not there": {nil, deployments(0, 1),

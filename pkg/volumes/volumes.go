@@ -17,14 +17,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/staticpv"
-	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// Scope says which RBD volumes are guarded.
+// Scope says which volumes this project looks at: it guards those on RBD, and warns
+// of those on CephFS.
 type Scope string
 
-// The scopes: our pairs and every static RBD volume, or every RBD volume.
+// The scopes: our pairs and every static volume, or every volume.
 const (
 	ScopeMigratable Scope = "migratable"
 	ScopeAll        Scope = "all"
@@ -41,9 +42,17 @@ type Volume struct {
 // Found is what a workload would mount.
 type Found struct {
 	Guarded []Volume
-	// Shared are the claims with volumes on CephFS, which several clusters may
-	// mount at once; those with a single writer in mind are in it too.
-	Shared []string
+	// Unguarded are the volumes in scope that are on CephFS.
+	Unguarded []Unguarded
+}
+
+// Unguarded is a volume that several clusters can use at once, and nothing keeps
+// them from it.
+type Unguarded struct {
+	// Claim is the name of the PVC.
+	Claim string
+	// SingleWriter: by its access modes it is not meant to be used so.
+	SingleWriter bool
 }
 
 // Finder finds volumes.
@@ -85,11 +94,11 @@ func ClaimsOfPod(podName string, spec *corev1.PodSpec) []string {
 // OfClaims returns the volumes of the claims in a namespace. A claim without a
 // PersistentVolume has nothing to mount: a volume that it gets later passes the
 // webhook's volume endpoint, which looks at the pods that wait for it.
-func (f Finder) OfClaims(ctx context.Context, namespace string, claims []string) (Found, error) {
+func (f Finder) OfClaims(ctx context.Context, namespace string, names []string) (Found, error) {
 	var found Found
 	all := sync.OnceValues(func() ([]corev1.PersistentVolume, error) { return f.allVolumes(ctx) })
 	seen := map[string]bool{}
-	for _, claim := range claims {
+	for _, claim := range names {
 		if seen[claim] {
 			continue
 		}
@@ -106,8 +115,12 @@ func (f Finder) OfClaims(ctx context.Context, namespace string, claims []string)
 			case guarded:
 				volume.Namespace, volume.Claim = namespace, claim
 				found.Guarded = append(found.Guarded, volume)
-			case pv.Spec.CSI != nil && storageclass.IsCephFS(pv.Spec.CSI.Driver) && !slices.Contains(found.Shared, claim):
-				found.Shared = append(found.Shared, claim)
+			default:
+				subvolume, cephFS := staticpv.SubvolumeOf(&pv)
+				unguarded := Unguarded{claim, claims.SingleWriter(pv.Spec.AccessModes)}
+				if cephFS && f.inScope(&pv, subvolume.Static) && !slices.Contains(found.Unguarded, unguarded) {
+					found.Unguarded = append(found.Unguarded, unguarded)
+				}
 			}
 		}
 	}
@@ -121,7 +134,7 @@ func (f Finder) Guarded(pv *corev1.PersistentVolume) (Volume, bool, error) {
 	if !rbd {
 		return Volume{}, false, nil
 	}
-	if f.Scope != ScopeAll && !image.Static && pv.Annotations[annotations.Migratable] != "true" {
+	if !f.inScope(pv, image.Static) {
 		return Volume{}, false, nil
 	}
 	volume := Volume{PV: pv, Image: image}
@@ -129,6 +142,10 @@ func (f Finder) Guarded(pv *corev1.PersistentVolume) (Volume, bool, error) {
 		volume.Namespace, volume.Claim = ref.Namespace, ref.Name
 	}
 	return volume, true, err
+}
+
+func (f Finder) inScope(pv *corev1.PersistentVolume, static bool) bool {
+	return f.Scope == ScopeAll || static || pv.Annotations[annotations.Migratable] == "true"
 }
 
 // volumesOf returns the PVs that the claim may mount: the one that it names, or

@@ -312,20 +312,37 @@ func TestGuarded(t *testing.T) {
 	}
 }
 
-func TestShared(t *testing.T) {
-	objects := []client.Object{claim("a"), volume("a", cephFS), volume("b", cephFS)}
-	cache, api := readers(objects, objects)
-	found, err := volumes.Finder{Cache: cache, API: api}.OfClaims(t.Context(), "shop", []string{"data", "other", "data"})
-	if err != nil {
-		t.Fatal(err)
+func TestUnguarded(t *testing.T) {
+	once := func(pv *corev1.PersistentVolume) {
+		pv.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
 	}
-	same(t, volumes.Found{Shared: []string{"data"}}, found)
-	cache, api = readers(objects[1:], objects[1:])
-	found, err = volumes.Finder{Cache: cache, API: api}.OfClaims(t.Context(), "shop", []string{"data"})
-	if err != nil {
-		t.Fatal(err)
+	many := func(pv *corev1.PersistentVolume) {
+		pv.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 	}
-	same(t, volumes.Found{Shared: []string{"data"}}, found)
+	shared, single := volumes.Unguarded{Claim: "data"}, volumes.Unguarded{Claim: "data", SingleWriter: true}
+	tests := map[string]struct {
+		objects []client.Object
+		scope   volumes.Scope
+		want    []volumes.Unguarded
+	}{
+		"for many writers":                        {[]client.Object{claim("a"), volume("a", cephFS, many)}, volumes.ScopeMigratable, []volumes.Unguarded{shared}},
+		"for one writer":                          {[]client.Object{claim("a"), volume("a", cephFS, once)}, volumes.ScopeMigratable, []volumes.Unguarded{single}},
+		"one of two volumes, which the claim has": {[]client.Object{claim("a"), volume("a", cephFS, once), volume("b", cephFS, many)}, volumes.ScopeMigratable, []volumes.Unguarded{single}},
+		"two volumes that the claim could get":    {[]client.Object{volume("a", cephFS, many), volume("b", cephFS, many)}, volumes.ScopeMigratable, []volumes.Unguarded{shared}},
+		"made by ceph-csi":                        {[]client.Object{claim("a"), volume("a", cephFS, dynamic, once)}, volumes.ScopeMigratable, nil},
+		"made by ceph-csi, and ours now":          {[]client.Object{claim("a"), volume("a", cephFS, dynamic, annotated, once)}, volumes.ScopeMigratable, []volumes.Unguarded{single}},
+		"made by ceph-csi, with every volume":     {[]client.Object{claim("a"), volume("a", cephFS, dynamic, many)}, volumes.ScopeAll, []volumes.Unguarded{shared}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			cache, api := readers(test.objects, test.objects)
+			found, err := volumes.Finder{Cache: cache, API: api, Scope: test.scope}.OfClaims(t.Context(), "shop", []string{"data", "other", "data"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, volumes.Found{Unguarded: test.want}, found)
+		})
+	}
 }
 
 func TestClaimOf(t *testing.T) {

@@ -231,7 +231,7 @@ func TestAVolumeOnCephFSIsAllowedWithAWarning(t *testing.T) {
 	}
 	s.create(west, workload("Deployment", "x", "data", 0))
 	got := s.run(west, "", "scale", "deployment/x", "--replicas=1")
-	want := fmt.Sprintf("Warning: volume %s/data is on CephFS, which several clusters may mount at once; it is not guarded", s.namespace)
+	want := fmt.Sprintf("Warning: volume %s/data is on CephFS, which several clusters may use at once; it is not guarded", s.namespace)
 	if got.err != nil || got.stderr != want {
 		t.Errorf("%v\n%s\nwant: %s", got.err, got.stderr, want)
 	}
