@@ -3,6 +3,7 @@
 package krbd
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -40,13 +41,15 @@ func killedHolder(t *testing.T, w *world, holder, newcomer *machine) {
 	}
 }
 
+// cutHolder loses the network, and is fenced, and comes back. The entry is a short
+// one, as Ceph itself makes it, and is prolonged while the client tries to write.
 func cutHolder(t *testing.T, w *world, holder, newcomer *machine) {
 	spec := w.create(t, "cut")
 	held := holder.mapImage(t, spec, exclusive)
 	held.write(t)
 	must(t, holder.Cut(t.Context()))
 	w.wantWatchers(t, spec, held.addr)
-	must(t, w.operator.Blocklist(t.Context(), []string{held.addr}, years))
+	must(t, w.operator.Blocklist(t.Context(), []string{held.addr}, time.Hour))
 	must(t, w.operator.Barrier(t.Context(), spec))
 	w.wantWatchers(t, spec)
 	next := newcomer.mapImage(t, spec, exclusive)
@@ -54,6 +57,23 @@ func cutHolder(t *testing.T, w *world, holder, newcomer *machine) {
 	must(t, holder.Heal(t.Context()))
 	held.fails(t)
 	w.wantWatchers(t, spec, next.addr)
+
+	before, all := held.writing(t), holder.Address+":0/0"
+	if err := w.operator.Blocklist(t.Context(), []string{held.addr}, years); !errors.Is(err, ceph.ErrFenceShort) {
+		t.Errorf("prolong the entry of a client that tries to write: %v; want %v", err, ceph.ErrFenceShort)
+	}
+	must(t, w.operator.Blocklist(t.Context(), []string{all}, time.Hour))
+	for lasting := 4 * time.Hour; lasting < years; lasting *= 8 {
+		must(t, w.operator.Blocklist(t.Context(), []string{held.addr}, lasting))
+		if entry, _ := w.entry(t, held.addr); time.Until(entry.Until) < lasting/2 {
+			t.Errorf("the entry lasts until %v; want %v", entry.Until, lasting)
+		}
+	}
+	must(t, w.operator.Unblocklist(t.Context(), []string{all}))
+	held.fails(t)
+	if after := held.writing(t); after.Written != before.Written {
+		t.Errorf("%d stamps were written while the entry was prolonged", after.Written-before.Written)
+	}
 	next.stop(t)
 	w.wantOneAfterTheOther(t, spec, holder, newcomer)
 }
@@ -77,6 +97,13 @@ func frozenHolder(t *testing.T, w *world, holder, newcomer *machine) {
 	long.write(t)
 	short.write(t)
 	must(t, holder.Freeze())
+	// Who only wants to grow the image must not be the one who fences.
+	if err := w.operator.GrowImage(t.Context(), forShort, 128<<20); !errors.Is(err, ceph.ErrImageLocked) {
+		t.Errorf("grow: %v; want %v", err, ceph.ErrImageLocked)
+	}
+	if _, fenced := w.entry(t, short.addr); fenced {
+		t.Errorf("%s was fenced", short.addr)
+	}
 
 	must(t, w.operator.Blocklist(t.Context(), []string{long.addr}, years))
 	must(t, w.operator.Barrier(t.Context(), forLong))

@@ -15,7 +15,8 @@ import (
 // device imitates an image that the kernel client has mapped with the option
 // exclusive, as far as other clients notice: it watches the header, holds the
 // lock in its own name, and answers notifications as drivers/block/rbd.c does.
-// A librbd that holds the lock would not do, because it resizes for others.
+// A librbd that holds the lock would not do, because it resizes for others. What
+// real kernels do is tried in test/krbd.
 type device struct {
 	ioctx   *rados.IOContext
 	watcher *rados.Watcher
