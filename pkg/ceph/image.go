@@ -130,10 +130,12 @@ type Cluster interface {
 	WatcherLister
 	NamespaceLister
 	RecordStore
+	RecordLister
 	Fencer
 	SubvolumeReader
 	SubvolumeCreator
 	SubvolumeGrower
 	SubvolumeRecords
+	DaemonLister
 	io.Closer
 }

@@ -77,6 +77,7 @@ type Ceph struct {
 	open        map[*client]bool
 	// blocklist has the ends of the entries, by their addresses.
 	blocklist map[string]time.Time
+	daemons   []ceph.Daemon
 	// last is the last image id and object version that were given out.
 	last uint64
 }

@@ -154,6 +154,10 @@ func (c Call) String() string {
 		return fmt.Sprintf("read record of image %q", c.Image)
 	case "PutRecord":
 		return fmt.Sprintf("write record of image %q", c.Image)
+	case "Records":
+		return fmt.Sprintf("list the records of pool %q, rados namespace %q", c.Image.Pool, c.Image.Namespace)
+	case "Daemons":
+		return "find the machines of ceph"
 	case "Blocklist":
 		return "put on the blocklist"
 	case "Unblocklist":

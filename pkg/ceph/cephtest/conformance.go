@@ -19,7 +19,7 @@ const (
 // Pools are the pools that the suite needs and what is in them.
 func Pools() []Pool {
 	return []Pool{
-		{Name: mainPool, Namespaces: []string{"north", "south"}},
+		{Name: mainPool, Namespaces: []string{"north", "south", "survey"}},
 		{Name: dataPool},
 		{Name: fullPool, Full: true, Images: []Image{
 			{Name: "before", Layout: ceph.Layout{Size: mib, Features: []string{"layering"}}},
@@ -78,6 +78,7 @@ func Conformance(t *testing.T, harness Harness) {
 	t.Run("growth", s.growth)
 	t.Run("fences", s.fences)
 	t.Run("records", s.records)
+	t.Run("survey", s.survey)
 	t.Run("rights", s.rights)
 	t.Run("full pool", s.fullPool)
 	t.Run("pool not found", s.poolNotFound)
