@@ -44,6 +44,9 @@ type Record struct {
 	Owner *Owner `json:"owner,omitempty"`
 	// Takeover is there while the state is Fencing.
 	Takeover *Takeover `json:"takeover,omitempty"`
+	// Fenced are nodes that the image was taken from. Their addresses are on the
+	// blocklist until it is known that they cannot write any more.
+	Fenced []FencedNode `json:"fenced,omitempty"`
 	// Pending are the UIDs of pods that the owner let start and has not seen at its
 	// API server yet.
 	Pending []string `json:"pending,omitempty"`
@@ -82,6 +85,18 @@ type Owner struct {
 type Node struct {
 	Name      string   `json:"name"`
 	Addresses []string `json:"addresses,omitempty"`
+	// BootID is that of the running kernel (/proc/sys/kernel/random/boot_id), as the
+	// Node object has it; empty if it had none.
+	BootID string `json:"bootID,omitempty"`
+}
+
+// FencedNode is a node that was fenced as a whole.
+type FencedNode struct {
+	// Cluster is the Kubernetes cluster that the node belongs to.
+	Cluster Party `json:"cluster"`
+	// Node is as it was when the image was taken. Without a name it stands for the
+	// addresses that a person named.
+	Node Node `json:"node"`
 }
 
 // Takeover is a person's decision to take an image from its owner.

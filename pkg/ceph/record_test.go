@@ -16,13 +16,13 @@ var (
 	west      = Party{UID: "u-west", Name: "west"}
 	testOwner = Owner{
 		Party: east, Namespace: "shop", Claim: "data", Since: testTime,
-		Nodes: []Node{{"e1", []string{"10.0.1.12"}}}, Clients: []string{"10.0.1.12:0/33"},
+		Nodes: []Node{{Name: "e1", Addresses: []string{"10.0.1.12"}, BootID: "b1"}}, Clients: []string{"10.0.1.12:0/33"},
 	}
 )
 
 const (
 	emptyStored = `{"version":2,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"free","epoch":0,"admissions":0}`
-	ownerStored = `"owner":{"uid":"u-east","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z","nodes":[{"name":"e1","addresses":["10.0.1.12"]}],"clients":["10.0.1.12:0/33"]}`
+	ownerStored = `"owner":{"uid":"u-east","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z","nodes":[{"name":"e1","addresses":["10.0.1.12"],"bootID":"b1"}],"clients":["10.0.1.12:0/33"]}`
 	heldStored  = `{"version":2,"token":"t","claimSize":1,"growTo":0,"exclusive":false,"state":"held","epoch":1,"admissions":1,` + ownerStored + `}`
 )
 
@@ -46,6 +46,10 @@ func TestRecordRoundTrip(t *testing.T) {
 			Record{State: Fencing, Owner: &testOwner, Takeover: &Takeover{Party: west, By: "ann", Since: testTime}},
 			`{"version":2,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"fencing","epoch":0,"admissions":0,` + ownerStored +
 				`,"takeover":{"uid":"u-west","name":"west","by":"ann","since":"2026-11-22T14:03:00Z"}}`,
+		},
+		"with fenced nodes": {
+			Record{Fenced: []FencedNode{{Cluster: east, Node: Node{Name: "e1", Addresses: []string{"10.0.1.12"}, BootID: "b1"}}, {Cluster: east, Node: Node{Addresses: []string{"10.0.1.13"}}}}},
+			strings.TrimSuffix(emptyStored, "}") + `,"fenced":[{"cluster":{"uid":"u-east","name":"east"},"node":{"name":"e1","addresses":["10.0.1.12"],"bootID":"b1"}},{"cluster":{"uid":"u-east","name":"east"},"node":{"name":"","addresses":["10.0.1.13"]}}]}`,
 		},
 		"with a history": {
 			Record{History: []Change{{At: testTime, Event: TakenOver, Party: west, By: "ann", From: &east, Fenced: []string{"10.0.1.12:0/33"}}, {At: testTime, Event: Released, Party: west}}},

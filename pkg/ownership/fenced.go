@@ -1,0 +1,40 @@
+package ownership
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// NoteFenced is the record that names these nodes as fenced besides those that it
+// names already. It is written before they are put on the blocklist, so that no entry
+// is forgotten.
+func NoteFenced(stored ceph.Record, nodes []ceph.FencedNode) ceph.Record {
+	next := stored
+	next.Fenced = slices.Clone(stored.Fenced)
+	for _, node := range nodes {
+		if !containsNode(next.Fenced, node) {
+			next.Fenced = append(next.Fenced, node)
+		}
+	}
+	return next
+}
+
+// NoteLifted is the record without these nodes: their addresses are not on the
+// blocklist any more.
+func NoteLifted(stored ceph.Record, nodes []ceph.FencedNode) ceph.Record {
+	next := stored
+	next.Fenced = nil
+	for _, node := range stored.Fenced {
+		if !containsNode(nodes, node) {
+			next.Fenced = append(next.Fenced, node)
+		}
+	}
+	return next
+}
+
+// containsNode wants everything equal: after a reboot, a node is another one.
+func containsNode(nodes []ceph.FencedNode, node ceph.FencedNode) bool {
+	return slices.ContainsFunc(nodes, func(n ceph.FencedNode) bool { return reflect.DeepEqual(n, node) })
+}
