@@ -34,7 +34,7 @@ var (
 	ErrFenceAddress = newError("this is not the address of a client or a machine",
 		"give it as `rbd status` prints it, ip:0/nonce, or as ip:0/0 for everything on that machine")
 	ErrFenceShort = newError("the blocklist has an entry that ends too early, and Ceph does not prolong entries",
-		"fence the whole machine as well (`ceph osd blocklist add ip:0/0`, which cuts off everything on it), run the same command again, then lift that")
+		"cover it meanwhile (`ceph osd blocklist range add ip/32 3600`, which cuts off everything on that machine), run the same command again, then `ceph osd blocklist range rm ip/32`")
 	ErrFilesystemNotFound = newError("the file system does not exist",
 		"compare the StorageClass parameter \"fsName\" with `ceph fs ls`")
 	ErrSubvolumeNotFound = newError("the subvolume does not exist",

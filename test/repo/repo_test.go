@@ -33,7 +33,7 @@ var layers = [][]string{
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes"},
-	{"pkg/guard"},
+	{"pkg/guard", "pkg/failover"},
 	{"cmd/postrender", "cmd/webhook"},
 }
 

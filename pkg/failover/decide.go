@@ -1,0 +1,270 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// Wish is what a person asks for.
+type Wish struct {
+	ownership.Taker
+	// From is the name of the cluster that is dead; empty: whoever the record names,
+	// whom somebody confirms later.
+	From string
+	// Namespace and Claim name the PVC in the cluster that takes the image.
+	Namespace, Claim string
+	// Also are further addresses to fence, see [ParseAddress].
+	Also []string
+	// Spare are machines that are not fenced as a whole, although the record names
+	// them.
+	Spare []netip.Addr
+}
+
+// Situation is what is known about one image before anything is done.
+type Situation struct {
+	Image    ceph.ImageSpec
+	Record   ceph.Record
+	Watchers []ceph.Watcher
+	// Others are the records of other images on the same Ceph.
+	Others []ceph.RecordOf
+	// Daemons are Ceph's own machines.
+	Daemons []ceph.Daemon
+	// Nodes are the nodes of the cluster that takes the image, by address, and Local
+	// further ranges from which it reaches Ceph.
+	Nodes map[netip.Addr]string
+	Local []netip.Prefix
+	// Exempt are rbd-mirror and the like.
+	Exempt []netip.Prefix
+}
+
+// Plan is a failover of one image that may be carried out.
+type Plan struct {
+	Wish  Wish
+	Image ceph.ImageSpec
+	// Done: there is nothing to take, and Why says so.
+	Done bool
+	Why  string
+	// Record is the one that was decided about.
+	Record ceph.Record
+	Fence  Fence
+	// Carried are other volumes of the holder that lose Ceph as well.
+	Carried []Carried
+	// Unknown are images whose record this version cannot read.
+	Unknown []ceph.ImageSpec
+}
+
+// Carried is a volume that a fence cuts off besides.
+type Carried struct {
+	Image ceph.ImageSpec
+	Owner ceph.Owner
+	// By are the addresses, out of the fence.
+	By []string
+}
+
+// Refusal is why a failover, or the lifting of a fence, is not carried out. Nothing
+// was changed.
+type Refusal struct {
+	What string
+	// Do is the next step.
+	Do string
+}
+
+func (r *Refusal) Error() string { return r.What + "\n  do this   " + r.Do }
+
+func refuse(do, what string, arguments ...any) *Refusal {
+	return &Refusal{fmt.Sprintf(what, arguments...), do}
+}
+
+// Decide says what a failover of one image fences, or why it does not take place:
+// all refusals together. A record that names no node or client means that there is
+// none: a node is in the record before a pod is bound to it, and while the image is
+// being taken none is bound.
+//
+//	nobody owns it, or who asks does                        nothing to take
+//	another person or cluster takes it                      refused
+//	the record names another cluster than the person        refused
+//	the record names a node without an address              refused, unless the person names
+//	                                                        addresses besides
+//	the fence hits this cluster, a third one, or Ceph       refused, unless that machine is spared
+//	a watcher is not covered by the fence                   refused
+func Decide(s Situation, wish Wish) (Plan, error) {
+	plan := Plan{Wish: wish, Image: s.Image, Record: s.Record}
+	_, err := ownership.BeginFence(s.Record, wish.Taker)
+	switch {
+	case errors.Is(err, ownership.OwnedHere):
+		plan.Done, plan.Why = true, fmt.Sprintf("cluster %s owns it since %s", wish.Cluster.Name, s.Record.Owner.Since.Format(time.RFC3339))
+		return plan, nil
+	case errors.Is(err, ownership.NotOwned) && s.free():
+		plan.Done, plan.Why = true, "nobody owns it"
+		return plan, nil
+	case errors.Is(err, ownership.NotOwned):
+		return Plan{}, s.refuseWatchers(Fence{}, "which no record accounts for")
+	case errors.Is(err, ownership.BeingFenced):
+		return Plan{}, refuseTaken(s.Record, wish)
+	case err != nil:
+		return Plan{}, err
+	}
+	owner := *s.Record.Owner
+	name := "cluster " + owner.Name
+	if wish.From != "" && wish.From != owner.Name {
+		return Plan{}, refuse("look at `kubectl cephferry status`; if that cluster is the dead one, name it with --from",
+			"the record says that %s owns it since %s, and not cluster %s", name, owner.Since.Format(time.RFC3339), wish.From)
+	}
+	if plan.Fence, err = holderFence(owner, wish.Also, wish.Spare); err != nil {
+		return Plan{}, refuse("name the addresses of all nodes of "+name+" with --also-fence", "%v", err)
+	}
+	if err := errors.Join(s.collisions(plan.Fence, owner)...); err != nil {
+		return Plan{}, err
+	}
+	if err := s.refuseWatchers(plan.Fence, "and the record does not say that it is one of "+name); err != nil {
+		return Plan{}, err
+	}
+	// Whoever else is there from the holder's machines has to stay away when those come
+	// back: a node may have rebooted since its leader wrote the record.
+	for _, watcher := range s.Watchers {
+		if plan.Fence.covers(watcher.Addr) && ceph.CheckFence(watcher.Addr) == nil {
+			plan.Fence.Instances = unique(append(plan.Fence.Instances, watcher.Addr))
+		}
+	}
+	plan.Carried, plan.Unknown = s.carried(plan.Fence, owner)
+	return plan, nil
+}
+
+func refuseTaken(record ceph.Record, wish Wish) *Refusal {
+	what := fmt.Sprintf("%s takes it for cluster %s since %s", record.Takeover.By, record.Takeover.Name, record.Takeover.Since.Format(time.RFC3339))
+	if record.Takeover.UID != wish.Cluster.UID {
+		return refuse("ask them; the image will be in that cluster", "%s", what)
+	}
+	return refuse("ask them, or, if that was broken off, go on for them with --resume", "%s", what)
+}
+
+// free reports whether no client has the image open, apart from exempt ones.
+func (s Situation) free() bool { return len(s.uncovered(Fence{})) == 0 }
+
+func (s Situation) uncovered(fence Fence) []ceph.Watcher {
+	return uncovered(s.Watchers, fence, s.Exempt)
+}
+
+// uncovered are the watchers that the fence does not cut off, without exempt ones.
+func uncovered(watchers []ceph.Watcher, fence Fence, exempt []netip.Prefix) []ceph.Watcher {
+	return slices.DeleteFunc(slices.Clone(watchers), func(w ceph.Watcher) bool {
+		address, err := ceph.ParseAddress(w.Addr)
+		return fence.covers(w.Addr) || err == nil && within(exempt, address)
+	})
+}
+
+// refuseWatchers is nil when the fence covers all of them.
+func (s Situation) refuseWatchers(fence Fence, because string) error {
+	var all []error
+	for _, watcher := range s.uncovered(fence) {
+		all = append(all, refuse(
+			"find out who that is; a client of the dead cluster is fenced with --also-fence "+watcher.Addr+", one of any other cluster is scaled down there",
+			"client %s (%s) has the image open, %s", watcher.Addr, watcher.Client, because))
+	}
+	return errors.Join(all...)
+}
+
+// collisions are the reasons why the fence would hit somebody else than the holder.
+// Equal addresses are common: clusters behind one router, equal private ranges.
+func (s Situation) collisions(fence Fence, holder ceph.Owner) []error {
+	var all []error
+	hits := func(address netip.Addr, whose string) {
+		all = append(all, refuse(
+			fmt.Sprintf("leave that machine out with --spare %s, if you know that no other client of cluster %s comes from there than those in the record", address, holder.Name),
+			"the fence would cut off %s, which is %s", address, whose))
+	}
+	for _, addr := range fence.Machines {
+		address, err := ceph.ParseAddress(addr)
+		if err != nil {
+			return []error{err}
+		}
+		if node, ok := s.Nodes[address]; ok {
+			hits(address, "node "+node+" of this cluster")
+		} else if within(s.Local, address) {
+			hits(address, "an address of this cluster")
+		}
+		var daemons []string
+		for _, daemon := range s.Daemons {
+			if daemon.Addr == address {
+				daemons = append(daemons, daemon.Name)
+			}
+		}
+		if len(daemons) > 0 {
+			hits(address, strings.Join(unique(daemons), ", ")+" of Ceph itself")
+		}
+	}
+	for _, other := range s.Others {
+		owner := other.Record.Owner
+		if owner == nil || owner.UID == holder.UID {
+			continue
+		}
+		for _, client := range owner.Clients {
+			if slices.Contains(fence.Instances, client) {
+				all = append(all, refuse("find out whose client that is; one of the two records is wrong",
+					"client %s is in the record of image %s too, which cluster %s owns", client, other.Image, owner.Name))
+			} else if address, err := ceph.ParseAddress(client); err == nil && fence.covers(client) {
+				hits(address, fmt.Sprintf("where cluster %s has image %s open", owner.Name, other.Image))
+			}
+		}
+		for _, node := range owner.Nodes {
+			for _, address := range addressesOf(node) {
+				if fence.has(address) {
+					hits(address, fmt.Sprintf("node %s of cluster %s, which owns image %s", node.Name, owner.Name, other.Image))
+				}
+			}
+		}
+	}
+	return all
+}
+
+// carried are the other volumes of the holder that lose Ceph with the fence.
+func (s Situation) carried(fence Fence, holder ceph.Owner) (carried []Carried, unknown []ceph.ImageSpec) {
+	for _, other := range s.Others {
+		if other.Err != nil {
+			unknown = append(unknown, other.Image)
+		}
+		owner := other.Record.Owner
+		if owner == nil || owner.UID != holder.UID {
+			continue
+		}
+		var by []string
+		for _, client := range owner.Clients {
+			if fence.covers(client) {
+				by = append(by, client)
+			}
+		}
+		for _, node := range owner.Nodes {
+			for _, address := range addressesOf(node) {
+				if fence.has(address) {
+					by = append(by, machineOf(address))
+				}
+			}
+		}
+		if len(by) > 0 {
+			carried = append(carried, Carried{other.Image, *owner, unique(by)})
+		}
+	}
+	return carried, unknown
+}
+
+// addressesOf are those of the node's addresses that are any.
+func addressesOf(node ceph.Node) []netip.Addr {
+	var all []netip.Addr
+	for _, text := range node.Addresses {
+		if address, err := netip.ParseAddr(text); err == nil {
+			all = append(all, address.Unmap())
+		}
+	}
+	return all
+}
+
+func within(ranges []netip.Prefix, address netip.Addr) bool {
+	return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(address) })
+}

@@ -1,0 +1,27 @@
+// Package failover takes images from a Kubernetes cluster that is dead, for a person
+// who decided so, and lets its machines in again later.
+//
+// Whom to cut off is read from the image's record, never from its watchers: who
+// watches now may be somebody who took over already. Watchers only stop a failover:
+// one that is neither the recorded holder's nor about to be fenced means that the
+// record does not tell the whole truth.
+//
+// [Decide] is the decision, without I/O: what has to be fenced, what that cuts off
+// besides, or why not. [Take] carries it out, in an order in which it can be killed
+// after any step and run again:
+//
+//	begin      the record says that the image is being taken; nobody starts anything
+//	machines   the holder's nodes are put on the blocklist, all that comes from there
+//	instances  then its client instances, which is what lasts: a node comes back with
+//	           another instance, and its own entry is lifted then
+//	barrier    the OSDs know
+//	look       no watcher is left, and the entries are all there
+//	finish     the record says that the image is ours
+//
+// Machines come before instances because Ceph cannot prolong an entry. One that it
+// made by itself when a lock was taken over lasts an hour; it is taken off and put on
+// again for years while the machine's entry covers it (see ceph.PlanFence).
+//
+// A machine's entry is lifted on proof that it rebooted: then no kernel client of
+// before it can write any more. [MayLift] is that decision.
+package failover

@@ -1,0 +1,102 @@
+package failover
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// Fence is what is put on the blocklist, as ceph.Fencer wants it, sorted.
+type Fence struct {
+	// Machines are "10.0.1.12:0/0": everything that comes from there.
+	Machines []string `json:"machines,omitempty"`
+	// Instances are "10.0.1.12:0/3311202721".
+	Instances []string `json:"instances,omitempty"`
+}
+
+// covers reports whether the fence cuts off that client.
+func (f Fence) covers(client string) bool {
+	return slices.ContainsFunc(f.all(), func(addr string) bool {
+		return ceph.BlocklistEntry{Addr: addr}.Covers(client)
+	})
+}
+
+// machineOf is the entry for the machine with that address.
+func machineOf(address netip.Addr) string {
+	return netip.AddrPortFrom(address.Unmap(), 0).String() + "/0"
+}
+
+// has reports whether the fence cuts off the whole machine.
+func (f Fence) has(address netip.Addr) bool { return slices.Contains(f.Machines, machineOf(address)) }
+
+// all is the order in which to fence.
+func (f Fence) all() []string { return slices.Concat(f.Machines, f.Instances) }
+
+// ParseAddress reads what a person wants fenced besides: "10.0.1.12" for the machine,
+// or "10.0.1.12:0/3311202721" for a client instance.
+func ParseAddress(text string) (string, error) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		return machineOf(address), nil
+	}
+	if err := ceph.CheckFence(text); err != nil {
+		return "", fmt.Errorf("%q is neither an IP address nor a client as `rbd status` prints it", text)
+	}
+	return text, nil
+}
+
+// holderFence is what cuts off the recorded holder: its client instances, and its
+// nodes with every address that they are known by. also is added, and the machines in
+// spare are left out.
+func holderFence(owner ceph.Owner, also []string, spare []netip.Addr) (Fence, error) {
+	var fence Fence
+	machine := func(text string) error {
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			return fmt.Errorf("the record names the address %q, which is none", text)
+		}
+		if address = address.Unmap(); !slices.Contains(spare, address) {
+			fence.Machines = append(fence.Machines, machineOf(address))
+		}
+		return nil
+	}
+	for _, node := range owner.Nodes {
+		if len(node.Addresses) == 0 && len(also) == 0 {
+			return Fence{}, fmt.Errorf("the record has no address of node %s", node.Name)
+		}
+		for _, address := range node.Addresses {
+			if err := machine(address); err != nil {
+				return Fence{}, err
+			}
+		}
+	}
+	for _, client := range owner.Clients {
+		address, err := ceph.ParseAddress(client)
+		if err == nil {
+			err = ceph.CheckFence(client)
+		}
+		if err != nil {
+			return Fence{}, fmt.Errorf("the record names the client %q, which is not an address", client)
+		}
+		fence.Instances = append(fence.Instances, client)
+		if err := machine(address.String()); err != nil {
+			return Fence{}, err
+		}
+	}
+	for _, addr := range also {
+		if strings.HasSuffix(addr, ":0/0") {
+			fence.Machines = append(fence.Machines, addr)
+		} else {
+			fence.Instances = append(fence.Instances, addr)
+		}
+	}
+	fence.Machines, fence.Instances = unique(fence.Machines), unique(fence.Instances)
+	return fence, nil
+}
+
+func unique(addrs []string) []string {
+	slices.Sort(addrs)
+	return slices.Compact(addrs)
+}
