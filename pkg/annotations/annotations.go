@@ -27,8 +27,8 @@ const (
 	// part of a static pair. Rendered PVs carry it too, so that a pair is
 	// recognised from either side.
 	Migratable = Prefix + "migratable"
-	// Image names the RBD image. On a claim template it is a base name to which
-	// "-<ordinal>" is appended.
+	// Image names the RBD image, or the CephFS subvolume. On a claim template it is
+	// a base name to which "-<ordinal>" is appended.
 	Image = Prefix + "image"
 	// Replicas is how many ordinals of a claim template get a pair.
 	Replicas = Prefix + "replicas"
@@ -75,7 +75,7 @@ type Key struct {
 func Keys() []Key {
 	return []Key{
 		{Name: Migratable, Values: `"true", "false"`, Default: `"false"`},
-		{Name: Image, Values: "an RBD image name", Default: "<namespace>.<pvc name>"},
+		{Name: Image, Values: "the name of an image or subvolume", Default: "<namespace>.<pvc name>"},
 		{Name: Replicas, Values: "a number", Default: "the StatefulSet's spec.replicas", TemplateOnly: true},
 		{Name: Adopt, Values: `"true", "false"`, Default: `"false"`},
 		{Name: Class, Values: "a StorageClass", Default: "the default class"},
