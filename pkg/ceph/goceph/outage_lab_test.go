@@ -219,7 +219,14 @@ func TestCloseDuringCalls(t *testing.T) {
 // connect is a connection of the provisioner, for tests that look inside.
 func (h *harness) connect(t *testing.T) *connection {
 	t.Helper()
-	cluster, err := dial(t.Context(), h.config(cephtest.Provisioner))
+	return h.connectAs(t, h.users[cephtest.Provisioner])
+}
+
+func (h *harness) connectAs(t *testing.T, user lab.User) *connection {
+	t.Helper()
+	config := h.config(cephtest.Provisioner)
+	config.User, config.Key = user.ID, user.Key
+	cluster, err := dial(t.Context(), config)
 	must(t, err)
 	t.Cleanup(func() { must(t, cluster.Close()) })
 	return cluster

@@ -20,7 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/test/lab"
 )
 
@@ -265,12 +264,16 @@ func dataObject(image ceph.Image) string { return "rbd_data." + image.ID + ".000
 // check tries an action and says whether the person may do it.
 func (p person) check(t *testing.T, h *harness, action string, may bool) {
 	t.Helper()
-	prepare, ok := tries[action]
-	if !ok {
+	var attempts []try
+	name := rand.Text()
+	if prepare, ok := tries[action]; ok {
+		attempts = prepare(t, h, p, h.volume(t, ceph.ImageSpec{Pool: lab.Pool, Namespace: p.home, Name: name}))
+	} else if prepare, ok := subvolumeTries[action]; ok {
+		attempts = prepare(t, h, p, h.subvolume(t, subvolumeSpec(name)))
+	} else {
 		t.Fatalf("no test knows how to %s", action)
 	}
-	spec := ceph.ImageSpec{Pool: lab.Pool, Namespace: p.home, Name: rand.Text()}
-	for i, try := range prepare(t, h, p, h.volume(t, spec)) {
+	for i, try := range attempts {
 		err := try()
 		denied := errors.Is(err, ceph.ErrPermission) || errno(err) == eperm || errno(err) == eacces
 		if may && err != nil || !may && !denied {
@@ -315,16 +318,12 @@ func TestSecurityDocument(t *testing.T) {
 	must(t, err)
 	document := string(data)
 	h := startHarness(t, nil)
+	must(t, h.WaitFilesystem(t.Context()))
 	for _, namespace := range []string{"north", "south"} {
 		h.rbd(t, "namespace", "create", lab.Pool+"/"+namespace)
 	}
 	connect := func(t *testing.T, user lab.User, home string) person {
-		config := h.config(cephtest.Provisioner)
-		config.User, config.Key = user.ID, user.Key
-		connected, err := dial(t.Context(), config)
-		must(t, err)
-		t.Cleanup(func() { must(t, connected.Close()) })
-		return person{connected, home, "south"}
+		return person{h.connectAs(t, user), home, "south"}
 	}
 
 	// The commands, as a shell runs them.
@@ -345,20 +344,25 @@ func TestSecurityDocument(t *testing.T) {
 		people[string(found[2])+string(found[3])] = connect(t, lab.User{ID: string(found[1]), Key: string(found[4])}, home)
 	}
 
-	names := []string{"observer", "observer-north", "operator", "operator-north", "renderer", "renderer-north"}
-	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(people))); diff != "" {
+	users := [][]string{
+		{"observer", "observer-north", "operator", "operator-north", "renderer", "renderer-north"},
+		{"subvolumes", "subvolumes-reader"},
+	}
+	if diff := cmp.Diff(slices.Concat(users...), slices.Sorted(maps.Keys(people))); diff != "" {
 		t.Fatalf("users -want +got:\n%s", diff)
 	}
 	var tried []string
-	for _, row := range table(t, document, "| action | "+strings.Join(names, " | ")+" |") {
-		tried = append(tried, row[0])
-		for i, name := range names {
-			t.Run(name+"/"+row[0], func(t *testing.T) {
-				if may := row[i+1]; may != "yes" && may != "no" {
-					t.Fatalf("the document says %q", may)
-				}
-				people[name].check(t, h, row[0], row[i+1] == "yes")
-			})
+	for _, names := range users {
+		for _, row := range table(t, document, "| action | "+strings.Join(names, " | ")+" |") {
+			tried = append(tried, row[0])
+			for i, name := range names {
+				t.Run(name+"/"+row[0], func(t *testing.T) {
+					if may := row[i+1]; may != "yes" && may != "no" {
+						t.Fatalf("the document says %q", may)
+					}
+					people[name].check(t, h, row[0], row[i+1] == "yes")
+				})
+			}
 		}
 	}
 
@@ -366,9 +370,9 @@ func TestSecurityDocument(t *testing.T) {
 		caps := map[string]string{"mon": "allow r"}
 		service, granted, _ := strings.Cut(row[0], " ")
 		caps[service] = strings.Trim(granted, "`")
-		args := []string{"mon", caps["mon"]}
-		if caps["osd"] != "" {
-			args = append(args, "osd", caps["osd"])
+		var args []string
+		for service, granted := range caps {
+			args = append(args, service, granted)
 		}
 		trap := connect(t, h.user(t, fmt.Sprintf("trap-%d", i), args...), "")
 		for action := range strings.SplitSeq(row[1], "; ") {
@@ -376,7 +380,7 @@ func TestSecurityDocument(t *testing.T) {
 			t.Run(row[0]+"/"+action, func(t *testing.T) { trap.check(t, h, action, true) })
 		}
 	}
-	for action := range tries {
+	for _, action := range slices.Concat(slices.Collect(maps.Keys(tries)), slices.Collect(maps.Keys(subvolumeTries))) {
 		if !slices.Contains(tried, action) {
 			t.Errorf("the document does not say who may %s", action)
 		}
