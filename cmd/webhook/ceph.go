@@ -35,16 +35,22 @@ type cephAccess struct {
 // later. A watch would need rights on all ConfigMaps and Secrets of the namespace
 // instead of on the named ones.
 func newCeph(o options, api client.Reader, counted *guard.Metrics) *cephAccess {
-	get := (&recent{api: api, answers: map[string]answer{}}).get
-	source := clusters.CSI{Get: get, Namespaces: o.configNamespaces, Secret: o.secret, Secrets: o.secrets}
-	dial := func(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
+	c := &cephAccess{options: o, get: (&recent{api: api, answers: map[string]answer{}}).get, counted: counted}
+	c.Clusters = c.connections(cephTimeout)
+	return c
+}
+
+// connections are without one yet. timeout bounds one RADOS operation.
+func (c *cephAccess) connections(timeout time.Duration) *clusters.Clusters {
+	o := c.options
+	source := clusters.CSI{Get: c.get, Namespaces: o.configNamespaces, Secret: o.secret, Secrets: o.secrets}
+	return clusters.New(source, func(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
 		begin := time.Now()
-		config.Timeout = cephTimeout
+		config.Timeout = timeout
 		cluster, err := goceph.Dial(ctx, config)
-		counted.CephCall("connect", time.Since(begin), err)
+		c.counted.CephCall("connect", time.Since(begin), err)
 		return cluster, err
-	}
-	return &cephAccess{clusters.New(source, dial), o, get, counted}
+	})
 }
 
 // Cluster implements guard.Clusters.

@@ -19,6 +19,7 @@ type options struct {
 	secret           corev1.SecretReference
 	// secrets are for the clusterIDs of further Ceph clusters.
 	secrets        map[string]corev1.SecretReference
+	provisioner    bool
 	localCIDRs     []netip.Prefix
 	exemptCIDRs    []netip.Prefix
 	webhookPort    int
@@ -48,6 +49,7 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	flags.StringArrayVar(&o.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration, repeatable")
 	flags.StringVar(&t.secret, "ceph-secret", "rook-ceph/rook-csi-rbd-node", "`namespace/name` of the CSI secret to list watchers with")
 	flags.StringArrayVar(&t.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster, repeatable")
+	flags.BoolVar(&o.provisioner, "provisioner", true, "whether the leader makes the volumes of migratable claims without a class")
 	flags.StringArrayVar(&t.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable")
 	flags.StringArrayVar(&t.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable")
 	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook")
@@ -62,8 +64,8 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 }
 
 func usage() string {
-	return `Refuses to start pods on an RBD image that another cluster has open. Runs in the
-cluster that it guards; the chart in charts/cephferry sets its flags.
+	return `Refuses to start pods on an RBD image that another cluster has open, and makes the
+volumes of migratable claims. Runs in the cluster that it guards; the chart in charts/cephferry sets its flags.
 
 Flags:
 ` + newFlagSet(&options{}, &texts{}).FlagUsages()

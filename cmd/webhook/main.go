@@ -1,5 +1,6 @@
 // Command webhook is a validating admission webhook: it refuses to start pods on
-// an RBD image that another cluster has open.
+// an RBD image that another cluster has open. Its leader also makes the volumes of
+// migratable claims.
 package main
 
 import (

@@ -59,6 +59,11 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err := namespaces.SetupWithManager(manager); err != nil {
 		return fmt.Errorf("set up the namespace controller: %w", err)
 	}
+	connections := ceph.connections(provisionTimeout)
+	defer connections.Close()
+	if err := setUpProvisioner(manager, o, connections); err != nil {
+		return err
+	}
 	ready, err := setUpCertificate(manager, o)
 	if err != nil {
 		return err

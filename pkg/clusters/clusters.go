@@ -34,6 +34,8 @@ type Settings struct {
 	User, Key string
 	// RadosNamespace is empty for the default namespace.
 	RadosNamespace string
+	// SubvolumeGroup is where the subvolumes are in their file system.
+	SubvolumeGroup string
 }
 
 // Source knows the settings of clusterIDs.
@@ -110,39 +112,40 @@ func New(source Source, dial Dial) *Clusters {
 // The errors are those of the Source, ceph.ErrUnreachable, ceph.ErrAuth and
 // ceph.ErrSettings, those of ctx, and fs.ErrClosed after Close.
 func (c *Clusters) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
-	return c.ClusterAs(ctx, clusterID, corev1.SecretReference{})
+	cluster, settings, err := c.ClusterAs(ctx, clusterID, corev1.SecretReference{})
+	return cluster, settings.RadosNamespace, err
 }
 
-// ClusterAs is Cluster as the Ceph user in a CSI secret.
-func (c *Clusters) ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, string, error) {
-	cluster, radosNamespace, err := c.cluster(ctx, id{clusterID, secret})
+// ClusterAs is Cluster as the Ceph user in a CSI secret. It returns all settings.
+func (c *Clusters) ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, Settings, error) {
+	cluster, settings, err := c.cluster(ctx, id{clusterID, secret})
 	if err != nil {
-		return nil, "", fmt.Errorf("find ceph cluster of clusterID %q: %w", clusterID, err)
+		return nil, Settings{}, fmt.Errorf("find ceph cluster of clusterID %q: %w", clusterID, err)
 	}
-	return shared{cluster}, radosNamespace, nil
+	return shared{cluster}, settings, nil
 }
 
-func (c *Clusters) cluster(ctx context.Context, asked id) (ceph.Cluster, string, error) {
+func (c *Clusters) cluster(ctx context.Context, asked id) (ceph.Cluster, Settings, error) {
 	settings, err := c.source.Settings(ctx, asked.clusterID, asked.secret)
 	if errors.Is(err, csiconfig.ErrNotFound) {
 		c.forget(asked)
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, Settings{}, err
 	}
 	a, err := c.lead(asked, settings)
 	if err != nil {
-		return nil, "", err
+		return nil, Settings{}, err
 	}
 	select {
 	case <-a.done:
-		return a.cluster, settings.RadosNamespace, a.err
+		return a.cluster, settings, a.err
 	case <-ctx.Done():
 	}
 	if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
-		return nil, "", err
+		return nil, Settings{}, err
 	}
-	return nil, "", fmt.Errorf("%w: %w", ceph.ErrUnreachable, ctx.Err())
+	return nil, Settings{}, fmt.Errorf("%w: %w", ceph.ErrUnreachable, ctx.Err())
 }
 
 // lead makes the id lead to the connection of these settings, and returns the

@@ -171,13 +171,13 @@ func TestCallersNameTheSecret(t *testing.T) {
 		defer w.end()
 		as := func(clusterID, secret string, opened int) ceph.Cluster {
 			t.Helper()
-			cluster, namespace, err := w.clusters.ClusterAs(t.Context(), clusterID, corev1.SecretReference{Namespace: "rook-ceph", Name: secret})
+			cluster, got, err := w.clusters.ClusterAs(t.Context(), clusterID, corev1.SecretReference{Namespace: "rook-ceph", Name: secret})
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.answers(cluster, nil)
-			if want := w.settings[clusterID].RadosNamespace; namespace != want || w.Opened() != opened {
-				t.Errorf("rados namespace %q and %d connections; want %q and %d", namespace, w.Opened(), want, opened)
+			if want := w.settings[clusterID].RadosNamespace; got.RadosNamespace != want || w.Opened() != opened {
+				t.Errorf("rados namespace %q and %d connections; want %q and %d", got.RadosNamespace, w.Opened(), want, opened)
 			}
 			return cluster
 		}

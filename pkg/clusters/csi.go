@@ -40,5 +40,6 @@ func (s CSI) Settings(ctx context.Context, clusterID string, secret corev1.Secre
 		User:           credentials.User,
 		Key:            credentials.Key,
 		RadosNamespace: entry.RadosNamespace,
+		SubvolumeGroup: entry.SubvolumeGroup,
 	}, nil
 }

@@ -39,7 +39,7 @@ func user(id string) map[string][]byte {
 func TestCSI(t *testing.T) {
 	stored := objects{
 		"storage/ceph-csi-config": map[string]string{
-			"config.json": `[{"clusterID":"rook","monitors":["m1","m2"],"rbd":{"radosNamespace":"north"}}]`},
+			"config.json": `[{"clusterID":"rook","monitors":["m1","m2"],"rbd":{"radosNamespace":"north"},"cephFS":{"subvolumeGroup":"apps"}}]`},
 		"rook-ceph/rook-ceph-csi-config": map[string]string{
 			"csi-cluster-config-json": `[{"clusterID":"old","monitors":["m3"]},{"clusterID":"far","monitors":["m4"]}]`},
 		"rook-ceph/node": user("node"),
@@ -52,9 +52,9 @@ func TestCSI(t *testing.T) {
 		Secrets:    map[string]corev1.SecretReference{"far": {Namespace: "far", Name: "node"}},
 	}
 	want := map[string]Settings{
-		"rook": {Monitors: []string{"m1", "m2"}, User: "node", Key: "key-of-node", RadosNamespace: "north"},
-		"old":  {Monitors: []string{"m3"}, User: "node", Key: "key-of-node"},
-		"far":  {Monitors: []string{"m4"}, User: "far", Key: "key-of-client.far"},
+		"rook": {Monitors: []string{"m1", "m2"}, User: "node", Key: "key-of-node", RadosNamespace: "north", SubvolumeGroup: "apps"},
+		"old":  {Monitors: []string{"m3"}, User: "node", Key: "key-of-node", SubvolumeGroup: "csi"},
+		"far":  {Monitors: []string{"m4"}, User: "far", Key: "key-of-client.far", SubvolumeGroup: "csi"},
 	}
 	check := func(t *testing.T) {
 		t.Helper()
@@ -75,15 +75,15 @@ func TestCSI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(Settings{Monitors: []string{"m4"}, User: "node", Key: "key-of-node"}, got); diff != "" {
+		if diff := cmp.Diff(Settings{Monitors: []string{"m4"}, User: "node", Key: "key-of-node", SubvolumeGroup: "csi"}, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 	t.Run("a change counts at once", func(t *testing.T) {
 		stored["storage/ceph-csi-config"] = map[string]string{"config.json": `[{"clusterID":"rook","monitors":["m5"]}]`}
 		stored["rook-ceph/node"] = user("rotated")
-		want["rook"] = Settings{Monitors: []string{"m5"}, User: "rotated", Key: "key-of-rotated"}
-		want["old"] = Settings{Monitors: []string{"m3"}, User: "rotated", Key: "key-of-rotated"}
+		want["rook"] = Settings{Monitors: []string{"m5"}, User: "rotated", Key: "key-of-rotated", SubvolumeGroup: "csi"}
+		want["old"] = Settings{Monitors: []string{"m3"}, User: "rotated", Key: "key-of-rotated", SubvolumeGroup: "csi"}
 		check(t)
 	})
 	t.Run("no configuration", func(t *testing.T) {

@@ -33,11 +33,11 @@ const (
 //
 //	volume   record   request                  result
 //	none     -        look                     keep
-//	none     -        adopt                    ErrImageNotFound
+//	none     -        adopt, exists            ErrImageNotFound
 //	none     -        any                      create and record the request
 //	exists   none     adopt, not above         record the volume's size
 //	exists   none     adopt, above             grow, and record the request
-//	exists   any      below the volume         ErrBelow
+//	exists   any      below the volume         ErrBelow, or keep if it may be larger
 //	exists   none     the volume's size        record it
 //	exists   none     above the volume         ErrSmaller
 //	exists   there    not above, or adopt so   keep, with the recorded size
@@ -56,11 +56,13 @@ func decide(request Request, seen *found) (action, uint64, error) {
 			return keep, 0, nil
 		case request.Adopt:
 			return keep, 0, fmt.Errorf("adopt %s %s: %w", request.Volume.kind(), request.Volume, request.Volume.absent())
+		case request.Exists:
+			return keep, 0, fmt.Errorf("grow %s %s: %w", request.Volume.kind(), request.Volume, request.Volume.absent())
 		default:
 			return create | record, request.Size, nil
 		}
 	}
-	size, kept := request.Volume.size(request.Size), request.Size
+	size, kept := request.Volume.size(request.wanted()), request.Size
 	switch {
 	case seen.record != nil:
 		kept = seen.record.ClaimSize
@@ -68,6 +70,7 @@ func decide(request Request, seen *found) (action, uint64, error) {
 		kept = max(kept, seen.size)
 	}
 	kind, has := request.Volume.kind(), quantity(seen.size)
+	grown := request.MayBeLarger && seen.record != nil && seen.record.ClaimSize == request.Size
 	switch {
 	case request.Look && seen.record == nil && !request.Adopt:
 		return keep, 0, nil
@@ -77,10 +80,10 @@ func decide(request Request, seen *found) (action, uint64, error) {
 		return record, kept, nil
 	case seen.unlimited:
 		return grow | record, kept, nil
-	case size < seen.size && !request.Adopt:
-		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s; %ss never shrink, so ask for at least %s", ErrBelow, kind, request.Volume, has, quantity(request.Size), kind, has)
+	case size < seen.size && !request.Adopt && !grown:
+		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s; %ss never shrink, so ask for at least %s", ErrBelow, kind, request.Volume, has, quantity(request.wanted()), kind, has)
 	case size > seen.size && seen.record == nil && !request.Adopt:
-		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the %s is meant, ask for %s or adopt it with the annotation cephferry.io/adopt", ErrSmaller, kind, request.Volume, has, quantity(request.Size), kind, has)
+		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the %s is meant, ask for %s or adopt it with the annotation cephferry.io/adopt", ErrSmaller, kind, request.Volume, has, quantity(request.wanted()), kind, has)
 	}
 	todo := keep
 	if size > seen.size {

@@ -173,6 +173,59 @@ func TestDecide(t *testing.T) {
 			seen:    &found{unlimited: true, record: &ceph.Record{ClaimSize: 4 * gib}},
 			want:    decision{keep, 4 * gib, ""},
 		},
+		"no image, and more than the request": {
+			request: Request{Size: 8 * gib, AtLeast: 9 * gib},
+			want:    decision{create | record, 8 * gib, ""},
+		},
+		"more than the request, above an image with a record": {
+			request: Request{Size: 2 * gib, AtLeast: 9 * gib},
+			seen:    exists(8*gib, 2*gib),
+			want:    decision{grow, 2 * gib, ""},
+		},
+		"more than the request, above an image without a record": {
+			request: Request{Size: 8 * gib, AtLeast: 9 * gib},
+			seen:    exists(8*gib, 0),
+			want:    decision{keep, 0, smaller},
+			is:      ErrSmaller,
+		},
+		"more than the request, the size of an image without a record": {
+			request: Request{Size: 2 * gib, AtLeast: 8 * gib},
+			seen:    exists(8*gib, 0),
+			want:    decision{record, 2 * gib, ""},
+		},
+		"more than the request, below an image with a record": {
+			request: Request{Size: 2 * gib, AtLeast: 4 * gib},
+			seen:    exists(8*gib, 2*gib),
+			want:    decision{keep, 0, below},
+			is:      ErrBelow,
+		},
+		"below an image that has grown": {
+			request: Request{Size: 2 * gib, AtLeast: 4 * gib, MayBeLarger: true},
+			seen:    exists(8*gib, 2*gib),
+			want:    decision{keep, 2 * gib, ""},
+		},
+		"below an image that was made for another size": {
+			request: Request{Size: 4 * gib, MayBeLarger: true},
+			seen:    exists(8*gib, 2*gib),
+			want:    decision{keep, 0, below},
+			is:      ErrBelow,
+		},
+		"below an image without a record that may be larger": {
+			request: Request{Size: 4 * gib, MayBeLarger: true},
+			seen:    exists(8*gib, 0),
+			want:    decision{keep, 0, below},
+			is:      ErrBelow,
+		},
+		"an image that may be larger and is not": {
+			request: Request{Size: 9 * gib, MayBeLarger: true},
+			seen:    exists(8*gib, 9*gib),
+			want:    decision{grow, 9 * gib, ""},
+		},
+		"no image under a bound claim": {
+			request: Request{Size: 8 * gib, Exists: true},
+			want:    decision{keep, 0, "grow image replicapool/shop.data: the image does not exist"},
+			is:      ceph.ErrImageNotFound,
+		},
 		"above an image with a record, adopt": {
 			request: Request{Size: 9 * gib, Adopt: true},
 			seen:    exists(8*gib, 8*gib),

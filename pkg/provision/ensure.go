@@ -16,12 +16,22 @@ type Request struct {
 	Volume Volume
 	// Size is the claim's storage request in bytes.
 	Size uint64
+	// AtLeast is the size in bytes of the volume when that is more than Size.
+	AtLeast uint64
+	// MayBeLarger means that the volume may have grown since, for a claim of the
+	// recorded size.
+	MayBeLarger bool
+	// Exists means that a claim is bound to the volume: it is never made anew.
+	Exists bool
 	// Adopt means that the volume must exist, and that the claim takes the size
 	// that it has unless it asks for more.
 	Adopt bool
 	// Look means to change nothing and to return what there is.
 	Look bool
 }
+
+// wanted is the size in bytes that the claim asks for.
+func (r Request) wanted() uint64 { return max(r.Size, r.AtLeast) }
 
 // Result is what became of one request.
 type Result struct {
@@ -115,7 +125,7 @@ func overtaken(err error) bool {
 
 // act does what is to do, and returns the volume as it was seen or made.
 func act(ctx context.Context, r Request, todo action, seen *found, result *Result) (*found, error) {
-	size := r.Volume.size(r.Size)
+	size := r.Volume.size(r.wanted())
 	if todo&create != 0 {
 		made, err := r.Volume.create(ctx, size)
 		if err != nil {
@@ -154,7 +164,7 @@ func Summary(requests []Request, results []Result) []string {
 	}
 	add("created", func(r Result) bool { return r.Created }, func(r Request) string { return r.Volume.String() })
 	add("grew", func(r Result) bool { return r.Grown }, func(r Request) string {
-		return r.Volume.String() + " to " + quantity(r.Volume.size(r.Size))
+		return r.Volume.String() + " to " + quantity(r.Volume.size(r.wanted()))
 	})
 	return lines
 }

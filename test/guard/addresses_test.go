@@ -18,12 +18,12 @@ func TestWithEqualAddressesAWatcherIsExplainedOnlyWhereTheVolumeIsUsed(t *testin
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer east.guard.kill()
+	defer east.guard.Kill()
 	west, err := newCluster(t.Context(), servers, servers.West, t.TempDir(), "guard.scope=all")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer west.guard.kill()
+	defer west.guard.Kill()
 	if east, west := east.Nodes[0].Address, west.Nodes[0].Address; east != west {
 		t.Fatalf("the addresses are %s and %s", east, west)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/webhook"
 )
 
 const (
@@ -43,7 +44,7 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 		return nil
 	}
 	up := func() float64 {
-		value, err := west.guard.metric("cephferry_ceph_up")
+		value, err := west.guard.Metric("cephferry_ceph_up")
 		if err != nil {
 			t.Error(err)
 		}
@@ -73,7 +74,7 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 		for time.Since(begin) < load {
 			replies = append(replies, west.guard.all("pod", bodies)...)
 		}
-		if err := west.guard.ready(); err != nil {
+		if err := west.guard.Ready(); err != nil {
 			t.Errorf("with %s frozen: not ready: %v", name, err)
 		}
 		most, gauge := goroutines(t), up()
@@ -118,7 +119,7 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 		if up() != 1 {
 			t.Errorf("after the thaw of %s cephferry_ceph_up is %v", name, up())
 		}
-		west.guard.client.CloseIdleConnections()
+		west.guard.Client.CloseIdleConnections()
 		s.eventually("the goroutines end", func() error {
 			if now := goroutines(t); now > before+10 {
 				return fmt.Errorf("there are %v instead of %v", now, before)
@@ -134,7 +135,7 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 
 func goroutines(t *testing.T) float64 {
 	t.Helper()
-	value, err := west.guard.metric("go_goroutines")
+	value, err := west.guard.Metric("go_goroutines")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,14 +146,14 @@ func goroutines(t *testing.T) float64 {
 func TestAWebhookThatStartsWithoutCephIsReadyAndRefuses(t *testing.T) {
 	s := newShop(t)
 	s.volume("free", west)
-	if err := west.guard.stop(); err != nil {
+	if err := west.guard.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if err := storage.Mon.Freeze(); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	started := west.guard.start()
+	started := west.guard.Start()
 	var bodies []string
 	for range wave {
 		bodies = append(bodies, s.podReview(pod("x", "free")))
@@ -214,7 +215,7 @@ func TestAnotherKeyIsUsedWithinTenSeconds(t *testing.T) {
 	}
 	set := func(id, key string) {
 		t.Helper()
-		if err := west.Apply(t.Context(), observerSecret(id, key)); err != nil {
+		if err := west.Apply(t.Context(), webhook.ObserverSecret(id, key)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -222,10 +223,10 @@ func TestAnotherKeyIsUsedWithinTenSeconds(t *testing.T) {
 	within("a wrong key is refused", func(got reply) bool {
 		return got.code == http.StatusInternalServerError && strings.HasPrefix(got.message, "cannot know")
 	})
-	if err := west.guard.ready(); err != nil {
+	if err := west.guard.Ready(); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
-	user, err := storage.CreateUser(t.Context(), "observer-new", observer...)
+	user, err := storage.CreateUser(t.Context(), "observer-new", webhook.Observer...)
 	if err != nil {
 		t.Fatal(err)
 	}

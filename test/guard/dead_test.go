@@ -34,13 +34,13 @@ func TestWithADeadWebhookOnlyStartsOnGuardedVolumesStop(t *testing.T) {
 	free := "{apiVersion: apps/v1, kind: Deployment, metadata: {name: free}, spec: {replicas: 1, selector: {matchLabels: {app: free}}, " +
 		"template: {metadata: {labels: {app: free}}, spec: {containers: [{name: main, image: none}]}}}}"
 
-	if err := west.guard.kill(); err != nil {
+	if err := west.guard.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	// Whatever fails below, the next test needs it.
 	restart := func() {
-		if err := west.guard.ready(); err != nil {
-			if err := west.guard.start(); err != nil {
+		if err := west.guard.Ready(); err != nil {
+			if err := west.guard.Start(); err != nil {
 				t.Error(err)
 			}
 		}

@@ -76,6 +76,16 @@ func (s *shop) eventually(what string, check func() error) {
 	}
 }
 
+// within polls until check is content, and returns its last error.
+func within(limit time.Duration, check func() error) error {
+	for deadline := time.Now().Add(limit); ; time.Sleep(pollInterval) {
+		err := check()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
 // result is what became of a command.
 type result struct {
 	stdout, stderr string

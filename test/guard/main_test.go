@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/webhook"
 )
 
 // What all tests share. It is set before the first of them.
@@ -28,11 +29,14 @@ var (
 	}
 )
 
+// running is the webhook of a cluster.
+type running struct{ *webhook.Webhook }
+
 // cluster is one of the lab's clusters, with its guard.
 type cluster struct {
 	*lab.Cluster
 	client *kubernetes.Clientset
-	guard  *webhook
+	guard  *running
 }
 
 func TestMain(m *testing.M) {
@@ -71,11 +75,11 @@ func run(m *testing.M) (code int, err error) {
 	if east, err = newCluster(ctx, servers, servers.East, dir, "guard.scope=all,guard.scale.enabled=false"); err != nil {
 		return 0, err
 	}
-	defer east.guard.kill()
+	defer east.guard.Kill()
 	if west, err = newCluster(ctx, servers, servers.West, dir, "guard.customResources[0].apiGroups[0]=example.com,guard.customResources[0].resources[0]=databases"); err != nil {
 		return 0, err
 	}
-	defer west.guard.kill()
+	defer west.guard.Kill()
 
 	// Tests wait much more than they work.
 	flag.Parse()
@@ -83,12 +87,12 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	code = m.Run()
-	if err := errors.Join(east.guard.mayDoAll(), west.guard.mayDoAll()); err != nil {
+	if err := errors.Join(east.guard.MayDoAll(), west.guard.MayDoAll()); err != nil {
 		return 0, err
 	}
 	if code != 0 {
 		for _, c := range []*cluster{east, west} {
-			fmt.Fprintf(os.Stderr, "the webhook in %s: %s\n", c.Name, lab.Tail(c.guard.logFile))
+			fmt.Fprintf(os.Stderr, "the webhook in %s: %s\n", c.Name, lab.Tail(c.guard.LogFile))
 		}
 	}
 	return code, nil
@@ -114,10 +118,15 @@ func newCluster(ctx context.Context, servers *lab.Lab, started *lab.Cluster, dir
 	if err := started.Apply(ctx, definitions); err != nil {
 		return nil, err
 	}
-	c.guard, err = startGuard(ctx, servers.Ceph, c, filepath.Join(dir, "guard-"+started.Name), values)
+	process, err := webhook.Start(ctx, webhook.Options{
+		Ceph: servers.Ceph, Cluster: started, Dir: filepath.Join(dir, "guard-"+started.Name),
+		Chart: "../../charts/cephferry", Values: values,
+		Helm: programs.helm, Webhook: programs.webhook, Home: programs.home,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("guard %s: %w", started.Name, err)
 	}
+	c.guard = &running{process}
 	return c, nil
 }
 

@@ -28,10 +28,10 @@ type reply struct {
 }
 
 // send sends a body to an endpoint.
-func (w *webhook) send(endpoint, body string) (r reply) {
+func (w *running) send(endpoint, body string) (r reply) {
 	begin := time.Now()
 	defer func() { r.took = time.Since(begin) }()
-	response, err := w.client.Post(w.url+"/validate/"+endpoint, "application/json", strings.NewReader(body))
+	response, err := w.Client.Post(w.URL+"/validate/"+endpoint, "application/json", strings.NewReader(body))
 	if err != nil {
 		return reply{problem: err}
 	}
@@ -52,7 +52,7 @@ func (w *webhook) send(endpoint, body string) (r reply) {
 }
 
 // all sends reviews at the same time.
-func (w *webhook) all(endpoint string, bodies []string) []reply {
+func (w *running) all(endpoint string, bodies []string) []reply {
 	replies := make([]reply, len(bodies))
 	var group sync.WaitGroup
 	for i, body := range bodies {
@@ -102,7 +102,7 @@ func TestAReviewThatCannotBeReadIsNeverAllowed(t *testing.T) {
 			}
 		}
 	}
-	response, err := west.guard.client.Get(west.guard.url + "/validate/pod")
+	response, err := west.guard.Client.Get(west.guard.URL + "/validate/pod")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestEveryDecisionIsCounted(t *testing.T) {
 	s.create(west, workload("StatefulSet", "x", "data", 0))
 	count := func(endpoint, result, reason string) float64 {
 		t.Helper()
-		value, err := west.guard.metric("cephferry_decisions_total", `endpoint="`+endpoint+`"`, `result="`+result+`"`, `reason="`+reason+`"`)
+		value, err := west.guard.Metric("cephferry_decisions_total", `endpoint="`+endpoint+`"`, `result="`+result+`"`, `reason="`+reason+`"`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestEveryDecisionIsCounted(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"cephferry_decision_seconds_count", "cephferry_ceph_call_seconds_count", "cephferry_certificate_expiry_seconds", "cephferry_ceph_up"} {
-		if value, err := west.guard.metric(name); err != nil || value == 0 {
+		if value, err := west.guard.Metric(name); err != nil || value == 0 {
 			t.Errorf("%s is %v: %v", name, value, err)
 		}
 	}

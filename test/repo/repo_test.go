@@ -19,6 +19,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/provisioner"
 )
 
 const (
@@ -33,7 +34,7 @@ var layers = [][]string{
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes"},
-	{"pkg/guard", "pkg/failover"},
+	{"pkg/guard", "pkg/provisioner", "pkg/failover"},
 	{"cmd/postrender", "cmd/webhook"},
 }
 
@@ -204,10 +205,20 @@ func TestFlagTables(t *testing.T) {
 	}
 }
 
-// TestMetricsTable compares names and labels with what is registered.
-func TestMetricsTable(t *testing.T) {
+// TestMetricsTables compares names and labels with what is registered.
+func TestMetricsTables(t *testing.T) {
+	for file, register := range map[string]func(prometheus.Registerer){
+		"docs/webhook.md":     func(r prometheus.Registerer) { guard.NewMetrics(r, func() float64 { return 0 }) },
+		"docs/provisioner.md": func(r prometheus.Registerer) { provisioner.NewMetrics(r) },
+	} {
+		compareMetrics(t, file, register)
+	}
+}
+
+func compareMetrics(t *testing.T, file string, register func(prometheus.Registerer)) {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	guard.NewMetrics(registry, func() float64 { return 0 })
+	register(registry)
 	descriptions := make(chan *prometheus.Desc, 100)
 	registry.Describe(descriptions)
 	close(descriptions)
@@ -219,14 +230,14 @@ func TestMetricsTable(t *testing.T) {
 		}
 		want = append(want, fmt.Sprintf("`%s` | %s", m[1], strings.ReplaceAll(m[2], ",", ", ")))
 	}
-	for _, row := range rows(read(t, "docs/webhook.md"), "cephferry_") {
+	for _, row := range rows(read(t, file), "cephferry_") {
 		cells := strings.Split(strings.Trim(row, "| "), "|")
 		got = append(got, strings.TrimSpace(cells[0])+" | "+strings.TrimSpace(cells[1]))
 	}
 	slices.Sort(want)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("docs/webhook.md (-code +document):\n%s", diff)
+		t.Errorf("%s (-code +document):\n%s", file, diff)
 	}
 }
 

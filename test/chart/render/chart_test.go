@@ -132,6 +132,7 @@ func TestRules(t *testing.T) {
 		"cephferry-system: list,watch secrets",
 		"cluster: create,patch events",
 		"cluster: create,patch events.events.k8s.io",
+		"cluster: create,patch,delete persistentvolumes",
 		"cluster: get deployments.apps",
 		"cluster: get replicasets.apps",
 		"cluster: get replicationcontrollers",
@@ -144,10 +145,13 @@ func TestRules(t *testing.T) {
 		"cluster: get,list,watch volumeattachments.storage.k8s.io",
 		"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
 		"cluster: list pods",
+		"cluster: list statefulsets.apps",
+		"cluster: list,watch storageclasses.storage.k8s.io",
 		"cluster: list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
 		"cluster: patch namespaces",
+		"cluster: patch persistentvolumeclaims/status",
 		"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-		"rook-ceph: get secrets rook-csi-rbd-node",
+		"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 	}, r.rules())
 
 	account := []rbacv1.Subject{{Kind: "ServiceAccount", Name: r.pod().ServiceAccountName, Namespace: namespace}}

@@ -13,7 +13,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const secret = "cephferry-certificate"
+const (
+	secret = "cephferry-certificate"
+	// provisioners follow the other secrets that may be read.
+	provisioners = ",rook-csi-rbd-provisioner,rook-csi-cephfs-provisioner"
+)
 
 // valueCases say what each value changes: look shows it by default, and after the
 // value was set.
@@ -27,12 +31,12 @@ var valueCases = []struct {
 		func(r *rendered) any { return append(r.flags("--cluster-ceph-secret"), cephRules(r).([]string)...) },
 		[]string{
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-node",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 		},
 		[]string{
 			"far=vault/far", "third=rook-ceph/third",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-node,third",
+			"rook-ceph: get secrets rook-csi-rbd-node,third" + provisioners,
 			"vault: get secrets far",
 		},
 	},
@@ -51,11 +55,11 @@ var valueCases = []struct {
 		cephRules,
 		[]string{
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-node",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 		},
 		[]string{
 			"ceph-csi: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-node",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 		},
 	},
 	{
@@ -64,11 +68,12 @@ var valueCases = []struct {
 		[]string{
 			"rook-ceph/rook-csi-rbd-node",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-node",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 		},
 		[]string{
 			"vault/rook-csi-rbd-node",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get secrets rook-csi-rbd-provisioner,rook-csi-cephfs-provisioner",
 			"vault: get secrets rook-csi-rbd-node",
 		},
 	},
@@ -78,12 +83,44 @@ var valueCases = []struct {
 		[]string{
 			"rook-ceph/rook-csi-rbd-node",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-node",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 		},
 		[]string{
 			"rook-ceph/observer",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets observer",
+			"rook-ceph: get secrets observer" + provisioners,
+		},
+	},
+	{
+		"provisioner.enabled", "false",
+		func(r *rendered) any {
+			all := r.flags("--provisioner")
+			for _, part := range []string{"create,patch,delete persistentvolumes", "persistentvolumeclaims/status", "storageclasses", "list statefulsets", "provisioner"} {
+				all = append(all, containing(r.rules(), part)...)
+			}
+			return all
+		},
+		[]string{
+			"true",
+			"cluster: create,patch,delete persistentvolumes",
+			"cluster: patch persistentvolumeclaims/status",
+			"cluster: list,watch storageclasses.storage.k8s.io",
+			"cluster: list statefulsets.apps",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
+		},
+		[]string{"false"},
+	},
+	{
+		"provisioner.secrets", "[{namespace: vault, name: maker}]",
+		cephRules,
+		[]string{
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
+		},
+		[]string{
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get secrets rook-csi-rbd-node",
+			"vault: get secrets maker",
 		},
 	},
 	{

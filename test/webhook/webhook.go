@@ -1,6 +1,9 @@
 //go:build lab
 
-package guard
+// Package webhook runs the built webhook beside a cluster of the lab, as the chart
+// sets it up: its flags, the rights of its account and the webhook configuration are
+// what the chart renders.
+package webhook
 
 import (
 	"bytes"
@@ -39,38 +42,56 @@ import (
 )
 
 const (
-	chartDir = "../../charts/cephferry"
-	// own is the namespace of the webhook.
-	own = "cephferry-system"
+	// Namespace is the webhook's.
+	Namespace = "cephferry-system"
 	// startLimit bounds the start of a webhook, and the time after which the API
 	// server asks it.
 	startLimit = 30 * time.Second
+	poll       = 50 * time.Millisecond
 )
 
-// observer is the Ceph user of docs/security.md that can only look.
-var observer = []string{
+// Observer are the capabilities of the Ceph user of docs/security.md that can only look.
+var Observer = []string{
 	"mon", "allow r",
 	"osd", "allow r class-read pool=replicapool object_prefix rbd_id., allow r class-read pool=replicapool object_prefix rbd_header., " +
 		"allow r class-read pool=replicapool object_prefix rbd_directory, allow r class-read pool=replicapool object_prefix rbd_info",
 }
 
-// webhook is the built webhook beside a cluster.
-type webhook struct {
-	args, env        []string
-	logFile          string
-	url, probe, meta string
-	client           *http.Client // trusts the webhook's certificate
-
-	process *os.Process
-	ended   chan struct{}
+// Options say what to run.
+type Options struct {
+	Ceph    *lab.Ceph
+	Cluster *lab.Cluster
+	// Dir is a folder for what it writes, Chart that of the chart.
+	Dir, Chart string
+	// Values are for helm's --set.
+	Values string
+	// Helm and Webhook are the programs, Home is for what Helm caches.
+	Helm, Webhook, Home string
 }
 
-// startGuard renders the chart with these values, puts the account with its rights
-// and the webhook configuration into the cluster, and starts the webhook as that
-// account, with the flags that the chart renders. Of all that only this is not the
-// chart's: the address in the webhook configuration, the folder of the certificate,
-// and the certificate, which is the test's, as if cert-manager had made it.
-func startGuard(ctx context.Context, storage *lab.Ceph, c *cluster, dir, values string) (*webhook, error) {
+// Webhook is a webhook that runs.
+type Webhook struct {
+	LogFile string
+	URL     string
+	// Client trusts the webhook's certificate.
+	Client *http.Client
+
+	program     string
+	args, env   []string
+	probe, meta string
+	process     *os.Process
+	ended       chan struct{}
+}
+
+// Start renders the chart, puts the account with its rights and the webhook
+// configuration into the cluster, and starts the webhook as that account, with the
+// flags that the chart renders. It returns when the API server asks it.
+//
+// Of all that only this is not the chart's: the address in the webhook
+// configuration, the folder of the certificate, and the certificate, which is the
+// test's, as if cert-manager had made it. The Ceph user for watchers is the observer.
+func Start(ctx context.Context, o Options) (*Webhook, error) {
+	dir, c := o.Dir, o.Cluster
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -78,9 +99,10 @@ func startGuard(ctx context.Context, storage *lab.Ceph, c *cluster, dir, values 
 	if err != nil {
 		return nil, err
 	}
-	w := &webhook{
-		logFile: filepath.Join(dir, "webhook.log"),
-		url:     fmt.Sprint("https://127.0.0.1:", ports[0]),
+	w := &Webhook{
+		program: o.Webhook,
+		LogFile: filepath.Join(dir, "webhook.log"),
+		URL:     fmt.Sprint("https://127.0.0.1:", ports[0]),
 		meta:    fmt.Sprint("http://127.0.0.1:", ports[1], "/metrics"),
 		probe:   fmt.Sprint("http://127.0.0.1:", ports[2], "/readyz"),
 	}
@@ -90,27 +112,27 @@ func startGuard(ctx context.Context, storage *lab.Ceph, c *cluster, dir, values 
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	w.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	w.Client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 200,
 	}}
 
-	rendered := exec.CommandContext(ctx, programs.helm, "template", "cephferry", chartDir, "--namespace", own, "--kube-version", "1.36.3",
+	rendered := exec.CommandContext(ctx, o.Helm, "template", "cephferry", o.Chart, "--namespace", Namespace, "--kube-version", "1.36.3",
 		"--set", "cluster.name="+c.Name, "--set", "certificate.certManager.enabled=true",
 		"--set", fmt.Sprintf("ports.webhook=%d,ports.metrics=%d,ports.probes=%d", ports[0], ports[1], ports[2]),
-		"--set", "ceph.secret.namespace="+own+",ceph.secret.name=observer", "--set", values)
-	rendered.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + programs.home}
+		"--set", "ceph.secret.namespace="+Namespace+",ceph.secret.name=observer", "--set", o.Values)
+	rendered.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + o.Home}
 	manifests, err := rendered.Output()
 	if err != nil {
 		return nil, fmt.Errorf("render the chart: %w", err)
 	}
-	user, err := storage.CreateUser(ctx, "observer-"+c.Name, observer...)
+	user, err := o.Ceph.CreateUser(ctx, "observer-"+c.Name, Observer...)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Apply(ctx, "{apiVersion: v1, kind: Namespace, metadata: {name: "+own+"}}"); err != nil {
+	if err := c.Apply(ctx, "{apiVersion: v1, kind: Namespace, metadata: {name: "+Namespace+"}}"); err != nil {
 		return nil, err
 	}
-	if err := c.Apply(ctx, observerSecret(user.ID, user.Key)); err != nil {
+	if err := c.Apply(ctx, ObserverSecret(user.ID, user.Key)); err != nil {
 		return nil, err
 	}
 	configuration, err := w.take(ctx, c, string(manifests), ca)
@@ -122,16 +144,20 @@ func startGuard(ctx context.Context, storage *lab.Ceph, c *cluster, dir, values 
 	if err := writeKubeconfig(ctx, c, kubeconfig); err != nil {
 		return nil, err
 	}
-	w.env = []string{"KUBECONFIG=" + kubeconfig, "POD_NAMESPACE=" + own, "HOME=" + dir}
-	if err := w.start(); err != nil {
+	w.env = []string{"KUBECONFIG=" + kubeconfig, "POD_NAMESPACE=" + Namespace, "HOME=" + dir}
+	if err := w.Start(); err != nil {
 		return nil, err
 	}
 	if err := c.Apply(ctx, configuration); err != nil {
-		return nil, errors.Join(err, w.kill())
+		return nil, errors.Join(err, w.Kill())
+	}
+	unknown := filepath.Join(dir, "unknown.yaml")
+	if err := os.WriteFile(unknown, []byte(unknownVolume), 0o600); err != nil {
+		return nil, err
 	}
 	return w, within(startLimit, func() error {
 		// The webhook refuses a volume that it cannot find in Ceph.
-		_, err := c.Run(ctx, "create", "--dry-run=server", "-f", filepath.Join("testdata", "unknown.yaml"))
+		_, err := c.Run(ctx, "create", "--dry-run=server", "-f", unknown)
 		if err == nil || !strings.Contains(err.Error(), "its image is not known") {
 			return errors.Join(errors.New("the API server does not ask the webhook"), err)
 		}
@@ -139,13 +165,30 @@ func startGuard(ctx context.Context, storage *lab.Ceph, c *cluster, dir, values 
 	})
 }
 
-func observerSecret(id, key string) string {
-	return fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: observer, namespace: %s}, stringData: {userID: %s, userKey: %q}}", own, id, key)
+// unknownVolume is a guarded volume that does not say where its image is.
+const unknownVolume = `
+apiVersion: v1
+kind: PersistentVolume
+metadata:
+  name: unknown
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  claimRef: {namespace: default, name: unknown}
+  csi:
+    driver: rook-ceph.rbd.csi.ceph.com
+    volumeHandle: unknown
+    volumeAttributes: {staticVolume: "true"}
+`
+
+// ObserverSecret is the Secret from which the webhook takes its Ceph user.
+func ObserverSecret(id, key string) string {
+	return fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: observer, namespace: %s}, stringData: {userID: %s, userKey: %q}}", Namespace, id, key)
 }
 
 // take applies the account and its rights, takes over the flags, and returns the
 // webhook configuration.
-func (w *webhook) take(ctx context.Context, c *cluster, manifests string, ca []byte) (string, error) {
+func (w *Webhook) take(ctx context.Context, c *lab.Cluster, manifests string, ca []byte) (string, error) {
 	var result string
 	for _, manifest := range strings.Split(manifests, "\n---\n") {
 		var is struct{ Kind string }
@@ -170,7 +213,7 @@ func (w *webhook) take(ctx context.Context, c *cluster, manifests string, ca []b
 			}
 			for i := range configuration.Webhooks {
 				client := &configuration.Webhooks[i].ClientConfig
-				url := w.url + *client.Service.Path
+				url := w.URL + *client.Service.Path
 				*client = registrationv1.WebhookClientConfig{URL: &url, CABundle: ca}
 			}
 			data, err := yaml.Marshal(configuration)
@@ -187,8 +230,8 @@ func (w *webhook) take(ctx context.Context, c *cluster, manifests string, ca []b
 }
 
 // writeKubeconfig writes a kubeconfig of the webhook's account.
-func writeKubeconfig(ctx context.Context, c *cluster, path string) error {
-	token, err := c.Run(ctx, "create", "token", "cephferry", "--namespace", own, "--duration=2h")
+func writeKubeconfig(ctx context.Context, c *lab.Cluster, path string) error {
+	token, err := c.Run(ctx, "create", "token", "cephferry", "--namespace", Namespace, "--duration=2h")
 	if err != nil {
 		return err
 	}
@@ -202,14 +245,14 @@ func writeKubeconfig(ctx context.Context, c *cluster, path string) error {
 	return clientcmd.WriteToFile(*config, path)
 }
 
-// start starts the process and returns when it is ready.
-func (w *webhook) start() error {
-	log, err := os.OpenFile(w.logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+// Start starts the process and returns when it is ready.
+func (w *Webhook) Start() error {
+	log, err := os.OpenFile(w.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(programs.webhook, w.args...)
+	cmd := exec.Command(w.program, w.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = w.env, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started, ended := make(chan error), make(chan struct{})
@@ -233,22 +276,22 @@ func (w *webhook) start() error {
 		case <-ended:
 			return errors.New("it has ended")
 		default:
-			return w.ready()
+			return w.Ready()
 		}
 	}); err != nil {
-		return fmt.Errorf("start the webhook: %w\n%s", err, lab.Tail(w.logFile))
+		return fmt.Errorf("start the webhook: %w\n%s", err, lab.Tail(w.LogFile))
 	}
 	return nil
 }
 
-// ready asks the readiness probe.
-func (w *webhook) ready() error {
+// Ready asks the readiness probe.
+func (w *Webhook) Ready() error {
 	_, err := w.get(w.probe)
 	return err
 }
 
-func (w *webhook) get(url string) (string, error) {
-	response, err := w.client.Get(url)
+func (w *Webhook) get(url string) (string, error) {
+	response, err := w.Client.Get(url)
 	if err != nil {
 		return "", err
 	}
@@ -260,13 +303,13 @@ func (w *webhook) get(url string) (string, error) {
 	return string(body), err
 }
 
-// kill ends the process as an accident does. A second one does nothing.
-func (w *webhook) kill() error { return w.signal(syscall.SIGKILL) }
+// Kill ends the process as an accident does. A second one does nothing.
+func (w *Webhook) Kill() error { return w.signal(syscall.SIGKILL) }
 
-// stop ends it well.
-func (w *webhook) stop() error { return w.signal(syscall.SIGTERM) }
+// Stop ends it well.
+func (w *Webhook) Stop() error { return w.signal(syscall.SIGTERM) }
 
-func (w *webhook) signal(signal syscall.Signal) error {
+func (w *Webhook) signal(signal syscall.Signal) error {
 	if err := w.process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -278,9 +321,9 @@ func (w *webhook) signal(signal syscall.Signal) error {
 	}
 }
 
-// mayDoAll returns what the webhook was not allowed to do, by what it wrote.
-func (w *webhook) mayDoAll() error {
-	log, err := os.ReadFile(w.logFile)
+// MayDoAll returns what the webhook was not allowed to do, by what it wrote.
+func (w *Webhook) MayDoAll() error {
+	log, err := os.ReadFile(w.LogFile)
 	if err != nil {
 		return err
 	}
@@ -292,8 +335,8 @@ func (w *webhook) mayDoAll() error {
 	return nil
 }
 
-// metric is the sum of a metric over all labels that contain these.
-func (w *webhook) metric(name string, labels ...string) (float64, error) {
+// Metric is the sum of a metric over all labels that contain these.
+func (w *Webhook) Metric(name string, labels ...string) (float64, error) {
 	body, err := w.get(w.meta)
 	if err != nil {
 		return 0, err
@@ -361,7 +404,7 @@ func freePorts(count int) ([]int, error) {
 
 // within polls until check is content, and returns its last error.
 func within(limit time.Duration, check func() error) error {
-	for deadline := time.Now().Add(limit); ; time.Sleep(pollInterval) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(poll) {
 		err := check()
 		if err == nil || time.Now().After(deadline) {
 			return err

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/cephferry/cephferry/pkg/provisioner"
+)
+
+// provisionTimeout bounds one RADOS operation of the provisioner. Nobody waits for
+// an answer as at the webhook, and a busy Ceph may take longer to make an image
+// than to list its watchers.
+const provisionTimeout = 5 * time.Second
+
+// setUpProvisioner makes the leader provision claims and look after volumes, if that
+// is wanted.
+func setUpProvisioner(manager ctrl.Manager, o options, connections provisioner.Clusters) error {
+	if !o.provisioner {
+		return nil
+	}
+	counted := provisioner.NewMetrics(metrics.Registry)
+	claims := &provisioner.Claims{
+		Client:   manager.GetClient(),
+		API:      manager.GetAPIReader(),
+		Clusters: connections,
+		Events:   provisioner.Events{EventRecorder: manager.GetEventRecorder("cephferry")},
+		Metrics:  counted,
+		Now:      time.Now,
+	}
+	volumes := &provisioner.Volumes{Client: manager.GetClient(), API: manager.GetAPIReader(), Metrics: counted}
+	if err := errors.Join(claims.SetupWithManager(manager), volumes.SetupWithManager(manager)); err != nil {
+		return fmt.Errorf("set up the provisioner: %w", err)
+	}
+	return nil
+}

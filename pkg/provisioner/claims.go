@@ -1,0 +1,140 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/clusters"
+	"github.com/cephferry/cephferry/pkg/provision"
+)
+
+// Clusters leads from a clusterID and a CSI secret to a Ceph cluster, and to where
+// volumes are in it.
+type Clusters interface {
+	ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, clusters.Settings, error)
+}
+
+// Claims makes the volumes of claims.
+type Claims struct {
+	// Client reads from the cache and writes, API reads from the API server.
+	Client   client.Client
+	API      client.Reader
+	Clusters Clusters
+	Events   Events
+	Metrics  *Metrics
+	Now      func() time.Time
+}
+
+// Reconcile brings one claim a step further.
+func (c *Claims) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	var claim corev1.PersistentVolumeClaim
+	if err := c.Client.Get(ctx, request.NamespacedName, &claim); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	switch {
+	case isOurs(&claim):
+		return c.report(ctx, &claim, provisioning, c.provision(ctx, &claim))
+	case isBound(&claim):
+		return c.report(ctx, &claim, growing, c.grow(ctx, &claim))
+	}
+	return reconcile.Result{}, nil
+}
+
+// provision makes the claim's volume, and returns nil when the claim can be bound
+// to it.
+func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	p, err := c.plan(ctx, claim)
+	if err != nil {
+		return err
+	}
+	var volumes corev1.PersistentVolumeList
+	if err := c.Client.List(ctx, &volumes); err != nil {
+		return fmt.Errorf("list the PersistentVolumes: %w", err)
+	}
+	switch todo, err := decide(claim, p, volumes.Items); todo {
+	case bind:
+		return nil
+	case wait:
+		return failure{waiting, err.Error()}
+	case refused:
+		return failure{invalid, err.Error()}
+	}
+	if _, failed := failureOf(claim, provisioning); !failed {
+		c.Events.normal(claim, eventProvisioning, "makes "+p.kind()+" "+p.image+" for class "+p.class.Name)
+	}
+	begin := c.Now()
+	request, result, err := c.ensure(ctx, claim, &p)
+	if err != nil {
+		return err
+	}
+	pv := p.volume(claim, result)
+	if err := c.Client.Create(ctx, pv); apierrors.IsAlreadyExists(err) {
+		return failure{waiting, fmt.Sprintf("PersistentVolume %s was created by somebody else a moment ago", pv.Name)}
+	} else if err != nil {
+		return explainCreate(err)
+	}
+	c.Metrics.provisioned(c.Now().Sub(begin))
+	c.Events.normal(claim, eventProvisioned, "created PersistentVolume "+pv.Name+" of "+p.kind()+" "+request.Volume.String())
+	ctrl.LoggerFrom(ctx).Info("created", "persistentVolume", pv.Name)
+	return nil
+}
+
+// ensure makes sure that the image or subvolume exists.
+func (c *Claims) ensure(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan) (provision.Request, provision.Result, error) {
+	request, err := c.request(ctx, claim, p)
+	if err != nil {
+		return provision.Request{}, provision.Result{}, err
+	}
+	request.MayBeLarger = true
+	result := provision.Ensure(ctx, []provision.Request{request})[0]
+	if result.Err != nil {
+		return provision.Request{}, provision.Result{}, explain(result.Err)
+	}
+	return request, result, nil
+}
+
+// request is what package provision is asked for.
+func (c *Claims) request(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan) (provision.Request, error) {
+	cluster, settings, err := c.Clusters.ClusterAs(ctx, p.class.ClusterID, p.class.ProvisionerSecret)
+	if err != nil {
+		return provision.Request{}, explainSecret(err)
+	}
+	at := provision.Location{Cluster: cluster, RadosNamespace: settings.RadosNamespace, SubvolumeGroup: settings.SubvolumeGroup}
+	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	request := provision.Request{Volume: at.Volume(p.class, p.image), Size: uint64(size.Value()), Adopt: p.asked.Adopt}
+	if p.asked.Size != nil {
+		request.AtLeast = uint64(p.asked.Size.Value())
+	}
+	return request, nil
+}
+
+// report says on the claim what became of it, once for each new outcome, and when
+// to look again.
+func (c *Claims) report(ctx context.Context, claim *corev1.PersistentVolumeClaim, what task, err error) (reconcile.Result, error) {
+	if err == nil {
+		return reconcile.Result{}, c.settle(ctx, claim, what)
+	}
+	var f failure
+	if !errors.As(err, &f) {
+		// The API server does not answer as it should, and could not be told either.
+		c.Metrics.failed(what, outage)
+		return reconcile.Result{}, err
+	}
+	c.Metrics.failed(what, f.kind)
+	if err := c.fail(ctx, claim, what, f); err != nil {
+		return reconcile.Result{}, err
+	}
+	if after := f.after(); after > 0 {
+		return reconcile.Result{RequeueAfter: after}, nil
+	}
+	return reconcile.Result{}, f
+}

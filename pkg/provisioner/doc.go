@@ -1,0 +1,23 @@
+// Package provisioner makes the volumes of migratable claims from inside the
+// cluster, as an external provisioner does for other claims, and looks after their
+// PersistentVolumes when the claims are gone. It runs on one replica of the webhook,
+// the leader.
+//
+// A claim is ours when it is annotated cephferry.io/migratable: "true" and its class
+// is "". [Claims] then
+//
+//   - finds class, image and size, and refuses what package claims and the class
+//     refuse, and images that the namespace may not use (tenancy.go): all of that
+//     before Ceph is asked anything;
+//   - makes or grows the image with package provision;
+//   - creates the PersistentVolume of package staticpv, with the claim's uid in its
+//     claimRef, so that the binder binds at once. The guard sees it like any other;
+//   - says on the claim what became of it: events, and a condition that
+//     `helm --wait` reads.
+//
+// [Volumes] removes the PersistentVolumes that Claims created when their claim is
+// gone, and frees those of the renderer for the next claim. Neither ever removes an
+// image.
+//
+// Every step can be repeated: a leader that dies half way is continued by the next.
+package provisioner

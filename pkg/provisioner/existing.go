@@ -1,0 +1,104 @@
+package provisioner
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+)
+
+// CreatedBy is the annotation on a PersistentVolume that says who created it. The
+// renderer's have none.
+const (
+	CreatedBy = annotations.Prefix + "created-by"
+	byCluster = "cluster"
+)
+
+func isClusters(pv *corev1.PersistentVolume) bool {
+	return pv.Annotations[CreatedBy] == byCluster && pv.Annotations[annotations.Migratable] == "true"
+}
+
+// next is what to do about the PersistentVolumes there are.
+type next int
+
+const (
+	create  next = iota // there is none
+	bind                // the claim's own is there
+	wait                // one of an earlier claim is on its way out
+	refused             // there is one that is not the claim's
+)
+
+// decide says what to do for a claim with that image.
+//
+//	volume of that name       made by us   for                     result
+//	none                      -            -                       create, or refused when another has the image
+//	going                     any          any                     wait
+//	there                     yes          this claim              bind
+//	there                     yes          an earlier claim        wait
+//	there                     yes          another claim           refused
+//	there                     no           any                     refused
+func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.PersistentVolume) (next, error) {
+	var found *corev1.PersistentVolume
+	for i := range volumes {
+		if volumes[i].Name == p.image {
+			found = &volumes[i]
+		} else if err := p.taken(&volumes[i]); err != nil {
+			return refused, err
+		}
+	}
+	if p.asked.Adopt {
+		if err := staticpv.RefuseAdoption(volumes, p.image, p.class); err != nil {
+			return refused, err
+		}
+	}
+	if found == nil {
+		return create, nil
+	}
+	ref := found.Spec.ClaimRef
+	same := ref != nil && ref.Namespace == claim.Namespace && ref.Name == claim.Name
+	switch {
+	case found.DeletionTimestamp != nil:
+		return wait, fmt.Errorf("PersistentVolume %s is being deleted", found.Name)
+	case !isClusters(found):
+		return refused, fmt.Errorf("PersistentVolume %s exists, and was not created by the cluster: it is for %s; delete one of the two, or name it in spec.volumeName if it is meant", found.Name, who(ref))
+	case same && (ref.UID == claim.UID || ref.UID == ""):
+		return bind, nil
+	case same:
+		return wait, fmt.Errorf("PersistentVolume %s is that of the claim's predecessor, and goes when no node has it attached", found.Name)
+	default:
+		return refused, fmt.Errorf("PersistentVolume %s has %s %s already, for %s", found.Name, p.kind(), p.image, who(ref))
+	}
+}
+
+// taken refuses an image or subvolume that another volume has, under whatever name.
+// Two volumes of one image would be mounted by two nodes; and kubelet takes two
+// volumes of one driver with one handle for one. A volume of ceph-csi may remain of
+// an image that is adopted, see staticpv.RefuseAdoption.
+func (p *plan) taken(pv *corev1.PersistentVolume) error {
+	csi := pv.Spec.CSI
+	if csi == nil {
+		return nil
+	}
+	var same, static bool
+	if fs := p.class.CephFS; fs != nil {
+		subvolume, ok := staticpv.SubvolumeOf(pv)
+		same, static = ok && subvolume.Filesystem == fs.Filesystem && subvolume.Name == p.image, subvolume.Static
+	} else {
+		image, ok, err := staticpv.ImageOf(pv)
+		same, static = ok && err == nil && image.Pool == p.class.RBD.Pool && image.Name == p.image, image.Static
+	}
+	same = same || csi.Driver == p.class.Driver && csi.VolumeHandle == p.image
+	if !same || p.asked.Adopt && !static {
+		return nil
+	}
+	return fmt.Errorf("PersistentVolume %s has %s %s already, for %s", pv.Name, p.kind(), p.image, who(pv.Spec.ClaimRef))
+}
+
+func who(ref *corev1.ObjectReference) string {
+	if ref == nil {
+		return "no claim"
+	}
+	return "claim " + ref.Namespace + "/" + ref.Name
+}

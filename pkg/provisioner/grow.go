@@ -1,0 +1,119 @@
+package provisioner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// isBound reports whether the claim is a migratable one that has its volume.
+func isBound(claim *corev1.PersistentVolumeClaim) bool {
+	class := claims.ClassName(claim)
+	return class != nil && *class == "" && claim.Spec.VolumeName != "" &&
+		claim.Status.Phase == corev1.ClaimBound && claim.DeletionTimestamp == nil &&
+		claim.Annotations[annotations.Migratable] == "true"
+}
+
+// grow makes the image of a bound claim as large as its annotation says. The API
+// server refuses to raise the request of a claim without a class, so the claim and
+// its volume go on showing the first size.
+func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	size := annotationPath(annotations.Size)
+	asked, errs := annotations.Parse(claim.Annotations, annotations.OnTemplate, field.NewPath("metadata", "annotations"))
+	if i := slices.IndexFunc(errs, func(err *field.Error) bool { return err.Field == size.String() }); i >= 0 {
+		return mistakes(errs[i : i+1])
+	}
+	if asked.Size == nil {
+		return nil
+	}
+	var pv corev1.PersistentVolume
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, &pv); err != nil {
+		return fmt.Errorf("read PersistentVolume %s: %w", claim.Spec.VolumeName, err)
+	}
+	ref := pv.Spec.ClaimRef
+	if pv.Annotations[annotations.Migratable] != "true" || !staticpv.IsPair(&pv, claim.Namespace, claim.Name) || ref.UID != claim.UID {
+		return mistakes(field.ErrorList{field.Forbidden(size, "PersistentVolume "+pv.Name+" is not one that cephferry made for this claim")})
+	}
+	p := plan{asked: asked, image: pv.Name}
+	errs, err := c.class(ctx, claim, &p)
+	if err != nil {
+		return err
+	} else if len(errs) > 0 {
+		return mistakes(errs)
+	}
+	if there, of := whereOf(&pv), whereOfClass(p.class); there != of {
+		return mistakes(field.ErrorList{field.Invalid(annotationPath(annotations.Class), asked.Class, fmt.Sprintf(
+			"StorageClass %s is of %s, the volume is in %s; name the class of the volume", p.class.Name, of, there))})
+	}
+	return c.growImage(ctx, claim, &p, &pv)
+}
+
+// whereOf is where a volume's data is, for people.
+func whereOf(pv *corev1.PersistentVolume) string {
+	if subvolume, ok := staticpv.SubvolumeOf(pv); ok {
+		return "clusterID " + subvolume.ClusterID + " and file system " + subvolume.Filesystem
+	}
+	image, _, _ := staticpv.ImageOf(pv) // what is missing is not equal
+	return "clusterID " + image.ClusterID + " and pool " + image.Pool
+}
+
+// whereOfClass is whereOf for the volumes of a class.
+func whereOfClass(class storageclass.Class) string {
+	if class.CephFS != nil {
+		return "clusterID " + class.ClusterID + " and file system " + class.CephFS.Filesystem
+	}
+	return "clusterID " + class.ClusterID + " and pool " + class.RBD.Pool
+}
+
+func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan, pv *corev1.PersistentVolume) error {
+	request, err := c.request(ctx, claim, p)
+	if err != nil {
+		return err
+	}
+	request.Exists, request.Adopt = true, false
+	requests := []provision.Request{request}
+	results := provision.Ensure(ctx, requests)
+	if results[0].Err != nil {
+		return explain(results[0].Err)
+	}
+	attached, err := c.attachedBefore(ctx, claim, pv)
+	if err != nil {
+		return err
+	}
+	if results[0].Grown {
+		c.Metrics.grown()
+		c.Events.normal(claim, eventGrown, strings.Join(provision.Summary(requests, results), "; "))
+	}
+	pending := conditionOf(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
+	atOnce := p.class.CephFS != nil || claims.VolumeMode(claim) == corev1.PersistentVolumeBlock
+	if atOnce || !attached || !results[0].Grown && pending == nil {
+		return nil
+	}
+	return failure{filesystem, fmt.Sprintf(
+		"image %s has %s; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again", p.image, p.asked.Size)}
+}
+
+// attachedBefore reports whether a node has had the volume since before the image
+// grew: its filesystem is still the old one.
+func (c *Claims) attachedBefore(ctx context.Context, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) (bool, error) {
+	var attachments storagev1.VolumeAttachmentList
+	if err := c.Client.List(ctx, &attachments); err != nil {
+		return false, fmt.Errorf("list the VolumeAttachments: %w", err)
+	}
+	pending := conditionOf(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
+	return slices.ContainsFunc(attachments.Items, func(a storagev1.VolumeAttachment) bool {
+		return volumeOf(&a) == pv.Name && (pending == nil || !a.CreationTimestamp.After(pending.LastTransitionTime.Time))
+	}), nil
+}

@@ -1,0 +1,109 @@
+package provisioner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+)
+
+// parallel is how many claims are worked on at a time. A Ceph that does not answer
+// holds each of them for some seconds.
+const parallel = 8
+
+// options are those of both controllers.
+func options() controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: parallel,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, maxBackoff),
+		// A controller whose watches do not begin, because a right is missing, ends
+		// the whole process after this time; the webhook in it has to live on.
+		CacheSyncTimeout: 10 * 365 * 24 * time.Hour,
+	}
+}
+
+// SetupWithManager makes Reconcile run for every claim with our annotations, and
+// again for those that wait when a class, their namespace, or a volume in their way
+// has changed.
+func (c *Claims) SetupWithManager(manager ctrl.Manager) error {
+	ours := predicate.NewPredicateFuncs(func(object client.Object) bool { return annotations.Has(object.GetAnnotations()) })
+	waiting := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, changed client.Object) []reconcile.Request {
+		if _, ok := changed.(*corev1.Namespace); ok {
+			return c.waiting(ctx, client.InNamespace(changed.GetName()))
+		}
+		return c.waiting(ctx)
+	})
+	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+	onlyDeleted := predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+	}
+	err := ctrl.NewControllerManagedBy(manager).
+		Named("claims").
+		For(&corev1.PersistentVolumeClaim{}, builder.WithPredicates(ours)).
+		Watches(&storagev1.StorageClass{}, waiting, builder.WithPredicates(changed)).
+		Watches(&corev1.Namespace{}, waiting, builder.WithPredicates(changed)).
+		Watches(&corev1.PersistentVolume{}, waiting, builder.WithPredicates(onlyDeleted)).
+		WithOptions(options()).
+		Complete(c)
+	if err != nil {
+		return fmt.Errorf("set up the claims' controller: %w", err)
+	}
+	return nil
+}
+
+// waiting are the claims that have no volume yet.
+func (c *Claims) waiting(ctx context.Context, in ...client.ListOption) []reconcile.Request {
+	var list corev1.PersistentVolumeClaimList
+	if err := c.Client.List(ctx, &list, in...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "list claims")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if isOurs(&list.Items[i]) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}
+
+// SetupWithManager makes Reconcile run for every PersistentVolume of ours, and when
+// one of them was detached.
+func (v *Volumes) SetupWithManager(manager ctrl.Manager) error {
+	ours := predicate.NewPredicateFuncs(func(object client.Object) bool {
+		return object.GetAnnotations()[annotations.Migratable] == "true"
+	})
+	detached := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, object client.Object) []reconcile.Request {
+		if attachment, ok := object.(*storagev1.VolumeAttachment); ok && volumeOf(attachment) != "" {
+			return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: volumeOf(attachment)}}}
+		}
+		return nil
+	})
+	err := ctrl.NewControllerManagedBy(manager).
+		Named("volumes").
+		For(&corev1.PersistentVolume{}, builder.WithPredicates(ours)).
+		Watches(&storagev1.VolumeAttachment{}, detached, builder.WithPredicates(predicate.Funcs{
+			CreateFunc: func(event.CreateEvent) bool { return false },
+			UpdateFunc: func(event.UpdateEvent) bool { return false },
+		})).
+		WithOptions(options()).
+		Complete(v)
+	if err != nil {
+		return fmt.Errorf("set up the volumes' controller: %w", err)
+	}
+	return nil
+}
