@@ -73,9 +73,23 @@ func TestASingleWriterOnCephFS(t *testing.T) {
 	a.ready(servers.East, "files")
 	a.sees(servers.East, servers.East, "single.files-files")
 
-	said := a.must(`helm --kube-context east --namespace single template files ./chart --kube-version=1.36.0 --show-only templates/pvc.yaml \
-			--set persistence.storageClass=ceph-filesystem --set-string 'persistence.annotations.cephferry\.io/migratable=true' |
-		postrender --create=client --kube-context east --namespace single 2>&1 >rendered.yaml`)
+	// As a filter; then by Ceph flags and with the class from a file, where only the
+	// subvolume group comes from the cluster.
+	a.must(`helm --kube-context east --namespace single template files ./chart --kube-version=1.36.0 --show-only templates/pvc.yaml \
+			--set persistence.storageClass=ceph-filesystem --set-string 'persistence.annotations.cephferry\.io/migratable=true' >claim.yaml
+		kubectl --context east get storageclass ceph-filesystem -o yaml >class.yaml`)
+	const filter = "postrender --create=%s --kube-context east --namespace single %s <claim.yaml 2>&1 >%s"
+	said := a.must(filter, "client", "", "rendered.yaml")
+	user := servers.Ceph.CephFSProvisioner
+	byFlags := fmt.Sprintf("--ceph-conf %s --ceph-id %s --ceph-keyring %s --storage-class class.yaml", servers.Ceph.ConfFile, user.ID, user.KeyringFile)
+	if again := a.must(filter, "client", byFlags, "by-flags.yaml"); again != said {
+		t.Errorf("by flags it says %s", again)
+	}
+	// One that makes nothing looks for the path all the same.
+	if again := a.must(filter, "never", byFlags, "never.yaml"); again != said {
+		t.Errorf("with --create never it says %s", again)
+	}
+	a.must("cmp rendered.yaml by-flags.yaml; cmp rendered.yaml never.yaml; grep 'rootPath: /volumes/csi/single.files-files/' rendered.yaml")
 	const want = "postrender: PersistentVolumeClaim single/files-files: spec.accessModes: a volume on CephFS is not guarded, and nothing keeps a second cluster from writing to it at the same time"
 	if said != want {
 		t.Errorf("got  %s\nwant %s", said, want)

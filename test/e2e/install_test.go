@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/test/lab"
 )
 
@@ -37,13 +38,12 @@ func TestAnInstallEndsWithBoundPairsOnRealImages(t *testing.T) {
 			}
 
 			image := team.image(lab.Pool, team.namespace+"."+claim)
-			var record map[string]any
-			team.parse([]byte(image.Record), &record)
-			if token, ok := record["token"].(string); !ok || token == "" {
-				team.Errorf("record of %s: token %v", claim, record["token"])
+			record, err := ceph.DecodeRecord([]byte(image.Record))
+			if err != nil || record.Token == "" {
+				team.Errorf("record of %s: token %q, error %v", claim, record.Token, err)
 			}
-			delete(record, "token")
-			if diff := cmp.Diff(map[string]any{"version": 1.0, "claimSize": float64(1 << 30)}, record); diff != "" {
+			record.Token = ""
+			if diff := cmp.Diff(ceph.Record{ClaimSize: 1 << 30}, record); diff != "" {
 				team.Errorf("record of %s (-want +got):\n%s", claim, diff)
 			}
 			image.Record, image.ID = "", ""

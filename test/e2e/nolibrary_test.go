@@ -58,6 +58,11 @@ func TestTheBuildWithoutCephUsesImagesThatExist(t *testing.T) {
 			"use --create cluster, the build that has it, or --create never for RBD images that exist")
 		team.unchanged(east, nothing())
 
+		team.refused(east, append(append(install, class("ceph-filesystem")), arguments("--create=never")...),
+			"--create never: the path of a CephFS subvolume, and the size of an adopted image, have to be read from Ceph, "+
+				"and this build of postrender has no Ceph library; use --create cluster, or the build that has it")
+		team.unchanged(east, nothing())
+
 		team.rbd("create", lab.Pool+"/"+team.namespace+".web-files", "--size", "1G", "--image-feature", "layering,exclusive-lock")
 		before := team.look(east)
 		team.must(east, append(install, arguments("--create=never")...)...)

@@ -223,15 +223,27 @@ func TestADynamicVolumeIsGuardedInScopeAllOnly(t *testing.T) {
 
 func TestAVolumeOnCephFSIsAllowedWithAWarning(t *testing.T) {
 	t.Parallel()
+	for mode, warning := range map[string]string{
+		"ReadWriteMany": "is on CephFS, which several clusters may use at once; it is not guarded",
+		"ReadWriteOnce": "is on CephFS and for a single writer, and nothing keeps a second cluster from writing to it; it is not guarded",
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			allowedOnCephFS(t, mode, warning)
+		})
+	}
+}
+
+func allowedOnCephFS(t *testing.T, mode, warning string) {
 	s := newShop(t)
-	edit := []string{"ReadWriteOnce", "ReadWriteMany", "rbd.csi", "cephfs.csi", "pool: replicapool", "fsName: files"}
+	edit := []string{"ReadWriteOnce", mode, "rbd.csi", "cephfs.csi", "pool: replicapool", "fsName: files"}
 	for _, c := range []*cluster{east, west} {
 		s.create(c, s.pv("data", edit...)+"---\n"+s.pvc("data", edit...))
 		s.bound(c, "data")
 	}
 	s.create(west, workload("Deployment", "x", "data", 0))
 	got := s.run(west, "", "scale", "deployment/x", "--replicas=1")
-	want := fmt.Sprintf("Warning: volume %s/data is on CephFS, which several clusters may use at once; it is not guarded", s.namespace)
+	want := fmt.Sprintf("Warning: volume %s/data %s", s.namespace, warning)
 	if got.err != nil || got.stderr != want {
 		t.Errorf("%v\n%s\nwant: %s", got.err, got.stderr, want)
 	}

@@ -1,0 +1,113 @@
+package postrender_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+	"github.com/cephferry/cephferry/pkg/postrender"
+)
+
+// TestUntouched keeps every request.
+func TestUntouched(t *testing.T) {
+	outcomes, notes := postrender.Untouched{}.Ensure(t.Context(), make([]postrender.Image, 2))
+	if diff := cmp.Diff([]postrender.Outcome{{}, {}}, outcomes); diff != "" || notes != nil {
+		t.Errorf("notes %v, outcomes (-want +got):\n%s", notes, diff)
+	}
+}
+
+// TestAdoptionAsksOnce: the volumes of the cluster are listed once, and not at all
+// when nothing is adopted.
+func TestAdoptionAsksOnce(t *testing.T) {
+	adopt := func(name string) string {
+		return strings.Replace(claim(name, "1Gi", ""), `"true"}`, `"true", cephferry.io/adopt: "true"}`, 1)
+	}
+	there := []cephtest.Image{
+		{Namespace: "tenant", Name: "shop.a", Layout: ceph.Layout{Size: 1 << 30}},
+		{Namespace: "tenant", Name: "shop.b", Layout: ceph.Layout{Size: 1 << 30}},
+	}
+	unreadable := errors.New("list PersistentVolumes: forbidden")
+	tests := map[string]struct {
+		input string
+		fails error
+		want  int
+		err   string
+	}{
+		"nothing is adopted":      {input: claim("a", "1Gi", "") + claim("b", "1Gi", "")},
+		"two images are adopted":  {input: adopt("a") + adopt("b"), want: 1},
+		"they cannot be read":     {input: adopt("a"), fails: unreadable, want: 1, err: "PersistentVolumeClaim shop/a: find out whether a volume of this cluster still uses what is adopted: list PersistentVolumes: forbidden"},
+		"they are not needed yet": {input: claim("a", "1Gi", ""), fails: unreadable},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newCeph(there...)
+			r, _ := renderer(t, c)
+			images, err := r.Images(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := 0
+			provisioned := images.(postrender.Provisioned)
+			provisioned.Volumes = func(context.Context) ([]corev1.PersistentVolume, error) {
+				asked++
+				return nil, test.fails
+			}
+			r.Images = func(context.Context) (postrender.Images, error) { return provisioned, nil }
+			_, err = r.Render(t.Context(), strings.NewReader(test.input), io.Discard)
+			if diff := cmp.Diff(test.err, text(err)); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+			if asked != test.want {
+				t.Errorf("asked %d times, want %d", asked, test.want)
+			}
+			if calls := c.Calls(); err != nil && calls != nil {
+				t.Errorf("Ceph was asked: %v", calls)
+			}
+		})
+	}
+}
+
+// TestExistingDryRun: whether this is a dry run is asked only if there is something
+// to look at.
+func TestExistingDryRun(t *testing.T) {
+	cause := errors.New("find out whether this is a dry run: cause")
+	shared := claim("b", "1Gi", "  storageClassName: cephfs\n")
+	tests := map[string]struct {
+		input string
+		dry   bool
+		fails error
+		asked int
+		err   string
+	}{
+		"an image":             {input: claim("a", "1Gi", "")},
+		"a subvolume":          {input: claim("a", "1Gi", "") + shared, dry: true, asked: 1},
+		"it cannot be told":    {input: claim("a", "1Gi", "") + shared, fails: cause, asked: 1, err: "PersistentVolumeClaim shop/b: " + cause.Error()},
+		"it need not be known": {input: claim("a", "1Gi", ""), fails: cause},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r, got := renderer(t, nil)
+			asked := 0
+			r.Images = func(context.Context) (postrender.Images, error) {
+				return postrender.Existing{DryRun: func(context.Context) (bool, error) {
+					asked++
+					return test.dry, test.fails
+				}}, nil
+			}
+			_, err := r.Render(t.Context(), strings.NewReader(test.input), io.Discard)
+			if diff := cmp.Diff(test.err, text(err)); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+			if asked != test.asked || got.Connect != 0 {
+				t.Errorf("asked %d times, want %d; %d connections", asked, test.asked, got.Connect)
+			}
+		})
+	}
+}
