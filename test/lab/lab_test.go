@@ -44,6 +44,16 @@ func TestCeph(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("manager after %v", time.Since(start))
+	if err := ceph.WaitFilesystem(ctx); err != nil {
+		t.Error(err)
+	}
+	t.Logf("file system after %v", time.Since(start))
+	if _, err := ceph.Run(ctx, "--id", ceph.CephFSProvisioner.ID, "fs", "subvolumegroup", "create", lab.Filesystem, "csi"); err != nil {
+		t.Error(err)
+	}
+	if _, err := ceph.Run(ctx, "--id", reader.ID, "fs", "subvolumegroup", "create", lab.Filesystem, "other"); err == nil {
+		t.Error("a reader made a subvolume group")
+	}
 }
 
 func TestPoolQuota(t *testing.T) {
@@ -129,6 +139,15 @@ func TestLab(t *testing.T) {
 		}
 		if got := get("storageclass ceph-block -o=jsonpath={.parameters.pool}"); got != lab.Pool {
 			t.Errorf("%s: pool of the class = %q, want %q", cluster.Name, got, lab.Pool)
+		}
+		if got := get("storageclass ceph-filesystem -o=jsonpath={.parameters.fsName}"); got != lab.Filesystem {
+			t.Errorf("%s: file system of the class = %q, want %q", cluster.Name, got, lab.Filesystem)
+		}
+		for secret, user := range map[string]lab.User{"rook-csi-cephfs-provisioner": started.Ceph.CephFSProvisioner, "rook-csi-cephfs-node": started.Ceph.CephFSNode} {
+			want := base64.StdEncoding.EncodeToString([]byte(user.ID)) + "," + base64.StdEncoding.EncodeToString([]byte(user.Key))
+			if got := get("secret " + secret + " -o=jsonpath={.data.userID},{.data.userKey}"); got != want {
+				t.Errorf("%s: secret %s = %q, want %q", cluster.Name, secret, got, want)
+			}
 		}
 		var entries []struct {
 			ClusterID string

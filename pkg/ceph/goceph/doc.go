@@ -1,7 +1,8 @@
 // Package goceph is package ceph's port on librados and librbd, through go-ceph.
-// It is the only package that uses cgo.
+// It is the only package that uses cgo. Subvolumes are the manager's work, so
+// libcephfs is not needed.
 //
-// Three properties of the libraries shape it:
+// Three properties of the libraries shape it (a fourth is in manager):
 //
 //   - By default they wait for ever. Timeouts are set before connecting, so that
 //     each RADOS operation ends by itself.
