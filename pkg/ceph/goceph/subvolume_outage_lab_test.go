@@ -58,12 +58,39 @@ func (h *harness) managerAnswersLate(t *testing.T) {
 		_, err := cluster.Subvolume(t.Context(), spec)
 		must(t, err)
 	}
+
+	// What goes on without its caller changes nothing any more.
+	must(t, h.Manager.Freeze())
+	other := subvolumeSpec("late-too")
+	for _, change := range []func(context.Context) error{
+		func(ctx context.Context) error { return cluster.GrowSubvolume(ctx, spec, 9<<20) },
+		func(ctx context.Context) error {
+			_, err := cluster.CreateSubvolume(ctx, other, ceph.SubvolumeLayout{Size: 1 << 20})
+			return err
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if err := change(ctx); !errors.Is(err, ceph.ErrUnreachable) {
+			t.Errorf("got %v; want %v", err, ceph.ErrUnreachable)
+		}
+		cancel()
+	}
+	must(t, h.Manager.Thaw())
+	awaitCounts(t, manager.calls, 0, 0)
+	found, err := cluster.Subvolume(t.Context(), spec)
+	must(t, err)
+	if found.Size != 1<<20 {
+		t.Errorf("size is %d", found.Size)
+	}
+	if _, err := cluster.Subvolume(t.Context(), other); !errors.Is(err, ceph.ErrSubvolumeNotFound) {
+		t.Errorf("got %v; want %v", err, ceph.ErrSubvolumeNotFound)
+	}
 }
 
 // Whichever server stops, nobody waits for longer than the bound, and everything
 // goes on afterwards.
 func (h *harness) serverStops(t *testing.T) {
-	for name, server := range map[string]*lab.Process{"monitor": h.Mon, "OSD": h.OSD, "metadata server": h.MDS} {
+	for name, server := range map[string]*lab.Process{"monitor": h.Mon, "OSD": h.OSD, "manager": h.Manager, "metadata server": h.MDS} {
 		t.Run(name, func(t *testing.T) {
 			fresh, used := h.connect(t), h.connect(t)
 			_, err := used.CreateSubvolume(t.Context(), subvolumeSpec(server.Name), ceph.SubvolumeLayout{Size: 1 << 20})
