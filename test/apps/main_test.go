@@ -18,6 +18,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/webhook"
 )
 
 // servers is the lab, and dir a folder beside it: with the programs' folder bin, and
@@ -50,7 +51,37 @@ func run(m *testing.M) (code int, err error) {
 	if err := errors.Join(writePrograms(tools), writeKubeconfig(), servers.Ceph.WaitFilesystem(ctx)); err != nil {
 		return 0, err
 	}
-	return m.Run(), nil
+	var started []*webhook.Webhook
+	for _, cluster := range []*lab.Cluster{servers.East, servers.West} {
+		w, err := startWebhook(ctx, cluster, tools)
+		if err != nil {
+			return 0, fmt.Errorf("start the webhook in %s: %w", cluster.Name, err)
+		}
+		defer w.Kill()
+		started = append(started, w)
+	}
+	code = m.Run()
+	for _, w := range started {
+		if code != 0 {
+			fmt.Fprintln(os.Stderr, lab.Tail(w.LogFile))
+		}
+		err = errors.Join(err, w.MayDoAll())
+	}
+	return code, err
+}
+
+func startWebhook(ctx context.Context, cluster *lab.Cluster, tools lab.Tools) (*webhook.Webhook, error) {
+	options := webhook.Options{
+		Ceph: servers.Ceph, Cluster: cluster, Dir: filepath.Join(dir, "webhook-"+cluster.Name),
+		Chart: "../../charts/cephferry", Values: "replicas=1", Home: filepath.Join(dir, "home"),
+	}
+	var errs [2]error
+	options.Helm, errs[0] = tools.Find("helm")
+	options.Webhook, errs[1] = tools.Find("webhook")
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	return webhook.Start(ctx, options)
 }
 
 // writePrograms makes the folder that is all of a script's PATH besides Debian's.
