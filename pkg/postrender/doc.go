@@ -10,5 +10,5 @@
 // The steps, a file each: find.go walks the documents; cluster.go is all of
 // ForCluster; render.go is the order of things in Render; claim.go and
 // statefulset.go plan pairs and refuse what cannot become one; images.go asks for
-// the images; splice.go edits and inserts.
+// the images, and provisioned.go is who answers; splice.go edits and inserts.
 package postrender

@@ -96,6 +96,37 @@ func TestASingleWriterOnCephFS(t *testing.T) {
 	}
 }
 
+// TestASubvolumeIsAdopted: one that ceph-csi made, with all that is in it.
+func TestASubvolumeIsAdopted(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, "archive")
+	const name = "csi-vol-5d0c8e94-1f0b-4f57-a3f5-3c1d6a9b2e70"
+	var root string
+	for _, args := range [][]string{
+		{"fs", "subvolumegroup", "create", lab.Filesystem, "csi"},
+		{"fs", "subvolume", "create", lab.Filesystem, name, "--group_name", "csi", "--size", fmt.Sprint(3 << 30)},
+		{"fs", "subvolume", "getpath", lab.Filesystem, name, "--group_name", "csi"},
+	} {
+		out, err := servers.Ceph.Run(t.Context(), args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root = strings.TrimSpace(string(out))
+	}
+	adopt := readWriteMany + ` --create-namespace --set-string 'persistence.annotations.cephferry\.io/adopt=true' --set 'persistence.annotations.cephferry\.io/image=`
+	a.refused(a.helm(servers.East, "install", adopt+"csi-vol-nowhere'"), "adopt subvolume cephfs/csi/csi-vol-nowhere: the subvolume does not exist")
+	for _, cluster := range []*lab.Cluster{servers.East, servers.West} {
+		a.must("%s", a.helm(cluster, "install", adopt+name+"'"))
+		a.ready(cluster, "files")
+		got := a.get(cluster, "pv/"+name, "{.spec.csi.volumeAttributes.rootPath} {.spec.capacity.storage}")
+		if want := root + " 3Gi"; got != want {
+			t.Errorf("the volume in %s has %s; want %s", cluster.Name, got, want)
+		}
+	}
+	a.sees(servers.East, servers.West, name)
+	a.quota(name, 3<<30)
+}
+
 // sees waits until the node of one cluster has read new stamps of the other's.
 func (a *app) sees(reader, writer *lab.Cluster, handle string) {
 	a.Helper()
