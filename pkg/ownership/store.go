@@ -62,6 +62,10 @@ type Target struct {
 	// Look reads the record and then looks at the watchers; with a foreign one, or
 	// when something is not known, it returns an error.
 	Look func(ctx context.Context) (ceph.Image, ceph.Record, error)
+	// Turn, if there is one, makes callers in this process take turns, so that many
+	// pods on one image do not overtake each other. It returns when this one may go
+	// on, and how it ends, or the error of ctx.
+	Turn func(ctx context.Context) (end func(), err error)
 	// Image and Seen are what Look returned the last time.
 	Image ceph.Image
 	Seen  ceph.Record
@@ -101,6 +105,13 @@ func AcquireAll(ctx context.Context, targets []Target) (acquired, failed int, er
 
 // acquire returns the record before and after.
 func (t *Target) acquire(ctx context.Context) (before, written ceph.Record, err error) {
+	if t.Turn != nil {
+		end, err := t.Turn(ctx)
+		if err != nil {
+			return ceph.Record{}, ceph.Record{}, fmt.Errorf("wait for other pods on the image: %w", err)
+		}
+		defer end()
+	}
 	for attempt := 1; ; attempt++ {
 		next, err := Acquire(t.Seen, t.Request)
 		if err != nil {
