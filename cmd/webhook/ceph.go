@@ -54,12 +54,12 @@ func (c *cephAccess) connections(timeout time.Duration) *clusters.Clusters {
 }
 
 // Cluster implements guard.Clusters.
-func (c *cephAccess) Cluster(ctx context.Context, clusterID string) (ceph.WatcherLister, string, error) {
+func (c *cephAccess) Cluster(ctx context.Context, clusterID string) (guard.Ceph, string, error) {
 	cluster, radosNamespace, err := c.Clusters.Cluster(ctx, clusterID)
 	if err != nil {
 		return nil, "", err
 	}
-	return countedWatchers{cluster, c.counted}, radosNamespace, nil
+	return counted{cluster, c.counted}, radosNamespace, nil
 }
 
 // check says whether there is a configuration to read.
@@ -75,19 +75,6 @@ func (c *cephAccess) check(request *http.Request) error {
 		}
 	}
 	return errors.New("ceph-csi's configuration is in none of the namespaces")
-}
-
-// countedWatchers counts its calls.
-type countedWatchers struct {
-	ceph.WatcherLister
-	counted *guard.Metrics
-}
-
-func (c countedWatchers) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watcher, error) {
-	begin := time.Now()
-	watchers, err := c.WatcherLister.Watchers(ctx, spec)
-	c.counted.CephCall("watchers", time.Since(begin), err)
-	return watchers, err
 }
 
 // fresh is for how long an object that was read counts: a change of the

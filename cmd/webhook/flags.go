@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,7 @@ type options struct {
 	provisioner    bool
 	localCIDRs     []netip.Prefix
 	exemptCIDRs    []netip.Prefix
+	admissionGrace time.Duration
 	webhookPort    int
 	metricsAddress string
 	probeAddress   string
@@ -52,6 +54,7 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	flags.BoolVar(&o.provisioner, "provisioner", true, "whether the leader makes the volumes of migratable claims without a class")
 	flags.StringArrayVar(&t.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable")
 	flags.StringArrayVar(&t.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable")
+	flags.DurationVar(&o.admissionGrace, "admission-grace", 75*time.Second, "`time` after which a pod that was let start and is not at the API server never comes; longer than the API server's --request-timeout")
 	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "`address` of the metrics")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "`address` of the probes")
@@ -112,6 +115,9 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 	}
 	if o.exemptCIDRs, err = prefixes("--exempt-cidr", t.exempt); err != nil {
 		return o, err
+	}
+	if o.admissionGrace <= 0 {
+		return o, fmt.Errorf("--admission-grace %s: must be longer than the API server's --request-timeout", o.admissionGrace)
 	}
 	if o.namespace = getenv("POD_NAMESPACE"); o.namespace == "" && o.certSecret != "" {
 		return o, fmt.Errorf("--cert-secret %s: POD_NAMESPACE is not set", o.certSecret)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -16,8 +17,10 @@ import (
 func TestParseFlags(t *testing.T) {
 	defaults := options{
 		cluster: "west", scope: volumes.ScopeMigratable, configNamespaces: []string{"rook-ceph"},
-		secret:      corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
-		provisioner: true, webhookPort: 9443, metricsAddress: ":8080", probeAddress: ":8081", certDir: "/certs",
+		secret:         corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
+		provisioner:    true,
+		admissionGrace: 75 * time.Second,
+		webhookPort:    9443, metricsAddress: ":8080", probeAddress: ":8081", certDir: "/certs",
 		service: "cephferry-webhook", configuration: "cephferry", namespace: "cephferry-system",
 	}
 	changed := defaults
@@ -28,6 +31,7 @@ func TestParseFlags(t *testing.T) {
 	changed.provisioner = false
 	changed.localCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/64")}
 	changed.exemptCIDRs = []netip.Prefix{netip.MustParsePrefix("192.168.7.9/32")}
+	changed.admissionGrace = 10 * time.Minute
 	for name, test := range map[string]struct {
 		args []string
 		want options
@@ -36,6 +40,7 @@ func TestParseFlags(t *testing.T) {
 		"everything that shapes decisions": {[]string{
 			"--cluster-name=west", "--scope=all", "--ceph-config-namespace=ceph", "--ceph-config-namespace=rook",
 			"--ceph-secret=ceph/observer", "--cluster-ceph-secret=far=vault/far", "--provisioner=false", "--local-cidr=10.1.2.3/8", "--local-cidr=fd00::1/64", "--exempt-cidr=192.168.7.9/32",
+			"--admission-grace=10m",
 		}, changed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -61,6 +66,7 @@ func TestRunRefusesFlags(t *testing.T) {
 		"secret of no cluster":    {[]string{"--cluster-name=west", "--cluster-ceph-secret=vault/far"}, "--cluster-ceph-secret vault/far: must be clusterID=namespace/name"},
 		"address for a range":     {[]string{"--cluster-name=west", "--local-cidr=10.0.0.1"}, `--local-cidr 10.0.0.1: netip.ParsePrefix("10.0.0.1"): no '/'`},
 		"exempt without a number": {[]string{"--cluster-name=west", "--exempt-cidr=mirror/8"}, `--exempt-cidr mirror/8: netip.ParsePrefix("mirror/8"): ParseAddr("mirror"): unable to parse IP`},
+		"no grace":                {[]string{"--cluster-name=west", "--admission-grace=0s"}, "--admission-grace 0s: must be longer than the API server's --request-timeout"},
 		"own namespace unknown":   {[]string{"--cluster-name=west", "--cert-secret=tls"}, "--cert-secret tls: POD_NAMESPACE is not set"},
 		"an argument":             {[]string{"--cluster-name=west", "serve"}, `unexpected argument "serve"`},
 		"unknown flag":            {[]string{"--cluster=west"}, "unknown flag: --cluster"},

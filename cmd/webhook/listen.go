@@ -104,3 +104,8 @@ type recorder struct{ events.EventRecorder }
 func (r recorder) Refused(object client.Object, message string) {
 	r.Eventf(object, nil, corev1.EventTypeWarning, "VolumeInUse", "Start", "%s", message)
 }
+
+// Conflict is noted at a volume that this cluster uses and does not own.
+func (r recorder) Conflict(object client.Object, message string) {
+	r.Eventf(object, nil, corev1.EventTypeWarning, "OwnedElsewhere", "Keep", "%s", message)
+}

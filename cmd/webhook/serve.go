@@ -68,19 +68,29 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	self, err := party(ctx, o.cluster, manager.GetAPIReader())
+	if err != nil {
+		return err
+	}
+	g := &guard.Guard{
+		Cluster:  self,
+		Finder:   finder,
+		CIDRs:    o.localCIDRs,
+		Exempt:   o.exemptCIDRs,
+		Clusters: ceph,
+		Now:      time.Now,
+	}
+	waker, err := setUpOwners(manager, g, counted, o.admissionGrace, log)
+	if err != nil {
+		return err
+	}
 	endpoints := &guard.Endpoints{
-		Guard: &guard.Guard{
-			Cluster:  o.cluster,
-			Finder:   finder,
-			CIDRs:    o.localCIDRs,
-			Exempt:   o.exemptCIDRs,
-			Clusters: ceph,
-		},
+		Guard:   g,
 		Decoder: admission.NewDecoder(scheme),
 		Mapper:  manager.GetRESTMapper(),
 		Label:   namespaces.Label,
 	}
-	served := &listener{manager: manager, handlers: handlers(endpoints, counted, manager, log)}
+	served := &listener{manager: manager, handlers: handlers(endpoints, counted, manager, waker, log)}
 	if err := setUpProbes(manager, served, ceph); err != nil {
 		return err
 	}
@@ -117,6 +127,9 @@ func warmCache(ctx context.Context, all cache.Cache) error {
 	if err := all.IndexField(ctx, &corev1.PersistentVolume{}, volumes.ByClaim, volumes.ClaimOf); err != nil {
 		return fmt.Errorf("index persistent volumes: %w", err)
 	}
+	if err := all.IndexField(ctx, &corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf); err != nil {
+		return fmt.Errorf("index persistent volumes: %w", err)
+	}
 	for _, object := range []client.Object{
 		&corev1.Node{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
 		&storagev1.VolumeAttachment{}, &storagev1.CSIDriver{},
@@ -129,13 +142,13 @@ func warmCache(ctx context.Context, all cache.Cache) error {
 }
 
 // handlers are the webhook's paths.
-func handlers(e *guard.Endpoints, counted *guard.Metrics, manager ctrl.Manager, log logr.Logger) map[string]*guard.Handler {
+func handlers(e *guard.Endpoints, counted *guard.Metrics, manager ctrl.Manager, waiting guard.Waiting, log logr.Logger) map[string]*guard.Handler {
 	events := recorder{manager.GetEventRecorder("cephferry")}
 	all := map[string]*guard.Handler{}
-	for name, endpoint := range map[string]guard.Endpoint{"scale": e.Scale, "pod": e.Pod, "volume": e.Volume} {
+	for name, endpoint := range map[string]guard.Endpoint{"scale": e.Scale, "pod": e.Pod, "binding": e.Binding, "volume": e.Volume} {
 		all["/validate/"+name] = &guard.Handler{
 			Name: name, Endpoint: endpoint, Limit: limit,
-			Metrics: counted, Events: events, Log: log, Now: time.Now,
+			Metrics: counted, Events: events, Waiting: waiting, Log: log, Now: time.Now,
 		}
 	}
 	return all

@@ -5,11 +5,12 @@ import (
 	"slices"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
 )
 
 // Local is what this cluster knows about one volume and itself.
 type Local struct {
-	// Nodes are the nodes of this cluster with their addresses.
+	// Nodes are all nodes of this cluster with their addresses.
 	Nodes map[string][]netip.Addr
 	// CIDRs are further ranges from which nodes of this cluster reach Ceph.
 	CIDRs []netip.Prefix
@@ -20,6 +21,9 @@ type Local struct {
 	// those with a VolumeAttachment of the PV, or where the driver needs no
 	// attachment, those with a pod that uses the claim.
 	Using []string
+	// Reporting are the nodes whose status.volumesInUse lists the volume. It explains
+	// nothing; see [ownership.Seen].
+	Reporting []string
 }
 
 // Foreign is a watcher that this cluster does not account for.
@@ -45,30 +49,41 @@ const (
 	NoWatcher       Reason = "no-watcher"
 	OwnWatchers     Reason = "own-watchers"
 	ForeignWatchers Reason = "foreign-watchers"
+	// OwnedElsewhere: no foreign watcher, but another cluster is the owner.
+	OwnedElsewhere Reason = "owned-elsewhere"
+	// BeingFenced: no foreign watcher, but somebody is taking the image from its
+	// owner.
+	BeingFenced Reason = "being-fenced"
 )
 
 // decide is the guard's only source of yes and no.
 //
-//	watchers            result
-//	none                allowed, no-watcher
-//	all explained       allowed, own-watchers
-//	any not explained   refused, foreign-watchers
+//	watchers            owner               result
+//	any not explained   any                 refused, foreign-watchers
+//	otherwise           being taken from    refused, being-fenced
+//	otherwise           another cluster     refused, owned-elsewhere
+//	all explained       this one or none    allowed, own-watchers
+//	none                this one or none    allowed, no-watcher
 //
 // A watcher is explained if it is exempt; or if it comes from an address of a
 // node of this cluster and this cluster uses the volume on that node; or from one
 // of the further ranges of this cluster, and this cluster uses the volume on some
 // node. An address alone explains nothing: two clusters behind NAT, or with equal
 // private ranges, show equal addresses.
-func decide(watchers []ceph.Watcher, local Local) Verdict {
+func decide(watchers []ceph.Watcher, record ceph.Record, self ceph.Party, local Local) Verdict {
 	var foreign []Foreign
 	for _, watcher := range watchers {
-		if why := local.unexplained(watcher); why != "" {
+		if why := local.Unexplained(watcher); why != "" {
 			foreign = append(foreign, Foreign{watcher, why})
 		}
 	}
 	switch {
 	case len(foreign) > 0:
 		return Verdict{Reason: ForeignWatchers, Foreign: foreign}
+	case record.State == ceph.Fencing:
+		return Verdict{Reason: BeingFenced}
+	case record.Owner != nil && !ownership.Owns(record, self):
+		return Verdict{Reason: OwnedElsewhere}
 	case len(watchers) > 0:
 		return Verdict{Allowed: true, Reason: OwnWatchers}
 	default:
@@ -76,8 +91,8 @@ func decide(watchers []ceph.Watcher, local Local) Verdict {
 	}
 }
 
-// unexplained returns why the watcher is foreign, and nothing if it is not.
-func (l Local) unexplained(watcher ceph.Watcher) string {
+// Unexplained returns why the watcher is foreign, and nothing if it is not.
+func (l Local) Unexplained(watcher ceph.Watcher) string {
 	address, err := ceph.ParseAddress(watcher.Addr)
 	if err != nil {
 		return "an address that cannot be read"
@@ -120,4 +135,10 @@ func (l Local) nodeAt(address netip.Addr) string {
 
 func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// IsExempt reports whether the watcher is a daemon whose watches never count.
+func (l Local) IsExempt(watcher ceph.Watcher) bool {
+	address, err := ceph.ParseAddress(watcher.Addr)
+	return err == nil && contains(l.Exempt, address)
 }

@@ -174,9 +174,51 @@ func TestDecide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// Maps are in another order each time.
 			for range 10 {
-				if diff := cmp.Diff(test.want, decide(test.watchers, test.local), compareAddresses); diff != "" {
+				if diff := cmp.Diff(test.want, decide(test.watchers, ceph.Record{}, party, test.local), compareAddresses); diff != "" {
 					t.Fatalf("-want +got:\n%s", diff)
 				}
+			}
+		})
+	}
+}
+
+var party = ceph.Party{UID: "u-west", Name: "west"}
+
+// TestDecideByOwner: a record adds reasons to refuse, and takes none away.
+func TestDecideByOwner(t *testing.T) {
+	east := ceph.Party{UID: "u-east", Name: "west"} // names prove nothing
+	ours := at("10.0.2.11:0/1")
+	local := Local{Nodes: map[string][]netip.Addr{"west-1": addresses("10.0.2.11")}, Using: []string{"west-1"}}
+	held := func(by ceph.Party) ceph.Record { return ceph.Record{State: ceph.Held, Owner: &ceph.Owner{Party: by}} }
+	fencing := func(from, by ceph.Party) ceph.Record {
+		return ceph.Record{State: ceph.Fencing, Owner: &ceph.Owner{Party: from}, Takeover: &ceph.Takeover{Party: by}}
+	}
+	tests := map[string]struct {
+		watchers []ceph.Watcher
+		record   ceph.Record
+		allowed  bool
+		reason   Reason
+	}{
+		"free":                                 {nil, ceph.Record{}, true, NoWatcher},
+		"free, our watcher":                    {ours, ceph.Record{}, true, OwnWatchers},
+		"free, another watcher":                {at("10.0.1.12:0/1"), ceph.Record{}, false, ForeignWatchers},
+		"ours":                                 {nil, held(party), true, NoWatcher},
+		"ours under another name":              {nil, held(ceph.Party{UID: "u-west", Name: "occident"}), true, NoWatcher},
+		"ours, our watcher":                    {ours, held(party), true, OwnWatchers},
+		"ours, another watcher":                {at("10.0.1.12:0/1"), held(party), false, ForeignWatchers},
+		"another's":                            {nil, held(east), false, OwnedElsewhere},
+		"another's, our watcher":               {ours, held(east), false, OwnedElsewhere},
+		"another's, another watcher":           {at("10.0.1.12:0/1"), held(east), false, ForeignWatchers},
+		"being taken by us":                    {nil, fencing(east, party), false, BeingFenced},
+		"being taken from us":                  {nil, fencing(party, east), false, BeingFenced},
+		"being taken from us, our watcher":     {ours, fencing(party, east), false, BeingFenced},
+		"being taken from us, another watcher": {at("10.0.1.12:0/1"), fencing(party, east), false, ForeignWatchers},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := decide(test.watchers, test.record, party, local)
+			if got.Allowed != test.allowed || got.Reason != test.reason {
+				t.Errorf("got %+v; want %v, %s", got, test.allowed, test.reason)
 			}
 		})
 	}

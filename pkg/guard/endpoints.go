@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -47,7 +49,16 @@ func (e *Endpoints) Pod(ctx context.Context, request admission.Request) (Answer,
 		return malformed(err)
 	}
 	pod.Namespace = request.Namespace
-	return e.claims(ctx, request.Namespace, volumes.ClaimsOfPod(pod.Name, &pod.Spec)), maker(&pod)
+	// The API server has given the pod its UID. Who asks without one is not it.
+	start := &start{pod: cmp.Or(pod.UID, ownership.Many), dryRun: isDryRun(request)}
+	if pod.Spec.NodeName != "" {
+		node, err := e.node(ctx, pod.Spec.NodeName)
+		if err != nil {
+			return cannotKnow(KubernetesUnknown, "a volume of pod "+pod.Namespace+"/"+pod.Name, err), nil
+		}
+		start.node = &node
+	}
+	return e.claims(ctx, request.Namespace, volumes.ClaimsOfPod(pod.Name, &pod.Spec), start), maker(&pod)
 }
 
 // maker is who makes the pod, where people look for the reason that it is missing,
@@ -92,7 +103,7 @@ func (e *Endpoints) Scale(ctx context.Context, request admission.Request) (Answe
 	if workload.Template == nil {
 		return allowed(PodsUnknown), workload.Object
 	}
-	return e.claims(ctx, request.Namespace, workload.NewClaims(from, to)), workload.Object
+	return e.claims(ctx, request.Namespace, workload.NewClaims(from, to), nil), workload.Object
 }
 
 // Volume answers for a PersistentVolume that gets the claim it is for. It opens
@@ -109,28 +120,32 @@ func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answ
 	if !guarded || pv.Spec.ClaimRef == nil {
 		return allowed(NothingGuarded), nil
 	}
-	if request.DryRun == nil || !*request.DryRun {
+	if !isDryRun(request) {
 		if err := e.Label(ctx, volume.Namespace); err != nil {
 			return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
 		}
 	}
-	pods, err := podsUsing(ctx, e.Finder.API, volume)
+	pods, err := PodsUsing(ctx, e.Finder.API, volume)
 	if err != nil {
 		return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
 	}
 	if len(pods) == 0 {
 		return allowed(NobodyWaits), nil
 	}
-	return e.check(ctx, []volumes.Volume{volume}), maker(&pods[0])
+	// They were let start when their claim had no volume.
+	return e.acquire(ctx, []volumes.Volume{volume}, &start{dryRun: isDryRun(request)}), maker(&pods[0])
 }
 
-// claims answers for the claims that pods would use.
-func (e *Endpoints) claims(ctx context.Context, namespace string, claims []string) Answer {
+func isDryRun(request admission.Request) bool { return request.DryRun != nil && *request.DryRun }
+
+// claims answers for the claims that pods would use, and acquires their images for a
+// pod that starts now.
+func (e *Endpoints) claims(ctx context.Context, namespace string, claims []string, start *start) Answer {
 	found, err := e.Finder.OfClaims(ctx, namespace, claims)
 	if err != nil {
 		return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
 	}
-	answer := e.check(ctx, found.Guarded)
+	answer := e.acquire(ctx, found.Guarded, start)
 	for _, volume := range found.Unguarded {
 		answer.Warnings = append(answer.Warnings, unguarded(namespace, volume))
 	}

@@ -3,28 +3,41 @@ package guard
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
+
+// Ceph is the part of ceph.Cluster that this package uses.
+type Ceph interface {
+	ceph.ImageReader
+	ceph.WatcherLister
+	ceph.RecordStore
+}
 
 // Clusters leads from a clusterID to its Ceph cluster and to the rados namespace
 // of its images.
 type Clusters interface {
-	Cluster(ctx context.Context, clusterID string) (ceph.WatcherLister, string, error)
+	Cluster(ctx context.Context, clusterID string) (Ceph, string, error)
 }
 
 // Guard answers for volumes.
 type Guard struct {
-	// Cluster is the name of this cluster, for people.
-	Cluster string
+	// Cluster is this cluster, as records of owners name it.
+	Cluster ceph.Party
 	Finder  volumes.Finder
 	// CIDRs and Exempt are those of [Local].
 	CIDRs, Exempt []netip.Prefix
 	Clusters      Clusters
+	// Now is for the times in records, which people read.
+	Now func() time.Time
+
+	turns turns
 }
 
 // Result is how an endpoint answers.
@@ -61,6 +74,10 @@ type Answer struct {
 	Message string
 	// Warnings are shown to people whatever the result.
 	Warnings []string
+	// Acquired is how many images became this cluster's.
+	Acquired int
+	// Volumes are those that it is about.
+	Volumes []volumes.Volume
 }
 
 // cannotKnow is the answer when what is needed cannot be found out.
@@ -71,19 +88,30 @@ func cannotKnow(reason Reason, what string, err error) Answer {
 // parallel bounds how many volumes of one request are looked at at a time.
 const parallel = 8
 
-// check answers for all volumes together: the worst answer is the answer.
+// check answers for all volumes together and changes nothing: the worst answer is
+// the answer.
 func (g *Guard) check(ctx context.Context, all []volumes.Volume) Answer {
+	answer, _ := g.look(ctx, all)
+	return answer
+}
+
+// look is check, and returns what was seen of each volume.
+func (g *Guard) look(ctx context.Context, all []volumes.Volume) (Answer, []sight) {
+	sights := make([]sight, len(all))
 	answers := make([]Answer, len(all))
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for i, volume := range all {
 		group.Go(func() error {
-			answers[i] = g.checkOne(ctx, volume)
+			sights[i] = g.lookAt(ctx, volume)
+			answers[i] = sights[i].answer
 			return nil
 		})
 	}
 	_ = group.Wait() // errors are in the answers
-	return worst(answers)
+	answer := worst(answers)
+	answer.Volumes = all
+	return answer, sights
 }
 
 // worst combines the answers for several volumes. Refusals go before what is not
@@ -120,32 +148,68 @@ func rank(result Result) int {
 	}
 }
 
-// checkOne decides about one volume. A refusal that rests on the cache is decided
-// again on what the API server says: a VolumeAttachment may be a moment old.
-func (g *Guard) checkOne(ctx context.Context, volume volumes.Volume) Answer {
-	spec := ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name}
-	cluster, radosNamespace, err := g.Clusters.Cluster(ctx, volume.Image.ClusterID)
+// sight is one volume, as it was seen.
+type sight struct {
+	volume volumes.Volume
+	spec   ceph.ImageSpec
+	ceph   Ceph
+	image  ceph.Image
+	record ceph.Record
+	answer Answer
+}
+
+// lookAt reads the image's record and lists its watchers, in this order: if the
+// record is still the same afterwards, nobody came between.
+//
+// A refusal that rests on the cache is decided again on what the API server says: a
+// VolumeAttachment may be a moment old.
+func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
+	s := sight{volume: volume, spec: ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name}}
+	watchers, err := g.ask(ctx, &s)
 	if err != nil {
-		return cannotKnow(CephUnknown, describe(volume, spec), err)
+		s.answer = cannotKnow(CephUnknown, describe(volume, s.spec), err)
+		return s
 	}
-	spec.Namespace = radosNamespace
-	watchers, err := cluster.Watchers(ctx, spec)
-	if err != nil {
-		return cannotKnow(CephUnknown, describe(volume, spec), err)
+	// What nobody watches is free or not, whatever this cluster knows of itself.
+	verdict := decide(watchers, s.record, g.Cluster, Local{})
+	readers := []client.Reader{g.Finder.Cache, g.Finder.API}
+	if len(watchers) == 0 {
+		readers = nil
 	}
-	// What nobody watches is free, whatever this cluster knows of itself.
-	verdict := decide(watchers, Local{})
-	if verdict.Allowed {
-		return Answer{Result: Allowed, Reason: verdict.Reason}
-	}
-	for _, reader := range []client.Reader{g.Finder.Cache, g.Finder.API} {
-		local, err := g.local(ctx, reader, volume)
+	for _, reader := range readers {
+		local, err := g.Local(ctx, reader, volume)
 		if err != nil {
-			return cannotKnow(KubernetesUnknown, describe(volume, spec), err)
+			s.answer = cannotKnow(KubernetesUnknown, describe(volume, s.spec), err)
+			return s
 		}
-		if verdict = decide(watchers, local); verdict.Allowed {
-			return Answer{Result: Allowed, Reason: verdict.Reason}
+		if verdict = decide(watchers, s.record, g.Cluster, local); verdict.Allowed {
+			break
 		}
 	}
-	return Answer{Result: Denied, Reason: verdict.Reason, Message: refusal(g.Cluster, volume, spec, verdict.Foreign)}
+	s.answer = Answer{Result: Allowed, Reason: verdict.Reason}
+	if !verdict.Allowed {
+		s.answer.Result = Denied
+		s.answer.Message = refusal(g.Cluster, volume, s.spec, verdict.Foreign, s.record)
+	}
+	return s
+}
+
+// ask asks Ceph about one volume.
+func (g *Guard) ask(ctx context.Context, s *sight) ([]ceph.Watcher, error) {
+	var err error
+	if s.ceph, s.spec.Namespace, err = g.Clusters.Cluster(ctx, s.volume.Image.ClusterID); err != nil {
+		return nil, err
+	}
+	if s.image, err = s.ceph.Image(ctx, s.spec); err != nil {
+		return nil, err
+	}
+	if s.record, err = ownership.Read(ctx, s.ceph, s.image); err != nil {
+		return nil, err
+	}
+	return s.ceph.Watchers(ctx, s.spec)
+}
+
+// Free reports whether pods may start on all of the volumes now.
+func (g *Guard) Free(ctx context.Context, all []volumes.Volume) bool {
+	return g.check(ctx, all).Result == Allowed
 }

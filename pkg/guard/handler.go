@@ -9,11 +9,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 // Events notes refusals where people look for them.
 type Events interface {
 	Refused(object client.Object, message string)
+}
+
+// Waiting hears of workloads whose pods were refused because of these volumes.
+type Waiting interface {
+	Refused(object client.Object, all []volumes.Volume)
 }
 
 // Handler is an endpoint as controller-runtime serves it.
@@ -26,6 +33,8 @@ type Handler struct {
 	Limit   time.Duration
 	Metrics *Metrics
 	Events  Events
+	// Waiting may be nil.
+	Waiting Waiting
 	Log     logr.Logger
 	Now     func() time.Time
 }
@@ -44,6 +53,9 @@ func (h *Handler) Handle(ctx context.Context, request admission.Request) admissi
 		dryRun := request.DryRun != nil && *request.DryRun
 		if object != nil && !dryRun {
 			h.Events.Refused(object, answer.Message)
+			if h.Waiting != nil {
+				h.Waiting.Refused(object, answer.Volumes)
+			}
 		}
 	}
 	return response(answer)

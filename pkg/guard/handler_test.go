@@ -206,7 +206,7 @@ func TestLimit(t *testing.T) {
 		want   []string
 	}{
 		"connecting":             {func(w *world) { w.endpoints.Clusters = silent{} }, many[:1], []string{text("data-0", "")}},
-		"listing watchers":       {func(w *world) { w.ceph.Intercept(hang) }, many[:1], []string{text("data-0", `list watchers of image "replicapool/shop.data-0": `)}},
+		"listing watchers":       {func(w *world) { w.ceph.Intercept(hang) }, many[:1], []string{text("data-0", `look at image "replicapool/shop.data-0": `)}},
 		"connecting, 20 volumes": {func(w *world) { w.endpoints.Clusters = silent{} }, many, nil},
 	}
 	for name, test := range tests {
@@ -238,7 +238,7 @@ func hang(ctx context.Context, _ cephtest.Call, _ func() error) error {
 // silent is Ceph that cannot be connected to.
 type silent struct{}
 
-func (silent) Cluster(ctx context.Context, _ string) (ceph.WatcherLister, string, error) {
+func (silent) Cluster(ctx context.Context, _ string) (guard.Ceph, string, error) {
 	<-ctx.Done()
 	return nil, "", ctx.Err()
 }
@@ -269,7 +269,7 @@ func TestParallel(t *testing.T) {
 	w.watch("shop.own", "10.0.2.11:0/1")
 	w.watch("shop.used", foreign)
 	lost := "cannot know whether volume shop/lost (image replicapool/shop.lost) is in use by another cluster: " +
-		"list watchers of image \"replicapool/shop.lost\": the image does not exist\n" +
+		"look at image \"replicapool/shop.lost\": the image does not exist\n" +
 		"  do this   compare the name with `rbd ls`; nothing was changed"
 	asked := []struct {
 		endpoint string

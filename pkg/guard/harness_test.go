@@ -38,10 +38,17 @@ const (
 	namespace = "shop"
 )
 
+var (
+	west = ceph.Party{UID: "u-west", Name: "west"}
+	east = ceph.Party{UID: "u-east", Name: "east"}
+	noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+)
+
 // world is cluster west with its guard, and the Ceph that it shares.
 type world struct {
 	t         *testing.T
 	ceph      *cephtest.Ceph
+	client    ceph.Cluster
 	clusters  clusters
 	api       *reader
 	cache     *reader
@@ -88,6 +95,7 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 		}
 		pool.Images = append(pool.Images, cephtest.Image{Namespace: inNamespace, Name: name, Layout: ceph.Layout{Size: 1 << 20}})
 	}
+	var err error
 	w := &world{
 		t:        t,
 		ceph:     cephtest.New(pool),
@@ -95,11 +103,11 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 		limit:    3 * time.Second,
 		registry: prometheus.NewRegistry(),
 	}
-	observer, err := w.ceph.Dial(t.Context(), cephtest.Observer)
+	w.client, err = w.ceph.Dial(t.Context(), cephtest.Provisioner)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.clusters = clusters{"rook-ceph": {observer, ""}, "north-id": {observer, "north"}}
+	w.clusters = clusters{"rook-ceph": {w.client, ""}, "north-id": {w.client, "north"}}
 	w.api = &reader{Reader: w.objects}
 	w.cache = &reader{Reader: build(cached).WithIndex(&corev1.PersistentVolume{}, volumes.ByClaim, volumes.ClaimOf).Build()}
 	mapper := meta.NewDefaultRESTMapper(nil)
@@ -111,9 +119,10 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 	}
 	w.endpoints = &guard.Endpoints{
 		Guard: &guard.Guard{
-			Cluster:  "west",
+			Cluster:  west,
 			Finder:   volumes.Finder{Cache: w.cache, API: w.api, Scope: volumes.ScopeMigratable},
 			Clusters: w.clusters,
+			Now:      func() time.Time { return noon },
 		},
 		Decoder: admission.NewDecoder(scheme),
 		Mapper:  mapper,
@@ -121,6 +130,15 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 	}
 	w.metrics = guard.NewMetrics(w.registry, func() float64 { return 0 })
 	return w
+}
+
+// Refused of waiting is in the events already.
+type waiting struct{ refused []string }
+
+func (w *waiting) Refused(object client.Object, all []volumes.Volume) {
+	for _, volume := range all {
+		w.refused = append(w.refused, object.GetName()+" "+volume.Claim)
+	}
 }
 
 // shard is a kind of custom resource that is scaled.
@@ -153,7 +171,7 @@ func (w *world) watch(image, addr string) {
 func (w *world) handler(endpoint string) *guard.Handler {
 	return &guard.Handler{
 		Name:     endpoint,
-		Endpoint: map[string]guard.Endpoint{"pod": w.endpoints.Pod, "scale": w.endpoints.Scale, "volume": w.endpoints.Volume}[endpoint],
+		Endpoint: map[string]guard.Endpoint{"pod": w.endpoints.Pod, "binding": w.endpoints.Binding, "scale": w.endpoints.Scale, "volume": w.endpoints.Volume}[endpoint],
 		Limit:    w.limit,
 		Metrics:  w.metrics,
 		Events:   w,
@@ -221,16 +239,16 @@ const foreign = "10.0.1.12:0/3311202721"
 
 // clusters are the Ceph clusters by clusterID.
 type clusters map[string]struct {
-	ceph.WatcherLister
+	guard.Ceph
 	radosNamespace string
 }
 
-func (c clusters) Cluster(_ context.Context, clusterID string) (ceph.WatcherLister, string, error) {
+func (c clusters) Cluster(_ context.Context, clusterID string) (guard.Ceph, string, error) {
 	found, ok := c[clusterID]
 	if !ok {
 		return nil, "", fmt.Errorf("find clusterID %q: not configured", clusterID)
 	}
-	return found.WatcherLister, found.radosNamespace, nil
+	return found.Ceph, found.radosNamespace, nil
 }
 
 // reader counts what is asked, and fails where it is told to.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -13,21 +14,22 @@ import (
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
-// local returns what reader, the cache or the API server, says about a volume.
+// Local returns what reader, the cache or the API server, says about a volume.
 // Pods are not cached; they matter only for drivers without attachments.
-func (g *Guard) local(ctx context.Context, reader client.Reader, volume volumes.Volume) (Local, error) {
+func (g *Guard) Local(ctx context.Context, reader client.Reader, volume volumes.Volume) (Local, error) {
 	local := Local{Nodes: map[string][]netip.Addr{}, CIDRs: g.CIDRs, Exempt: g.Exempt}
 	var nodes corev1.NodeList
-	if err := reader.List(ctx, &nodes); err != nil {
+	// There may be thousands, and they are only looked at.
+	if err := reader.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return Local{}, fmt.Errorf("list nodes: %w", err)
 	}
-	for _, node := range nodes.Items {
-		for _, address := range node.Status.Addresses {
-			// Host names and DNS names stand there too.
-			if ip, err := netip.ParseAddr(address.Address); err == nil {
-				local.Nodes[node.Name] = append(local.Nodes[node.Name], ip.Unmap())
-			}
+	inUse := corev1.UniqueVolumeName("kubernetes.io/csi/" + volume.PV.Spec.CSI.Driver + "^" + volume.PV.Spec.CSI.VolumeHandle)
+	for i := range nodes.Items {
+		node := &nodes.Items[i]
+		if slices.Contains(node.Status.VolumesInUse, inUse) {
+			local.Reporting = append(local.Reporting, node.Name)
 		}
+		local.Nodes[node.Name] = addressesOf(node)
 	}
 	attach, err := attachRequired(ctx, reader, volume.PV.Spec.CSI.Driver)
 	if err != nil {
@@ -82,7 +84,7 @@ func (g *Guard) attachedNodes(ctx context.Context, reader client.Reader, pv stri
 
 // scheduledNodes are the nodes with a pod that uses the volume's claim.
 func scheduledNodes(ctx context.Context, reader client.Reader, volume volumes.Volume) ([]string, error) {
-	pods, err := podsUsing(ctx, reader, volume)
+	pods, err := PodsUsing(ctx, reader, volume)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +97,8 @@ func scheduledNodes(ctx context.Context, reader client.Reader, volume volumes.Vo
 	return nodes, nil
 }
 
-// podsUsing are the pods that use the volume's claim and are not finished.
-func podsUsing(ctx context.Context, reader client.Reader, volume volumes.Volume) ([]corev1.Pod, error) {
+// PodsUsing are the pods that use the volume's claim and are not finished.
+func PodsUsing(ctx context.Context, reader client.Reader, volume volumes.Volume) ([]corev1.Pod, error) {
 	var pods corev1.PodList
 	if err := reader.List(ctx, &pods, client.InNamespace(volume.Namespace)); err != nil {
 		return nil, fmt.Errorf("list pods in namespace %s: %w", volume.Namespace, err)

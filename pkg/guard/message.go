@@ -2,35 +2,115 @@ package guard
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
-// refusal is the text of a refused volume, the same at every endpoint:
+// refusal is the text of a refused volume, the same at every endpoint. When another
+// cluster is the owner:
+//
+//	volume shop/data-db-0 (image replicapool/shop.data-db-0) is in use by another cluster
+//	  held by         cluster east, node e1 (10.0.1.12, client.4153), claim shop/data-db-0, since 2026-11-22 14:03 UTC
+//	  if it lives     scale the workload of claim shop/data-db-0 down in east, then retry here; nothing was changed
+//	  if it is dead   kubectl cephferry failover shop/data-db-0
+//
+// And when nobody is, or this cluster is, but watchers speak against it:
 //
 //	volume shop/data-db-0 (image replicapool/shop.data-db-0) is in use by another cluster
 //	  held by   10.0.1.12 (client.4153), not a node of west
 //	  do this   scale the workload down in that cluster, then retry here; nothing was changed
-func refusal(cluster string, volume volumes.Volume, image ceph.ImageSpec, foreign []Foreign) string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "%s is in use by another cluster\n", describe(volume, image))
-	for _, holder := range foreign {
-		why := strings.ReplaceAll(holder.Why, "this cluster", cluster)
-		fmt.Fprintf(&text, "  held by   %s (%s), %s\n", host(holder.Addr), holder.Client, why)
+func refusal(self ceph.Party, volume volumes.Volume, image ceph.ImageSpec, foreign []Foreign, record ceph.Record) string {
+	what, claim, owner := describe(volume, image), volume.Namespace+"/"+volume.Claim, record.Owner
+	switch {
+	case record.State == ceph.Fencing:
+		takeover := record.Takeover
+		text := []string{fmt.Sprintf("%s is being taken from cluster %s", what, owner.Name)}
+		for _, holder := range append(ownerLines(foreign, owner), watcherLines(self, foreign, owner)...) {
+			text = append(text, "  held by    "+holder)
+		}
+		return strings.Join(append(text,
+			fmt.Sprintf("  taken by   %s, for cluster %s, since %s", takeover.By, takeover.Name, minute(takeover.Since)),
+			fmt.Sprintf("  do this    end that in %s with kubectl cephferry failover %s, then retry here; nothing was changed", takeover.Name, claim),
+		), "\n")
+	case owner != nil && !ownership.Owns(record, self):
+		text := []string{what + " is in use by another cluster"}
+		for _, holder := range append(ownerLines(foreign, owner), watcherLines(self, foreign, owner)...) {
+			text = append(text, "  held by         "+holder)
+		}
+		return strings.Join(append(text,
+			fmt.Sprintf("  if it lives     scale the workload of claim %s/%s down in %s, then retry here; nothing was changed", owner.Namespace, owner.Claim, owner.Name),
+			"  if it is dead   kubectl cephferry failover "+claim,
+		), "\n")
+	default:
+		text := []string{what + " is in use by another cluster"}
+		for _, holder := range watcherLines(self, foreign, nil) {
+			text = append(text, "  held by   "+holder)
+		}
+		return strings.Join(append(text, "  do this   scale the workload down in that cluster, then retry here; nothing was changed"), "\n")
 	}
-	text.WriteString("  do this   scale the workload down in that cluster, then retry here; nothing was changed")
-	return text.String()
 }
+
+// ownerLines are one line for each of the owner's nodes, or one for the cluster
+// alone, with the clients that are on the nodes now.
+func ownerLines(foreign []Foreign, owner *ceph.Owner) []string {
+	rest := fmt.Sprintf(", claim %s/%s, since %s", owner.Namespace, owner.Claim, minute(owner.Since))
+	var lines []string
+	for _, node := range owner.Nodes {
+		addresses := node.Addresses[:min(1, len(node.Addresses))]
+		var clients []string
+		for _, watcher := range foreign {
+			if address := host(watcher.Addr); slices.Contains(node.Addresses, address) {
+				addresses, clients = []string{address}, append(clients, watcher.Client)
+			}
+		}
+		at := ""
+		if known := append(slices.Clone(addresses), clients...); len(known) > 0 {
+			at = " (" + strings.Join(known, ", ") + ")"
+		}
+		lines = append(lines, "cluster "+owner.Name+", node "+node.Name+at+rest)
+	}
+	if lines == nil {
+		lines = []string{"cluster " + owner.Name + rest}
+	}
+	return lines
+}
+
+// watcherLines are the foreign watchers that are on none of the owner's nodes.
+func watcherLines(self ceph.Party, foreign []Foreign, owner *ceph.Owner) []string {
+	var lines []string
+	for _, watcher := range foreign {
+		address := host(watcher.Addr)
+		if owner != nil && slices.ContainsFunc(owner.Nodes, func(n ceph.Node) bool { return slices.Contains(n.Addresses, address) }) {
+			continue
+		}
+		why := strings.ReplaceAll(watcher.Why, "this cluster", self.Name)
+		lines = append(lines, fmt.Sprintf("%s (%s), %s", address, watcher.Client, why))
+	}
+	return lines
+}
+
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // unknown is the text for a volume about which nothing can be found out.
 func unknown(what string, err error) string {
-	advice := ceph.Advice(err)
-	if advice == "" {
-		advice = "see to that, then retry here"
+	return fmt.Sprintf("cannot know whether %s is in use by another cluster: %v\n  do this   %s; nothing was changed", what, err, advice(err))
+}
+
+// notTaken is the text for a volume whose record cannot be written.
+func notTaken(self ceph.Party, what string, err error) string {
+	return fmt.Sprintf("%s cannot be taken for %s: %v\n  do this   %s; no pod was started", what, self.Name, err, advice(err))
+}
+
+func advice(err error) string {
+	if known := ceph.Advice(err); known != "" {
+		return known
 	}
-	return fmt.Sprintf("cannot know whether %s is in use by another cluster: %v\n  do this   %s; nothing was changed", what, err, advice)
+	return "see to that, then retry here"
 }
 
 // unguarded is the warning for a volume on CephFS.

@@ -17,6 +17,7 @@ type Metrics struct {
 	ceph      *prometheus.HistogramVec
 	cephErr   *prometheus.CounterVec
 	cephUp    prometheus.Gauge
+	owners    *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics and registers them. expiry returns when the serving
@@ -34,7 +35,7 @@ func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics 
 		}, []string{"endpoint"}),
 		ceph: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "cephferry_ceph_call_seconds",
-			Help:    "Time that a call of Ceph took, by call (connect, watchers).",
+			Help:    "Time that a call of Ceph took, by call (connect, image, record, put-record, watchers).",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}, []string{"call"}),
 		cephErr: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -42,6 +43,10 @@ func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics 
 			Help: "Calls of Ceph that failed, by call.",
 		}, []string{"call"}),
 	}
+	m.owners = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cephferry_owner_changes_total",
+		Help: "Changes of images' owners by this cluster, by change (acquire, adopt, refresh, release).",
+	}, []string{"change"})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "cephferry_certificate_expiry_seconds",
 		Help: "When the serving certificate ends, in seconds of Unix time; 0 without one.",
@@ -50,13 +55,21 @@ func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics 
 		Name: "cephferry_ceph_up",
 		Help: "Whether Ceph answered the last call: 1 or 0.",
 	})
-	registry.MustRegister(m.decisions, m.latency, m.ceph, m.cephErr, m.cephUp)
+	registry.MustRegister(m.decisions, m.latency, m.ceph, m.cephErr, m.cephUp, m.owners)
 	return m
 }
 
 func (m *Metrics) decided(endpoint string, answer Answer, took time.Duration) {
 	m.decisions.WithLabelValues(endpoint, string(answer.Result), string(answer.Reason)).Inc()
 	m.latency.WithLabelValues(endpoint).Observe(took.Seconds())
+	if answer.Acquired > 0 {
+		m.OwnerChanged("acquire", answer.Acquired)
+	}
+}
+
+// OwnerChanged notes how often this cluster has changed the owner of an image.
+func (m *Metrics) OwnerChanged(change string, times int) {
+	m.owners.WithLabelValues(change).Add(float64(times))
 }
 
 // CephCall notes one call of Ceph.

@@ -213,7 +213,7 @@ func TestPod(t *testing.T) {
 			images: []string{"shop.a", "shop.c"}, objects: slices.Concat(pair("a"), pair("b"), pair("c")),
 			pod: pod("db-0", "a", "b", "c"),
 			want: unknown("cannot know whether volume shop/b (image replicapool/shop.b) is in use by another cluster: " +
-				"list watchers of image \"replicapool/shop.b\": the image does not exist\n" +
+				"look at image \"replicapool/shop.b\": the image does not exist\n" +
 				"  do this   compare the name with `rbd ls`; nothing was changed"),
 		},
 		"a rados namespace": {
@@ -232,7 +232,7 @@ func TestPod(t *testing.T) {
 			}),
 			pod: pod("db-0", "data"),
 			want: unknown("cannot know whether volume shop/data (image replicapool/north/shop.data) is in use by another cluster: " +
-				"list watchers of image \"replicapool/north/shop.data\": the image does not exist\n" +
+				"look at image \"replicapool/north/shop.data\": the image does not exist\n" +
 				"  do this   compare the name with `rbd ls`; nothing was changed"),
 		},
 		"a clusterID that is not configured": {
@@ -430,7 +430,7 @@ func TestCephErrors(t *testing.T) {
 		t.Run("listing watchers: "+text, func(t *testing.T) {
 			w := newWorld(t, []string{"shop.data"}, pair("data")...)
 			w.ceph.Intercept(func(context.Context, cephtest.Call, func() error) error { return cause })
-			same(t, unknown(fmt.Sprintf(message, `list watchers of image "replicapool/shop.data": `)), w.ask("pod", createPod(t, pod("db-0", "data"))))
+			same(t, unknown(fmt.Sprintf(message, `look at image "replicapool/shop.data": `)), w.ask("pod", createPod(t, pod("db-0", "data"))))
 		})
 		t.Run("connecting: "+text, func(t *testing.T) {
 			w := newWorld(t, []string{"shop.data"}, pair("data")...)
@@ -442,7 +442,7 @@ func TestCephErrors(t *testing.T) {
 			w.ceph.Intercept(func(_ context.Context, _ cephtest.Call, proceed func() error) error {
 				return errors.Join(proceed(), cause)
 			})
-			same(t, unknown(fmt.Sprintf(message, `list watchers of image "replicapool/shop.data": `)), w.ask("pod", createPod(t, pod("db-0", "data"))))
+			same(t, unknown(fmt.Sprintf(message, `look at image "replicapool/shop.data": `)), w.ask("pod", createPod(t, pod("db-0", "data"))))
 		})
 	}
 }
@@ -450,7 +450,7 @@ func TestCephErrors(t *testing.T) {
 // noCluster cannot be connected to.
 type noCluster struct{ err error }
 
-func (c noCluster) Cluster(context.Context, string) (ceph.WatcherLister, string, error) {
+func (c noCluster) Cluster(context.Context, string) (guard.Ceph, string, error) {
 	return nil, "", fmt.Errorf("connect to ceph: %w", c.err)
 }
 
@@ -558,5 +558,7 @@ func TestPodAsksTheCache(t *testing.T) {
 	w.watch("shop.data", "10.0.2.11:0/1")
 	w.ask("pod", createPod(t, pod("db-0", "data", "shared")))
 	same(t, []string{"get *v1.VolumeAttachment csi-shop.data-west-1"}, w.api.calls)
-	same(t, []cephtest.Call{{Method: "Watchers", Image: ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}}}, w.ceph.Calls())
+	// The watchers after the record: a record that is the same afterwards says that
+	// nobody came between.
+	same(t, []string{"Image", "Record", "Watchers", "PutRecord"}, w.calls())
 }

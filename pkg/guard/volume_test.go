@@ -50,7 +50,7 @@ func TestVolume(t *testing.T) {
 		},
 		"a pod waits, and Ceph is away": {
 			objects: []client.Object{waiting}, pv: volume("data"), change: func(w *world) { w.ceph.Intercept(cephtest.Unreachable) },
-			want: unknown("cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: list watchers of image \"replicapool/shop.data\": ceph does not answer\n" +
+			want: unknown("cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: look at image \"replicapool/shop.data\": ceph does not answer\n" +
 				"  do this   " + ceph.Advice(ceph.ErrUnreachable) + "; nothing was changed"),
 			wantLabels: labelled,
 		},

@@ -76,6 +76,46 @@ func ClaimOf(object client.Object) []string {
 	return []string{pv.Spec.ClaimRef.Namespace + "/" + pv.Spec.ClaimRef.Name}
 }
 
+// ByImage is the name of the index of PersistentVolumes by their RBD image, as
+// <pool>/<image>. One image may be behind several.
+const ByImage = "image"
+
+// ImageOf is the index function of ByImage.
+func ImageOf(object client.Object) []string {
+	pv, ok := object.(*corev1.PersistentVolume)
+	if !ok {
+		return nil
+	}
+	image, rbd, err := staticpv.ImageOf(pv)
+	if !rbd || err != nil {
+		return nil
+	}
+	return []string{image.Pool + "/" + image.Name}
+}
+
+// SameImage returns the volumes in the cache whose image may be that of volume, and
+// volume itself. Images of other Ceph clusters or rados namespaces with equal names
+// are among them.
+func (f Finder) SameImage(ctx context.Context, volume Volume) ([]Volume, error) {
+	var list corev1.PersistentVolumeList
+	if err := f.Cache.List(ctx, &list, client.MatchingFields{ByImage: volume.Image.Pool + "/" + volume.Image.Name}); err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes by image: %w", err)
+	}
+	all := []Volume{volume}
+	for i := range list.Items {
+		pv := &list.Items[i]
+		if pv.Name == volume.PV.Name {
+			continue
+		}
+		other := Volume{PV: pv, Image: volume.Image}
+		if ref := pv.Spec.ClaimRef; ref != nil {
+			other.Namespace, other.Claim = ref.Namespace, ref.Name
+		}
+		all = append(all, other)
+	}
+	return all, nil
+}
+
 // ClaimsOfPod returns the claims that a pod uses. Generic ephemeral volumes have
 // claims named after pod and volume.
 func ClaimsOfPod(podName string, spec *corev1.PodSpec) []string {

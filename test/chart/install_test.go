@@ -64,7 +64,7 @@ func TestInstall(t *testing.T) {
 
 			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "guard.scale.enabled=false")...)
 			if got, want := w.kubectl(t, "get", "validatingwebhookconfiguration/cephferry", "--output=jsonpath={.webhooks[*].name}"),
-				"pod.guard.cephferry.io volume.guard.cephferry.io"; got != want {
+				"pod.guard.cephferry.io binding.guard.cephferry.io volume.guard.cephferry.io"; got != want {
 				t.Errorf("with guard.scale.enabled=false there are %q, want %q", got, want)
 			}
 

@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/test/lab"
 )
 
-// Ceph keeps the watch of a client that vanished for 30 s after its last sign of
-// life.
-func TestTheVolumeOfADeadNodeIsRefusedUntilItsWatchHasEnded(t *testing.T) {
+// Ceph forgets the watch of a client that vanished after 30 s. Its cluster stays the
+// owner, until a person takes the image from it.
+func TestTheVolumeOfADeadNodeIsRefusedUntilSomebodyTakesIt(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	node := east.Nodes[2]
@@ -22,12 +23,14 @@ func TestTheVolumeOfADeadNodeIsRefusedUntilItsWatchHasEnded(t *testing.T) {
 	s.create(east, pod("holder", "data", on(node)))
 	s.ready(east, "holder")
 	s.grows("data")
-	want := forbidden("scale", s.inUse("data"))
+	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=1"), forbidden("scale", s.inUse("data")))
 
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	s.allowedAfterItsWatch(want)
+	s.stillOwnedWithoutItsWatch("data")
+	s.takeOver(west, "data")
+	s.kubectl(west, "scale", "statefulset/x", "--replicas=1")
 	s.ready(west, "x-0")
 
 	// The dead one comes back, with the pod that is still bound to it. No admission
@@ -44,34 +47,22 @@ func TestTheVolumeOfADeadNodeIsRefusedUntilItsWatchHasEnded(t *testing.T) {
 	s.wrote("data", east, west)
 }
 
-// allowedAfterItsWatch scales StatefulSet x in west up, again and again, until the
-// watch of a client that has just vanished has ended.
-func (s *shop) allowedAfterItsWatch(refused string) {
+// stillOwnedWithoutItsWatch waits until the watch of a client in east that has just
+// vanished has ended. StatefulSet x in west is refused before and after.
+func (s *shop) stillOwnedWithoutItsWatch(claim string) {
 	s.Helper()
 	begin := time.Now()
-	refusals := 0
-	for {
-		r := s.run(west, "", "scale", "statefulset/x", "--replicas=1")
-		if r.err == nil {
-			break
-		}
-		s.refused(r, refused)
-		refusals++
-		if time.Since(begin) > settleLimit {
-			s.Fatalf("still refused %s after the accident", settleLimit)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	took := time.Since(begin)
-	s.Logf("allowed %s after the accident, after %d refusals", took.Round(time.Millisecond), refusals)
-	if took < 20*time.Second || took > 40*time.Second {
-		s.Errorf("allowed after %s, want 25 to 30 s", took)
+	s.free(claim)
+	s.Logf("without a watch %s after the accident", time.Since(begin).Round(time.Millisecond))
+	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=1"), forbidden("scale", s.inUse(claim)))
+	if record := s.record(claim); !ownership.Owns(record, s.party(east)) || len(record.Owner.Clients) != 1 {
+		s.Errorf("the record is %s", record.Encode())
 	}
 }
 
-// No watch shows a node that was cut off and lives on, and west is let through.
-// When the network is back, the node would write on; the image's lock, which Ceph
-// took from it for west, is what stops it.
+// No watch shows a node that was cut off and lives on. It stays in the record, with
+// the client that is to be fenced before west may begin; when the network is back, it
+// writes no more.
 func TestANodeThatWasCutOffDoesNotWriteOnWhenItsNetworkIsBack(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -81,17 +72,20 @@ func TestANodeThatWasCutOffDoesNotWriteOnWhenItsNetworkIsBack(t *testing.T) {
 	s.create(east, pod("holder", "data", on(node)))
 	s.ready(east, "holder")
 	s.grows("data")
-	want, client := forbidden("scale", s.inUse("data")), s.watchers("data")[0].Address
+	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=1"), forbidden("scale", s.inUse("data")))
+	client := s.watchers("data")[0].Address
 
 	if err := node.Cut(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.allowedAfterItsWatch(want)
-	s.ready(west, "x-0")
-	s.grows("data")
+	s.stillOwnedWithoutItsWatch("data")
+	s.takeOver(west, "data")
 	if out, err := storage.Run(t.Context(), "osd", "blocklist", "ls"); err != nil || !strings.Contains(string(out), client) {
 		t.Errorf("%s is not on the blocklist: %s, %v", client, out, err)
 	}
+	s.kubectl(west, "scale", "statefulset/x", "--replicas=1")
+	s.ready(west, "x-0")
+	s.grows("data")
 	if err := node.Heal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +108,7 @@ func TestAPodOfADeadNodeIsReplacedInItsOwnClusterOnly(t *testing.T) {
 		t.Fatalf("watchers %v, want %s", got, node.Address)
 	}
 	s.grows("data")
+	text := s.inUseOf(east, "data")
 
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
@@ -123,7 +118,7 @@ func TestAPodOfADeadNodeIsReplacedInItsOwnClusterOnly(t *testing.T) {
 	s.kubectl(west, "delete", "pod/x-0", "--force", "--grace-period=0")
 	s.event(west, "FailedAttachVolume", "Pod/x-0", "Multi-Attach error")
 	s.neverRefused(west)
-	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.inUseOf(east, "data"), creating))
+	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", text, creating))
 
 	// A person says that the node is off.
 	s.kubectl(west, "taint", "node", node.Name, "node.kubernetes.io/out-of-service=off:NoExecute")

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/stamp"
 )
@@ -38,6 +40,8 @@ type shop struct {
 	// pool is where the images are: a pool, or pool/namespace.
 	pool    string
 	storage *lab.Ceph
+	// admin connects to it at the first use.
+	admin func() ceph.Cluster
 }
 
 var shops atomic.Int32
@@ -49,7 +53,8 @@ func newShop(t *testing.T) *shop {
 
 func newShopIn(t *testing.T, storage *lab.Ceph, clusters ...*cluster) *shop {
 	t.Helper()
-	s := &shop{t, fmt.Sprint("shop-", shops.Add(1)), lab.Pool, storage}
+	s := &shop{T: t, namespace: fmt.Sprint("shop-", shops.Add(1)), pool: lab.Pool, storage: storage}
+	s.admin = sync.OnceValue(s.connect)
 	for _, c := range clusters {
 		s.makeNamespace(c)
 	}
@@ -170,10 +175,30 @@ func (s *shop) inUseOf(c *cluster, claims ...string) string {
 	var texts []string
 	for _, claim := range claims {
 		text := fmt.Sprintf("volume %s/%s (image %s) is in use by another cluster\n", s.namespace, claim, s.image(claim))
-		for _, w := range s.watchers(claim) {
-			text += fmt.Sprintf("  held by   %s (client.%d), %s\n", w.host(), w.Client, c.foreign(w.host()))
+		record, watchers := s.holders(claim)
+		if record.Owner == nil || record.Owner.Name == c.Name {
+			for _, w := range watchers {
+				text += fmt.Sprintf("  held by   %s (client.%d), %s\n", w.host(), w.Client, c.foreign(w.host()))
+			}
+			texts = append(texts, text+"  do this   scale the workload down in that cluster, then retry here; nothing was changed")
+			continue
 		}
-		texts = append(texts, text+"  do this   scale the workload down in that cluster, then retry here; nothing was changed")
+		owner := record.Owner
+		since := fmt.Sprintf(", claim %s/%s, since %s UTC\n", s.namespace, owner.Claim, owner.Since.Format("2006-01-02 15:04"))
+		for _, node := range owner.Nodes {
+			at := []string{node.Addresses[0]}
+			for _, w := range watchers {
+				if w.host() == node.Addresses[0] {
+					at = append(at, fmt.Sprintf("client.%d", w.Client))
+				}
+			}
+			text += fmt.Sprintf("  held by         cluster %s, node %s (%s)%s", owner.Name, node.Name, strings.Join(at, ", "), since)
+		}
+		if owner.Nodes == nil {
+			text += "  held by         cluster " + owner.Name + since
+		}
+		texts = append(texts, text+fmt.Sprintf("  if it lives     scale the workload of claim %s/%s down in %s, then retry here; nothing was changed\n"+
+			"  if it is dead   kubectl cephferry failover %s/%s", s.namespace, owner.Claim, owner.Name, s.namespace, claim))
 	}
 	return strings.Join(texts, "\n")
 }
@@ -327,8 +352,8 @@ func (s *shop) holds(c *cluster, claims ...string) {
 	s.ready(c, "holder")
 }
 
-// letsGo ends that pod, and returns when it has none of the volumes. Somebody else
-// may have them then.
+// letsGo ends that pod, and returns when it has none of the volumes and the cluster
+// owns none of them. Somebody else may have them then.
 func (s *shop) letsGo(c *cluster, claims ...string) {
 	s.Helper()
 	held := map[string][]watcher{}
@@ -345,6 +370,7 @@ func (s *shop) letsGo(c *cluster, claims ...string) {
 			}
 			return nil
 		})
+		s.released(c, claim)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestAWorkloadMovesWhenTheOtherClusterIsDoneAndNotBefore(t *testing.T) {
 
 	s.kubectl(east, "scale", "statefulset/db", "--replicas=0")
 	begin := time.Now()
-	s.free("data-db-0")
+	s.released(east, "data-db-0")
 	s.kubectl(west, "scale", "statefulset/db", "--replicas=1")
 	t.Logf("west may start %s after the scale-down in east", time.Since(begin).Round(time.Millisecond))
 	s.ready(west, "db-0")

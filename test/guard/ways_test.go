@@ -244,6 +244,7 @@ func TestAnAdmittedPodIsNotCopiedReplacedOrMultiplied(t *testing.T) {
 		return nil
 	})
 	name := s.pods(west, "x")[0].Name
+	s.takeOver(east, "data") // it is west's since it was admitted
 	s.holds(east, "data")
 	text := s.inUse("data")
 
@@ -312,7 +313,7 @@ func TestHelmIsRefusedWithTheWholeText(t *testing.T) {
 		}
 	}
 	s.kubectl(east, "scale", "deployment/web", "--replicas=0")
-	s.free("web-files")
+	s.released(east, "web-files")
 	s.must(s.helm(west, "upgrade", "web", web, migratable))
 	s.wrote("web-files", east, west)
 }

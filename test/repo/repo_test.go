@@ -35,6 +35,7 @@ var layers = [][]string{
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes"},
 	{"pkg/guard", "pkg/provisioner", "pkg/failover"},
+	{"pkg/keeper"},
 	{"cmd/postrender", "cmd/webhook"},
 }
 

@@ -48,13 +48,18 @@ const (
 	// server asks it.
 	startLimit = 30 * time.Second
 	poll       = 50 * time.Millisecond
+	// Grace is for reviews that no API server sends, and for pods that are gone before
+	// the webhook has seen them. No request takes that long here.
+	Grace = 2 * time.Second
 )
 
-// Observer are the capabilities of the Ceph user of docs/security.md that can only look.
+// Observer are the capabilities of the Ceph user of docs/security.md that can look,
+// and write records.
 var Observer = []string{
 	"mon", "allow r",
 	"osd", "allow r class-read pool=replicapool object_prefix rbd_id., allow r class-read pool=replicapool object_prefix rbd_header., " +
-		"allow r class-read pool=replicapool object_prefix rbd_directory, allow r class-read pool=replicapool object_prefix rbd_info",
+		"allow r class-read pool=replicapool object_prefix rbd_directory, allow r class-read pool=replicapool object_prefix rbd_info, " +
+		"allow rw pool=replicapool object_prefix cephferry.",
 }
 
 // Options say what to run.
@@ -139,7 +144,7 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.args = append(w.args, "--cert-dir", dir) // the later one counts
+	w.args = append(w.args, "--cert-dir", dir, "--admission-grace", Grace.String()) // the later one counts
 	kubeconfig := filepath.Join(dir, "kubeconfig")
 	if err := writeKubeconfig(ctx, c, kubeconfig); err != nil {
 		return nil, err

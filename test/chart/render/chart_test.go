@@ -74,9 +74,10 @@ func TestWebhooks(t *testing.T) {
 		equal(t, w.Name+": CA", []byte(nil), w.ClientConfig.CABundle)
 	}
 	equal(t, "failure policies", map[string]admissionv1.FailurePolicyType{
-		"scale.guard.cephferry.io":  admissionv1.Ignore,
-		"pod.guard.cephferry.io":    admissionv1.Fail,
-		"volume.guard.cephferry.io": admissionv1.Fail,
+		"scale.guard.cephferry.io":   admissionv1.Ignore,
+		"binding.guard.cephferry.io": admissionv1.Ignore,
+		"pod.guard.cephferry.io":     admissionv1.Fail,
+		"volume.guard.cephferry.io":  admissionv1.Fail,
 	}, policies)
 
 	equal(t, "port of the Service", "webhook", the[*corev1.Service](r).Spec.Ports[0].TargetPort.StrVal)
@@ -137,6 +138,7 @@ func TestRules(t *testing.T) {
 		"cluster: get replicasets.apps",
 		"cluster: get replicationcontrollers",
 		"cluster: get statefulsets.apps",
+		"cluster: get,list pods",
 		"cluster: get,list,watch csidrivers.storage.k8s.io",
 		"cluster: get,list,watch namespaces",
 		"cluster: get,list,watch nodes",
@@ -144,12 +146,16 @@ func TestRules(t *testing.T) {
 		"cluster: get,list,watch persistentvolumes",
 		"cluster: get,list,watch volumeattachments.storage.k8s.io",
 		"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
-		"cluster: list pods",
 		"cluster: list statefulsets.apps",
 		"cluster: list,watch storageclasses.storage.k8s.io",
 		"cluster: list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
+		"cluster: patch daemonsets/status.apps",
+		"cluster: patch jobs/status.batch",
 		"cluster: patch namespaces",
 		"cluster: patch persistentvolumeclaims/status",
+		"cluster: patch replicasets/status.apps",
+		"cluster: patch replicationcontrollers/status",
+		"cluster: patch statefulsets/status.apps",
 		"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
 		"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 	}, r.rules())

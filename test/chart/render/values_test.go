@@ -126,7 +126,7 @@ var valueCases = []struct {
 	{
 		"guard.enabled", "false",
 		func(r *rendered) any { return r.webhooks() },
-		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "volume.guard.cephferry.io"}, []string(nil),
+		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io"}, []string(nil),
 	},
 	{
 		// The webhook watches for it to come back.
@@ -159,8 +159,8 @@ var valueCases = []struct {
 	{
 		"guard.scale.enabled", "false",
 		func(r *rendered) any { return r.webhooks() },
-		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "volume.guard.cephferry.io"},
-		[]string{"pod.guard.cephferry.io", "volume.guard.cephferry.io"},
+		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io"},
+		[]string{"pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io"},
 	},
 	{
 		"guard.excludedNamespaces", "[storage, kube-system]",

@@ -1,0 +1,82 @@
+package guard
+
+import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// start is a pod that is about to start. Nil: somebody only wants to know.
+type start struct {
+	// pod is its UID, which the API server has given it before it asks. Empty: it
+	// is stored already.
+	pod types.UID
+	// node is where it goes, if that is known.
+	node   *ceph.Node
+	dryRun bool
+}
+
+// refused is the answer of a look, as an error.
+type refused struct{ Answer }
+
+func (r refused) Error() string { return r.Message }
+
+// acquire looks at the volumes, and if all of them may be used, makes this cluster
+// the owner of their images, or of none.
+func (g *Guard) acquire(ctx context.Context, all []volumes.Volume, start *start) Answer {
+	answer, sights := g.look(ctx, all)
+	if answer.Result != Allowed || start == nil || start.dryRun {
+		return answer
+	}
+	targets := make([]ownership.Target, len(sights))
+	for i := range sights {
+		targets[i] = g.target(&sights[i], start)
+	}
+	acquired, failed, err := ownership.AcquireAll(ctx, targets)
+	var seen refused
+	switch {
+	case err == nil:
+		answer.Acquired = acquired
+		return answer
+	case errors.As(err, &seen):
+		answer = seen.Answer
+	default:
+		answer = Answer{Result: Unknown, Reason: CephUnknown, Message: notTaken(g.Cluster, describe(sights[failed].volume, sights[failed].spec), err)}
+	}
+	answer.Volumes = all
+	return answer
+}
+
+// target is one image to acquire. It is looked at again, watchers and all, when
+// somebody else has changed its record.
+func (g *Guard) target(s *sight, start *start) ownership.Target {
+	capacity := s.volume.PV.Spec.Capacity[corev1.ResourceStorage]
+	return ownership.Target{
+		Records: s.ceph,
+		Request: ownership.Request{
+			Cluster:   g.Cluster,
+			Namespace: s.volume.Namespace,
+			Claim:     s.volume.Claim,
+			Pod:       string(start.pod),
+			Node:      start.node,
+			ClaimSize: uint64(max(0, capacity.Value())),
+			Now:       g.Now(),
+		},
+		Turn:  func(ctx context.Context) (func(), error) { return g.turns.take(ctx, s.image.String()) },
+		Image: s.image,
+		Seen:  s.record,
+		Look: func(ctx context.Context) (ceph.Image, ceph.Record, error) {
+			again := g.lookAt(ctx, s.volume)
+			if again.answer.Result != Allowed {
+				return ceph.Image{}, ceph.Record{}, refused{again.answer}
+			}
+			return again.image, again.record, nil
+		},
+	}
+}

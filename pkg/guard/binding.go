@@ -1,0 +1,77 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Binding answers for a pod that is bound to a node, and puts the node into the
+// records of its images before it can use them: a fence has to name it. A pod that
+// was let start before its images were taken from this cluster is refused here.
+func (e *Endpoints) Binding(ctx context.Context, request admission.Request) (Answer, client.Object) {
+	var binding corev1.Binding
+	if err := e.Decoder.Decode(request, &binding); err != nil {
+		return malformed(err)
+	}
+	what := "a volume of pod " + request.Namespace + "/" + binding.Name
+	var pod corev1.Pod
+	err := e.Finder.API.Get(ctx, client.ObjectKey{Namespace: request.Namespace, Name: binding.Name}, &pod)
+	if apierrors.IsNotFound(err) {
+		return allowed(NothingGuarded), nil // nor can it be bound
+	} else if err != nil {
+		return cannotKnow(KubernetesUnknown, what, fmt.Errorf("read the pod: %w", err)), nil
+	}
+	claims := volumes.ClaimsOfPod(pod.Name, &pod.Spec)
+	if len(claims) == 0 {
+		return allowed(NothingGuarded), nil
+	}
+	node, err := e.node(ctx, binding.Target.Name)
+	if err != nil {
+		return cannotKnow(KubernetesUnknown, what, err), &pod
+	}
+	return e.claims(ctx, request.Namespace, claims, &start{node: &node, dryRun: isDryRun(request)}), &pod
+}
+
+// node is a node as records name it. One that does not exist has no address.
+func (g *Guard) node(ctx context.Context, name string) (ceph.Node, error) {
+	var node corev1.Node
+	for _, reader := range []client.Reader{g.Finder.Cache, g.Finder.API} {
+		err := reader.Get(ctx, client.ObjectKey{Name: name}, &node)
+		if err == nil {
+			break
+		}
+		if !apierrors.IsNotFound(err) {
+			return ceph.Node{}, fmt.Errorf("read node %s: %w", name, err)
+		}
+	}
+	return RecordedNode(name, addressesOf(&node)), nil
+}
+
+// RecordedNode is a node as records name it.
+func RecordedNode(name string, addresses []netip.Addr) ceph.Node {
+	node := ceph.Node{Name: name}
+	for _, address := range addresses {
+		node.Addresses = append(node.Addresses, address.String())
+	}
+	return node
+}
+
+// addressesOf are the IPs of a node. Host names and DNS names stand there too.
+func addressesOf(node *corev1.Node) []netip.Addr {
+	var addresses []netip.Addr
+	for _, address := range node.Status.Addresses {
+		if ip, err := netip.ParseAddr(address.Address); err == nil {
+			addresses = append(addresses, ip.Unmap())
+		}
+	}
+	return addresses
+}

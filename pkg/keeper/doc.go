@@ -1,0 +1,13 @@
+// Package keeper keeps the records of this cluster's images true.
+//
+// [Keeper] runs in one replica of the webhook. For each guarded volume it compares
+// the image's record with what this cluster does: it writes which nodes and clients
+// hold the image, takes what the cluster uses and nobody owns, and releases what is
+// proven idle. What it does is decided by the pure function ownership.Keep; the
+// table stands there. It looks when a VolumeAttachment changes, and from time to
+// time.
+//
+// [Waker] runs in every replica. It remembers the workloads whose pods this replica
+// refused, and touches them when their volumes are free: their controllers would
+// otherwise wait for minutes before they try again.
+package keeper

@@ -1,0 +1,133 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// WokenAnnotation is changed at a workload whose pods were refused, when their
+// volumes are free. A change of the object makes its controller try again at once;
+// otherwise it waits longer after each refusal, up to 17 minutes.
+const WokenAnnotation = "cephferry.io/woken"
+
+const (
+	// interval is how often the refused volumes are looked at.
+	interval = 400 * time.Millisecond
+	// remembered is longer than any controller waits before it tries again.
+	remembered = 30 * time.Minute
+	// maxRefused bounds the workloads that are remembered.
+	maxRefused = 1000
+)
+
+// Waker wakes workloads. It implements guard.Waiting.
+type Waker struct {
+	*guard.Guard
+	Client client.Client
+	Log    logr.Logger
+
+	mu      sync.Mutex
+	refused map[types.UID]*sleeper
+}
+
+// sleeper is a workload that waits for volumes.
+type sleeper struct {
+	object  *metav1.PartialObjectMetadata
+	volumes []volumes.Volume
+	since   time.Time
+}
+
+// kinds are those whose controllers sync an object when it has changed. Who made
+// another pod is asked again by nobody, or not known to us.
+var kinds = map[string]bool{
+	"apps/v1/ReplicaSet": true, "apps/v1/StatefulSet": true, "apps/v1/DaemonSet": true,
+	"batch/v1/Job": true, "v1/ReplicationController": true,
+}
+
+// Refused remembers a workload until its volumes are free.
+func (w *Waker) Refused(object client.Object, all []volumes.Volume) {
+	kind := object.GetObjectKind().GroupVersionKind()
+	if !kinds[kind.GroupVersion().String()+"/"+kind.Kind] || len(all) == 0 {
+		return
+	}
+	s := &sleeper{object: &metav1.PartialObjectMetadata{}, volumes: all, since: w.Now()}
+	s.object.SetGroupVersionKind(kind)
+	s.object.Namespace, s.object.Name, s.object.UID = object.GetNamespace(), object.GetName(), object.GetUID()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refused == nil {
+		w.refused = map[types.UID]*sleeper{}
+	}
+	if len(w.refused) < maxRefused {
+		w.refused[s.object.UID] = s
+	}
+}
+
+// NeedLeaderElection is false: every replica wakes those that it refused.
+func (w *Waker) NeedLeaderElection() bool { return false }
+
+// Start runs until ctx ends.
+func (w *Waker) Start(ctx context.Context) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			for _, s := range w.sleepers() {
+				w.tryToWake(ctx, s)
+			}
+		}
+	}
+}
+
+// sleepers are those that are still worth waking.
+func (w *Waker) sleepers() []*sleeper {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []*sleeper
+	for uid, s := range w.refused {
+		if w.Now().Sub(s.since) > remembered {
+			delete(w.refused, uid)
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// tryToWake wakes a workload whose volumes are free.
+func (w *Waker) tryToWake(ctx context.Context, s *sleeper) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if !w.Free(ctx, s.volumes) {
+		return
+	}
+	// Refused again, it comes back.
+	w.mu.Lock()
+	if w.refused[s.object.UID] == s {
+		delete(w.refused, s.object.UID)
+	}
+	w.mu.Unlock()
+	// By the status subresource, whose right does not include the pods' template.
+	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, s.object.UID, WokenAnnotation, w.Now().UTC().Format(time.RFC3339Nano))
+	err := w.Client.Status().Patch(ctx, s.object.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+	log := w.Log.WithValues("kind", s.object.Kind, "namespace", s.object.Namespace, "name", s.object.Name)
+	switch {
+	case err == nil:
+		log.Info("woken")
+	case !apierrors.IsNotFound(err) && !apierrors.IsConflict(err): // gone, or made again
+		log.Error(err, "cannot wake; its controller tries again by itself, later")
+	}
+}

@@ -1,0 +1,173 @@
+//go:build lab
+
+package guard
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/test/webhook"
+)
+
+// A hand-over needs nobody: the other cluster releases, and who was refused is woken.
+func TestARefusedWorkloadStartsAsSoonAsTheOtherClusterIsDone(t *testing.T) {
+	t.Parallel()
+	for kind, manifest := range map[string]string{
+		"ReplicaSet":  workload("ReplicaSet", "x", "data", 1),
+		"StatefulSet": workload("StatefulSet", "x", "data", 1),
+		"Job":         job("Job", "x", ""),
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			s.volume("data", east, west)
+			s.holds(west, "data")
+			s.create(east, manifest) // in east, only the pods are refused
+			s.event(east, "VolumeInUse", kind+"/x", s.inUseOf(east, "data"))
+			// So long that it would wait much longer by itself.
+			time.Sleep(10 * time.Second)
+			s.kubectl(west, "delete", "pod", "holder", "--wait=false")
+			s.free("data")
+			free := time.Now()
+			s.released(west, "data")
+			released := time.Now()
+			s.eventually("its pod", func() error {
+				if len(s.pods(east, "x")) == 0 {
+					return fmt.Errorf("there is none")
+				}
+				return nil
+			})
+			t.Logf("released %s after the last watcher, admitted %s after that", released.Sub(free).Round(time.Millisecond), time.Since(released).Round(time.Millisecond))
+			s.runs(east, "x", 1)
+			s.wrote("data", west, east)
+		})
+	}
+}
+
+// The record follows the pod: who may have the image open is in it before the image
+// is open.
+func TestTheRecordNamesNodesAndClients(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.volume("data", east, west)
+	if record := s.record("data"); record.Revision != 0 {
+		t.Errorf("before the first pod there is a record %s", record.Encode())
+	}
+	s.create(east, pod("holder", "data", "schedulingGates: [{name: example.com/later}]"))
+	record, _ := s.holders("data")
+	if !ownership.Owns(record, s.party(east)) || record.Owner.Namespace != s.namespace || record.Owner.Claim != "data" || record.ClaimSize != 16<<20 || record.Owner.Nodes != nil {
+		t.Errorf("for a pod without a node the record is %s", record.Encode())
+	}
+	s.begins(east, "holder")
+	s.ready(east, "holder")
+	record, watchers := s.holders("data")
+	if len(watchers) != 1 || !slices.Equal(record.Owner.Clients, []string{watchers[0].Address}) || len(record.Owner.Nodes) != 1 || record.Owner.Nodes[0].Addresses[0] != watchers[0].host() {
+		t.Errorf("with watchers %v the record is %s", watchers, record.Encode())
+	}
+	s.letsGo(east, "data")
+	record = s.record("data")
+	var events []ceph.Event
+	for _, change := range record.History {
+		events = append(events, change.Event)
+	}
+	if record.State != ceph.Free || !slices.Equal(events, []ceph.Event{ceph.Acquired, ceph.Released}) {
+		t.Errorf("at the end the record is %s", record.Encode())
+	}
+}
+
+// What the webhook allowed and the API server never stored: the image stays with the
+// cluster for a while, and no longer. Here the webhook is asked past the API server,
+// as if that had died with the answer in hand.
+func TestAnImageOfAPodThatNeverAppearsIsReleased(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.volume("data", east, west)
+	begin := time.Now()
+	if got := west.guard.send("pod", s.podReview(pod("x", "data"))); !got.allowed {
+		t.Fatalf("%+v", got)
+	}
+	record := s.record("data")
+	if !ownership.Owns(record, s.party(west)) || len(record.Pending) != 1 {
+		t.Fatalf("the record is %s", record.Encode())
+	}
+	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.ownedBy(west, "data"), creating))
+	s.released(west, "data")
+	if took := time.Since(begin); took < webhook.Grace {
+		t.Errorf("released after %s, although a pod could still appear", took)
+	} else {
+		t.Logf("released after %s", took.Round(time.Millisecond))
+	}
+	s.create(east, pod("p", "data"))
+	s.ready(east, "p")
+	s.wrote("data", east)
+}
+
+// Not parallel: it ends the webhook of west, between the record and the answer as far
+// as anybody can see: the pod is in the record and not at the API server.
+func TestAWebhookThatDiesAfterItHasAcquired(t *testing.T) {
+	s := newShop(t)
+	s.volume("data", east, west)
+	if got := west.guard.send("pod", s.podReview(pod("x", "data"))); !got.allowed {
+		t.Fatalf("%+v", got)
+	}
+	if err := west.guard.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// Without a webhook in west nobody releases, however long it takes.
+	time.Sleep(2 * webhook.Grace)
+	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.ownedBy(west, "data"), creating))
+	if err := west.guard.Start(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	s.released(west, "data")
+	t.Logf("released %s after the restart", time.Since(begin).Round(time.Millisecond))
+	s.create(east, pod("p", "data"))
+	s.ready(east, "p")
+	s.wrote("data", east)
+}
+
+// ownedBy is the refusal in another cluster while a pod of c was let start and is on
+// no node.
+func (s *shop) ownedBy(c *cluster, claim string) string {
+	s.Helper()
+	record := s.record(claim)
+	return fmt.Sprintf("volume %[1]s/%[2]s (image %[3]s) is in use by another cluster\n"+
+		"  held by         cluster %[4]s, claim %[1]s/%[2]s, since %[5]s UTC\n"+
+		"  if it lives     scale the workload of claim %[1]s/%[2]s down in %[4]s, then retry here; nothing was changed\n"+
+		"  if it is dead   kubectl cephferry failover %[1]s/%[2]s",
+		s.namespace, claim, s.image(claim), c.Name, record.Owner.Since.Format("2006-01-02 15:04"))
+}
+
+// Both clusters start at once, again and again: one of them gets the volume.
+func TestOfTwoClustersThatStartAtOnceOneGetsTheVolume(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.volume("data", east, west)
+	for range 5 {
+		results := map[*cluster]chan result{}
+		for _, c := range []*cluster{east, west} {
+			results[c] = make(chan result, 1)
+			go func() { results[c] <- s.run(c, pod("x", "data"), "create", "-f", "-") }()
+		}
+		inEast, inWest := <-results[east], <-results[west]
+		winner := east
+		if inEast.err != nil {
+			winner = west
+		}
+		if (inEast.err == nil) == (inWest.err == nil) {
+			t.Fatalf("in east %q %q, in west %q %q", inEast.stdout, inEast.stderr, inWest.stdout, inWest.stderr)
+		}
+		s.ready(winner, "x")
+		s.grows("data")
+		s.kubectl(winner, "delete", "pod", "x")
+		s.released(winner, "data")
+	}
+	if err := s.stamps("data").Check(); err != nil {
+		t.Error(err)
+	}
+}
