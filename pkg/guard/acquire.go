@@ -43,6 +43,11 @@ func (g *Guard) acquire(ctx context.Context, all []volumes.Volume, start *start)
 	switch {
 	case err == nil:
 		answer.Acquired = acquired
+		for _, volume := range all {
+			if g.Acquired != nil {
+				g.Acquired(volume)
+			}
+		}
 		return answer
 	case errors.As(err, &seen):
 		answer = seen.Answer

@@ -36,6 +36,9 @@ type Guard struct {
 	Clusters      Clusters
 	// Now is for the times in records, which people read.
 	Now func() time.Time
+	// Acquired, unless nil, hears of each volume whose image a pod has acquired, again
+	// or for the first time.
+	Acquired func(volumes.Volume)
 
 	turns turns
 }

@@ -14,8 +14,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/guard"
@@ -27,7 +29,7 @@ const (
 	// limit bounds one look at a volume.
 	limit = 10 * time.Second
 	// settled is how often a volume is looked at of which nothing is expected.
-	settled = time.Minute
+	settled = 30 * time.Second
 	// unsettled is how often at least one is looked at that is to become idle, or
 	// whose holders are not all known.
 	unsettled = 5 * time.Second
@@ -49,6 +51,9 @@ type Keeper struct {
 	Metrics *guard.Metrics
 	Events  Events
 
+	// acquired are the volumes that this replica let pods start on. Nothing else tells
+	// of a pod that is attached nowhere.
+	acquired chan event.GenericEvent
 	patience patience
 	// known are the volumes that were looked at, by the names of their
 	// PersistentVolumes.
@@ -57,12 +62,24 @@ type Keeper struct {
 
 // SetupWithManager makes Reconcile run for every PersistentVolume, in the leader.
 func (k *Keeper) SetupWithManager(manager ctrl.Manager) error {
+	k.acquired = make(chan event.GenericEvent, 100)
+	k.Guard.Acquired = k.look
 	return ctrl.NewControllerManagedBy(manager).
 		Named("owners").
 		For(&corev1.PersistentVolume{}).
 		Watches(&storagev1.VolumeAttachment{}, handler.EnqueueRequestsFromMapFunc(volumeOf)).
+		WatchesRawSource(source.Channel(k.acquired, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: parallel}).
 		Complete(k)
+}
+
+// look makes Reconcile run soon, if this replica is the leader. Another one looks
+// after a while by itself.
+func (k *Keeper) look(volume volumes.Volume) {
+	select {
+	case k.acquired <- event.GenericEvent{Object: volume.PV}:
+	default:
+	}
 }
 
 // volumeOf is the PersistentVolume of a VolumeAttachment.
