@@ -90,7 +90,7 @@ func (v *Volumes) Reconcile(ctx context.Context, request reconcile.Request) (rec
 		return reconcile.Result{}, err
 	}
 	v.Metrics.volume(then)
-	ctrl.LoggerFrom(ctx).Info("the claim is gone", "fate", then, "namespace", pv.Spec.ClaimRef.Namespace, "claim", pv.Spec.ClaimRef.Name)
+	ctrl.LoggerFrom(ctx).Info("the claim is gone", "fate", then, "claim", pv.Spec.ClaimRef.Namespace+"/"+pv.Spec.ClaimRef.Name)
 	return reconcile.Result{}, nil
 }
 

@@ -47,22 +47,27 @@ func (c *Claims) SetupWithManager(manager ctrl.Manager) error {
 		return c.waiting(ctx)
 	})
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
-	onlyDeleted := predicate.Funcs{
+	outOfTheWay := predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
-		UpdateFunc: func(event.UpdateEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool { return !isReleased(e.ObjectOld) && isReleased(e.ObjectNew) },
 	}
 	err := ctrl.NewControllerManagedBy(manager).
 		Named("claims").
 		For(&corev1.PersistentVolumeClaim{}, builder.WithPredicates(ours)).
 		Watches(&storagev1.StorageClass{}, waiting, builder.WithPredicates(changed)).
 		Watches(&corev1.Namespace{}, waiting, builder.WithPredicates(changed)).
-		Watches(&corev1.PersistentVolume{}, waiting, builder.WithPredicates(onlyDeleted)).
+		Watches(&corev1.PersistentVolume{}, waiting, builder.WithPredicates(outOfTheWay)).
 		WithOptions(options()).
 		Complete(c)
 	if err != nil {
 		return fmt.Errorf("set up the claims' controller: %w", err)
 	}
 	return nil
+}
+
+func isReleased(object client.Object) bool {
+	pv, ok := object.(*corev1.PersistentVolume)
+	return ok && pv.Status.Phase == corev1.VolumeReleased
 }
 
 // waiting are the claims that have no volume yet.

@@ -84,7 +84,7 @@ func run(m *testing.M) (code int, err error) {
 		if code != 0 {
 			fmt.Fprintf(os.Stderr, "the webhook in %s: %s\n", c.Name, lab.Tail(c.webhook.LogFile))
 		}
-		err = errors.Join(err, c.webhook.MayDoAll())
+		err = errors.Join(err, c.webhook.MayDoAll(othersSecret))
 	}
 	return code, err
 }

@@ -143,7 +143,10 @@ func (tm *team) image(claim string) string { return tm.namespace + "." + claim }
 func (tm *team) bound(c *cluster, claim, image string) {
 	tm.Helper()
 	tm.eventually("claim "+claim+" in "+c.Name+" is bound", func() error {
-		got := tm.get(c, claim)
+		got, err := c.client.CoreV1().PersistentVolumeClaims(tm.namespace).Get(tm.Context(), claim, metav1.GetOptions{})
+		if err != nil {
+			return err // a StatefulSet's is made a moment later
+		}
 		if got.Status.Phase != corev1.ClaimBound || len(got.Status.Conditions) > 0 {
 			return fmt.Errorf("it is %s with conditions %v; %q", got.Status.Phase, got.Status.Conditions, tm.events(c, claim))
 		}
