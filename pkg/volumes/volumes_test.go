@@ -446,3 +446,36 @@ func TestNewClaims(t *testing.T) {
 		same(t, "data-db-1014", got[999])
 	})
 }
+
+// TestSameImage: a volume of another claim may have the same image.
+func TestSameImage(t *testing.T) {
+	image := func(name string) func(*corev1.PersistentVolume) {
+		return func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = name }
+	}
+	dynamicA := func(pv *corev1.PersistentVolume) {
+		pv.Spec.CSI.VolumeAttributes = map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "imageName": "a"}
+	}
+	nowhere := func(pv *corev1.PersistentVolume) { delete(pv.Spec.CSI.VolumeAttributes, "pool") }
+	var objects []client.Object
+	for _, pv := range []*corev1.PersistentVolume{
+		volume("a"), volume("b"), volume("alias", image("a")), volume("dynamic", dynamicA), volume("unclaimed", image("a"), free),
+		volume("files", image("a"), cephFS), volume("nowhere", image("a"), nowhere),
+	} {
+		objects = append(objects, pv)
+	}
+	cache := fake.NewClientBuilder().WithObjects(objects...).WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).Build()
+	finder := volumes.Finder{Cache: cache}
+	asked, guarded, err := finder.Guarded(volume("a"))
+	if err != nil || !guarded {
+		t.Fatal(guarded, err)
+	}
+	all, err := finder.SameImage(t.Context(), asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, v := range all {
+		got = append(got, v.PV.Name+" "+v.Namespace+"/"+v.Claim)
+	}
+	same(t, []string{"a shop/data", "alias shop/data", "dynamic shop/data", "unclaimed /"}, got)
+}

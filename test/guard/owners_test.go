@@ -143,6 +143,48 @@ func (s *shop) ownedBy(c *cluster, claim string) string {
 		s.namespace, claim, s.image(claim), c.Name, record.Owner.Since.Format("2006-01-02 15:04"))
 }
 
+// Not parallel: it ends the webhook of west. Two replicas answer at once for the same
+// image, and when the leader dies, the other one keeps the records.
+func TestTwoReplicasOfTheWebhook(t *testing.T) {
+	s := newShop(t)
+	s.volume("data", east, west)
+	started, err := west.guard.Replica()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := &running{started}
+	defer func() {
+		if err := second.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	const each = 25
+	var bodies []string
+	for range each {
+		bodies = append(bodies, s.podReview(pod("x", "data")))
+	}
+	others := make(chan []reply)
+	go func() { others <- second.all("pod", bodies) }()
+	for i, got := range slices.Concat(west.guard.all("pod", bodies), <-others) {
+		if !got.allowed {
+			t.Errorf("answer %d: %+v", i, got)
+		}
+	}
+	if got := s.record("data").Admissions; got != 2*each {
+		t.Errorf("%d admissions, want %d", got, 2*each)
+	}
+	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.ownedBy(west, "data"), creating))
+	if err := west.guard.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	s.released(west, "data")
+	t.Logf("the second replica has released it %s after the death of the first", time.Since(begin).Round(time.Millisecond))
+	if err := west.guard.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Both clusters start at once, again and again: one of them gets the volume.
 func TestOfTwoClustersThatStartAtOnceOneGetsTheVolume(t *testing.T) {
 	t.Parallel()

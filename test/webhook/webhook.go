@@ -289,6 +289,22 @@ func (w *Webhook) Start() error {
 	return nil
 }
 
+// Replica starts one more process with the same account. It is asked by tests only.
+func (w *Webhook) Replica() (*Webhook, error) {
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	replica := *w
+	replica.LogFile += ".replica"
+	replica.URL = fmt.Sprint("https://127.0.0.1:", ports[0])
+	replica.meta = fmt.Sprint("http://127.0.0.1:", ports[1], "/metrics")
+	replica.probe = fmt.Sprint("http://127.0.0.1:", ports[2], "/readyz")
+	replica.args = append(slices.Clone(w.args), fmt.Sprint("--webhook-port=", ports[0]),
+		fmt.Sprint("--metrics-bind-address=:", ports[1]), fmt.Sprint("--health-probe-bind-address=:", ports[2]))
+	return &replica, replica.Start()
+}
+
 // Ready asks the readiness probe.
 func (w *Webhook) Ready() error {
 	_, err := w.get(w.probe)
