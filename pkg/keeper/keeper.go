@@ -11,6 +11,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -69,7 +70,11 @@ func (k *Keeper) SetupWithManager(manager ctrl.Manager) error {
 		For(&corev1.PersistentVolume{}).
 		Watches(&storagev1.VolumeAttachment{}, handler.EnqueueRequestsFromMapFunc(volumeOf)).
 		WatchesRawSource(source.Channel(k.acquired, &handler.EnqueueRequestForObject{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: parallel}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: parallel,
+			// After an outage nobody waits for a quarter of an hour.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](shortest, settled),
+		}).
 		Complete(k)
 }
 
@@ -102,7 +107,7 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	}
 	wait, err := k.keep(ctx, volume)
 	switch {
-	case err == nil && wait == done:
+	case err == nil && wait == done, errors.Is(err, ceph.ErrImageNotFound) && volume.PV.DeletionTimestamp != nil:
 		k.forget(request.Name)
 		return reconcile.Result{}, nil
 	case errors.Is(err, ceph.ErrRecordChanged):
@@ -163,7 +168,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	if err != nil {
 		return 0, err
 	}
-	quiet, rest := k.Quiet.Observe(volume.PV.Name, record.Admissions, begin, k.Now())
+	quiet, rest := k.Quiet.Observe(volume.PV.Name, image.ID, record.Admissions, begin, k.Now())
 
 	// The cache is enough to say what is used. That nothing is, only the API server
 	// can say.

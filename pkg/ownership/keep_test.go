@@ -196,7 +196,7 @@ func TestQuiet(t *testing.T) {
 		"exactly the grace":              {{"a", 1, 0, false, grace}, {"a", 1, time.Second + grace, false, 0}},
 		"longer":                         {{"a", 1, 0, false, grace}, {"a", 1, time.Second + grace + 1, true, 0}},
 		"another admission":              {{"a", 1, 0, false, grace}, {"a", 2, grace, false, grace}, {"a", 2, grace + 2*time.Second, false, grace - time.Second}},
-		"another image":                  {{"a", 1, 0, false, grace}, {"b", 1, 2 * grace, false, grace}, {"a", 1, 2 * grace, true, 0}},
+		"an image that was made again":   {{"a", 1, 0, false, grace}, {"b", 1, 2 * grace, false, grace}, {"a", 1, 2 * grace, false, grace}},
 		"the clock stands, as in a VM":   {{"a", 1, 0, false, grace}, {"a", 1, 0, false, grace + time.Second}},
 		"without admissions, as at free": {{"a", 0, 0, false, grace}, {"a", 0, 2 * grace, true, 0}},
 	}
@@ -205,13 +205,13 @@ func TestQuiet(t *testing.T) {
 			quiet := &ownership.Quiet{Grace: grace}
 			for i, look := range looks {
 				begin := earlier.Add(look.begin)
-				got, rest := quiet.Observe(look.image, look.admissions, begin, begin.Add(time.Second))
+				got, rest := quiet.Observe("v", look.image, look.admissions, begin, begin.Add(time.Second))
 				if got != look.quiet || rest != look.rest {
 					t.Errorf("look %d: got %v, rest %v; want %v, rest %v", i, got, rest, look.quiet, look.rest)
 				}
 			}
-			quiet.Forget("a")
-			if got, _ := quiet.Observe("a", 1, earlier.Add(9*grace), earlier.Add(9*grace)); got {
+			quiet.Forget("v")
+			if got, _ := quiet.Observe("v", "a", 1, earlier.Add(9*grace), earlier.Add(9*grace)); got {
 				t.Error("it is quiet although it was forgotten")
 			}
 		})
