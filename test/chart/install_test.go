@@ -55,7 +55,7 @@ func TestInstall(t *testing.T) {
 				t.Errorf("after an upgrade the certificate is %q, want %q", got, ca)
 			}
 			if got, want := w.kubectl(t, "get", "validatingwebhookconfiguration/cephferry", "--output=jsonpath={.webhooks[*].clientConfig.caBundle}"),
-				strings.Join(slices.Repeat([]string{ca}, 3), " "); got != want {
+				strings.Join(slices.Repeat([]string{ca}, 4), " "); got != want {
 				t.Errorf("after an upgrade the CA is %q, want %q", got, want)
 			}
 			if got := w.kubectl(t, "get", "validatingwebhookconfiguration/cephferry", "--output=json"); strings.Contains(got, "staticVolume") {
@@ -113,7 +113,7 @@ func testPermissions(t *testing.T, w *world) {
 		"create leases.coordination.k8s.io --namespace " + own:                   "yes",
 		"update leases.coordination.k8s.io/cephferry-webhook --namespace " + own: "yes",
 		"update leases.coordination.k8s.io/others --namespace " + own:            "no",
-		"get pods/log --namespace default":                                       "no",
+		"get pods --subresource=log --namespace default":                         "no",
 		"update validatingwebhookconfigurations/cephferry":                       "yes",
 		"watch validatingwebhookconfigurations":                                  "yes",
 		"update validatingwebhookconfigurations/others":                          "no",
@@ -131,22 +131,22 @@ func testPermissions(t *testing.T, w *world) {
 		"patch statefulsets.apps --namespace default":                            "no",
 		"patch jobs.batch --namespace default":                                   "no",
 		"delete pods/p --namespace default":                                      "no",
-		"patch persistentvolumes/p":                                              "no",
-		"patch nodes/n":                                                          "no",
-		"patch deployments.apps/d --namespace default":                           "no",
-		"get secrets/others --namespace rook-ceph":                               "no",
-		"list secrets --namespace rook-ceph":                                     "no",
-		"list configmaps --namespace rook-ceph":                                  "no",
-		"update secrets/rook-csi-rbd-node --namespace rook-ceph":                 "no",
-		"get secrets/rook-csi-rbd-node --namespace default":                      "no",
-		"list secrets --all-namespaces":                                          "no",
-		"get secrets/others --namespace " + own:                                  "no",
-		"update secrets/others --namespace " + own:                               "no",
-		"create leases.coordination.k8s.io --namespace kube-system":              "no",
-		"create pods/exec --namespace " + own:                                    "no",
-		"create serviceaccounts/token --namespace " + own:                        "no",
-		"impersonate users":                                                      "no",
-		"escalate clusterroles.rbac.authorization.k8s.io":                        "no",
+		"patch persistentvolumeclaims/p --namespace default":                     "no",
+		"patch nodes/n": "no",
+		"patch deployments.apps/d --namespace default":              "no",
+		"get secrets/others --namespace rook-ceph":                  "no",
+		"list secrets --namespace rook-ceph":                        "no",
+		"list configmaps --namespace rook-ceph":                     "no",
+		"update secrets/rook-csi-rbd-node --namespace rook-ceph":    "no",
+		"get secrets/rook-csi-rbd-node --namespace default":         "no",
+		"list secrets --all-namespaces":                             "no",
+		"get secrets/others --namespace " + own:                     "no",
+		"update secrets/others --namespace " + own:                  "no",
+		"create leases.coordination.k8s.io --namespace kube-system": "no",
+		"create pods/exec --namespace " + own:                       "no",
+		"create serviceaccounts/token --namespace " + own:           "no",
+		"impersonate users":                                         "no",
+		"escalate clusterroles.rbac.authorization.k8s.io":           "no",
 	} {
 		args := append([]string{"auth", "can-i", "--quiet=false", "--as", account}, strings.Fields(request)...)
 		out, err := w.Run(t.Context(), args...)
