@@ -40,7 +40,8 @@ const (
 	// Size is what the image is to have when that is more than the claim's
 	// request: Kubernetes refuses to raise the request of a claim without a class.
 	Size = Prefix + "size"
-	// Exclusive says whether to map with krbd's exclusive option.
+	// Exclusive says whether clients map the image with krbd's option exclusive. The
+	// mode is decided when the image is made, and stays.
 	Exclusive = Prefix + "exclusive"
 )
 
@@ -80,7 +81,7 @@ func Keys() []Key {
 		{Name: Adopt, Values: `"true", "false"`, Default: `"false"`},
 		{Name: Class, Values: "a StorageClass", Default: "the default class"},
 		{Name: Size, Values: "a quantity", Default: "the claim's request"},
-		{Name: Exclusive, Values: `"false"`, Default: `"false"`},
+		{Name: Exclusive, Values: `"true", "false"`, Default: "the image's mode"},
 	}
 }
 
@@ -98,6 +99,8 @@ type Claim struct {
 	Class string
 	// Size is nil for the claim's request, and has no effect below it.
 	Size *resource.Quantity
+	// Exclusive is nil for the image's own mode.
+	Exclusive *bool
 }
 
 // Has reports whether any key of annotations is under [Prefix].
@@ -159,9 +162,8 @@ func Parse(annotations map[string]string, place Place, path *field.Path) (Claim,
 			claim.Size = &size
 		case name == Exclusive:
 			var exclusive bool
-			if exclusive, errs = parseBool(annotations, name, path, errs); exclusive {
-				errs = append(errs, field.Forbidden(path.Key(name), "this version cannot map exclusively: the mode has to be part of the image's record from the first mapping on"))
-			}
+			exclusive, errs = parseBool(annotations, name, path, errs)
+			claim.Exclusive = &exclusive
 		}
 	}
 	if _, ok := annotations[Migratable]; !ok && Has(annotations) {

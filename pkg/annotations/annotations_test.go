@@ -19,6 +19,7 @@ const supported = `supported values: "cephferry.io/migratable", "cephferry.io/im
 
 func TestParse(t *testing.T) {
 	number := func(n int) *int { return &n }
+	yes := func(b bool) *bool { return &b }
 	quantity := func(text string) *resource.Quantity {
 		q := resource.MustParse(text)
 		return &q
@@ -48,7 +49,7 @@ func TestParse(t *testing.T) {
 				"cephferry.io/adopt": "true", "cephferry.io/exclusive": "false",
 				"cephferry.io/class": "block", "cephferry.io/size": "10Gi",
 			},
-			want: annotations.Claim{Migratable: true, Image: "orders.v2-a", Adopt: true, Class: "block", Size: quantity("10Gi")},
+			want: annotations.Claim{Migratable: true, Image: "orders.v2-a", Adopt: true, Class: "block", Size: quantity("10Gi"), Exclusive: yes(false)},
 		},
 		"every key on a template": {
 			annotations: map[string]string{
@@ -57,7 +58,7 @@ func TestParse(t *testing.T) {
 				"cephferry.io/class": "block", "cephferry.io/size": "10Gi",
 			},
 			place: annotations.OnTemplate,
-			want:  annotations.Claim{Migratable: true, Image: "orders", Replicas: number(3), Class: "block", Size: quantity("10Gi")},
+			want:  annotations.Claim{Migratable: true, Image: "orders", Replicas: number(3), Class: "block", Size: quantity("10Gi"), Exclusive: yes(false)},
 		},
 		"no replicas is a number too": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "0"},
@@ -172,14 +173,13 @@ func TestParse(t *testing.T) {
 			want:        annotations.Claim{Migratable: true},
 			errs:        []string{`at[cephferry.io/size]: Invalid value: "10GB": must be a quantity such as 10Gi, above 0 and at most 1Ei`},
 		},
-		"exclusive is not there yet": {
+		"a mode, on": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/exclusive": "true"},
-			want:        annotations.Claim{Migratable: true},
-			errs:        []string{`at[cephferry.io/exclusive]: Forbidden: this version cannot map exclusively: the mode has to be part of the image's record from the first mapping on`},
+			want:        annotations.Claim{Migratable: true, Exclusive: yes(true)},
 		},
 		"a value of exclusive other than true and false": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/exclusive": "no"},
-			want:        annotations.Claim{Migratable: true},
+			want:        annotations.Claim{Migratable: true, Exclusive: yes(false)},
 			errs:        []string{`at[cephferry.io/exclusive]: Invalid value: "no": must be "true" or "false"`},
 		},
 		"the longest image name": {

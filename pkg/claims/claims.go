@@ -35,7 +35,7 @@ func Refuse(claim *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorLi
 		errs = append(errs, field.Forbidden(spec.Child("volumeAttributesClassName"), "ceph-csi cannot modify a static volume"))
 	}
 	if len(claim.Spec.AccessModes) == 0 {
-		errs = append(errs, field.Required(spec.Child("accessModes"), ""))
+		errs = append(errs, field.Required(ModesPath(path), ""))
 	}
 	storage := SizePath(path)
 	if request, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
@@ -51,7 +51,7 @@ func RefuseOnRBD(claim *corev1.PersistentVolumeClaim, class string, path *field.
 	if !slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteMany) || VolumeMode(claim) != corev1.PersistentVolumeFilesystem {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(child(path, "spec").Child("accessModes"), corev1.ReadWriteMany,
+	return field.ErrorList{field.Invalid(ModesPath(path), corev1.ReadWriteMany,
 		"class \""+class+"\" is an RBD class, and two nodes that mount one RBD filesystem destroy it; use ReadWriteOnce, volumeMode Block, or a CephFS class")}
 }
 
@@ -91,6 +91,14 @@ func ClassPath(claim *corev1.PersistentVolumeClaim, path *field.Path) *field.Pat
 // SizePath leads to the claim's request.
 func SizePath(path *field.Path) *field.Path {
 	return child(path, "spec").Child("resources", "requests").Key(string(corev1.ResourceStorage))
+}
+
+// ModesPath leads to the claim's access modes.
+func ModesPath(path *field.Path) *field.Path { return child(path, "spec").Child("accessModes") }
+
+// AnnotationPath leads to an annotation of the claim.
+func AnnotationPath(path *field.Path, key string) *field.Path {
+	return child(path, "metadata").Child("annotations").Key(key)
 }
 
 // VolumeMode returns the claim's mode, with its default.

@@ -54,6 +54,10 @@ type pair struct {
 	features []string
 	// rootPath is where a subvolume is.
 	rootPath string
+	// mapping is what claim and class say of how the image is mapped, and exclusive
+	// how it is.
+	mapping   staticpv.Mapping
+	exclusive bool
 }
 
 func (p *pair) request() resource.Quantity {
@@ -87,6 +91,7 @@ func (p *pair) volume() *corev1.PersistentVolume {
 		Annotations: carried,
 		Features:    p.features,
 		RootPath:    p.rootPath,
+		Exclusive:   p.exclusive,
 	}, *p.class)
 }
 
@@ -126,13 +131,13 @@ func (p *planner) planClaim(o object) {
 	if image == "" {
 		image = staticpv.ImageName(namespace, claim.Name)
 	}
-	class, errs := p.validate(&claim, nil)
+	class, mapping, errs := p.validate(&claim, asked, nil)
 	p.mistakes.add(label, errs...)
 	p.claimImage(image, label, imagePath(asked, nil))
 	p.mistakes.add(label, validateHandle(image, class, imagePath(asked, nil))...)
 	p.pairs = append(p.pairs, &pair{
 		origin: o, label: label, claim: &claim, namespace: namespace,
-		class: class, image: image, adopt: asked.Adopt,
+		class: class, image: image, adopt: asked.Adopt, mapping: mapping,
 	})
 }
 
@@ -206,28 +211,29 @@ func withoutClass(claim *corev1.PersistentVolumeClaim) bool {
 // validate checks what the binder and ceph-csi will not: with a claimRef, the
 // binder compares nothing. path leads to the claim, nil for a PVC. The class is
 // nil when there is a mistake in it.
-func (p *planner) validate(claim *corev1.PersistentVolumeClaim, path *field.Path) (*storageclass.Class, field.ErrorList) {
+func (p *planner) validate(claim *corev1.PersistentVolumeClaim, asked annotations.Claim, path *field.Path) (*storageclass.Class, staticpv.Mapping, field.ErrorList) {
 	errs := claims.Refuse(claim, path)
 	name, classPath := claims.ClassName(claim), claims.ClassPath(claim, path)
 	switch {
 	case name == nil:
 		name = new(string)
 	case *name == "":
-		return nil, append(errs, field.Invalid(classPath, "", "a migratable claim takes its settings from a StorageClass; name one, or leave the field out for the default class"))
+		return nil, staticpv.Mapping{}, append(errs, field.Invalid(classPath, "", "a migratable claim takes its settings from a StorageClass; name one, or leave the field out for the default class"))
 	}
 	class, err := p.class(*name)
 	if err != nil {
 		if *name == "" {
-			return nil, append(errs, field.Required(classPath, err.Error()))
+			return nil, staticpv.Mapping{}, append(errs, field.Required(classPath, err.Error()))
 		}
-		return nil, append(errs, field.Invalid(classPath, *name, err.Error()))
+		return nil, staticpv.Mapping{}, append(errs, field.Invalid(classPath, *name, err.Error()))
 	}
 	if class.RBD != nil {
 		errs = append(errs, claims.RefuseOnRBD(claim, class.Name, path)...)
 	} else {
 		errs = append(errs, claims.RefuseOnCephFS(claim, class.Name, path)...)
 	}
-	return class, errs
+	mapping, mistakes := staticpv.MappingOf(claim, asked, *class, path)
+	return class, mapping, append(errs, mistakes...)
 }
 
 // validateHandle checks the name of an image as the volumeHandle of a volume of the

@@ -13,6 +13,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
@@ -27,6 +28,8 @@ type Image struct {
 	Adopt bool
 	// Look means that only the recorded size is asked for.
 	Look bool
+	// Mapping is what claim and class say of how the image is mapped.
+	Mapping staticpv.Mapping
 }
 
 // Outcome is what became of one Image.
@@ -37,7 +40,9 @@ type Outcome struct {
 	Features []string
 	// RootPath is where a subvolume is in its file system.
 	RootPath string
-	Err      error
+	// Exclusive says that clients map the image with krbd's option exclusive.
+	Exclusive bool
+	Err       error
 }
 
 // Images makes sure that images exist. Outcomes are in the order of the images;
@@ -51,13 +56,13 @@ func (p *planner) ensure(ctx context.Context, images Images) error {
 	wanted := make([]Image, len(p.pairs))
 	for i, pair := range p.pairs {
 		request := pair.request()
-		wanted[i] = Image{*pair.class, pair.image, uint64(request.Value()), pair.adopt, pair.look}
+		wanted[i] = Image{*pair.class, pair.image, uint64(request.Value()), pair.adopt, pair.look, pair.mapping}
 	}
 	outcomes, notes := images.Ensure(ctx, wanted)
 	seen := map[string]bool{}
 	for i, outcome := range outcomes {
 		pair := p.pairs[i]
-		pair.size, pair.features, pair.rootPath = outcome.ClaimSize, outcome.Features, outcome.RootPath
+		pair.size, pair.features, pair.rootPath, pair.exclusive = outcome.ClaimSize, outcome.Features, outcome.RootPath, outcome.Exclusive
 		if outcome.Err == nil {
 			continue
 		}
@@ -113,7 +118,12 @@ func locate(p *pair, err error) error {
 	case errors.Is(err, provision.ErrBelow), errors.Is(err, provision.ErrSmaller):
 		path = claims.SizePath(p.path)
 	case errors.Is(err, errAdoption):
-		path = child(p.path, "metadata").Child("annotations").Key(annotations.Adopt)
+		path = claims.AnnotationPath(p.path, annotations.Adopt)
+	case errors.Is(err, provision.ErrMode), errors.Is(err, provision.ErrNoLock):
+		path = claims.ClassPath(p.claim, p.path)
+		if _, ok := p.claim.Annotations[annotations.Exclusive]; ok {
+			path = claims.AnnotationPath(p.path, annotations.Exclusive)
+		}
 	default:
 		return err
 	}

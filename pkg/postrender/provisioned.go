@@ -45,14 +45,17 @@ func (p Provisioned) Ensure(ctx context.Context, images []Image) ([]Outcome, []s
 			outcomes[i].Err = fmt.Errorf("connect to the Ceph cluster of class %q: %w", image.Class.Name, err)
 			continue
 		}
-		requests[i] = provision.Request{Volume: at.Volume(image.Class, image.Name), Size: image.Size, Adopt: image.Adopt, Look: image.Look}
+		requests[i] = provision.Request{
+			Volume: at.Volume(image.Class, image.Name), Size: image.Size, Adopt: image.Adopt, Look: image.Look,
+			Exclusive: image.Mapping.Exclusive, NewExclusive: image.Mapping.NewExclusive,
+		}
 	}
 	if failed(outcomes) {
 		return outcomes, nil
 	}
 	results := provision.Ensure(ctx, requests)
 	for i, result := range results {
-		outcomes[i] = Outcome{ClaimSize: result.ClaimSize, RootPath: result.Path, Err: result.Err}
+		outcomes[i] = Outcome{ClaimSize: result.ClaimSize, RootPath: result.Path, Exclusive: result.Exclusive, Err: result.Err}
 		if images[i].Adopt {
 			outcomes[i].Features = result.Features
 		}
@@ -84,7 +87,8 @@ func (p Provisioned) refuseAdoptions(ctx context.Context, images []Image) []Outc
 }
 
 // Existing is for images that somebody else makes. Of those it asks nothing: every
-// claim keeps its request. Only a subvolume is looked at, because nobody but Ceph
+// claim keeps its request, and images are mapped exclusively only if claim or class
+// say so. Only a subvolume is looked at, because nobody but Ceph
 // knows its path, and what is adopted, because its size and features are the pair's.
 type Existing struct {
 	Provisioned
@@ -104,6 +108,9 @@ func (e Existing) Ensure(ctx context.Context, images []Image) ([]Outcome, []stri
 		}
 	}
 	outcomes := make([]Outcome, len(images))
+	for i, image := range images {
+		outcomes[i].Exclusive = unrecorded(image, false)
+	}
 	if len(asked) == 0 {
 		return outcomes, nil
 	}
@@ -113,7 +120,7 @@ func (e Existing) Ensure(ctx context.Context, images []Image) ([]Outcome, []stri
 		return outcomes, nil
 	}
 	if dry {
-		return Untouched{}.Ensure(ctx, images)
+		return Untouched{Exist: true}.Ensure(ctx, images)
 	}
 	found, notes := e.Provisioned.Ensure(ctx, asked)
 	for i, outcome := range found {
@@ -136,16 +143,29 @@ func absent(image Image, outcome Outcome) error {
 	return nil
 }
 
+// unrecorded reports whether an image is mapped exclusively, as far as can be said
+// without its record.
+func unrecorded(image Image, isNew bool) bool {
+	if asked := image.Mapping.Exclusive; asked != nil {
+		return *asked
+	}
+	return isNew && !image.Adopt && image.Mapping.NewExclusive
+}
+
 // Untouched connects to nothing: for dry runs. Every claim keeps its request, an
-// adopted image is taken for one of its class, and the path of a subvolume is one
-// that nobody can mount.
-type Untouched struct{}
+// adopted image is taken for one of its class, the others are mapped as new ones are,
+// and the path of a subvolume is one that nobody can mount.
+type Untouched struct {
+	// Exist: somebody else makes the images.
+	Exist bool
+}
 
 // Ensure implements [Images].
-func (Untouched) Ensure(_ context.Context, images []Image) ([]Outcome, []string) {
+func (u Untouched) Ensure(_ context.Context, images []Image) ([]Outcome, []string) {
 	outcomes := make([]Outcome, len(images))
 	var unknown []string
 	for i, image := range images {
+		outcomes[i].Exclusive = unrecorded(image, !u.Exist)
 		if image.Class.CephFS != nil && !image.Look {
 			outcomes[i].RootPath = "(dry run: only Ceph knows the path of subvolume " + image.Name + ")"
 			unknown = append(unknown, image.Name)

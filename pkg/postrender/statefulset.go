@@ -122,13 +122,13 @@ func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, ask
 	if claim.Spec.VolumeName != "" {
 		p.mistakes.add(label, field.Forbidden(path.Child("spec", "volumeName"), "all ordinals would share the volume"))
 	}
-	class, errs := p.validate(claim, path)
+	class, mapping, errs := p.validate(claim, asked, path)
 	p.mistakes.add(label, errs...)
 
 	t := &template{origin: o, index: index}
 	for ordinal := start; ordinal < start+count; ordinal++ {
 		next := ordinalPair(o, set, claim, class, asked, namespace, ordinal)
-		next.label, next.path, next.template = label, path, index
+		next.label, next.path, next.template, next.mapping = label, path, index, mapping
 		if errs := validateName(next.claim.Name, path.Child("metadata", "name")); len(errs) > 0 {
 			p.mistakes.add(label, errs...)
 			return
@@ -142,7 +142,7 @@ func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, ask
 		// The template's size may have been fixed when there were ordinals, and
 		// Kubernetes refuses to change a template.
 		first := ordinalPair(o, set, claim, class, asked, namespace, start)
-		first.label, first.path, first.look = label, path, true
+		first.label, first.path, first.look, first.mapping = label, path, true, mapping
 		t.pairs = append(t.pairs, first)
 		p.pairs = append(p.pairs, first)
 	}

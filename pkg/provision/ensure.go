@@ -28,6 +28,11 @@ type Request struct {
 	Adopt bool
 	// Look means to change nothing and to return what there is.
 	Look bool
+	// Exclusive is how clients are to map an image: with krbd's option exclusive or
+	// without. Nil leaves it to the image's record.
+	Exclusive *bool
+	// NewExclusive is the mode of an image that is made now, if Exclusive is nil.
+	NewExclusive bool
 }
 
 // wanted is the size in bytes that the claim asks for.
@@ -44,8 +49,11 @@ type Result struct {
 	// Path of a subvolume is the folder in its file system. It is not empty when
 	// there is a subvolume.
 	Path string
-	// Created and Grown say what was done.
-	Created, Grown bool
+	// Exclusive says that clients map the image with krbd's option exclusive.
+	Exclusive bool
+	// Created and Grown say what was done. Deferred: the image is mapped exclusively,
+	// and its record says to grow it when it is free.
+	Created, Grown, Deferred bool
 	// Err is nil when the volume is as asked for.
 	Err error
 }
@@ -68,7 +76,7 @@ func Ensure(ctx context.Context, requests []Request) []Result {
 	each(requests, func(i int, r Request) {
 		seen[i], results[i].Err = r.Volume.look(ctx)
 		if results[i].Err == nil {
-			_, results[i].ClaimSize, results[i].Err = decide(r, seen[i])
+			_, results[i].Err = results[i].decide(r, seen[i])
 		}
 	})
 	if failed(results) {
@@ -94,15 +102,25 @@ func failed(results []Result) bool {
 	return slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil })
 }
 
+// decide notes what the pair keeps, and returns what to do.
+func (result *Result) decide(r Request, seen *found) (todo action, err error) {
+	if todo, result.ClaimSize, err = decide(r, seen); err != nil {
+		return keep, err
+	}
+	result.Exclusive, err = decideMode(r, seen)
+	return todo, err
+}
+
 // carryOut decides and acts, and starts over when another process was faster.
 func carryOut(ctx context.Context, r Request, seen *found) Result {
 	var result Result
+	fresh := false
 	for attempt := 1; ; attempt++ {
 		var todo action
-		todo, result.ClaimSize, result.Err = decide(r, seen)
-		if result.Err != nil {
+		if todo, result.Err = result.decide(r, seen); result.Err != nil {
 			return result
 		}
+		fresh = fresh || todo&create != 0
 		seen, result.Err = act(ctx, r, todo, seen, &result)
 		if seen != nil {
 			result.Features, result.Path = seen.features, seen.path
@@ -112,6 +130,9 @@ func carryOut(ctx context.Context, r Request, seen *found) Result {
 		}
 		if seen, result.Err = r.Volume.look(ctx); result.Err != nil {
 			return result
+		}
+		if seen != nil {
+			seen.fresh = fresh
 		}
 	}
 }
@@ -125,6 +146,9 @@ func overtaken(err error) bool {
 
 // act does what is to do, and returns the volume as it was seen or made.
 func act(ctx context.Context, r Request, todo action, seen *found, result *Result) (*found, error) {
+	if todo == keep {
+		return seen, nil
+	}
 	size := r.Volume.size(r.wanted())
 	if todo&create != 0 {
 		made, err := r.Volume.create(ctx, size)
@@ -133,20 +157,43 @@ func act(ctx context.Context, r Request, todo action, seen *found, result *Resul
 		}
 		seen, result.Created = made, true
 	}
+	kept := ceph.Record{ClaimSize: result.ClaimSize, Exclusive: result.Exclusive}
+	if seen.record != nil {
+		kept = *seen.record
+	}
 	if todo&grow != 0 {
-		if err := r.Volume.grow(ctx, size); err != nil {
+		err := r.Volume.grow(ctx, size)
+		switch {
+		case err == nil:
+			result.Grown = true
+		case result.Exclusive && errors.Is(err, ceph.ErrImageLocked):
+			result.Deferred = true
+		default:
 			return seen, err
 		}
-		result.Grown = true
+		kept.GrowTo = wish(kept.GrowTo, size, result.Grown)
 	}
-	if todo&record != 0 {
-		return seen, seen.put(ctx, ceph.Record{ClaimSize: result.ClaimSize})
+	if todo&record != 0 || seen.record != nil && kept.GrowTo != seen.record.GrowTo {
+		return seen, seen.put(ctx, kept)
 	}
 	return seen, nil
 }
 
-// Summary says in one line each what was made and grown. It is empty when
-// nothing was.
+// wish is what the record of an image that was to get that size says to grow it to;
+// 0 is nothing. A wish is never lowered.
+func wish(before, size uint64, grown bool) uint64 {
+	switch {
+	case !grown:
+		return max(before, size)
+	case before <= size:
+		return 0
+	default:
+		return before
+	}
+}
+
+// Summary says in one line each what was made and grown, or will be. It is empty
+// when nothing was.
 func Summary(requests []Request, results []Result) []string {
 	var lines []string
 	add := func(verb string, done func(Result) bool, describe func(Request) string) {
@@ -166,5 +213,10 @@ func Summary(requests []Request, results []Result) []string {
 	add("grew", func(r Result) bool { return r.Grown }, func(r Request) string {
 		return r.Volume.String() + " to " + quantity(r.Volume.size(r.wanted()))
 	})
+	for i, result := range results {
+		if result.Deferred {
+			lines = append(lines, "image "+requests[i].Volume.String()+" is in use, and grows to "+quantity(requests[i].Volume.size(requests[i].wanted()))+" when its workload starts the next time")
+		}
+	}
 	return lines
 }

@@ -35,6 +35,8 @@ type found struct {
 	path string
 	// record is nil when there is none.
 	record *ceph.Record
+	// fresh: there was no such volume at the beginning of the call.
+	fresh bool
 	// put stores a record.
 	put func(context.Context, ceph.Record) error
 }

@@ -110,7 +110,10 @@ func (c *Claims) request(ctx context.Context, claim *corev1.PersistentVolumeClai
 	}
 	at := provision.Location{Cluster: cluster, RadosNamespace: settings.RadosNamespace, SubvolumeGroup: settings.SubvolumeGroup}
 	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
-	request := provision.Request{Volume: at.Volume(p.class, p.image), Size: uint64(size.Value()), Adopt: p.asked.Adopt}
+	request := provision.Request{
+		Volume: at.Volume(p.class, p.image), Size: uint64(size.Value()), Adopt: p.asked.Adopt,
+		Exclusive: p.mapping.Exclusive, NewExclusive: p.mapping.NewExclusive,
+	}
 	if p.asked.Size != nil {
 		request.AtLeast = uint64(p.asked.Size.Value())
 	}

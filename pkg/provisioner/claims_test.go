@@ -52,7 +52,7 @@ func TestAVolumeIsMade(t *testing.T) {
 			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
 				Driver: "rook-ceph.rbd.csi.ceph.com", VolumeHandle: "shop.data",
 				NodeStageSecretRef: &corev1.SecretReference{Namespace: "rook-ceph", Name: "node"},
-				VolumeAttributes:   map[string]string{"clusterID": "rook-ceph", "pool": pool, "staticVolume": "true", "imageFeatures": "exclusive-lock,layering"},
+				VolumeAttributes:   map[string]string{"clusterID": "rook-ceph", "pool": pool, "staticVolume": "true", "imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive"},
 			}},
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
 			VolumeMode:                    &filesystem,

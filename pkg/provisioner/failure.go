@@ -30,7 +30,8 @@ const (
 	held kind = "held"
 	// waiting: something here is about to be done.
 	waiting kind = "waiting"
-	// filesystem: the image has grown, and the filesystem in it follows.
+	// filesystem: the image has grown, or will when it is free, and the filesystem in
+	// it follows.
 	filesystem kind = "filesystem"
 	// outage: Ceph or the API server do not answer. It is tried again.
 	outage kind = "outage"
@@ -72,7 +73,7 @@ func text(errs field.ErrorList) string {
 
 // permanent are the errors that time does not heal.
 var permanent = []error{
-	provision.ErrBelow, provision.ErrSmaller, csiconfig.ErrNotFound,
+	provision.ErrBelow, provision.ErrSmaller, provision.ErrMode, provision.ErrNoLock, csiconfig.ErrNotFound,
 	ceph.ErrAuth, ceph.ErrSettings, ceph.ErrBlocklisted, ceph.ErrPermission,
 	ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull, ceph.ErrLayout,
 	ceph.ErrImageNotFound, ceph.ErrImageLocked, ceph.ErrRecordUnknown,

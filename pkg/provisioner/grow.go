@@ -88,6 +88,10 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 	if results[0].Err != nil {
 		return explain(results[0].Err)
 	}
+	if results[0].Deferred {
+		return failure{filesystem, fmt.Sprintf(
+			"image %s is mapped exclusively and cannot grow now; it grows to %s when nobody uses it, and the filesystem with it: scale the workload to zero and up again", p.image, p.asked.Size)}
+	}
 	attached, err := c.attachedBefore(ctx, claim, pv)
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ func TestGrowing(t *testing.T) {
 	}
 	const grown = "Normal Resized: grew image replicapool/north/shop.data to 4Mi"
 	const follows = "image shop.data has 4Mi; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again"
+	const deferred = "image shop.data is mapped exclusively and cannot grow now; it grows to 4Mi when nobody uses it, and the filesystem with it: scale the workload to zero and up again"
 	fails := func(size uint64, text string) outcome {
 		return outcome{size, []string{"ControllerResizeError: " + text}, []string{"Warning VolumeResizeFailed: " + text}, retryInvalid}
 	}
@@ -40,8 +41,9 @@ func TestGrowing(t *testing.T) {
 		claim  *corev1.PersistentVolumeClaim
 		volume []func(*corev1.PersistentVolume)
 		others []client.Object
-		lock   bool
-		want   outcome
+		// lock: the image is mapped exclusively; mode: as its record says.
+		lock, mode bool
+		want       outcome
 	}{
 		"no size":                       {claim: bound(), want: outcome{MiB: 2}},
 		"a larger size":                 {claim: bound("size=4Mi"), want: outcome{MiB: 4, Events: []string{grown}}},
@@ -63,9 +65,17 @@ func TestGrowing(t *testing.T) {
 			`metadata.annotations[cephferry.io/class]: Invalid value: "ssd": StorageClass ssd is of clusterID rook-ceph and pool ssd, the volume is in clusterID rook-ceph and pool replicapool; name the class of the volume`)},
 		"an image that is mapped exclusively": {claim: bound("size=4Mi"), lock: true, want: fails(2,
 			`grow image "replicapool/north/shop.data": the image is mapped exclusively and cannot be changed now; scale the workload that uses it to zero, then run the same command again`)},
+		"an image that is always mapped exclusively": {claim: bound("size=4Mi"), lock: true, mode: true, want: outcome{
+			2, []string{"FileSystemResizePending: " + deferred}, []string{"Normal FileSystemResizeRequired: " + deferred}, retryInvalid}},
+		"an image that is always mapped exclusively, when it is free": {claim: bound("size=4Mi"), mode: true, want: outcome{MiB: 4, Events: []string{grown}}},
+		"another mode than the image's": {claim: bound("size=4Mi", "exclusive=false"), mode: true, want: fails(2,
+			"the image is mapped in another mode: image replicapool/north/shop.data is mapped with krbd's option exclusive, and this claim would map it without; a client with the option takes the device away from a live one without, "+
+				"so the mode stays as it was when the image was made: change the annotation cephferry.io/exclusive, the access modes or the class")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, grownImage(2, 1), append(test.others, test.claim, ptr(volume(test.volume...)))...)
+			images := grownImage(2, 1)
+			images[0].Exclusive, images[0].Layout.Features = test.mode, []string{"exclusive-lock", "layering"}
+			w := newWorld(t, images, append(test.others, test.claim, ptr(volume(test.volume...)))...)
 			if test.lock {
 				defer w.ceph.LockImage(spec)()
 			}
@@ -123,4 +133,42 @@ func TestAnImageIsNotMadeUnderABoundClaim(t *testing.T) {
 	}
 	same(t, "calls", []string{"Image"}, w.calls())
 	same(t, "conditions", []string{"ControllerResizeError: grow image replicapool/north/shop.data: the image does not exist; compare the name with `rbd ls`"}, w.conditions("data"))
+}
+
+// TestGrowthThatWaits: what could not grow while it was mapped grows when it is free.
+func TestGrowthThatWaits(t *testing.T) {
+	claim := edit(pvc("size=4Mi"), func(c *corev1.PersistentVolumeClaim) {
+		c.Spec.VolumeName, c.Status.Phase = "shop.data", corev1.ClaimBound
+	})
+	images := grownImage(2, 1)
+	images[0].Exclusive, images[0].Layout.Features = true, []string{"exclusive-lock"}
+	w := newWorld(t, images, claim, ptr(volume()))
+	unlock := w.ceph.LockImage(spec)
+	for _, step := range []struct {
+		what             string
+		mib              uint64
+		conditions, wish int
+	}{{"mapped", 2, 1, 4}, {"free", 4, 0, 0}} {
+		if step.what == "free" {
+			unlock()
+		}
+		if _, err := w.reconcile("data"); err != nil {
+			t.Fatal(err)
+		}
+		cluster, err := w.ceph.Dial(t.Context(), cephtest.Observer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		image, err := cluster.Image(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record, err := cluster.Record(t.Context(), image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if image.Size != step.mib*mib || record.GrowTo != uint64(step.wish)*mib || len(w.conditions("data")) != step.conditions {
+			t.Errorf("%s: image of %d bytes, record %+v, conditions %q", step.what, image.Size, record, w.conditions("data"))
+		}
+	}
 }

@@ -23,6 +23,8 @@ type plan struct {
 	asked annotations.Claim
 	image string
 	class storageclass.Class
+	// mapping is what claim and class say of how the image is mapped.
+	mapping staticpv.Mapping
 }
 
 // isOurs reports whether the cluster is to make the claim's volume. A claim with
@@ -128,6 +130,9 @@ func (c *Claims) class(ctx context.Context, claim *corev1.PersistentVolumeClaim,
 		errs = append(errs, field.Invalid(path, found.Name, "StorageClass "+found.Name+" names no secret to make images with: set its parameters csi.storage.k8s.io/provisioner-secret-name and -namespace"))
 	}
 	p.class = class
+	var mistakes field.ErrorList
+	p.mapping, mistakes = staticpv.MappingOf(claim, p.asked, class, nil)
+	errs = append(errs, mistakes...)
 	if class.CephFS != nil {
 		return append(errs, claims.RefuseOnCephFS(claim, class.Name, nil)...), nil
 	}
@@ -159,6 +164,7 @@ func (p *plan) volume(claim *corev1.PersistentVolumeClaim, made provision.Result
 		Annotations: map[string]string{CreatedBy: byCluster},
 		Features:    made.Features,
 		RootPath:    made.Path,
+		Exclusive:   made.Exclusive,
 	}, p.class)
 	// The binder looks at once for a claim that a volume names by uid, and at its
 	// next round, up to 15 s later, for one that it names otherwise.

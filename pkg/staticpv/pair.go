@@ -32,6 +32,8 @@ type Claim struct {
 	Features []string
 	// RootPath is where a subvolume is in its file system.
 	RootPath string
+	// Exclusive says that every client maps the image with krbd's option exclusive.
+	Exclusive bool
 }
 
 // staticVolume marks a volume that ceph-csi did not make (its
@@ -54,7 +56,7 @@ const staticVolume = "staticVolume"
 //	    driver: rook-ceph.rbd.csi.ceph.com
 //	    fsType: ext4
 //	    nodeStageSecretRef: {name: rook-csi-rbd-node, namespace: rook-ceph}
-//	    volumeAttributes: {clusterID: rook-ceph, imageFeatures: "exclusive-lock,layering", pool: replicapool, staticVolume: "true"}
+//	    volumeAttributes: {clusterID: rook-ceph, imageFeatures: "exclusive-lock,layering", mapOptions: exclusive, pool: replicapool, staticVolume: "true"}
 //	    volumeHandle: shop.data        # ceph-csi opens the image of this name
 //	  persistentVolumeReclaimPolicy: Retain
 //	  volumeMode: Filesystem
@@ -90,6 +92,9 @@ func New(claim Claim, class storageclass.Class) *corev1.PersistentVolume {
 			features = class.RBD.Layout.Features
 		}
 		csi.VolumeAttributes["imageFeatures"] = strings.Join(features, ",")
+		if claim.Exclusive {
+			csi.VolumeAttributes[mapOptions] = withExclusive(class.Attributes[mapOptions])
+		}
 		if mode == corev1.PersistentVolumeFilesystem {
 			csi.FSType = class.RBD.FSType
 		}

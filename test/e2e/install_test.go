@@ -43,7 +43,7 @@ func TestAnInstallEndsWithBoundPairsOnRealImages(t *testing.T) {
 				team.Errorf("record of %s: token %q, error %v", claim, record.Token, err)
 			}
 			record.Token = ""
-			if diff := cmp.Diff(ceph.Record{ClaimSize: 1 << 30}, record); diff != "" {
+			if diff := cmp.Diff(ceph.Record{ClaimSize: 1 << 30, Exclusive: true}, record); diff != "" {
 				team.Errorf("record of %s (-want +got):\n%s", claim, diff)
 			}
 			image.Record, image.ID = "", ""
@@ -73,7 +73,7 @@ func (team *team) wantVolume(name string, claim *corev1.PersistentVolumeClaim) c
 			NodeStageSecretRef: &corev1.SecretReference{Name: "rook-csi-rbd-node", Namespace: "rook-ceph"},
 			VolumeAttributes: map[string]string{
 				"clusterID": "rook-ceph", "pool": lab.Pool, "staticVolume": "true",
-				"imageFeatures": "exclusive-lock,layering",
+				"imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive",
 			},
 		}},
 		PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,

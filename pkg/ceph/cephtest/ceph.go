@@ -46,6 +46,8 @@ type Image struct {
 	Layout          ceph.Layout
 	// ClaimSize is the size in the image's record. Zero: there is no record.
 	ClaimSize uint64
+	// Exclusive is the mode in it.
+	Exclusive bool
 }
 
 // Call is one call of a method of [ceph.Cluster], except Close.
@@ -132,7 +134,7 @@ func New(pools ...Pool) *Ceph {
 				panic(err)
 			}
 			if i.ClaimSize != 0 {
-				record := ceph.Record{Token: c.token(), ClaimSize: i.ClaimSize}
+				record := ceph.Record{Token: c.token(), ClaimSize: i.ClaimSize, Exclusive: i.Exclusive}
 				c.pools[p.Name].namespaces[i.Namespace].records[ceph.RecordObject(made.ID)] = object{record.Encode(), c.next()}
 			}
 		}

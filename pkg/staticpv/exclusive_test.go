@@ -1,0 +1,128 @@
+package staticpv_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+func TestMappingOf(t *testing.T) {
+	yes, no := true, false
+	on, off := annotations.Claim{Exclusive: &yes}, annotations.Claim{Exclusive: &no}
+	rbd := func(parameters ...string) storageclass.Class {
+		class := storageclass.Class{Name: "block", RBD: &storageclass.RBD{}, Attributes: map[string]string{}}
+		for i := 0; i < len(parameters); i += 2 {
+			class.Attributes[parameters[i]] = parameters[i+1]
+		}
+		return class
+	}
+	cephFS := storageclass.Class{Name: "files", CephFS: &storageclass.CephFS{}}
+	const (
+		once, oncePod  = corev1.ReadWriteOnce, corev1.ReadWriteOncePod
+		readers, write = corev1.ReadOnlyMany, corev1.ReadWriteMany
+		annotation     = `template.metadata.annotations[cephferry.io/exclusive]: Invalid value: `
+	)
+	type modes = []corev1.PersistentVolumeAccessMode
+	exclusive, shared, ifNew := staticpv.Mapping{Exclusive: &yes}, staticpv.Mapping{Exclusive: &no}, staticpv.Mapping{NewExclusive: true}
+
+	for name, test := range map[string]struct {
+		asked annotations.Claim
+		modes modes
+		block bool
+		class storageclass.Class
+		want  staticpv.Mapping
+		err   string
+	}{
+		"one writer":                         {modes: modes{once}, class: rbd(), want: ifNew},
+		"one pod":                            {modes: modes{oncePod}, class: rbd("mounter", "rbd"), want: ifNew},
+		"one writer, no other mounter":       {modes: modes{once}, class: rbd("tryOtherMounters", "false"), want: ifNew},
+		"one writer of a block device":       {modes: modes{once}, block: true, class: rbd()},
+		"readers beside the writer":          {modes: modes{once, readers}, class: rbd(), want: shared},
+		"readers":                            {modes: modes{readers}, class: rbd(), want: shared},
+		"several writers":                    {modes: modes{write}, block: true, class: rbd(), want: shared},
+		"rbd-nbd":                            {modes: modes{once}, class: rbd("mounter", "rbd-nbd"), want: shared},
+		"rbd-nbd as well":                    {modes: modes{once}, class: rbd("tryOtherMounters", "true"), want: shared},
+		"perhaps rbd-nbd":                    {modes: modes{once}, class: rbd("tryOtherMounters", "maybe"), want: shared},
+		"CephFS":                             {modes: modes{once}, class: cephFS, want: shared},
+		"asked for":                          {asked: on, modes: modes{once}, class: rbd(), want: exclusive},
+		"asked for, block":                   {asked: on, modes: modes{once}, block: true, class: rbd(), want: exclusive},
+		"asked not to":                       {asked: off, modes: modes{once}, class: rbd(), want: shared},
+		"asked not to, CephFS":               {asked: off, modes: modes{write}, class: cephFS, want: shared},
+		"in the class":                       {modes: modes{once}, class: rbd("mapOptions", "krbd:exclusive"), want: exclusive},
+		"in the class, block":                {modes: modes{once}, block: true, class: rbd("mapOptions", "exclusive"), want: exclusive},
+		"in the class, and asked for":        {asked: on, modes: modes{once}, class: rbd("mapOptions", "exclusive"), want: exclusive},
+		"in the class for another mounter":   {modes: modes{once}, class: rbd("mapOptions", "nbd:exclusive"), want: ifNew},
+		"in a class of rbd-nbd":              {modes: modes{once}, class: rbd("mapOptions", "krbd:exclusive", "mounter", "rbd-nbd"), want: shared},
+		"asked for by several writers":       {asked: on, modes: modes{write}, block: true, class: rbd(), err: annotation + `"true": a device that is mapped with krbd's option exclusive has one node, and the access modes are ReadWriteMany`},
+		"asked for with readers":             {asked: on, modes: modes{once, readers}, class: rbd(), err: annotation + `"true": a device that is mapped with krbd's option exclusive has one node, and the access modes are ReadWriteOnce,ReadOnlyMany`},
+		"asked for on CephFS":                {asked: on, modes: modes{once}, class: cephFS, err: annotation + `"true": class "files" is a CephFS class, whose volumes are mounted and not mapped`},
+		"asked for of rbd-nbd":               {asked: on, modes: modes{once}, class: rbd("mounter", "rbd-nbd"), err: annotation + `"true": class "block" may map by another program than krbd, see its parameters mounter and tryOtherMounters`},
+		"asked not to, and in the class":     {asked: off, modes: modes{once}, class: rbd("mapOptions", "exclusive"), err: annotation + `"false": the mapOptions of class "block" have exclusive; use another class`},
+		"in the class, and several writers":  {modes: modes{write}, block: true, class: rbd("mapOptions", "exclusive"), err: `template.spec.accessModes: Invalid value: "ReadWriteMany": the mapOptions of class "block" have exclusive, and such a device has one node; use another class`},
+		"in the class, asked for by several": {asked: on, modes: modes{write}, block: true, class: rbd("mapOptions", "exclusive"), err: annotation + `"true": a device that is mapped with krbd's option exclusive has one node, and the access modes are ReadWriteMany`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			claim := &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{AccessModes: test.modes}}
+			if block := corev1.PersistentVolumeBlock; test.block {
+				claim.Spec.VolumeMode = &block
+			}
+			got, errs := staticpv.MappingOf(claim, test.asked, test.class, field.NewPath("template"))
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			var text string
+			if err := errs.ToAggregate(); err != nil {
+				text = err.Error()
+			}
+			if text != test.err {
+				t.Errorf("got error  %s\nwant error %s", text, test.err)
+			}
+		})
+	}
+}
+
+func TestMapOptions(t *testing.T) {
+	for name, test := range map[string]struct{ class, want string }{
+		"none":                             {"", "exclusive"},
+		"blank":                            {" ", "exclusive"},
+		"some of krbd":                     {"lock_on_read,queue_depth=1024", "lock_on_read,queue_depth=1024,exclusive"},
+		"exclusive already":                {"lock_on_read, exclusive", "lock_on_read, exclusive"},
+		"a longer word":                    {"exclusives", "exclusives,exclusive"},
+		"some of krbd by name":             {"krbd:lock_on_read", "krbd:lock_on_read,exclusive"},
+		"none of krbd by name":             {"krbd:", "krbd:exclusive"},
+		"of both":                          {"krbd:a,b;nbd:c", "krbd:a,b,exclusive;nbd:c"},
+		"of both, the other way round":     {"nbd:c; krbd:a", "nbd:c; krbd:a,exclusive"},
+		"of both, exclusive already":       {"nbd:c;krbd:exclusive,a", "nbd:c;krbd:exclusive,a"},
+		"of both, for the other":           {"krbd:a;nbd:exclusive", "krbd:a,exclusive;nbd:exclusive"},
+		"of the other":                     {"nbd:try-netlink", "nbd:try-netlink;krbd:exclusive"},
+		"of the other, with its semicolon": {"nbd:try-netlink;", "nbd:try-netlink;krbd:exclusive"},
+		"a value with a colon":             {"krbd:crush_location=zone:a", "krbd:crush_location=zone:a,exclusive"},
+		"krbd twice: the last counts":      {"krbd:exclusive;a", "krbd:exclusive;a,exclusive"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			class := storageclass.Class{RBD: &storageclass.RBD{}, Attributes: map[string]string{}}
+			if test.class != "" {
+				class.Attributes["mapOptions"] = test.class
+			}
+			for _, exclusive := range []bool{true, false} {
+				want := test.want
+				if !exclusive {
+					want = test.class
+				}
+				pv := staticpv.New(staticpv.Claim{Exclusive: exclusive}, class)
+				if got := pv.Spec.CSI.VolumeAttributes["mapOptions"]; got != want {
+					t.Errorf("exclusive %t: got %q, want %q", exclusive, got, want)
+				}
+				if class.Attributes["mapOptions"] != test.class {
+					t.Error("the class has changed")
+				}
+			}
+		})
+	}
+}
