@@ -22,6 +22,14 @@ func (c counted) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image, er
 	return image, err
 }
 
+// GrowImage does not count it as an error that the image is in use.
+func (c counted) GrowImage(ctx context.Context, spec ceph.ImageSpec, size uint64) error {
+	begin := time.Now()
+	err := c.ceph.GrowImage(ctx, spec, size)
+	c.metrics.CephCall("grow-image", time.Since(begin), unless(err, ceph.ErrImageLocked))
+	return err
+}
+
 func (c counted) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watcher, error) {
 	begin := time.Now()
 	watchers, err := c.ceph.Watchers(ctx, spec)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -43,6 +44,7 @@ func (g *Guard) acquire(ctx context.Context, all []volumes.Volume, start *start)
 	switch {
 	case err == nil:
 		answer.Acquired = acquired
+		answer.Warnings = append(answer.Warnings, g.growAll(ctx, sights, targets)...)
 		for _, volume := range all {
 			if g.Acquired != nil {
 				g.Acquired(volume)
@@ -71,6 +73,7 @@ func (g *Guard) target(s *sight, start *start) ownership.Target {
 			Pod:       string(start.pod),
 			Node:      start.node,
 			ClaimSize: uint64(max(0, capacity.Value())),
+			Exclusive: staticpv.IsExclusive(s.volume.PV),
 			Now:       g.Now(),
 		},
 		Turn:  func(ctx context.Context) (func(), error) { return g.turns.take(ctx, s.image.String()) },

@@ -16,6 +16,7 @@ import (
 // Ceph is the part of ceph.Cluster that this package uses.
 type Ceph interface {
 	ceph.ImageReader
+	ceph.ImageGrower
 	ceph.WatcherLister
 	ceph.RecordStore
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -210,7 +211,7 @@ func (k *Keeper) request(volume volumes.Volume) ownership.Request {
 	capacity := volume.PV.Spec.Capacity[corev1.ResourceStorage]
 	return ownership.Request{
 		Cluster: k.Cluster, Namespace: volume.Namespace, Claim: volume.Claim,
-		ClaimSize: uint64(max(0, capacity.Value())), Now: k.Now(),
+		ClaimSize: uint64(max(0, capacity.Value())), Exclusive: staticpv.IsExclusive(volume.PV), Now: k.Now(),
 	}
 }
 

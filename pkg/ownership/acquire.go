@@ -22,6 +22,9 @@ type Request struct {
 	Node *ceph.Node
 	// ClaimSize is the size for the record of an image that has none, in bytes.
 	ClaimSize uint64
+	// Exclusive says for such a record that clients map the image with krbd's option
+	// exclusive.
+	Exclusive bool
 	// Now is for people.
 	Now time.Time
 }
@@ -63,7 +66,7 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 		next.Pending = pend(stored.Pending, request.Pod)
 	}
 	if stored.Revision == 0 {
-		next.ClaimSize = request.ClaimSize
+		next.ClaimSize, next.Exclusive = request.ClaimSize, request.Exclusive
 	}
 	return next, nil
 }

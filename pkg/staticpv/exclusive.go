@@ -93,6 +93,12 @@ func mapsByKRBD(class storageclass.Class) bool {
 	return class.RBD != nil && (mounter == "" || mounter == "rbd") && (others == "" || err == nil && !try)
 }
 
+// IsExclusive reports whether nodes map the volume with krbd's option exclusive.
+func IsExclusive(pv *corev1.PersistentVolume) bool {
+	csi := pv.Spec.CSI
+	return csi != nil && storageclass.IsRBD(csi.Driver) && isExclusive(csi.VolumeAttributes[mapOptions])
+}
+
 // isExclusive reports whether krbd's options among ceph-csi's mapOptions have
 // exclusive.
 func isExclusive(options string) bool {

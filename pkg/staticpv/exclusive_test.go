@@ -106,7 +106,7 @@ func TestMapOptions(t *testing.T) {
 		"krbd twice: the last counts":      {"krbd:exclusive;a", "krbd:exclusive;a,exclusive"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			class := storageclass.Class{RBD: &storageclass.RBD{}, Attributes: map[string]string{}}
+			class := storageclass.Class{Driver: "rbd.csi.ceph.com", RBD: &storageclass.RBD{}, Attributes: map[string]string{}}
 			if test.class != "" {
 				class.Attributes["mapOptions"] = test.class
 			}
@@ -119,9 +119,35 @@ func TestMapOptions(t *testing.T) {
 				if got := pv.Spec.CSI.VolumeAttributes["mapOptions"]; got != want {
 					t.Errorf("exclusive %t: got %q, want %q", exclusive, got, want)
 				}
+				if exclusive && !staticpv.IsExclusive(pv) {
+					t.Error("the volume is not exclusive")
+				}
 				if class.Attributes["mapOptions"] != test.class {
 					t.Error("the class has changed")
 				}
+			}
+		})
+	}
+}
+
+func TestIsExclusive(t *testing.T) {
+	for name, test := range map[string]struct {
+		driver, options string
+		want            bool
+	}{
+		"an RBD volume":            {"rook-ceph.rbd.csi.ceph.com", "exclusive", true},
+		"an RBD volume by default": {"rook-ceph.rbd.csi.ceph.com", "", false},
+		"another mounter's option": {"rook-ceph.rbd.csi.ceph.com", "nbd:exclusive", false},
+		"a volume of others":       {"disk.example", "exclusive", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pv := &corev1.PersistentVolume{}
+			if staticpv.IsExclusive(pv) {
+				t.Error("a volume without a driver is")
+			}
+			pv.Spec.CSI = &corev1.CSIPersistentVolumeSource{Driver: test.driver, VolumeAttributes: map[string]string{"mapOptions": test.options}}
+			if got := staticpv.IsExclusive(pv); got != test.want {
+				t.Errorf("got %t", got)
 			}
 		})
 	}

@@ -1,0 +1,78 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// growLimit bounds growing images, for which a pod waits.
+const growLimit = time.Second
+
+// growAll makes images larger whose records say so and that this cluster has just
+// acquired: one that is mapped exclusively could not grow before, and the pod's
+// filesystem will when it is mounted. A pod never fails to start because of it; the
+// warnings say what is missing.
+func (g *Guard) growAll(ctx context.Context, sights []sight, targets []ownership.Target) []string {
+	ctx, cancel := context.WithTimeout(ctx, growLimit)
+	defer cancel()
+	texts := make([]string, len(targets))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, target := range targets {
+		group.Go(func() error {
+			if err := grow(ctx, sights[i].ceph, target.Image, target.Seen); err != nil {
+				texts[i] = notGrown(describe(sights[i].volume, sights[i].spec), target.Image.Size, target.Seen.GrowTo, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // errors are in the texts
+	var warnings []string
+	for _, text := range texts {
+		if text != "" {
+			warnings = append(warnings, text)
+		}
+	}
+	return warnings
+}
+
+// grow carries out what the record says, if nobody has the image open: its watchers
+// could only refuse, and would be asked with an open of our own.
+func grow(ctx context.Context, storage Ceph, image ceph.Image, record ceph.Record) error {
+	size := record.GrowTo
+	if size == 0 {
+		return nil
+	}
+	if image.Size < size {
+		watchers, err := storage.Watchers(ctx, image.ImageSpec)
+		if err != nil {
+			return err
+		}
+		if len(watchers) > 0 {
+			return ceph.ErrImageLocked
+		}
+		if err := storage.GrowImage(ctx, image.ImageSpec, size); err != nil {
+			return err
+		}
+	}
+	_, err := ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
+		if stored.GrowTo <= size {
+			stored.GrowTo = 0
+		}
+		return stored, nil
+	})
+	return err
+}
+
+// notGrown is the warning for an image that does not get its size yet.
+func notGrown(what string, has, size uint64, err error) string {
+	quantity := func(bytes uint64) string { return resource.NewQuantity(int64(bytes), resource.BinarySI).String() }
+	return fmt.Sprintf("%s has %s and is to grow to %s, which waits until its workload starts the next time: %v", what, quantity(has), quantity(size), err)
+}
