@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -74,5 +75,13 @@ func grow(ctx context.Context, storage Ceph, image ceph.Image, record ceph.Recor
 // notGrown is the warning for an image that does not get its size yet.
 func notGrown(what string, has, size uint64, err error) string {
 	quantity := func(bytes uint64) string { return resource.NewQuantity(int64(bytes), resource.BinarySI).String() }
-	return fmt.Sprintf("%s has %s and is to grow to %s, which waits until its workload starts the next time: %v", what, quantity(has), quantity(size), err)
+	text := fmt.Sprintf("%s has %s, and is to grow to %s when nobody uses it", what, quantity(has), quantity(size))
+	switch {
+	case errors.Is(err, ceph.ErrImageLocked):
+		return text
+	case errors.Is(err, ceph.ErrPermission):
+		return text + ", which the webhook's Ceph user may not do; the provisioner does it for claims that name their class, and for others the renderer that is run again"
+	default:
+		return text + "; it is tried again at the next start, because now: " + err.Error()
+	}
 }

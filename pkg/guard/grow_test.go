@@ -18,7 +18,7 @@ import (
 // TestGrowing: what could not grow while it was mapped exclusively grows before the
 // next pod starts. A pod that is allowed to start does so whatever becomes of that.
 func TestGrowing(t *testing.T) {
-	const waits = "volume shop/data (image replicapool/shop.data) has 1Mi and is to grow to 3Mi, which waits until its workload starts the next time: "
+	const waits = "volume shop/data (image replicapool/shop.data) has 1Mi, and is to grow to 3Mi when nobody uses it"
 	const free, own = guard.NoWatcher, guard.OwnWatchers
 	start := withUID(t, "f8", "data")
 	type outcome struct {
@@ -33,15 +33,23 @@ func TestGrowing(t *testing.T) {
 		prepare  func(*world)
 		want     outcome
 	}{
-		"no wish":           {request: start, want: outcome{allowed(free), 1, 0}},
-		"a wish":            {request: start, wish: 3, want: outcome{allowed(free), 3, 0}},
-		"the image's size":  {request: start, wish: 1, want: outcome{allowed(free), 1, 0}},
-		"a dry run":         {request: dryRun(start), wish: 3, want: outcome{allowed(free), 1, 3}},
-		"somebody asks":     {endpoint: "scale", request: scaled(t, deploymentKind, "deployments", 0, 1), wish: 3, want: outcome{allowed(free), 1, 3}},
-		"a pod of ours":     {request: start, wish: 3, prepare: func(w *world) { w.watch("shop.data", "10.0.2.11:0/1") }, want: outcome{allowed(own, waits+ceph.ErrImageLocked.Error()), 1, 3}},
-		"a pod of others":   {request: start, wish: 3, prepare: func(w *world) { w.watch("shop.data", foreign) }, want: outcome{denied(inUse("data", "shop.data")), 1, 3}},
-		"somebody's lock":   {request: start, wish: 3, prepare: func(w *world) { w.ceph.LockImage(ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}) }, want: outcome{allowed(free, waits+`grow image "replicapool/shop.data": `+ceph.ErrImageLocked.Error()), 1, 3}},
-		"a user who cannot": {request: start, wish: 3, user: cephtest.Operator, want: outcome{allowed(free, waits+`grow image "replicapool/shop.data": `+ceph.ErrPermission.Error()), 1, 3}},
+		"no wish":          {request: start, want: outcome{allowed(free), 1, 0}},
+		"a wish":           {request: start, wish: 3, want: outcome{allowed(free), 3, 0}},
+		"the image's size": {request: start, wish: 1, want: outcome{allowed(free), 1, 0}},
+		"a dry run":        {request: dryRun(start), wish: 3, want: outcome{allowed(free), 1, 3}},
+		"somebody asks":    {endpoint: "scale", request: scaled(t, deploymentKind, "deployments", 0, 1), wish: 3, want: outcome{allowed(free), 1, 3}},
+		"a pod of ours":    {request: start, wish: 3, prepare: func(w *world) { w.watch("shop.data", "10.0.2.11:0/1") }, want: outcome{allowed(own, waits), 1, 3}},
+		"a pod of others":  {request: start, wish: 3, prepare: func(w *world) { w.watch("shop.data", foreign) }, want: outcome{denied(inUse("data", "shop.data")), 1, 3}},
+		"somebody's lock":  {request: start, wish: 3, prepare: func(w *world) { w.ceph.LockImage(ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}) }, want: outcome{allowed(free, waits), 1, 3}},
+		"a full pool": {request: start, wish: 3, prepare: func(w *world) {
+			w.ceph.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
+				if call.Method == "GrowImage" {
+					return ceph.ErrPoolFull
+				}
+				return proceed()
+			})
+		}, want: outcome{allowed(free, waits+`; it is tried again at the next start, because now: grow image "replicapool/shop.data": `+ceph.ErrPoolFull.Error()), 1, 3}},
+		"a user who cannot": {request: start, wish: 3, user: cephtest.Operator, want: outcome{allowed(free, waits+", which the webhook's Ceph user may not do; the provisioner does it for claims that name their class, and for others the renderer that is run again"), 1, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, []string{"shop.data"}, append(pair("data"), attachment("shop.data", "west-1"), deployment("data"))...)
