@@ -10,6 +10,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/webhook"
 )
 
@@ -141,6 +142,55 @@ func (s *shop) ownedBy(c *cluster, claim string) string {
 		"  if it lives     scale the workload of claim %[1]s/%[2]s down in %[4]s, then retry here; nothing was changed\n"+
 		"  if it is dead   kubectl cephferry failover %[1]s/%[2]s",
 		s.namespace, claim, s.image(claim), c.Name, record.Owner.Since.Format("2006-01-02 15:04"))
+}
+
+// A pod that was let start, and is on no node when its image is taken away, gets none.
+func TestAPodOfBeforeATakeoverIsNotBound(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.volume("data", east, west)
+	s.create(west, pod("x", "data", "schedulingGates: [{name: example.com/later}]"))
+	s.holders("data")
+	s.takeOver(east, "data")
+	s.holds(east, "data")
+	text := s.inUse("data")
+	s.begins(west, "x")
+	s.event(west, "FailedScheduling", "Pod/x", `admission webhook "binding.guard.cephferry.io" denied the request: `, text)
+	s.event(west, "VolumeInUse", "Pod/x", text)
+	if got := s.kubectl(west, "get", "pod/x", "-o=jsonpath={.spec.nodeName}"); got != "" {
+		t.Errorf("the pod is on %s", got)
+	}
+	s.letsGo(east, "data")
+	s.ready(west, "x")
+	s.wrote("data", east, west)
+}
+
+// Not parallel: it stops Ceph. A release that Ceph interrupts is made later, and once.
+func TestAReleaseWhileCephDoesNotAnswer(t *testing.T) {
+	s := newShop(t)
+	s.volume("data", east, west)
+	s.create(east, pod("holder", "data", "terminationGracePeriodSeconds: 0"))
+	s.ready(east, "holder")
+	s.grows("data")
+	s.holders("data")
+	for _, process := range []*lab.Process{storage.Mon, storage.OSD} {
+		if err := process.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.kubectl(east, "delete", "pod", "holder", "--wait=false")
+	time.Sleep(6 * time.Second)
+	for _, process := range []*lab.Process{storage.Mon, storage.OSD} {
+		if err := process.Thaw(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := time.Now()
+	s.released(east, "data")
+	t.Logf("released %s after the thaw", time.Since(begin).Round(time.Millisecond))
+	s.create(west, pod("x", "data"))
+	s.ready(west, "x")
+	s.wrote("data", east, west)
 }
 
 // Not parallel: it ends the webhook of west. Two replicas answer at once for the same
