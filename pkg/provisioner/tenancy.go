@@ -32,7 +32,7 @@ func mayUse(namespace *corev1.Namespace, image string) (bool, error) {
 		}
 		granted, err := path.Match(grant, image)
 		if err != nil {
-			unread = fmt.Errorf("Namespace %s: metadata.annotations[%s]: %q: %w", namespace.Name, Images, grant, err)
+			unread = fmt.Errorf("namespace %s: metadata.annotations[%s]: %q: %w", namespace.Name, Images, grant, err)
 		} else if granted {
 			return true, nil
 		}

@@ -41,7 +41,7 @@ func TestMayUse(t *testing.T) {
 		"an empty grant":                               {"shop", ", ,", "", no},
 		"a pattern nobody can read, beside a good one": {"shop", "[, shared.*", "shared.logs", yes},
 		"a pattern nobody can read": {"shop", "[", "shared.logs",
-			answer{Error: `Namespace shop: metadata.annotations[cephferry.io/images]: "[": syntax error in pattern`}},
+			answer{Error: `namespace shop: metadata.annotations[cephferry.io/images]: "[": syntax error in pattern`}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -196,7 +196,7 @@ func TestAMoveWithVolumesThatTheClustersMade(t *testing.T) {
 	_, err := west.Run(t.Context(), "--namespace", tm.namespace, "scale", "statefulset/db", "--replicas=1")
 	tm.must(err) // there is no claim in west yet, so nothing is known of a volume
 	// The pod waits for its claim, and the volume that it would get is refused.
-	tm.event(west, "data-db-0", "Warning ProvisioningFailed", "volume "+tm.namespace+"/data-db-0 (image replicapool/"+image+") is in use by another cluster", "not a node of west")
+	tm.event(west, "data-db-0", "Warning ProvisioningFailed", "volume "+tm.namespace+"/data-db-0 (image replicapool/"+image+") is in use by another cluster", "cluster east, node east-")
 	tm.condition(west, "data-db-0", "Stalled", "is in use by another cluster")
 
 	tm.kubectl(east, "scale", "statefulset/db", "--replicas=0")
@@ -211,8 +211,10 @@ func TestAMoveWithVolumesThatTheClustersMade(t *testing.T) {
 		t.Errorf("east could scale up: %s%v", out, err)
 	}
 	tm.kubectl(west, "scale", "statefulset/db", "--replicas=0")
-	tm.free(image)
-	tm.kubectl(east, "scale", "statefulset/db", "--replicas=1")
+	tm.eventually("west has let go", func() error {
+		_, err := east.Run(t.Context(), "--namespace", tm.namespace, "scale", "statefulset/db", "--replicas=1")
+		return err
+	})
 	tm.ready(east, "db-0")
 	tm.wrote(image, east, west, east)
 }
