@@ -363,7 +363,7 @@ func TestBinding(t *testing.T) {
 		"  held by         cluster east, claim shop/data, since 2026-11-22 12:00 UTC\n" +
 		"  if it lives     scale the workload of claim shop/data down in east, then retry here; nothing was changed\n" +
 		"  if it is dead   kubectl cephferry failover shop/data"
-	w1 := ceph.Node{Name: "west-1", Addresses: []string{"10.0.2.11"}}
+	w1 := ceph.Node{Name: "west-1", Addresses: []string{"10.0.2.11"}, BootID: "boot of west-1"}
 	tests := map[string]struct {
 		request   admission.Request
 		change    func(*world)

@@ -53,12 +53,12 @@ func (g *Guard) node(ctx context.Context, name string) (ceph.Node, error) {
 			return ceph.Node{}, fmt.Errorf("read node %s: %w", name, err)
 		}
 	}
-	return RecordedNode(name, addressesOf(&node)), nil
+	return RecordedNode(name, addressesOf(&node), node.Status.NodeInfo.BootID), nil
 }
 
 // RecordedNode is a node as records name it.
-func RecordedNode(name string, addresses []netip.Addr) ceph.Node {
-	node := ceph.Node{Name: name}
+func RecordedNode(name string, addresses []netip.Addr, bootID string) ceph.Node {
+	node := ceph.Node{Name: name, BootID: bootID}
 	for _, address := range addresses {
 		node.Addresses = append(node.Addresses, address.String())
 	}

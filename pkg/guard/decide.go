@@ -12,6 +12,8 @@ import (
 type Local struct {
 	// Nodes are all nodes of this cluster with their addresses.
 	Nodes map[string][]netip.Addr
+	// Boots are their boot ids, see [ceph.Node].
+	Boots map[string]string
 	// CIDRs are further ranges from which nodes of this cluster reach Ceph.
 	CIDRs []netip.Prefix
 	// Exempt are the ranges of daemons such as rbd-mirror, whose watches never

@@ -17,7 +17,7 @@ import (
 // Local returns what reader, the cache or the API server, says about a volume.
 // Pods are not cached; they matter only for drivers without attachments.
 func (g *Guard) Local(ctx context.Context, reader client.Reader, volume volumes.Volume) (Local, error) {
-	local := Local{Nodes: map[string][]netip.Addr{}, CIDRs: g.CIDRs, Exempt: g.Exempt}
+	local := Local{Nodes: map[string][]netip.Addr{}, Boots: map[string]string{}, CIDRs: g.CIDRs, Exempt: g.Exempt}
 	var nodes corev1.NodeList
 	// There may be thousands, and they are only looked at.
 	if err := reader.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
@@ -29,7 +29,7 @@ func (g *Guard) Local(ctx context.Context, reader client.Reader, volume volumes.
 		if slices.Contains(node.Status.VolumesInUse, inUse) {
 			local.Reporting = append(local.Reporting, node.Name)
 		}
-		local.Nodes[node.Name] = addressesOf(node)
+		local.Nodes[node.Name], local.Boots[node.Name] = addressesOf(node), node.Status.NodeInfo.BootID
 	}
 	attach, err := attachRequired(ctx, reader, volume.PV.Spec.CSI.Driver)
 	if err != nil {

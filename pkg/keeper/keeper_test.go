@@ -183,6 +183,7 @@ func (w *world) wantHolders(nodes []ceph.Node, clients ...string) {
 
 func node(name, address string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	n.Status.NodeInfo.BootID = "boot of " + name
 	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
 	return n
@@ -211,7 +212,7 @@ func pod(uid, claim string) *corev1.Pod {
 	return p
 }
 
-var nodeW1 = []ceph.Node{{Name: "w1", Addresses: []string{"10.0.2.11"}}}
+var nodeW1 = []ceph.Node{{Name: "w1", Addresses: []string{"10.0.2.11"}, BootID: "boot of w1"}}
 
 // From the first pod to the release: the record follows, and the release comes with
 // the end of the last use, without waiting.
@@ -408,7 +409,7 @@ func TestABinding(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.keep()
-	w.wantHolders([]ceph.Node{{Name: "w2", Addresses: []string{"10.0.2.12"}}})
+	w.wantHolders([]ceph.Node{{Name: "w2", Addresses: []string{"10.0.2.12"}, BootID: "boot of w2"}})
 }
 
 func TestAdopt(t *testing.T) {

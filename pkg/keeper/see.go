@@ -47,9 +47,9 @@ func (k *Keeper) see(ctx context.Context, reader client.Reader, storage guard.Ce
 		}
 	}
 	delete(bound, "")
-	nodes := locals[0].Nodes
+	nodes, boots := locals[0].Nodes, locals[0].Boots
 	for _, name := range slices.Sorted(maps.Keys(bound)) {
-		seen.Attached = append(seen.Attached, guard.RecordedNode(name, nodes[name]))
+		seen.Attached = append(seen.Attached, guard.RecordedNode(name, nodes[name], boots[name]))
 	}
 	if !ours && len(seen.Attached) == 0 {
 		// A standby cluster asks no more than that.

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
@@ -87,6 +88,7 @@ const (
 // node is a running agent.
 type node struct {
 	Config
+	boot string // the boot id of this start
 
 	mu      sync.Mutex
 	pods    map[types.UID]context.CancelFunc
@@ -102,7 +104,7 @@ type node struct {
 // Run registers the node and runs its pods until ctx ends. It leaves everything
 // open then: the process is the machine, and its end is a power cut.
 func Run(ctx context.Context, config Config) error {
-	n := &node{Config: config, pods: map[types.UID]context.CancelFunc{}, volumes: map[volumeID]*volume{}}
+	n := &node{Config: config, boot: string(uuid.NewUUID()), pods: map[types.UID]context.CancelFunc{}, volumes: map[volumeID]*volume{}}
 	if err := retryForever(ctx, n.Log, "register node", n.register); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (n *node) register(ctx context.Context) error {
 	created, err := nodes.Create(ctx, object, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		data, err := patch(map[string]any{"status": map[string]any{
-			"conditions": status.Conditions, "addresses": status.Addresses, "volumesInUse": []string{},
+			"conditions": status.Conditions, "addresses": status.Addresses, "nodeInfo": status.NodeInfo, "volumesInUse": []string{},
 		}})
 		if err != nil {
 			return err
@@ -106,7 +106,11 @@ func (n *node) status() corev1.NodeStatus {
 			{Type: corev1.NodeInternalIP, Address: n.Address},
 			{Type: corev1.NodeHostName, Address: n.Node},
 		},
-		NodeInfo: corev1.NodeSystemInfo{OperatingSystem: runtime.GOOS, Architecture: runtime.GOARCH, KubeletVersion: "v0.0.0-lab"},
+		NodeInfo: corev1.NodeSystemInfo{
+			OperatingSystem: runtime.GOOS, Architecture: runtime.GOARCH, KubeletVersion: "v0.0.0-lab",
+			// The machine boots when its agent starts.
+			BootID: n.boot,
+		},
 	}
 }
 
