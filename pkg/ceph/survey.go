@@ -31,7 +31,8 @@ type Daemon struct {
 
 // DaemonLister finds the machines of Ceph, which must not be fenced.
 type DaemonLister interface {
-	// Daemons returns the addresses of the monitors, the OSDs, the active manager and
-	// the metadata servers, sorted by name and address, each once.
+	// Daemons returns the addresses of the monitors and OSDs, and if the user may ask
+	// for them, of the active manager and the metadata servers, sorted by name and
+	// address, each once.
 	Daemons(ctx context.Context) ([]Daemon, error)
 }

@@ -120,10 +120,8 @@ func Decide(s Situation, wish Wish) (Plan, error) {
 	if plan.Fence, err = holderFence(owner, wish.Also, wish.Spare); err != nil {
 		return Plan{}, refuse("name the addresses of all nodes of "+name+" with --also-fence", "%v", err)
 	}
-	if err := errors.Join(s.collisions(plan.Fence, owner)...); err != nil {
-		return Plan{}, err
-	}
-	if err := s.refuseWatchers(plan.Fence, "and the record does not say that it is one of "+name); err != nil {
+	if err := errors.Join(append(s.collisions(plan.Fence, owner),
+		s.refuseWatchers(plan.Fence, "and the record does not say that it is one of "+name))...); err != nil {
 		return Plan{}, err
 	}
 	// Whoever else is there from the holder's machines has to stay away when those come

@@ -12,15 +12,17 @@ import (
 )
 
 // dumps are the monitors' commands that say where daemons are, and how to read
-// their answers.
+// their answers. The optional ones are refused to users with the monitors' profile
+// rbd, as ceph-csi's.
 var dumps = []struct {
-	command string
-	parse   func(answer []byte) ([]ceph.Daemon, error)
+	command  string
+	optional bool
+	parse    func(answer []byte) ([]ceph.Daemon, error)
 }{
-	{"mon dump", parseMonDump},
-	{"osd dump", parseOSDDump},
-	{"mgr dump", parseMgrDump},
-	{"fs dump", parseFSDump},
+	{"mon dump", false, parseMonDump},
+	{"osd dump", false, parseOSDDump},
+	{"mgr dump", true, parseMgrDump},
+	{"fs dump", true, parseFSDump},
 }
 
 // addresses is how Ceph writes those of one daemon.

@@ -81,6 +81,9 @@ func (c *connection) Daemons(ctx context.Context) ([]ceph.Daemon, error) {
 	var all []ceph.Daemon
 	for _, dump := range dumps {
 		answer, err := c.monCommand(ctx, map[string]string{"prefix": dump.command, "format": "json"})
+		if dump.optional && errors.Is(err, ceph.ErrPermission) {
+			continue
+		}
 		if err == nil {
 			var found []ceph.Daemon
 			found, err = dump.parse(answer)
