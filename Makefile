@@ -12,9 +12,9 @@ FUZZTIME    ?= 20s
 # Two packages of servers at a time is what two cores bear.
 LAB_TESTS    = go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -timeout 20m
 
-# make bench needs one more program; people want postrender in the lab's PATH.
+# make bench needs one more program; people want ours in the lab's PATH.
 CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR)
-lab-up: bin/postrender
+lab-up: bin/postrender bin/kubectl-cephferry
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -26,10 +26,10 @@ help: ## Show this list
 ##### Build
 
 .PHONY: build
-build: deps bin/postrender bin/webhook ## Build bin/postrender and bin/webhook with the installed librbd
+build: deps bin/postrender bin/webhook bin/kubectl-cephferry ## Build the programs in bin with the installed librbd
 
-.PHONY: bin/postrender bin/webhook
-bin/postrender bin/webhook: bin/%:
+.PHONY: bin/postrender bin/webhook bin/kubectl-cephferry
+bin/postrender bin/webhook bin/kubectl-cephferry: bin/%:
 	@mkdir -p bin
 	CGO_ENABLED=1 go build -tags '$(GO_CEPH_TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
 
@@ -60,7 +60,7 @@ test-unit: ## Test what needs no servers, with the race detector
 	go -C test/chart/render test -count=1 ./...
 
 .PHONY: test-lab
-test-lab: deps tools bin/postrender bin/webhook helm4-plugin ## Test against real Ceph, API servers and Helm
+test-lab: deps tools bin/postrender bin/webhook bin/kubectl-cephferry helm4-plugin ## Test against real Ceph, API servers and Helm
 	$(LAB_TESTS) ./...
 
 .PHONY: fuzz
@@ -90,7 +90,7 @@ bench: deps tools bin/postrender bin/webhook static/$(shell go env GOOS)/$(shell
 ##### Run
 
 .PHONY: demo
-demo: deps $(CONTROL_PLANE) $(HELM3) bin/postrender bin/webhook bin/lab-node ## Show the whole story on real parts
+demo: deps $(CONTROL_PLANE) $(HELM3) bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node ## Show the whole story on real parts
 	@test/demo/demo
 
 ##### Machine

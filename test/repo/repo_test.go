@@ -35,8 +35,8 @@ var layers = [][]string{
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes"},
 	{"pkg/guard", "pkg/provisioner", "pkg/failover"},
-	{"pkg/keeper"},
-	{"cmd/postrender", "cmd/webhook"},
+	{"pkg/keeper", "pkg/inventory"},
+	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},
 }
 
 type goPackage struct {
@@ -204,6 +204,54 @@ func TestFlagTables(t *testing.T) {
 			t.Errorf("%s (-code +document):\n%s", file, diff)
 		}
 	}
+}
+
+// TestPluginFlagTables: each command of the plugin has a section with a table of its
+// flags.
+func TestPluginFlagTables(t *testing.T) {
+	plugin := filepath.Join(t.TempDir(), "plugin")
+	build := exec.Command("go", "build", "-o", plugin, "./cmd/kubectl-cephferry")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	help := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command(plugin, append(args, "--help")...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, _, _ := strings.Cut(string(out), "Global Flags:")
+		return own
+	}
+	want := map[string][]string{"Flags of all commands": flagsIn(help())}
+	for _, m := range regexp.MustCompile(`(?m)^  ([a-z]+)  `).FindAllStringSubmatch(help(), -1) {
+		if m[1] != "help" {
+			want[m[1]] = flagsIn(help(m[1]))
+		}
+	}
+	got := map[string][]string{}
+	for _, section := range strings.Split(read(t, "docs/kubectl-cephferry.md"), "\n## ")[1:] {
+		title, text, _ := strings.Cut(section, "\n")
+		for _, row := range rows(text, "--") {
+			got[title] = append(got[title], submatch(t, row, "(--[a-z-]+)"))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/kubectl-cephferry.md (-code +document):\n%s", diff)
+	}
+}
+
+// flagsIn are the flags in a usage text, without those that every program has.
+func flagsIn(usage string) []string {
+	var flags []string
+	for _, m := range regexp.MustCompile(`(?m)^\s+(?:-\w, )?(--[a-z-]+)`).FindAllStringSubmatch(usage, -1) {
+		if m[1] != "--help" && m[1] != "--version" {
+			flags = append(flags, m[1])
+		}
+	}
+	return flags
 }
 
 // TestMetricsTables compares names and labels with what is registered.

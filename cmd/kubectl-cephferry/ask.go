@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+)
+
+// printPlan shows what would be done for one volume.
+func printPlan(out io.Writer, j job) {
+	plan := j.plan
+	fmt.Fprintf(out, "volume %s (image %s)\n", j.claim, plan.Image)
+	if plan.Done {
+		fmt.Fprintf(out, "  %s\n", plan.Why)
+		return
+	}
+	line := func(head, format string, arguments ...any) {
+		fmt.Fprintf(out, "  %-11s %s\n", head, fmt.Sprintf(format, arguments...))
+	}
+	owner := plan.Record.Owner
+	line("owner", "cluster %s, claim %s/%s, since %s", owner.Name, owner.Namespace, owner.Claim, owner.Since.Format(time.RFC3339))
+	head := "cut off"
+	for _, addr := range plan.Fence.Machines {
+		line(head, "%s%s: everything that comes from there", strings.TrimSuffix(addr, ":0/0"), nodeAt(*owner, addr))
+		head = ""
+	}
+	for _, addr := range plan.Fence.Instances {
+		line(head, "%s: a client", addr)
+		head = ""
+	}
+	if head != "" {
+		line(head, "nobody: no node has had the volume")
+	}
+	for _, carried := range plan.Carried {
+		line("also hit", "%s/%s in cluster %s (image %s), by %s",
+			carried.Owner.Namespace, carried.Owner.Claim, carried.Owner.Name, carried.Image, strings.Join(carried.By, ", "))
+	}
+	for _, image := range plan.Unknown {
+		line("cannot know", "image %s: this version cannot read its record", image)
+	}
+	var looked []string
+	for _, space := range j.spaces {
+		looked = append(looked, space.String())
+	}
+	line("looked at", "the records in %s; what those machines have in other pools and file systems of this Ceph is cut off as well", strings.Join(looked, ", "))
+}
+
+// nodeAt is the name of the recorded node behind the entry, for people.
+func nodeAt(owner ceph.Owner, addr string) string {
+	for _, node := range owner.Nodes {
+		for _, text := range node.Addresses {
+			if machine, err := failover.ParseAddress(text); err == nil && machine == addr {
+				return " (node " + node.Name + ")"
+			}
+		}
+	}
+	return ""
+}
+
+// confirm asks for the names of the clusters that are dead.
+func confirm(std streams, todo []job) error {
+	var names []string
+	for _, j := range todo {
+		if name := j.plan.Record.Owner.Name; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	answers := bufio.NewReader(std.stdin)
+	for _, name := range names {
+		fmt.Fprintf(std.stderr, "\nType the name of the cluster that is dead, %s, to go on: ", name)
+		answer, err := answers.ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if strings.TrimSpace(answer) != name {
+			return errors.New("that is not its name; nothing was changed")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/goceph"
+	"github.com/cephferry/cephferry/pkg/clusters"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/inventory"
+	"github.com/cephferry/cephferry/pkg/version"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// apiLimit bounds one request to the API server, so that one that is dead is reported.
+const apiLimit = 15 * time.Second
+
+// connection is this cluster and its Ceph.
+type connection struct {
+	*inventory.Inventory
+	settings  settings
+	namespace string
+	config    *rest.Config
+	storages  *storages
+}
+
+func (o *options) clientConfig() clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = o.kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &o.overrides)
+}
+
+// connect reads how everything is reached. Ceph is dialed when it is needed first.
+func (o *options) connect(ctx context.Context) (*connection, error) {
+	log.SetLogger(logr.Discard())
+	clientConfig := o.clientConfig()
+	config, err := clientConfig.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	config.UserAgent, config.Timeout, config.QPS = "kubectl-cephferry/"+version.String(), apiLimit, -1
+	namespace, _, err := clientConfig.Namespace()
+	if err != nil {
+		return nil, fmt.Errorf("find the namespace: %w", err)
+	}
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	api, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the API server: %w", err)
+	}
+	parsed, err := o.readSettings(ctx, api)
+	if err != nil {
+		return nil, err
+	}
+	storages := o.newStorages(api, parsed)
+	return &connection{
+		Inventory: &inventory.Inventory{
+			API: api,
+			Guard: &guard.Guard{
+				Finder: volumes.Finder{Cache: api, API: api, Scope: parsed.scope},
+				CIDRs:  parsed.local, Exempt: parsed.exempt,
+			},
+			Storages: storages,
+		},
+		settings: parsed, namespace: namespace, config: config, storages: storages,
+	}, nil
+}
+
+// readSettings takes what was not given by flags from the webhook's Deployment. It is
+// there while no pod of it runs.
+func (o *options) readSettings(ctx context.Context, api client.Reader) (settings, error) {
+	var list appsv1.DeploymentList
+	if err := api.List(ctx, &list, client.MatchingLabels{"app.kubernetes.io/name": "cephferry"}); err != nil {
+		return settings{}, fmt.Errorf("look for the webhook's Deployment: %w", err)
+	}
+	if len(list.Items) > 1 {
+		return settings{}, fmt.Errorf("there are several Deployments with the label app.kubernetes.io/name=cephferry (%s/%s, %s/%s); remove the one that does not guard this cluster",
+			list.Items[0].Namespace, list.Items[0].Name, list.Items[1].Namespace, list.Items[1].Name)
+	}
+	var webhook settingFlags
+	flags := pflag.NewFlagSet("webhook", pflag.ContinueOnError)
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	webhook.addTo(flags)
+	if len(list.Items) == 1 {
+		for _, container := range list.Items[0].Spec.Template.Spec.Containers {
+			if err := flags.Parse(container.Args); err != nil {
+				return settings{}, fmt.Errorf("understand the arguments of Deployment %s/%s: %w", list.Items[0].Namespace, list.Items[0].Name, err)
+			}
+		}
+	}
+	merged := o.settings
+	for name, take := range map[string]func(){
+		"cluster-name":          func() { merged.cluster = webhook.cluster },
+		"scope":                 func() { merged.scope = webhook.scope },
+		"ceph-config-namespace": func() { merged.configNamespaces = webhook.configNamespaces },
+		"ceph-secret":           func() { merged.secret = webhook.secret },
+		"cluster-ceph-secret":   func() { merged.secrets = webhook.secrets },
+		"local-cidr":            func() { merged.local = webhook.local },
+		"exempt-cidr":           func() { merged.exempt = webhook.exempt },
+	} {
+		if !o.given.Changed(name) {
+			take()
+		}
+	}
+	return merged.parse()
+}
+
+// party is this cluster for a record that is written.
+func (c *connection) party(ctx context.Context) (ceph.Party, error) {
+	if c.settings.cluster == "" {
+		return ceph.Party{}, errors.New("the webhook's Deployment, which has the name of this cluster, is not there; pass the name that records have: --cluster-name")
+	}
+	return inventory.Party(ctx, c.API, c.settings.cluster)
+}
+
+// spaces are where images of guarded volumes are on the same Ceph as clusterID's.
+func (c *connection) spaces(ctx context.Context, clusterID string) ([]failover.Space, error) {
+	all, err := c.Volumes(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	monitors, err := c.storages.monitors(ctx, clusterID)
+	if err != nil {
+		return nil, err
+	}
+	var spaces []failover.Space
+	for _, found := range all {
+		if found.Image.ClusterID == "" || found.Image.Pool == "" {
+			continue // it says so in status
+		}
+		theirs, err := c.storages.monitors(ctx, found.Image.ClusterID)
+		switch {
+		case errors.Is(err, csiconfig.ErrNotFound):
+			continue // nobody can mount it
+		case err != nil:
+			return nil, err
+		case !slices.Equal(monitors, theirs):
+			continue
+		}
+		namespace, err := c.storages.radosNamespace(ctx, found.Image.ClusterID)
+		if err != nil {
+			return nil, err
+		}
+		if space := (failover.Space{Pool: found.Image.Pool, Namespace: namespace}); !slices.Contains(spaces, space) {
+			spaces = append(spaces, space)
+		}
+	}
+	slices.SortFunc(spaces, func(a, b failover.Space) int { return cmp.Compare(a.String(), b.String()) })
+	return spaces, nil
+}
+
+// storages lead to Ceph, as the webhook finds it, or as the flags say.
+type storages struct {
+	byCSI         *clusters.Clusters
+	source        clusters.CSI
+	configuration *once
+	// byFlags is what the flags say, if they do; dialed is what they led to.
+	byFlags *goceph.Config
+	mu      sync.Mutex
+	dialed  ceph.Cluster
+}
+
+func (o *options) newStorages(api client.Reader, s settings) *storages {
+	configuration := &once{api: api}
+	source := clusters.CSI{Get: configuration.get, Namespaces: s.configNamespaces, Secret: s.secret, Secrets: s.secrets}
+	all := &storages{source: source, configuration: configuration}
+	if o.cephByFlags() {
+		all.byFlags = o.cephConfig()
+	} else {
+		all.byCSI = clusters.New(source, dial)
+	}
+	return all
+}
+
+func (o *options) cephConfig() *goceph.Config {
+	return &goceph.Config{ConfFile: o.cephConf, User: o.cephID, Keyring: o.cephKeyring}
+}
+
+func dial(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
+	cluster, err := goceph.Dial(ctx, config)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, errors.New("this build of kubectl-cephferry has no Ceph library; use the one that make build makes")
+	}
+	return cluster, err
+}
+
+var _ inventory.Storages = (*storages)(nil)
+var _ io.Closer = (*storages)(nil)
+
+// Cluster implements inventory.Storages.
+func (s *storages) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
+	if s.byFlags == nil {
+		return s.byCSI.Cluster(ctx, clusterID)
+	}
+	namespace, err := s.radosNamespace(ctx, clusterID)
+	if err != nil {
+		return nil, "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dialed == nil {
+		if s.dialed, err = dial(ctx, *s.byFlags); err != nil {
+			return nil, "", err
+		}
+	}
+	return s.dialed, namespace, nil
+}
+
+// radosNamespace stands in ceph-csi's configuration only.
+func (s *storages) radosNamespace(ctx context.Context, clusterID string) (string, error) {
+	entry, err := s.source.Get.Entry(ctx, clusterID, s.source.Namespaces...)
+	return entry.RadosNamespace, err
+}
+
+// monitors say which Ceph it is: two clusterIDs may share one.
+func (s *storages) monitors(ctx context.Context, clusterID string) ([]string, error) {
+	entry, err := s.source.Get.Entry(ctx, clusterID, s.source.Namespaces...)
+	return slices.Sorted(slices.Values(entry.Monitors)), err
+}
+
+// Close ends the connections.
+func (s *storages) Close() error {
+	switch {
+	case s.byCSI != nil:
+		return s.byCSI.Close()
+	case s.dialed != nil:
+		return s.dialed.Close()
+	}
+	return nil
+}

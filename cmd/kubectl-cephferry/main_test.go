@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/inventory"
+	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/version"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+var since = time.Date(2026, 11, 22, 14, 3, 0, 0, time.UTC)
+
+func runWith(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, streams{strings.NewReader(stdin), &out, &err})
+	return code, out.String(), err.String()
+}
+
+func TestVersion(t *testing.T) {
+	if code, out, _ := runWith(t, "", "--version"); code != 0 || out != version.String()+"\n" {
+		t.Errorf("%d %q", code, out)
+	}
+}
+
+func TestErrorsBeforeAnyConnection(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"unknown command":         {[]string{"steal"}, `error: unknown command "steal" for "kubectl cephferry"`},
+		"unknown flag":            {[]string{"status", "--colour"}, "error: unknown flag: --colour"},
+		"an argument of status":   {[]string{"status", "shop/data"}, `error: unknown command "shop/data" for "kubectl cephferry status"`},
+		"unknown output":          {[]string{"status", "-o", "xml"}, "error: --output xml: must be json or yaml"},
+		"failover of nothing":     {[]string{"failover"}, "error: requires at least 1 arg(s), only received 0"},
+		"yes without a name":      {[]string{"failover", "shop/data", "--yes"}, "error: --yes: name the cluster that is dead with --from, so that it cannot be another one than you think"},
+		"unfence nothing":         {[]string{"unfence"}, "error: requires at least 1 arg(s), only received 0"},
+		"history of nothing":      {[]string{"history"}, "error: name one claim, or one image with --image"},
+		"history of both":         {[]string{"history", "shop/data", "--image", "rbd/data"}, "error: name one claim, or one image with --image"},
+		"history of no image":     {[]string{"history", "--image", "data"}, "error: --image data: must be pool/name or pool/namespace/name"},
+		"history of a pool":       {[]string{"history", "--image", "rbd//data"}, "error: --image rbd//data: must be pool/name or pool/namespace/name"},
+		"a kubeconfig of nothing": {[]string{"--kubeconfig", empty, "status"}, "error: find the cluster: invalid configuration: no configuration has been provided"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, stderr := runWith(t, "", test.args...)
+			if code != 1 || out != "" || !strings.HasPrefix(stderr, test.want) {
+				t.Errorf("%d, %q, %q; want %q", code, out, stderr, test.want)
+			}
+		})
+	}
+}
+
+func TestClaimArgs(t *testing.T) {
+	got, err := claimArgs([]string{"shop/data-db-0", "cache"}, "here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]claim{{"shop", "data-db-0"}, {"here", "cache"}}, got, cmp.AllowUnexported(claim{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for _, bad := range []string{"", "/data", "shop/", "pvc/shop/data"} {
+		if got, err := claimArgs([]string{bad}, "here"); err == nil {
+			t.Errorf("%q is %v", bad, got)
+		}
+	}
+}
+
+func TestSettings(t *testing.T) {
+	flags := settingFlags{
+		cluster: "west", scope: "all", secret: "ceph/node", configNamespaces: []string{"ceph"},
+		secrets: []string{"far=vault/far"}, local: []string{"10.1.2.3/8"}, exempt: []string{"fd00::/64"},
+	}
+	want := settings{
+		cluster: "west", scope: volumes.ScopeAll, secret: corev1.SecretReference{Namespace: "ceph", Name: "node"}, configNamespaces: []string{"ceph"},
+		secrets: map[string]corev1.SecretReference{"far": {Namespace: "vault", Name: "far"}},
+		local:   []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, exempt: []netip.Prefix{netip.MustParsePrefix("fd00::/64")},
+	}
+	got, err := flags.parse()
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(settings{}), cmpopts.EquateComparable(netip.Prefix{})); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+	for name, test := range map[string]struct {
+		change func(*settingFlags)
+		want   string
+	}{
+		"scope":   {func(s *settingFlags) { s.scope = "some" }, "--scope some: must be migratable or all"},
+		"secret":  {func(s *settingFlags) { s.secret = "node" }, "--ceph-secret node: must be namespace/name"},
+		"secrets": {func(s *settingFlags) { s.secrets = []string{"vault/far"} }, "--cluster-ceph-secret vault/far: must be clusterID=namespace/name"},
+		"local":   {func(s *settingFlags) { s.local = []string{"10.0.0.1"} }, `--local-cidr 10.0.0.1: netip.ParsePrefix("10.0.0.1"): no '/'`},
+	} {
+		bad := flags
+		test.change(&bad)
+		if _, err := bad.parse(); err == nil || err.Error() != test.want {
+			t.Errorf("%s: %v; want %s", name, err, test.want)
+		}
+	}
+}
+
+func TestStatusTable(t *testing.T) {
+	owner := &ceph.Owner{Party: ceph.Party{Name: "east"}, Since: since}
+	rows := []inventory.Status{
+		{Namespace: "shop", Claim: "data", Image: "rbd/shop.data", State: "held", Owner: owner, Watchers: []inventory.Watcher{{Address: "10.0.1.11:0/1"}, {Foreign: "not a node of this cluster"}}},
+		{Namespace: "shop", Claim: "idle", Image: "rbd/shop.idle", State: "free"},
+		{Namespace: "shop", Claim: "moving", Image: "rbd/shop.moving", State: "fencing", Owner: owner, Takeover: &ceph.Takeover{Party: ceph.Party{Name: "west"}}, Watchers: []inventory.Watcher{{Exempt: true}}},
+		{Namespace: "shop", Claim: "odd", State: "unknown", Error: "ceph does not answer"},
+	}
+	now := since.Add(3 * time.Hour)
+	want := [][]string{
+		{"shop", "data", "rbd/shop.data", "east", "3h", "held", "1 ours, 1 foreign"},
+		{"shop", "idle", "rbd/shop.idle", "-", "-", "free", "nobody"},
+		{"shop", "moving", "rbd/shop.moving", "east -> west", "3h", "fencing", "1 exempt"},
+		{"shop", "odd", "-", "-", "-", "unknown", "cannot know: ceph does not answer"},
+	}
+	for i, row := range rows {
+		if diff := cmp.Diff(want[i], cells(row, now)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+
+	// A watch shows the rows that changed, without a head.
+	var out bytes.Buffer
+	s := &statusOptions{options: &options{std: streams{stdout: &out}}}
+	changed := append([]inventory.Status{}, rows...)
+	changed[1].State = "held"
+	if err := s.print(changed, rows); err != nil || strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), "idle") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	if err := anyUnknown(rows, "", &out); err != errShown {
+		t.Errorf("a volume that is not known: %v", err)
+	}
+	if err := anyUnknown(rows[:3], "", &out); err != nil {
+		t.Errorf("all are known: %v", err)
+	}
+}
+
+func TestHistoryTable(t *testing.T) {
+	east, west := ceph.Party{Name: "east"}, ceph.Party{Name: "west"}
+	record := ceph.Record{
+		State: ceph.Held, Owner: &ceph.Owner{Party: west, Namespace: "shop", Claim: "data", Since: since},
+		History: []ceph.Change{
+			{At: since, Event: ceph.Acquired, Party: east},
+			{At: since, Event: ceph.TakenOver, Party: west, By: "ann", From: &east, Fenced: []string{"10.0.1.11:0/0", "10.0.1.11:0/1"}},
+		},
+	}
+	var out bytes.Buffer
+	if err := printHistory(&out, ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, record); err != nil {
+		t.Fatal(err)
+	}
+	want := `image rbd/shop.data: cluster west owns it, claim shop/data, since 2026-11-22T14:03:00Z
+TIME                   EVENT        CLUSTER   FROM   BY    FENCED
+2026-11-22T14:03:00Z   acquired     east      -      -     -
+2026-11-22T14:03:00Z   taken-over   west      east   ann   10.0.1.11:0/0,10.0.1.11:0/1
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestPlanIsShown(t *testing.T) {
+	owner := &ceph.Owner{Party: ceph.Party{Name: "east"}, Namespace: "shop", Claim: "data", Since: since, Nodes: []ceph.Node{{Name: "e1", Addresses: []string{"10.0.1.11"}}}}
+	other := ceph.Owner{Party: ceph.Party{Name: "east"}, Namespace: "shop", Claim: "cache"}
+	j := job{claim: claim{"shop", "data"}, spaces: []failover.Space{{Pool: "rbd"}, {Pool: "rbd", Namespace: "north"}}, plan: failover.Plan{
+		Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, Record: ceph.Record{Owner: owner},
+		Fence:   failover.Fence{Machines: []string{"10.0.1.11:0/0", "10.9.9.9:0/0"}, Instances: []string{"10.0.1.11:0/1"}},
+		Carried: []failover.Carried{{Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.cache"}, Owner: other, By: []string{"10.0.1.11:0/0"}}},
+		Unknown: []ceph.ImageSpec{{Pool: "rbd", Name: "later"}},
+	}}
+	var out bytes.Buffer
+	printPlan(&out, j)
+	want := `volume shop/data (image rbd/shop.data)
+  owner       cluster east, claim shop/data, since 2026-11-22T14:03:00Z
+  cut off     10.0.1.11 (node e1): everything that comes from there
+              10.9.9.9: everything that comes from there
+              10.0.1.11:0/1: a client
+  also hit    shop/cache in cluster east (image rbd/shop.cache), by 10.0.1.11:0/0
+  cannot know image rbd/later: this version cannot read its record
+  looked at   the records in rbd, rbd/north; what those machines have in other pools and file systems of this Ceph is cut off as well
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	var question bytes.Buffer
+	for answer, ok := range map[string]bool{"east\n": true, " east": true, "": false, "west\n": false, "yes\n": false} {
+		err := confirm(streams{stdin: strings.NewReader(answer), stderr: &question}, []job{j, j})
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", answer, err)
+		}
+	}
+}
+
+func TestMayRelease(t *testing.T) {
+	self := ceph.Party{UID: "u-east", Name: "east"}
+	held := func(change ...func(*ceph.Record)) ceph.Record {
+		r := ceph.Record{State: ceph.Held, Owner: &ceph.Owner{Party: self, Since: since}}
+		for _, c := range change {
+			c(&r)
+		}
+		return r
+	}
+	pending := func(r *ceph.Record) { r.Pending = []string{"p"} }
+	onE1 := func(r *ceph.Record) { r.Owner.Nodes = []ceph.Node{{Name: "e1"}} }
+	others := func(r *ceph.Record) { r.Owner.Party = ceph.Party{UID: "u-west", Name: "west"} }
+	tests := map[string]struct {
+		record ceph.Record
+		seen   ownership.Seen
+		uses   []string
+		wait   bool
+		want   string
+	}{
+		"idle":                                {record: held()},
+		"idle, the node it was on is there":   {record: held(onE1)},
+		"a pod may still appear":              {record: held(pending), wait: true},
+		"no pod can appear any more":          {record: held(pending), seen: ownership.Seen{Quiet: true}},
+		"a pod uses it":                       {record: held(), seen: ownership.Seen{Pods: []string{"u"}}, uses: []string{"pod shop/db-0"}, want: "it is in use: a pod uses it: pod shop/db-0\n  do this   scale the workload to zero"},
+		"it is attached":                      {record: held(), seen: ownership.Seen{Attached: []ceph.Node{{Name: "e1"}}}, uses: []string{"volumeattachment x"}, want: "it is in use: it is attached to node e1: volumeattachment x"},
+		"a client has it open":                {record: held(), seen: ownership.Seen{Watchers: []string{"10.0.1.11:0/1"}}, want: "it is in use: client 10.0.1.11:0/1 has it open\n  do this   scale"},
+		"its node is gone":                    {record: held(onE1), seen: ownership.Seen{Lost: []string{"e1"}}, want: "it was on node e1, whose Node object is gone\n  do this   if you know that the node is off, say so with --without-proof"},
+		"another cluster has it":              {record: held(others), want: "another cluster owns the image: cluster west"},
+		"another cluster has it, and it runs": {record: held(others), seen: ownership.Seen{Pods: []string{"u"}}, want: "another cluster owns the image: cluster west"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			wait, err := mayRelease(test.record, self, test.seen, test.uses)
+			if wait != test.wait || (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%t, %v; want %t, %s", wait, err, test.wait, test.want)
+			}
+		})
+	}
+}

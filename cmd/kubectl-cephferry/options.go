@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// options are the flags that all commands have.
+type options struct {
+	std        streams
+	kubeconfig string
+	overrides  clientcmd.ConfigOverrides
+	// cephConf, cephID and cephKeyring are the user who may fence.
+	cephConf, cephID, cephKeyring string
+	// settings are the flags, and given those that were on the command line.
+	settings settingFlags
+	given    *pflag.FlagSet
+}
+
+func (o *options) addFlags(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: $KUBECONFIG or ~/.kube/config")
+	// The short names are those of kubectl, without those that nobody types.
+	clientcmd.BindOverrideFlags(&o.overrides, flags, kubectlFlags())
+	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's configuration, read from the cluster")
+	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise that of --ceph-secret")
+	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")
+	o.settings.addTo(flags)
+	o.given = flags
+}
+
+func kubectlFlags() clientcmd.ConfigOverrideFlags {
+	none := clientcmd.FlagInfo{}
+	all := clientcmd.RecommendedConfigOverrideFlags("")
+	return clientcmd.ConfigOverrideFlags{
+		CurrentContext: all.CurrentContext,
+		ContextOverrideFlags: clientcmd.ContextOverrideFlags{
+			ClusterName: none, AuthInfoName: none, Namespace: all.ContextOverrideFlags.Namespace,
+		},
+	}
+}
+
+// cephByFlags reports whether flags say how to reach Ceph.
+func (o *options) cephByFlags() bool {
+	return o.cephConf != "" || o.cephID != "" || o.cephKeyring != ""
+}
+
+// settingFlags are those that the webhook has, too, and shape what is guarded, what a
+// watcher is accounted for by, and how Ceph is reached.
+type settingFlags struct {
+	cluster, scope, secret string
+	configNamespaces       []string
+	secrets, local, exempt []string
+}
+
+func (s *settingFlags) addTo(flags *pflag.FlagSet) {
+	const fallback = "; default: the webhook's"
+	flags.StringVar(&s.cluster, "cluster-name", "", "`name` of this cluster in records"+fallback)
+	flags.StringVar(&s.scope, "scope", string(volumes.ScopeMigratable), "`which` RBD volumes are guarded: migratable or all"+fallback)
+	flags.StringArrayVar(&s.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration, repeatable"+fallback)
+	flags.StringVar(&s.secret, "ceph-secret", "rook-ceph/rook-csi-rbd-node", "`namespace/name` of a CSI secret with the Ceph user"+fallback)
+	flags.StringArrayVar(&s.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster, repeatable"+fallback)
+	flags.StringArrayVar(&s.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable"+fallback)
+	flags.StringArrayVar(&s.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable"+fallback)
+}
+
+// settings are settingFlags, understood.
+type settings struct {
+	cluster          string
+	scope            volumes.Scope
+	configNamespaces []string
+	secret           corev1.SecretReference
+	secrets          map[string]corev1.SecretReference
+	local, exempt    []netip.Prefix
+}
+
+func (s *settingFlags) parse() (settings, error) {
+	parsed := settings{
+		cluster: s.cluster, scope: volumes.Scope(s.scope), configNamespaces: s.configNamespaces,
+		secrets: map[string]corev1.SecretReference{},
+	}
+	if parsed.scope != volumes.ScopeMigratable && parsed.scope != volumes.ScopeAll {
+		return settings{}, fmt.Errorf("--scope %s: must be migratable or all", s.scope)
+	}
+	var err error
+	if parsed.secret, err = secretReference(s.secret); err != nil {
+		return settings{}, fmt.Errorf("--ceph-secret %s: %w", s.secret, err)
+	}
+	for _, text := range s.secrets {
+		clusterID, secret, _ := strings.Cut(text, "=")
+		ref, err := secretReference(secret)
+		if clusterID == "" || err != nil {
+			return settings{}, fmt.Errorf("--cluster-ceph-secret %s: must be clusterID=namespace/name", text)
+		}
+		parsed.secrets[clusterID] = ref
+	}
+	if parsed.local, err = prefixes("--local-cidr", s.local); err != nil {
+		return settings{}, err
+	}
+	parsed.exempt, err = prefixes("--exempt-cidr", s.exempt)
+	return parsed, err
+}
+
+func secretReference(text string) (corev1.SecretReference, error) {
+	namespace, name, _ := strings.Cut(text, "/")
+	if namespace == "" || name == "" || strings.Contains(name, "/") {
+		return corev1.SecretReference{}, fmt.Errorf("must be namespace/name")
+	}
+	return corev1.SecretReference{Namespace: namespace, Name: name}, nil
+}
+
+func prefixes(flag string, texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", flag, text, err)
+		}
+		all = append(all, prefix.Masked())
+	}
+	return all, nil
+}

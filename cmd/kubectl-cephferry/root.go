@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cephferry/cephferry/pkg/version"
+)
+
+// newRoot is the whole command.
+func newRoot(std streams) *cobra.Command {
+	o := &options{std: std}
+	root := &cobra.Command{
+		Use:   "kubectl-cephferry",
+		Short: "Shows who owns migratable volumes, and takes them from a cluster that is dead",
+		Long: `Shows who owns migratable volumes, and takes them from a cluster that is dead.
+
+It asks the API server of this cluster and Ceph, and needs neither the webhook nor
+any other cluster. What the webhook is started with, it reads from its Deployment;
+flags of the same names go before that.`,
+		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl cephferry"},
+		Version:           version.String(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetIn(std.stdin)
+	root.SetOut(std.stdout)
+	root.SetErr(std.stderr)
+	o.addFlags(root.PersistentFlags())
+	root.AddCommand(newStatus(o), newHistory(o), newFailover(o), newUnfence(o), newRelease(o))
+	return root
+}
+
+// claimArgs are the arguments NAMESPACE/CLAIM, or CLAIM in the namespace of the
+// connection.
+func claimArgs(args []string, fallback string) ([]claim, error) {
+	var all []claim
+	for _, arg := range args {
+		namespace, name, ok := strings.Cut(arg, "/")
+		if !ok {
+			namespace, name = fallback, arg
+		}
+		if namespace == "" || name == "" || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("%q is not a claim: NAMESPACE/CLAIM", arg)
+		}
+		all = append(all, claim{namespace, name})
+	}
+	return all, nil
+}
+
+// claim names a PVC.
+type claim struct{ namespace, name string }
+
+func (c claim) String() string { return c.namespace + "/" + c.name }

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+)
+
+type unfenceOptions struct {
+	*options
+	withoutProof bool
+}
+
+func newUnfence(o *options) *cobra.Command {
+	u := &unfenceOptions{options: o}
+	command := &cobra.Command{
+		Use:   "unfence NODE|ADDRESS...",
+		Short: "Let machines back in that a failover has cut off",
+		Long: `Lets machines of this cluster back in that a failover has cut off from Ceph. That is
+safe when they have rebooted since, which their Node objects show, and when kubelet
+would not mount there what belongs to another cluster. Run it in the cluster that was
+dead. The client instances of before stay on the blocklist; none of them comes back.`,
+		Example: `  kubectl cephferry unfence east-1 --context east
+  kubectl cephferry unfence 10.0.1.12 --without-proof`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(command *cobra.Command, args []string) error { return u.run(command.Context(), args) },
+	}
+	command.Flags().BoolVar(&u.withoutProof, "without-proof", false, "you know that every machine that had the address was switched off since it was fenced")
+	return command
+}
+
+func (u *unfenceOptions) run(ctx context.Context, names []string) error {
+	c, err := u.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.storages.Close()
+	self, err := c.party(ctx)
+	if err != nil {
+		return err
+	}
+	places, err := c.places(ctx)
+	if err != nil {
+		return err
+	}
+	sights := map[string]failover.Sight{}
+	var nothing []error
+	done := 0
+	for _, place := range places {
+		records, err := failover.Records(ctx, place.storage, place.spaces)
+		if err != nil {
+			return err
+		}
+		nodes, err := failover.Find(records, names)
+		if len(nodes) == 0 {
+			nothing = append(nothing, err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := u.prove(ctx, c, self, nodes, sights); err != nil {
+			return fmt.Errorf("nothing was changed\n%w", err)
+		}
+		if err := failover.Lift(ctx, place.storage, place.spaces, nodes); err != nil {
+			return err
+		}
+		done++
+		for _, node := range nodes {
+			fmt.Fprintf(u.std.stdout, "%s of cluster %s may use Ceph again (%s)\n", nameOf(node), node.Cluster.Name, strings.Join(node.Node.Addresses, ", "))
+		}
+	}
+	if done == 0 {
+		return errors.Join(nothing...)
+	}
+	return nil
+}
+
+func nameOf(node failover.Fenced) string {
+	if node.Node.Name == "" {
+		return strings.Join(node.Node.Addresses, ", ")
+	}
+	return "node " + node.Node.Name
+}
+
+// prove asks for every node, and shows all refusals together.
+func (u *unfenceOptions) prove(ctx context.Context, c *connection, self ceph.Party, nodes []failover.Fenced, sights map[string]failover.Sight) error {
+	if u.withoutProof {
+		return nil
+	}
+	var refused []error
+	for _, node := range nodes {
+		name := node.Node.Name
+		sight, known := sights[name]
+		if !known && name != "" {
+			var err error
+			if sight, err = c.Sight(ctx, self, name); err != nil {
+				return err
+			}
+			sights[name] = sight
+		}
+		if err := failover.MayLift(node.FencedNode, sight); err != nil {
+			refused = append(refused, err)
+		}
+	}
+	return errors.Join(refused...)
+}
+
+// place is one Ceph with the spaces in it that this cluster knows.
+type place struct {
+	storage ceph.Cluster
+	spaces  []failover.Space
+}
+
+// places are all that this cluster's guarded volumes are in.
+func (c *connection) places(ctx context.Context) ([]place, error) {
+	all, err := c.Volumes(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	var known [][]string
+	var places []place
+	for _, found := range all {
+		if found.Err != nil {
+			continue // it says so in status
+		}
+		monitors, err := c.storages.monitors(ctx, found.Image.ClusterID)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(known, func(k []string) bool { return slices.Equal(k, monitors) }) {
+			continue
+		}
+		known = append(known, monitors)
+		storage, _, err := c.storages.Cluster(ctx, found.Image.ClusterID)
+		if err != nil {
+			return nil, err
+		}
+		spaces, err := c.spaces(ctx, found.Image.ClusterID)
+		if err != nil {
+			return nil, err
+		}
+		places = append(places, place{storage, spaces})
+	}
+	if len(places) == 0 {
+		return nil, errors.New("this cluster has no guarded volume, so the records that say who is fenced cannot be found; run this in a cluster that has one, with --without-proof")
+	}
+	return places, nil
+}

@@ -1,0 +1,121 @@
+package inventory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Storages lead from a clusterID to its Ceph cluster and to the rados namespace of its
+// images.
+type Storages interface {
+	Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error)
+}
+
+// Inventory is one Kubernetes cluster and the Ceph behind its volumes.
+type Inventory struct {
+	// API answers from the API server.
+	API client.Reader
+	// Guard is set up as the webhook's, so that both account for the same watchers.
+	Guard    *guard.Guard
+	Storages Storages
+}
+
+// Party is this cluster, as records name it.
+func Party(ctx context.Context, api client.Reader, name string) (ceph.Party, error) {
+	var namespace corev1.Namespace
+	if err := api.Get(ctx, client.ObjectKey{Name: "kube-system"}, &namespace); err != nil {
+		return ceph.Party{}, fmt.Errorf("read the cluster's uid, which is that of namespace kube-system: %w", err)
+	}
+	return ceph.Party{UID: string(namespace.UID), Name: name}, nil
+}
+
+// Found is a guarded volume, and why its image is not known, if so.
+type Found struct {
+	volumes.Volume
+	Err error
+}
+
+// Volumes are the guarded volumes with claims in the namespace, or in all of them if
+// it is empty, by namespace and claim.
+func (i *Inventory) Volumes(ctx context.Context, namespace string) ([]Found, error) {
+	var list corev1.PersistentVolumeList
+	if err := i.API.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	var all []Found
+	for n := range list.Items {
+		volume, guarded, err := i.Guard.Finder.Guarded(&list.Items[n])
+		if guarded && volume.Claim != "" && (namespace == "" || volume.Namespace == namespace) {
+			all = append(all, Found{volume, err})
+		}
+	}
+	slices.SortFunc(all, func(a, b Found) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Claim, b.Claim), cmp.Compare(a.PV.Name, b.PV.Name))
+	})
+	return all, nil
+}
+
+// Volume is the guarded volume of a claim: the one that the claim names, or else the
+// only one that is for it.
+func (i *Inventory) Volume(ctx context.Context, namespace, claim string) (volumes.Volume, error) {
+	var pvc corev1.PersistentVolumeClaim
+	err := i.API.Get(ctx, client.ObjectKey{Namespace: namespace, Name: claim}, &pvc)
+	if client.IgnoreNotFound(err) != nil {
+		return volumes.Volume{}, fmt.Errorf("read PersistentVolumeClaim %s/%s: %w", namespace, claim, err)
+	}
+	absent := apierrors.IsNotFound(err)
+	all, err := i.Volumes(ctx, namespace)
+	if err != nil {
+		return volumes.Volume{}, err
+	}
+	all = slices.DeleteFunc(all, func(f Found) bool {
+		return f.Claim != claim || pvc.Spec.VolumeName != "" && f.PV.Name != pvc.Spec.VolumeName
+	})
+	switch {
+	case len(all) == 1:
+		return all[0].Volume, all[0].Err
+	case len(all) > 1:
+		return volumes.Volume{}, fmt.Errorf("claim %s/%s: PersistentVolumes %s and %s are for it, and it names none; delete the one that is wrong", namespace, claim, all[0].PV.Name, all[1].PV.Name)
+	case absent:
+		return volumes.Volume{}, fmt.Errorf("claim %s/%s: this cluster has neither the claim nor a guarded PersistentVolume for it; install the application here first, with 0 replicas", namespace, claim)
+	default:
+		return volumes.Volume{}, fmt.Errorf("claim %s/%s: its volume is not guarded; `kubectl cephferry status` lists those that are", namespace, claim)
+	}
+}
+
+// Image is the image of a volume, in the Ceph where it is.
+func (i *Inventory) Image(ctx context.Context, volume volumes.Volume) (ceph.Cluster, ceph.ImageSpec, error) {
+	spec := ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name}
+	storage, namespace, err := i.Storages.Cluster(ctx, volume.Image.ClusterID)
+	spec.Namespace = namespace
+	return storage, spec, err
+}
+
+// Nodes are this cluster's nodes by their addresses.
+func (i *Inventory) Nodes(ctx context.Context) (map[netip.Addr]string, error) {
+	var list corev1.NodeList
+	if err := i.API.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	nodes := map[netip.Addr]string{}
+	for _, node := range list.Items {
+		for _, address := range node.Status.Addresses {
+			// Host names and DNS names stand there too.
+			if ip, err := netip.ParseAddr(address.Address); err == nil {
+				nodes[ip.Unmap()] = node.Name
+			}
+		}
+	}
+	return nodes, nil
+}
