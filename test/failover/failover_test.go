@@ -1,0 +1,351 @@
+//go:build lab
+
+package failover
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/test/lab"
+)
+
+// The whole story: east hangs, with its API server; west takes the volume; east wakes
+// up and writes nothing any more, and gets the volume back after a reboot.
+func TestAClusterHangsAndWakesUp(t *testing.T) {
+	s := newShop(t)
+	e1, w1 := s.east.Nodes[0], s.west.Nodes[0]
+	s.volume("data")
+	s.starts(s.east, e1, "p", "data")
+	s.owns(s.east, e1, "data")
+	client := s.watchers("data")[0].Addr
+
+	if err := s.east.APIServer.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e1.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, thaw := range []func() error{s.east.APIServer.Thaw, e1.Thaw} {
+			if err := thaw(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	begin := time.Now()
+	claim := s.namespace + "/data"
+	r := finish(s.plugin(s.west, "failover", claim), "east\n")
+	t.Logf("it took %s:\n%s%s", time.Since(begin).Round(time.Millisecond), r.stdout, r.stderr)
+	out := s.must(r)
+	for _, want := range []string{
+		"cut off     " + e1.Address + " (node " + e1.Name + "): everything that comes from there",
+		client + ": a client",
+		"When cluster east is back, reboot " + e1.Name + " and run `kubectl cephferry unfence " + e1.Name + "` there.",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	s.starts(s.west, w1, "p", "data")
+	s.owns(s.west, w1, "data")
+
+	// East wakes up.
+	if err := s.east.APIServer.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e1.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the node that woke up notices", func() error {
+		out, err := s.east.Run(t.Context(), "get", "pod", "p", "-n", s.namespace, `-o=jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+		if err == nil && string(out) == "True" {
+			err = fmt.Errorf("its pod is ready")
+		}
+		return err
+	})
+	s.grows("data")
+	s.wrote("data", "east", "west")
+
+	// It may come back when it has rebooted, and mounts nothing that is west's.
+	unfence := func(c *lab.Cluster) result { return s.cephferry(c, "unfence", e1.Name) }
+	s.refused(unfence(s.west), "node "+e1.Name+" belongs to cluster east, and this is another one")
+	s.refused(unfence(s.east), "node "+e1.Name+" has not rebooted since it was fenced")
+	if err := e1.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	boot := s.bootID(s.east, e1)
+	if err := e1.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the node reports its new boot", func() error {
+		if s.bootID(s.east, e1) == boot {
+			return fmt.Errorf("it is still %s", boot)
+		}
+		return nil
+	})
+	s.refused(unfence(s.east), "would mount volumes that cluster east does not own, for pod "+s.namespace+"/p")
+	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.namespace, "--force", "--grace-period=0"); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("nothing of it uses the volume", func() error { return unfence(s.east).err })
+	entries := s.blocklisted()
+	if _, listed := entries[e1.Address+":0/0"]; listed {
+		t.Errorf("%s is still on the blocklist", e1.Address)
+	}
+	if until := entries[client]; time.Until(until) < ceph.MaxFence-48*time.Hour {
+		t.Errorf("client %s is on the blocklist until %s", client, until)
+	}
+	if fenced := s.record("data").Fenced; len(fenced) > 0 {
+		t.Errorf("the record still has %+v", fenced)
+	}
+	s.refused(unfence(s.east), "no record says that "+e1.Name+" is fenced")
+
+	// And back.
+	s.deletes(s.west, "p", "data")
+	s.releases("data")
+	s.starts(s.east, e1, "p", "data")
+	s.owns(s.east, e1, "data")
+	s.wrote("data", "east", "west", "east")
+}
+
+// A node that is not the recorded holder's has the image open. Nobody is fenced.
+func TestTheWrongNodeIsNotFenced(t *testing.T) {
+	s := newShop(t)
+	e2, w2 := s.east.Nodes[1], s.west.Nodes[1]
+	s.volume("data")
+	s.starts(s.west, w2, "p", "data")
+	s.owns(s.west, w2, "data")
+	s.change("data", func(stored ceph.Record) (ceph.Record, error) {
+		return ceph.Record{Revision: stored.Revision, State: ceph.Held, Epoch: 1, Owner: &ceph.Owner{
+			Party: s.party(s.east), Namespace: s.namespace, Claim: "data",
+			Nodes: []ceph.Node{{Name: e2.Name, Addresses: []string{e2.Address}}},
+		}}, nil
+	})
+	before := s.record("data")
+	s.refused(s.cephferry(s.west, "failover", s.namespace+"/data", "--from", "east", "--yes"),
+		"nothing was changed", s.watchers("data")[0].Addr, "and the record does not say that it is one of cluster east")
+	if after := s.record("data"); after.Revision != before.Revision {
+		t.Errorf("the record became %+v", after)
+	}
+	for _, node := range []*lab.Node{e2, w2} {
+		if _, listed := s.blocklisted()[node.Address+":0/0"]; listed {
+			t.Errorf("%s is on the blocklist", node.Name)
+		}
+	}
+	s.grows("data")
+
+	// A record that names one of this cluster's own nodes, or Ceph's machine.
+	for what, address := range map[string]string{
+		"which is node " + w2.Name + " of this cluster": w2.Address,
+		"of Ceph itself": strings.Split(servers.Ceph.Monitors[0], ":")[0],
+	} {
+		s.change("data", func(record ceph.Record) (ceph.Record, error) {
+			owner := *record.Owner
+			owner.Nodes = []ceph.Node{{Name: "e9", Addresses: []string{address}}}
+			record.Owner = &owner
+			return record, nil
+		})
+		s.refused(s.cephferry(s.west, "failover", s.namespace+"/data", "--from", "east", "--yes"),
+			"the fence would cut off "+address, what)
+	}
+}
+
+func TestWhoAnswersWrongChangesNothing(t *testing.T) {
+	s := newShop(t)
+	s.volume("data")
+	s.starts(s.east, s.east.Nodes[1], "p", "data")
+	s.owns(s.east, s.east.Nodes[1], "data")
+	before := s.record("data")
+	claim := s.namespace + "/data"
+	for _, answer := range []string{"\n", "yes\n", "west\n", ""} {
+		s.refused(finish(s.plugin(s.west, "failover", claim), answer), "that is not its name; nothing was changed")
+	}
+	s.refused(s.cephferry(s.west, "failover", claim, "--yes"), "--yes: name the cluster that is dead with --from")
+	s.refused(s.cephferry(s.west, "failover", claim, "--yes", "--from", "north"), "the record says that cluster east owns it since")
+	s.refused(s.cephferry(s.west, "failover", claim, s.namespace+"/other", "--yes", "--from", "east"), "nothing was changed", "has neither the claim nor a guarded PersistentVolume")
+	if after := s.record("data"); after.Revision != before.Revision {
+		t.Errorf("the record became %+v", after)
+	}
+	s.grows("data")
+}
+
+// The process is killed after each of its steps, and the command run again.
+func TestKilledAfterEachStep(t *testing.T) {
+	for _, step := range []failover.Step{failover.Begun, failover.Machines, failover.Instances, failover.InForce, failover.NobodyLeft} {
+		t.Run(string(step), func(t *testing.T) {
+			s := newShop(t)
+			e3, w3 := s.east.Nodes[2], s.west.Nodes[2]
+			s.volume("data")
+			s.starts(s.east, e3, "p", "data")
+			s.owns(s.east, e3, "data")
+			args := []string{"failover", s.namespace + "/data", "--from", "east", "--yes"}
+			s.killedAfter(s.plugin(s.west, args...), string(step))
+			s.refused(s.cephferry(s.west, append(args, "--by", "bob")...), "ask them, or, if that was broken off, go on for them with --resume")
+			s.must(s.cephferry(s.west, args...))
+			if again := s.must(s.cephferry(s.west, args...)); !strings.Contains(again, "Nothing is to be done. Start the workload here.") {
+				t.Errorf("again: %s", again)
+			}
+			s.starts(s.west, w3, "p", "data")
+			s.wrote("data", "east", "west")
+			s.comesBack(s.east, e3, "p")
+		})
+	}
+}
+
+// comesBack lets a node of a cluster in again that was fenced and never hung.
+func (s *shop) comesBack(c *lab.Cluster, node *lab.Node, pod string) {
+	s.Helper()
+	if err := node.Kill(); err != nil {
+		s.Fatal(err)
+	}
+	if _, err := c.Run(s.Context(), "delete", "pod", pod, "-n", s.namespace, "--force", "--grace-period=0"); err != nil {
+		s.Fatal(err)
+	}
+	if err := node.Start(); err != nil {
+		s.Fatal(err)
+	}
+	s.eventually("the node comes back", func() error {
+		r := s.cephferry(c, "unfence", node.Name)
+		if r.err != nil {
+			return fmt.Errorf("%w\n%s", r.err, r.stderr)
+		}
+		return nil
+	})
+}
+
+func TestTwoPeopleAtOnce(t *testing.T) {
+	s := newShop(t)
+	e4 := s.east.Nodes[3]
+	s.volume("data")
+	s.starts(s.east, e4, "p", "data")
+	s.owns(s.east, e4, "data")
+	var group sync.WaitGroup
+	results := make([]result, 2)
+	for i, person := range []string{"ann", "bob"} {
+		group.Go(func() {
+			results[i] = s.cephferry(s.west, "failover", s.namespace+"/data", "--from", "east", "--yes", "--by", person)
+		})
+	}
+	group.Wait()
+	for _, r := range results {
+		t.Logf("%v\n%s%s", r.err, r.stdout, r.stderr)
+	}
+	if results[0].err != nil && results[1].err != nil {
+		t.Error("both lost")
+	}
+	record := s.record("data")
+	if record.State != ceph.Held || record.Owner.Name != "west" || record.Epoch != 2 {
+		t.Errorf("the record says %s, %+v", record.State, record.Owner)
+	}
+	s.starts(s.west, s.west.Nodes[3], "p", "data")
+	s.wrote("data", "east", "west")
+	s.comesBack(s.east, e4, "p")
+}
+
+func TestStatusAndHistory(t *testing.T) {
+	s := newShop(t)
+	e2 := s.east.Nodes[1]
+	s.volume("data")
+	s.volume("idle")
+	s.starts(s.east, e2, "p", "data")
+	s.owns(s.east, e2, "data")
+	table := s.must(s.cephferry(s.east, "status", "-n", s.namespace))
+	t.Log("\n" + table)
+	for _, want := range []string{"NAMESPACE", s.spec("data").String() + "   east    ", "held    1 ours", s.spec("idle").String() + "   -       -       free    nobody"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	rows := s.rows(s.cephferry(s.west, "status", "-n", s.namespace, "-o", "json"))
+	if len(rows) != 2 || rows[0]["state"] != "held" || !strings.Contains(fmt.Sprint(rows[0]["watchers"]), "foreign:not a node of this cluster") {
+		t.Errorf("in west: %v", rows)
+	}
+	if yaml := s.must(s.cephferry(s.west, "status", "-n", s.namespace, "-o", "yaml")); !strings.Contains(yaml, "state: held") {
+		t.Errorf("as YAML: %s", yaml)
+	}
+
+	// What cannot be known of one volume does not hide the others.
+	if _, err := servers.Ceph.RBD(t.Context(), "rm", s.spec("idle").String()); err != nil {
+		t.Fatal(err)
+	}
+	r := s.cephferry(s.east, "status", "-n", s.namespace)
+	if r.err == nil || !strings.Contains(r.stdout, "unknown   cannot know: ") || !strings.Contains(r.stdout, "1 ours") {
+		t.Errorf("with an unknown volume: %v\n%s%s", r.err, r.stdout, r.stderr)
+	}
+
+	for _, c := range []*lab.Cluster{s.east, s.west} {
+		if _, err := c.Run(t.Context(), "delete", "pvc/idle", "-n", s.namespace); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Run(t.Context(), "delete", "pv/"+s.namespace+".idle"); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	history := s.must(s.cephferry(s.west, "history", s.namespace+"/data"))
+	if !strings.Contains(history, "acquired") || !strings.Contains(history, "cluster east owns it, claim "+s.namespace+"/data") {
+		t.Errorf("history: %s", history)
+	}
+	// No Kubernetes is needed for that.
+	cmd := s.plugin(s.west, "history", "--image", s.spec("data").String(), "--ceph-conf", servers.Ceph.ConfFile)
+	cmd.Args[3] = "/nowhere"
+	if alone := s.must(finish(cmd, "")); alone != history {
+		t.Errorf("with Ceph alone:\n%s\nwant:\n%s", alone, history)
+	}
+}
+
+// A watch shows what changes until it is interrupted.
+func TestStatusWatches(t *testing.T) {
+	s := newShop(t)
+	s.volume("data")
+	cmd := s.plugin(s.east, "status", "-n", s.namespace, "--watch")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.killedAfter(cmd, "east")
+	}()
+	s.starts(s.east, s.east.Nodes[1], "p", "data")
+	s.owns(s.east, s.east.Nodes[1], "data")
+	<-done
+}
+
+// A cluster without a webhook gives a volume up when nothing of it uses it.
+func TestRelease(t *testing.T) {
+	s := newShop(t)
+	e2 := s.east.Nodes[1]
+	s.volume("data")
+	s.starts(s.east, e2, "p", "data")
+	s.owns(s.east, e2, "data")
+	claim := s.namespace + "/data"
+	s.refused(s.cephferry(s.east, "release", claim), "it is in use: a pod uses it: pod "+s.namespace+"/p", "scale the workload to zero")
+	s.refused(s.cephferry(s.west, "release", claim), "another cluster owns the image: cluster east, claim "+claim)
+	s.without(s.east)
+	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.namespace); err != nil {
+		t.Fatal(err)
+	}
+	s.change("data", func(record ceph.Record) (ceph.Record, error) {
+		record.Pending = []string{"a pod that never came"}
+		return record, nil
+	})
+	s.eventually("it is released", func() error {
+		r := s.cephferry(s.east, "release", claim, "--admission-grace", "2s", "--by", "ann")
+		if r.err != nil {
+			return fmt.Errorf("%w: %s", r.err, r.stderr)
+		}
+		if !strings.Contains(r.stderr, "a pod that was let start may still appear; that is known in 2s") {
+			t.Errorf("it did not wait: %s", r.stderr)
+		}
+		return nil
+	})
+	if record := s.record("data"); record.State != ceph.Free {
+		t.Errorf("the record says %s", record.State)
+	}
+	if again := s.must(s.cephferry(s.west, "release", claim)); again != "volume "+claim+": nobody owns it\n" {
+		t.Errorf("again: %s", again)
+	}
+}

@@ -1,0 +1,246 @@
+//go:build lab
+
+package failover
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/test/lab"
+)
+
+// blocks are the commands in a document's sh blocks, in their order.
+func blocks(t *testing.T, document string) []string {
+	t.Helper()
+	data, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands []string
+	for _, m := range regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```").FindAllStringSubmatch(string(data), -1) {
+		text := strings.ReplaceAll(m[1], "\\\n", " ")
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" {
+				commands = append(commands, line)
+			}
+		}
+	}
+	return commands
+}
+
+// The user of docs/security.md for a person who fails over is enough, and the webhook
+// need not run.
+func TestWithTheOperatorsKey(t *testing.T) {
+	s := newShop(t)
+	e3 := s.east.Nodes[2]
+	s.volume("data")
+	s.starts(s.east, e3, "p", "data")
+	s.owns(s.east, e3, "data")
+	created := false
+	for _, line := range blocks(t, "../../docs/security.md") {
+		if strings.Contains(line, "client.cephferry-operator ") {
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", line+" > /dev/null")
+			cmd.Env = []string{"PATH=" + path, "CEPH_CONF=" + servers.Ceph.ConfFile}
+			s.must(finish(cmd, ""))
+			created = true
+		}
+	}
+	if !created {
+		t.Fatal("docs/security.md makes no operator")
+	}
+	keyring := t.TempDir() + "/operator.keyring"
+	if _, err := servers.Ceph.Run(t.Context(), "auth", "get", "client.cephferry-operator", "-o", keyring); err != nil {
+		t.Fatal(err)
+	}
+	operator := []string{"--ceph-conf", servers.Ceph.ConfFile, "--ceph-id", "cephferry-operator", "--ceph-keyring", keyring}
+	started := s.without(s.west)
+	s.must(s.cephferry(s.west, append([]string{"failover", s.namespace + "/data", "--from", "east", "--yes"}, operator...)...))
+	started()
+	s.starts(s.west, s.west.Nodes[2], "p", "data")
+	s.wrote("data", "east", "west")
+
+	if err := e3.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.namespace, "--force", "--grace-period=0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e3.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the node has rebooted", func() error {
+		r := s.cephferry(s.east, append([]string{"unfence", e3.Name}, operator...)...)
+		if r.err != nil {
+			return fmt.Errorf("%w: %s", r.err, r.stderr)
+		}
+		return nil
+	})
+}
+
+// step is what a person sees and does around one command of the runbook.
+type step struct {
+	before func()
+	stdin  string
+	after  func(out string)
+}
+
+// TestRunbook is the last one: at its end, no cluster is guarded.
+func TestRunbook(t *testing.T) {
+	s := &shop{t, "shop", servers.East, servers.West}
+	e1, w1 := s.east.Nodes[0], s.west.Nodes[0]
+	for _, c := range []*lab.Cluster{s.east, s.west} {
+		s.apply(c, "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
+	}
+	s.volume("data-db-0")
+	for c, node := range map[*lab.Cluster]*lab.Node{s.east: e1, s.west: w1} {
+		s.apply(c, fmt.Sprintf(`
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  replicas: 0
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      nodeSelector: {kubernetes.io/hostname: %s}
+      tolerations: [{operator: Exists}]
+      containers: [{name: main, image: none}]
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], storageClassName: "", resources: {requests: {storage: 16Mi}}}
+`, node.Name))
+	}
+	const (
+		stop  = "kubectl --context %s -n shop scale statefulset/db --replicas=0"
+		start = "kubectl --context %s -n shop scale statefulset/db --replicas=1"
+	)
+	runs := func(c *lab.Cluster, node *lab.Node) func(string) {
+		return func(string) {
+			s.ready(c, "db-0")
+			s.grows("data-db-0")
+			s.owns(c, node, "data-db-0")
+		}
+	}
+	stopped := func(string) { s.releases("data-db-0") }
+	shows := func(texts ...string) func(string) {
+		return func(out string) {
+			t.Helper()
+			for _, text := range texts {
+				if !strings.Contains(out, text) {
+					t.Errorf("%q is missing in:\n%s", text, out)
+				}
+			}
+		}
+	}
+	command := func(line, stdin string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
+		cmd.Env = []string{"PATH=" + path, "HOME=" + home, "KUBECONFIG=" + s.east.Kubeconfig + ":" + s.west.Kubeconfig}
+		cmd.WaitDelay, cmd.Dir = time.Second, "../.."
+		r := finish(cmd, stdin)
+		t.Logf("$ %s\n%s%s", line, r.stdout, r.stderr)
+		return s.must(r)
+	}
+	asleep := func() {
+		if err := e1.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := func() {
+		if err := e1.Thaw(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reboot := func() {
+		if err := e1.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		boot := s.bootID(s.east, e1)
+		if err := e1.Start(); err != nil {
+			t.Fatal(err)
+		}
+		s.eventually("the node has rebooted and has nothing mounted", func() error {
+			out, err := s.east.Run(context.WithoutCancel(t.Context()), "get", "pods,volumeattachments", "-n", "shop", "-o", "name")
+			if now := s.bootID(s.east, e1); err == nil && (now == boot || strings.Contains(string(out), "db-0")) {
+				err = fmt.Errorf("boot %s, %s", now, out)
+			}
+			return err
+		})
+	}
+	// Helm takes over what the test has put there in its place, apart from what cannot
+	// be changed into the chart's. Nobody answers at the webhook's Service then.
+	installed := func(cluster string) func() {
+		return func() {
+			command("kubectl --context "+cluster+" -n cephferry-system delete deployment/cephferry validatingwebhookconfiguration/cephferry", "")
+			command("helm install cephferry charts/cephferry -n cephferry-system --take-ownership --set cluster.name="+cluster+" --kube-context "+cluster, "")
+		}
+	}
+	// The story of the runbook, one entry per command.
+	story := []step{
+		{before: func() { command(fmt.Sprintf(start, "east"), ""); runs(s.east, e1)("") }, after: shows("shop.data-db-0", "east", "1 foreign")},
+		{after: shows("acquired")},
+
+		{after: stopped},
+		{after: runs(s.west, w1)},
+
+		{before: func() {
+			command(fmt.Sprintf(stop, "west"), "")
+			stopped("")
+			command(fmt.Sprintf(start, "east"), "")
+			runs(s.east, e1)("")
+			asleep()
+		}, after: shows("east")},
+		{stdin: "east\n", after: shows("cut off     "+e1.Address+" (node east-1)", string(failover.TakenOver))},
+		{after: runs(s.west, w1)},
+
+		{before: again},
+		{before: reboot, after: shows("node east-1 of cluster east may use Ceph again")},
+
+		{after: stopped},
+		{after: runs(s.east, e1)},
+
+		{before: func() {
+			s.killedAfter(s.plugin(s.west, "failover", "shop/data-db-0", "--from", "east", "--yes"), string(failover.Begun))
+		}, after: func(string) {
+			if record := s.record("data-db-0"); record.State != ceph.Held || record.Owner.Name != "east" {
+				t.Errorf("the record says %s, %+v", record.State, record.Owner)
+			}
+			s.grows("data-db-0")
+			s.wrote("data-db-0", "east", "west", "east", "west", "east")
+		}},
+
+		{before: installed("west"), after: shows("has been upgraded")},
+		{before: installed("east"), after: func(string) { s.free("data-db-0") }},
+		{before: func() { s.must(result{err: guards["east"].Kill()}) }, after: shows(`release "cephferry" uninstalled`)},
+		{after: func(string) {
+			if record := s.record("data-db-0"); record.State != ceph.Free {
+				t.Errorf("the record says %s, %+v", record.State, record.Owner)
+			}
+		}},
+		{after: shows("namespace/shop unlabeled")},
+	}
+	commands := blocks(t, "../../docs/runbook.md")
+	if len(commands) != len(story) {
+		t.Fatalf("the runbook has %d commands, and its story here %d: %q", len(commands), len(story), commands)
+	}
+	for i, line := range commands {
+		if story[i].before != nil {
+			story[i].before()
+		}
+		out := command(line, story[i].stdin)
+		if story[i].after != nil {
+			story[i].after(out)
+		}
+	}
+}
