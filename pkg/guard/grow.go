@@ -28,7 +28,7 @@ func (g *Guard) growAll(ctx context.Context, sights []sight, targets []ownership
 	group.SetLimit(parallel)
 	for i, target := range targets {
 		group.Go(func() error {
-			if err := grow(ctx, sights[i].ceph, target.Image, target.Seen); err != nil {
+			if err := ownership.Grow(ctx, sights[i].ceph, target.Image, target.Seen); err != nil {
 				texts[i] = notGrown(describe(sights[i].volume, sights[i].spec), target.Image.Size, target.Seen.GrowTo, err)
 			}
 			return nil
@@ -44,34 +44,6 @@ func (g *Guard) growAll(ctx context.Context, sights []sight, targets []ownership
 	return warnings
 }
 
-// grow carries out what the record says, if nobody has the image open: its watchers
-// could only refuse, and would be asked with an open of our own.
-func grow(ctx context.Context, storage Ceph, image ceph.Image, record ceph.Record) error {
-	size := record.GrowTo
-	if size == 0 {
-		return nil
-	}
-	if image.Size < size {
-		watchers, err := storage.Watchers(ctx, image.ImageSpec)
-		if err != nil {
-			return err
-		}
-		if len(watchers) > 0 {
-			return ceph.ErrImageLocked
-		}
-		if err := storage.GrowImage(ctx, image.ImageSpec, size); err != nil {
-			return err
-		}
-	}
-	_, err := ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
-		if stored.GrowTo <= size {
-			stored.GrowTo = 0
-		}
-		return stored, nil
-	})
-	return err
-}
-
 // notGrown is the warning for an image that does not get its size yet.
 func notGrown(what string, has, size uint64, err error) string {
 	quantity := func(bytes uint64) string { return resource.NewQuantity(int64(bytes), resource.BinarySI).String() }
@@ -80,7 +52,7 @@ func notGrown(what string, has, size uint64, err error) string {
 	case errors.Is(err, ceph.ErrImageLocked):
 		return text
 	case errors.Is(err, ceph.ErrPermission):
-		return text + ", which the webhook's Ceph user may not do; the provisioner does it for claims that name their class, and for others the renderer that is run again"
+		return text + ", which the webhook's Ceph user may not do; the provisioner does it, or the renderer when it is run again"
 	default:
 		return text + "; it is tried again at the next start, because now: " + err.Error()
 	}

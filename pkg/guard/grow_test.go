@@ -49,7 +49,7 @@ func TestGrowing(t *testing.T) {
 				return proceed()
 			})
 		}, want: outcome{allowed(free, waits+`; it is tried again at the next start, because now: grow image "replicapool/shop.data": `+ceph.ErrPoolFull.Error()), 1, 3}},
-		"a user who cannot": {request: start, wish: 3, user: cephtest.Operator, want: outcome{allowed(free, waits+", which the webhook's Ceph user may not do; the provisioner does it for claims that name their class, and for others the renderer that is run again"), 1, 3}},
+		"a user who cannot": {request: start, wish: 3, user: cephtest.Operator, want: outcome{allowed(free, waits+", which the webhook's Ceph user may not do; the provisioner does it, or the renderer when it is run again"), 1, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, []string{"shop.data"}, append(pair("data"), attachment("shop.data", "west-1"), deployment("data"))...)

@@ -44,7 +44,11 @@ func (c *Claims) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	case isOurs(&claim):
 		return c.report(ctx, &claim, provisioning, c.provision(ctx, &claim))
 	case isBound(&claim):
-		return c.report(ctx, &claim, growing, c.grow(ctx, &claim))
+		result, err := c.report(ctx, &claim, growing, c.grow(ctx, &claim))
+		if err == nil && result.RequeueAfter == 0 && c.exclusiveVolume(ctx, &claim) != nil {
+			result.RequeueAfter = retryWish
+		}
+		return result, err
 	}
 	return reconcile.Result{}, nil
 }

@@ -36,7 +36,7 @@ func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 		return mistakes(errs[i : i+1])
 	}
 	if asked.Size == nil {
-		return nil
+		return c.growByRecord(ctx, claim)
 	}
 	var pv corev1.PersistentVolume
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, &pv); err != nil {
@@ -89,8 +89,7 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 		return explain(results[0].Err)
 	}
 	if results[0].Deferred {
-		return failure{filesystem, fmt.Sprintf(
-			"image %s is mapped exclusively and cannot grow now; it grows to %s when nobody uses it, and the filesystem with it: scale the workload to zero and up again", p.image, p.asked.Size)}
+		return failure{filesystem, deferred(p.image, p.asked.Size.String())}
 	}
 	attached, err := c.attachedBefore(ctx, claim, pv)
 	if err != nil {

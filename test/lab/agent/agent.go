@@ -81,7 +81,8 @@ const (
 	ReadWrite Mode = "read-write"
 	ReadOnly  Mode = "read-only"
 	// Exclusive is read-write with the lock, for as long as the image is open: the
-	// map option `exclusive`.
+	// map option `exclusive`. Unlike the kernel, librbd as holder of the lock resizes
+	// the image for others who ask.
 	Exclusive Mode = "exclusive"
 )
 
