@@ -1,0 +1,88 @@
+package repo
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// readsClock are the functions of the packages that decide who may use an image which
+// ask what the time is, and what for. A clock that jumps must not decide; differences
+// of two times of one process are monotonic.
+var readsClock = map[string]string{
+	"pkg/guard target":     "since when the image is ours, for people",
+	"pkg/guard Handle":     "how long an answer took, a difference, for metrics",
+	"pkg/keeper volume":    "a mark that the volume is deleted, not when",
+	"pkg/keeper keep":      "for how long there was no admission, a difference",
+	"pkg/keeper request":   "since when the image is ours, for people",
+	"pkg/keeper Refused":   "for how long a workload is remembered, a difference",
+	"pkg/keeper sleepers":  "the same",
+	"pkg/keeper tryToWake": "an annotation that is new each time, for people",
+}
+
+// TestNoDecisionReadsTheClock is about the source; that nothing is made of the times
+// that people read is tested in pkg/ownership.
+func TestNoDecisionReadsTheClock(t *testing.T) {
+	found := map[string]string{}
+	for _, dir := range []string{"pkg/guard", "pkg/keeper", "pkg/ownership"} {
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if err != nil || files == nil {
+			t.Fatalf("%s: %v, %v", dir, files, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, declared := range parsed.Decls {
+				function, ok := declared.(*ast.FuncDecl)
+				if !ok {
+					continue
+				}
+				name := dir + " " + function.Name.Name
+				ast.Inspect(function, func(node ast.Node) bool {
+					selector, ok := node.(*ast.SelectorExpr)
+					if !ok {
+						return true
+					}
+					if from, ok := selector.X.(*ast.Ident); ok && from.Name == "time" && slices.Contains([]string{"Now", "Since", "Until"}, selector.Sel.Name) {
+						t.Errorf("%s: %s asks package time, and not the clock that it was given", file, function.Name.Name)
+					}
+					// Times without a monotonic reading differ by what the wall clock says.
+					if slices.Contains([]string{"Round", "Before", "After", "Compare", "Unix"}, selector.Sel.Name) && !isTimer(selector) {
+						t.Errorf("%s: %s may compare times by the wall clock", file, function.Name.Name)
+					}
+					return true
+				})
+				ast.Inspect(function, func(node ast.Node) bool {
+					call, ok := node.(*ast.CallExpr)
+					if !ok {
+						return true
+					}
+					if selector, ok := call.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "Now" {
+						found[name] = readsClock[name]
+					}
+					return true
+				})
+			}
+		}
+	}
+	if diff := cmp.Diff(readsClock, found); diff != "" {
+		t.Errorf("functions that read the clock; say what for (-want +got):\n%s", diff)
+	}
+}
+
+// isTimer: strings.Compare compares no times, and time.After is monotonic.
+func isTimer(selector *ast.SelectorExpr) bool {
+	from, ok := selector.X.(*ast.Ident)
+	return ok && (from.Name == "strings" || from.Name == "time")
+}
