@@ -135,7 +135,7 @@ func (s *site) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.cluster.AddRook(ctx, s.ceph, lab.OperatorConfig); err != nil {
+	if err := s.cluster.AddRook(ctx, s.ceph, lab.Rook{Config: lab.OperatorConfig}); err != nil {
 		return err
 	}
 	// What controllers do with thousands of new volumes would be measured too.

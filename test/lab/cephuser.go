@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,25 @@ func (c *Ceph) CreateUser(ctx context.Context, id string, caps ...string) (User,
 		return User{}, err
 	}
 	return User{ID: id, Key: strings.TrimSpace(string(key)), KeyringFile: file}, nil
+}
+
+// copyUser makes the user client.<id> with the caps of another one.
+func (c *Ceph) copyUser(ctx context.Context, user User, id string) (User, error) {
+	out, err := c.Run(ctx, "auth", "get", "client."+user.ID, "--format", "json")
+	if err != nil {
+		return User{}, err
+	}
+	var entities []struct{ Caps map[string]string }
+	if err := json.Unmarshal(out, &entities); err != nil {
+		return User{}, fmt.Errorf("read the caps of client.%s: %w", user.ID, err)
+	}
+	var caps []string
+	for _, entity := range entities {
+		for service, granted := range entity.Caps {
+			caps = append(caps, service, granted)
+		}
+	}
+	return c.CreateUser(ctx, id, caps...)
 }
 
 // keyringFile is where ceph.conf says that an entity's key is.

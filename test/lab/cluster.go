@@ -24,6 +24,8 @@ type Cluster struct {
 	// Kubeconfig is the path of a file whose only context, named after the
 	// cluster, is a cluster administrator.
 	Kubeconfig string
+	// Rook are the names that [Cluster.AddRook] gave.
+	Rook Rook
 
 	Etcd, APIServer, ControllerManager *Process
 

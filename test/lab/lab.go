@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -16,8 +17,8 @@ const (
 )
 
 // Lab is one Ceph and the two clusters that use it as Rook would in external
-// mode. East has the ceph-csi operator's form of ceph-csi's configuration, West
-// the older form.
+// mode. Unless [Options.Rook] says otherwise, East has the ceph-csi operator's form of
+// ceph-csi's configuration, West the older form, and all names are equal.
 type Lab struct {
 	Ceph       *Ceph
 	East, West *Cluster
@@ -67,7 +68,9 @@ func Start(ctx context.Context, options Options) (*Lab, error) {
 		}
 		select {
 		case <-cephReady:
-			err = (*cluster).AddRook(ctx, lab.Ceph, config)
+			rook := options.Rook[name]
+			rook.Config = cmp.Or(rook.Config, config)
+			err = (*cluster).AddRook(ctx, lab.Ceph, rook)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

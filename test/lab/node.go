@@ -82,7 +82,7 @@ func (c *Cluster) startNodes(ctx context.Context, network *Network, options Opti
 	); err != nil {
 		return err
 	}
-	if c.Attacher, err = c.start("attacher", labNode, "attacher", "--kubeconfig", c.Kubeconfig); err != nil {
+	if c.Attacher, err = c.start("attacher", labNode, "attacher", "--kubeconfig", c.Kubeconfig, "--operator", c.Rook.Operator); err != nil {
 		return err
 	}
 	for i := range options.Nodes.PerCluster {
@@ -138,7 +138,7 @@ func (c *Cluster) startNode(ctx context.Context, network *Network, options Optio
 	if err := c.writeUser(name, "system:node:"+name, "system:nodes", "system:masters"); err != nil {
 		return err
 	}
-	args := []string{"agent", "--kubeconfig", c.file(name + ".kubeconfig"), "--cluster", c.Name, "--node", name, "--address", node.Address, "--seen", node.seenDir()}
+	args := []string{"agent", "--kubeconfig", c.file(name + ".kubeconfig"), "--operator", c.Rook.Operator, "--cluster", c.Name, "--node", name, "--address", node.Address, "--seen", node.seenDir()}
 	if options.Nodes.IgnoreWatchers {
 		args = append(args, "--ignore-watchers")
 	}

@@ -23,6 +23,8 @@ type Options struct {
 	Detached bool
 	// Nodes are for [Start]. Without any, everything is on loopback.
 	Nodes Nodes
+	// Rook are names for [Start], by cluster.
+	Rook map[string]Rook
 
 	// host is where Ceph and the API servers listen; empty is loopback.
 	host string

@@ -22,7 +22,7 @@ import (
 var (
 	storage    *lab.Ceph
 	east, west *cluster
-	programs   struct{ helm, helm4, webhook, home string }
+	programs   struct{ helm, helm4, webhook, postrender, home string }
 )
 
 // cluster is one of the lab's clusters, with its webhook.
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) (code int, err error) {
 	tools := lab.Tools(os.Getenv(lab.ToolsVariable))
-	for name, path := range map[string]*string{"helm": &programs.helm, "helm4": &programs.helm4, "webhook": &programs.webhook} {
+	for name, path := range map[string]*string{"helm": &programs.helm, "helm4": &programs.helm4, "webhook": &programs.webhook, "postrender": &programs.postrender} {
 		if *path, err = tools.Find(name); err != nil {
 			return 0, err
 		}
@@ -56,17 +56,18 @@ func run(m *testing.M) (code int, err error) {
 	programs.home = filepath.Join(dir, "home")
 
 	ctx := context.Background()
-	servers, err := lab.Start(ctx, lab.Options{Dir: dir, Tools: tools, Nodes: lab.Nodes{PerCluster: 2}})
+	servers, err := lab.Start(ctx, lab.Options{Dir: dir, Tools: tools, Nodes: lab.Nodes{PerCluster: 2}, Rook: map[string]lab.Rook{lab.West: otherNames}})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, servers.Stop()) }()
 	storage = servers.Ceph
 	for _, start := range []struct {
-		in   *lab.Cluster
-		into **cluster
-	}{{servers.East, &east}, {servers.West, &west}} {
-		c, err := newCluster(ctx, start.in, dir)
+		in     *lab.Cluster
+		into   **cluster
+		values string
+	}{{servers.East, &east, ""}, {servers.West, &west, valuesForOtherNames}} {
+		c, err := newCluster(ctx, start.in, dir, "replicas=1"+start.values)
 		if err != nil {
 			return 0, fmt.Errorf("start the webhook in %s: %w", start.in.Name, err)
 		}
@@ -89,7 +90,7 @@ func run(m *testing.M) (code int, err error) {
 	return code, err
 }
 
-func newCluster(ctx context.Context, started *lab.Cluster, dir string) (*cluster, error) {
+func newCluster(ctx context.Context, started *lab.Cluster, dir, values string) (*cluster, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", started.Kubeconfig)
 	if err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func newCluster(ctx context.Context, started *lab.Cluster, dir string) (*cluster
 	// The chart makes a Role in the namespace of each secret.
 	c.webhook, err = webhook.Start(ctx, webhook.Options{
 		Ceph: storage, Cluster: started, Dir: filepath.Join(dir, "webhook-"+started.Name),
-		Chart: "../../charts/cephferry", Values: "replicas=1",
+		Chart: "../../charts/cephferry", Values: values,
 		Helm: programs.helm, Webhook: programs.webhook, Home: programs.home,
 	})
 	return c, err

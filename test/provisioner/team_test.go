@@ -277,7 +277,13 @@ func (tm *team) free(image string) {
 // each went on from what the other left.
 func (tm *team) wrote(image string, clusters ...*cluster) {
 	tm.Helper()
-	log, err := storage.ReadStamps(tm.Context(), lab.Pool+"/"+image)
+	tm.wroteTo(lab.Pool+"/"+image, clusters...)
+}
+
+// wroteTo is wrote for an image anywhere in Ceph.
+func (tm *team) wroteTo(image string, clusters ...*cluster) {
+	tm.Helper()
+	log, err := storage.ReadStamps(tm.Context(), image)
 	tm.must(err)
 	tm.must(log.Check())
 	var got, want []string

@@ -19,17 +19,20 @@ import (
 	"github.com/cephferry/cephferry/test/lab/stamp"
 )
 
-// The CSI drivers whose volumes the agent knows.
-const (
-	RBDDriver    = "rook-ceph.rbd.csi.ceph.com"
-	CephFSDriver = "rook-ceph.cephfs.csi.ceph.com"
-)
+// Operator is the namespace of Rook's operator. The names of its CSI drivers begin
+// with it, and ceph-csi's configuration is there.
+type Operator string
 
-var drivers = []string{RBDDriver, CephFSDriver}
+func (o Operator) rbd() string    { return string(o) + ".rbd.csi.ceph.com" }
+func (o Operator) cephFS() string { return string(o) + ".cephfs.csi.ceph.com" }
+
+// runs reports whether the driver is one of the operator's.
+func (o Operator) runs(driver string) bool { return driver == o.rbd() || driver == o.cephFS() }
 
 // Config says which node this is.
 type Config struct {
 	Cluster, Node string
+	Operator      Operator
 	// Address is the node's address in its status.
 	Address string
 	Client  kubernetes.Interface

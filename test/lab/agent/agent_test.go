@@ -59,7 +59,7 @@ func TestDuration(t *testing.T) {
 
 // The name is kube-controller-manager's (getAttachmentName in its CSI plugin).
 func TestAttachmentName(t *testing.T) {
-	got := attachmentName(volumeID{RBDDriver, "life"}, "east-2")
+	got := attachmentName(volumeID{Operator("rook-ceph").rbd(), "life"}, "east-2")
 	if want := "csi-ccbbcbab036511153970b769ebc2f81819117290028ab7d4e027b5b9218a3f49"; got != want {
 		t.Errorf("attachmentName = %q, want %q", got, want)
 	}

@@ -28,9 +28,9 @@ func finalizerOf(driver string) string {
 // attachRetry is when something that did not work out is tried again.
 const attachRetry = time.Second
 
-// Attach stands in for the drivers' external-attachers until ctx ends. ceph-csi
+// Attach stands in for the external-attachers of the operator's drivers until ctx ends. ceph-csi
 // has nothing to do for an attachment, so each one is confirmed at once.
-func Attach(ctx context.Context, client kubernetes.Interface, log *slog.Logger) error {
+func Attach(ctx context.Context, client kubernetes.Interface, operator Operator, log *slog.Logger) error {
 	a := attacher{client, log}
 	go watch(ctx, client.CoreV1().RESTClient(), "persistentvolumes", &corev1.PersistentVolume{}, func(object any) {
 		if pv, ok := object.(*corev1.PersistentVolume); ok {
@@ -38,7 +38,7 @@ func Attach(ctx context.Context, client kubernetes.Interface, log *slog.Logger) 
 		}
 	})
 	watch(ctx, client.StorageV1().RESTClient(), "volumeattachments", &storagev1.VolumeAttachment{}, func(object any) {
-		if attachment, ok := object.(*storagev1.VolumeAttachment); ok && slices.Contains(drivers, attachment.Spec.Attacher) {
+		if attachment, ok := object.(*storagev1.VolumeAttachment); ok && operator.runs(attachment.Spec.Attacher) {
 			a.do("attach or detach", attachment.Name, func() error { return a.attach(ctx, attachment) })
 		}
 	})

@@ -28,7 +28,7 @@ func (n *node) locate(ctx context.Context, pv *corev1.PersistentVolume) (locatio
 	if err != nil {
 		return location{}, fmt.Errorf("read secret: %w", err)
 	}
-	entry, err := n.csiConfig(ctx, ref.Namespace, pv.Spec.CSI.VolumeAttributes["clusterID"])
+	entry, err := n.csiConfig(ctx, pv.Spec.CSI.VolumeAttributes["clusterID"])
 	if err != nil {
 		return location{}, err
 	}
@@ -51,9 +51,9 @@ type csiEntry struct {
 }
 
 // csiConfig reads ceph-csi's config.json, which is mounted into its pods.
-func (n *node) csiConfig(ctx context.Context, namespace, clusterID string) (csiEntry, error) {
+func (n *node) csiConfig(ctx context.Context, clusterID string) (csiEntry, error) {
 	for name, key := range map[string]string{"ceph-csi-config": "config.json", "rook-ceph-csi-config": "csi-cluster-config-json"} {
-		config, err := n.Client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+		config, err := n.Client.CoreV1().ConfigMaps(string(n.Operator)).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
 		} else if err != nil {

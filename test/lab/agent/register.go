@@ -37,7 +37,7 @@ func (n *node) register(ctx context.Context) error {
 			Annotations: map[string]string{
 				// Without it, kube-controller-manager leaves attaching to kubelet.
 				"volumes.kubernetes.io/controller-managed-attach-detach": "true",
-				"csi.volume.kubernetes.io/nodeid":                        fmt.Sprintf("{%q:%q,%q:%q}", RBDDriver, n.Node, CephFSDriver, n.Node),
+				"csi.volume.kubernetes.io/nodeid":                        fmt.Sprintf("{%q:%q,%q:%q}", n.Operator.rbd(), n.Node, n.Operator.cephFS(), n.Node),
 			},
 		},
 		Status: status,
@@ -61,7 +61,7 @@ func (n *node) register(ctx context.Context) error {
 	_, err = n.Client.StorageV1().CSINodes().Create(ctx, &storagev1.CSINode{
 		ObjectMeta: metav1.ObjectMeta{Name: n.Node, OwnerReferences: n.owner(created)},
 		Spec: storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{
-			{Name: RBDDriver, NodeID: n.Node}, {Name: CephFSDriver, NodeID: n.Node},
+			{Name: n.Operator.rbd(), NodeID: n.Node}, {Name: n.Operator.cephFS(), NodeID: n.Node},
 		}},
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {

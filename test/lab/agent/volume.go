@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -52,7 +51,7 @@ func (n *node) stage(ctx context.Context, v *volume, pv *corev1.PersistentVolume
 		return nil
 	}
 	open := n.openImage
-	if v.driver == CephFSDriver {
+	if v.driver == n.Operator.cephFS() {
 		open = n.mountFolder
 	}
 	staged, err := open(ctx, pv)
@@ -72,7 +71,7 @@ func (n *node) mount(ctx context.Context, pod *corev1.Pod) ([]*volume, error) {
 		if err != nil {
 			return mounted, err
 		}
-		if pv.Spec.CSI == nil || !slices.Contains(drivers, pv.Spec.CSI.Driver) {
+		if pv.Spec.CSI == nil || !n.Operator.runs(pv.Spec.CSI.Driver) {
 			continue
 		}
 		id := volumeID{pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle}

@@ -3,8 +3,8 @@
 // Command lab-node is what runs on the lab's nodes, and beside its control planes
 // (see package agent). Package lab starts it.
 //
-//	lab-node agent --kubeconfig FILE --cluster NAME --node NAME --address IP --seen DIR
-//	lab-node attacher --kubeconfig FILE
+//	lab-node agent --kubeconfig FILE --operator NAMESPACE --cluster NAME --node NAME --address IP --seen DIR
+//	lab-node attacher --kubeconfig FILE --operator NAMESPACE
 package main
 
 import (
@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string) error {
 	config := agent.Config{Dial: librbd.Dial, Mount: libcephfs.Mount, Log: slog.New(slog.NewTextHandler(os.Stdout, nil))}
 	flags := flag.NewFlagSet("lab-node "+args[0], flag.ContinueOnError)
 	kubeconfig := flags.String("kubeconfig", "", "how to reach the API server")
+	flags.StringVar((*string)(&config.Operator), "operator", "", "namespace of Rook's operator")
 	flags.StringVar(&config.Cluster, "cluster", "", "name of the cluster, for the stamps")
 	flags.StringVar(&config.Node, "node", "", "name of the node")
 	flags.StringVar(&config.Address, "address", "", "the node's address")
@@ -59,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 	case "agent":
 		return agent.Run(ctx, config)
 	case "attacher":
-		return agent.Attach(ctx, config.Client, config.Log)
+		return agent.Attach(ctx, config.Client, config.Operator, config.Log)
 	}
 	return fmt.Errorf("unknown command %q", args[0])
 }
