@@ -16,37 +16,36 @@ import (
 func TestAFilesystemIsSharedByBothClusters(t *testing.T) {
 	t.Parallel()
 	tm := newTeam(t)
-	shared := func(more ...string) string {
-		text := claim("files", "16Mi", append(more, "cephferry.io/class: ceph-filesystem")...)
-		return strings.ReplaceAll(text, "[ReadWriteOnce]", "[ReadWriteMany]")
+	files := func(c *cluster, more ...string) string {
+		return shared("files", append(more, "cephferry.io/class: "+c.Rook.FilesystemClass)...)
 	}
 	image := tm.image("files")
 	var roots []string
 	for _, c := range []*cluster{east, west} {
-		tm.apply(c, shared()+pod("app", "files"))
+		tm.apply(c, files(c)+pod("app", "files"))
 		tm.bound(c, "files", image)
 		tm.ready(c, "app")
 		got := tm.volume(c, image).Spec.CSI
 		roots = append(roots, got.VolumeAttributes["rootPath"])
 		delete(got.VolumeAttributes, "rootPath")
-		if diff := cmp.Diff(map[string]string{"clusterID": "rook-ceph", "fsName": lab.Filesystem, "staticVolume": "true"}, got.VolumeAttributes); diff != "" {
+		if diff := cmp.Diff(map[string]string{"clusterID": c.Rook.ClusterID, "fsName": lab.Filesystem, "staticVolume": "true"}, got.VolumeAttributes); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		if got.Driver != "rook-ceph.cephfs.csi.ceph.com" {
+		if got.Driver != c.Rook.Operator+".cephfs.csi.ceph.com" {
 			t.Errorf("driver %s", got.Driver)
 		}
 	}
 	if !strings.HasPrefix(roots[0], "/volumes/") || roots[0] != roots[1] {
 		t.Errorf("root paths %q", roots)
 	}
-	tm.apply(east, shared("cephferry.io/size: 32Mi"))
+	tm.apply(east, files(east, "cephferry.io/size: 32Mi"))
 	tm.event(east, "files", "Normal Resized: grew subvolume", "to 32Mi")
 	if conditions := tm.get(east, "files").Status.Conditions; len(conditions) > 0 {
 		t.Errorf("conditions %v", conditions)
 	}
 	tm.kubectl(east, "delete", "pod/app", "persistentvolumeclaim/files")
 	tm.gone(east, image)
-	tm.apply(east, shared())
+	tm.apply(east, files(east))
 	tm.bound(east, "files", image)
 	if root := tm.volume(east, image).Spec.CSI.VolumeAttributes["rootPath"]; root != roots[1] {
 		t.Errorf("the new claim has %s, want %s", root, roots[1])

@@ -3,6 +3,8 @@
 package provisioner
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/lab/labtest"
 )
 
 // class makes a StorageClass in west that is another one with these parameters, and
@@ -113,7 +116,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 			want: `namespace NS may use images whose names begin with "NS.", and image "other.data" is not granted to it`},
 		"a clusterID of the other cluster": {of: "fast", parameters: map[string]string{"clusterID": "6f1d2a0b"},
 			want: `no ceph-csi configuration for clusterID "6f1d2a0b": looked at ConfigMap`},
-		"a secret of the other cluster": {of: "fast", parameters: map[string]string{"csi.storage.k8s.io/provisioner-secret-name": "rook-csi-rbd-provisioner"},
+		"a secret of the other cluster": {of: "fast", parameters: map[string]string{"csi.storage.k8s.io/provisioner-secret-name": othersSecret},
 			want: "add the secret to the value provisioner.secrets of the chart cephferry"},
 		"a pool that is not there":        {of: "fast", parameters: map[string]string{"pool": "nowhere"}, want: "the pool does not exist"},
 		"a file system that is not there": {of: "files", parameters: map[string]string{"fsName": "nowhere"}, want: "the file system does not exist"},
@@ -151,4 +154,44 @@ func TestAVolumeOfTheOtherClusterIsNotCopied(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot know whether volume "+tm.namespace+"/data (image replicapool/blue/"+pv.Name+") is in use") {
 		t.Errorf("the pod: %v", err)
 	}
+}
+
+// TestTheCephMustNotDiffer: a clusterID of west leads to another Ceph, whose users
+// the platform team has told the chart of.
+func TestTheCephMustNotDiffer(t *testing.T) {
+	t.Parallel()
+	tm := newTeam(t)
+	far := labtest.Ceph(t)
+	tm.apply(west, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s, namespace: %s}, stringData: {userID: %s, userKey: %q}}",
+		farSecret, west.Rook.Namespace, far.Provisioner.ID, far.Provisioner.Key))
+	tm.addClusterID("far", far.Monitors)
+	class := "cephferry.io/class: " + tm.class(west.Rook.BlockClass, map[string]string{
+		"clusterID": "far", "csi.storage.k8s.io/provisioner-secret-name": farSecret,
+	})
+	tm.apply(east, claim("data", "16Mi"))
+	tm.bound(east, "data", tm.image("data"))
+	tm.apply(west, claim("adopting", "16Mi", class, "cephferry.io/image: "+tm.image("data"), `cephferry.io/adopt: "true"`))
+	tm.event(west, "adopting", "Warning ProvisioningFailed: adopt image replicapool/"+tm.image("data")+": the image does not exist")
+	tm.kubectl(west, "delete", "persistentvolumeclaim/adopting")
+
+	tm.apply(west, claim("data", "16Mi", class))
+	tm.bound(west, "data", tm.image("data"))
+	_, err := far.RBD(t.Context(), "info", lab.Pool+"/"+tm.image("data"))
+	tm.must(err)
+}
+
+// addClusterID adds an entry to west's configuration of ceph-csi.
+func (tm *team) addClusterID(id string, monitors []string) {
+	tm.Helper()
+	const key = "csi-cluster-config-json"
+	configMaps := west.client.CoreV1().ConfigMaps(west.Rook.Operator)
+	config, err := configMaps.Get(tm.Context(), string(west.Rook.Config), metav1.GetOptions{})
+	tm.must(err)
+	var entries []any
+	tm.must(json.Unmarshal([]byte(config.Data[key]), &entries))
+	data, err := json.Marshal(append(entries, map[string]any{"clusterID": id, "monitors": monitors}))
+	tm.must(err)
+	config.Data[key] = string(data)
+	_, err = configMaps.Update(tm.Context(), config, metav1.UpdateOptions{})
+	tm.must(err)
 }

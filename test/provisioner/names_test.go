@@ -33,7 +33,11 @@ const valuesForOtherNames = ",ceph.configNamespaces={storage-operator}" +
 	",ceph.secret.namespace=storage,ceph.secret.name=ceph-user-rbd-node" +
 	",guard.excludedNamespaces={storage-operator,storage}" +
 	",provisioner.secrets[0].namespace=storage,provisioner.secrets[0].name=ceph-user-rbd-provisioner" +
-	",provisioner.secrets[1].namespace=storage,provisioner.secrets[1].name=ceph-user-cephfs-provisioner"
+	",provisioner.secrets[1].namespace=storage,provisioner.secrets[1].name=ceph-user-cephfs-provisioner" +
+	",provisioner.secrets[2].namespace=storage,provisioner.secrets[2].name=" + farSecret
+
+// farSecret is of a Ceph that east does not know.
+const farSecret = "far-provisioner"
 
 // release is one of Helm, of a chart of testdata, in one cluster.
 type release struct {
