@@ -99,15 +99,16 @@ func (r release) stop(image string) {
 	r.free(image)
 }
 
-// refused checks that the guard refuses to start the workload, by this cluster's
-// names of what it would use, and with the node that has it. The claim of a
+// refused checks that the guard refuses to start the workload: by this cluster's
+// names of what it would use, and the other one's of what has it. The claim of a
 // StatefulSet that never had a pod is refused instead: nothing is known of a volume
 // before.
-func (r release) refused(image string, holder *cluster) {
+func (r release) refused(image string, holder release) {
 	r.Helper()
 	said := func(text string) bool {
 		return strings.Contains(text, "volume "+r.namespace+"/"+r.claim()+" (image "+lab.Pool+"/"+image+") is in use by another cluster") &&
-			slices.ContainsFunc(holder.Nodes, func(n *lab.Node) bool { return strings.Contains(text, n.Address) })
+			strings.Contains(text, "claim "+holder.namespace+"/"+holder.claim()+" down in "+holder.in.Name) &&
+			slices.ContainsFunc(holder.in.Nodes, func(n *lab.Node) bool { return strings.Contains(text, "node "+n.Name+" ("+n.Address+",") })
 	}
 	_, err := r.in.Run(r.Context(), "--namespace", r.namespace, "scale", r.workload(), "--replicas=1")
 	if err != nil {
@@ -161,10 +162,10 @@ func TestNamesThatMayDiffer(t *testing.T) {
 			home.install(1)
 			home.runs()
 			away.install(0)
-			away.refused(image, east)
+			away.refused(image, home)
 			home.stop(image)
 			away.start()
-			home.refused(image, west)
+			home.refused(image, away)
 			away.stop(image)
 			home.start()
 			home.wrote(image, east, west, east)
