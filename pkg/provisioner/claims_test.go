@@ -257,6 +257,10 @@ func TestFailures(t *testing.T) {
 			outcome{Condition: "Stalled: no ceph-csi configuration for clusterID rook-ceph", After: retryInvalid}},
 		"the secret may not be read": {denyCephs(fmt.Errorf("read Secret rook-ceph/maker: %w", secrets)),
 			outcome{Condition: `Stalled: read Secret rook-ceph/maker: secrets "maker" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry`, After: retryInvalid}},
+		"the file system is not there": {denyCephs(fmt.Errorf("look at subvolume: %w", ceph.ErrFilesystemNotFound)),
+			outcome{Condition: "Stalled: look at subvolume: the file system does not exist; compare the StorageClass parameter \"fsName\" with `ceph fs ls`", After: retryInvalid}},
+		"the subvolume is not there": {denyCephs(fmt.Errorf("adopt subvolume: %w", ceph.ErrSubvolumeNotFound)),
+			outcome{Condition: "Stalled: adopt subvolume: the subvolume does not exist; compare the name with `ceph fs subvolume ls <file system> <group>`", After: retryInvalid}},
 		"the pool is full": {func(w *world) { w.ceph.SetFull(pool, true) },
 			outcome{Condition: `Stalled: create image "replicapool/north/shop.data": the pool is full or its quota is used up; raise the quota with ` + "`ceph osd pool set-quota <pool> max_bytes <bytes>`" + `, or free space`, After: retryInvalid}},
 		"another cluster has the image": {func(w *world) {

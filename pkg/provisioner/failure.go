@@ -77,6 +77,7 @@ var permanent = []error{
 	ceph.ErrAuth, ceph.ErrSettings, ceph.ErrBlocklisted, ceph.ErrPermission,
 	ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull, ceph.ErrLayout,
 	ceph.ErrImageNotFound, ceph.ErrImageLocked, ceph.ErrRecordUnknown,
+	ceph.ErrFilesystemNotFound, ceph.ErrSubvolumeNotFound,
 }
 
 // explain says what an error of Ceph, of the API server or of ceph-csi's
