@@ -46,7 +46,7 @@ type Verdict struct {
 // Reason is why, for yes as well as for no. It is a label of metrics.
 type Reason string
 
-// The reasons of decide.
+// The reasons of [Decide].
 const (
 	NoWatcher       Reason = "no-watcher"
 	OwnWatchers     Reason = "own-watchers"
@@ -58,7 +58,7 @@ const (
 	BeingFenced Reason = "being-fenced"
 )
 
-// decide is the guard's only source of yes and no.
+// Decide is the guard's only source of yes and no.
 //
 //	watchers            owner               result
 //	any not explained   any                 refused, foreign-watchers
@@ -72,7 +72,7 @@ const (
 // of the further ranges of this cluster, and this cluster uses the volume on some
 // node. An address alone explains nothing: two clusters behind NAT, or with equal
 // private ranges, show equal addresses.
-func decide(watchers []ceph.Watcher, record ceph.Record, self ceph.Party, local Local) Verdict {
+func Decide(watchers []ceph.Watcher, record ceph.Record, self ceph.Party, local Local) Verdict {
 	var foreign []Foreign
 	for _, watcher := range watchers {
 		if why := local.Unexplained(watcher); why != "" {

@@ -174,7 +174,7 @@ func TestDecide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// Maps are in another order each time.
 			for range 10 {
-				if diff := cmp.Diff(test.want, decide(test.watchers, ceph.Record{}, party, test.local), compareAddresses); diff != "" {
+				if diff := cmp.Diff(test.want, Decide(test.watchers, ceph.Record{}, party, test.local), compareAddresses); diff != "" {
 					t.Fatalf("-want +got:\n%s", diff)
 				}
 			}
@@ -216,7 +216,7 @@ func TestDecideByOwner(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := decide(test.watchers, test.record, party, local)
+			got := Decide(test.watchers, test.record, party, local)
 			if got.Allowed != test.allowed || got.Reason != test.reason {
 				t.Errorf("got %+v; want %v, %s", got, test.allowed, test.reason)
 			}

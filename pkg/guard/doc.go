@@ -10,7 +10,7 @@
 //     configuration selects on, before the claim can be bound; and it looks at the
 //     volume in the name of pods that wait for it already.
 //
-// The decision is the pure function decide: watchers of the image on one side,
+// The decision is the pure function Decide: watchers of the image on one side,
 // what this cluster's own state accounts for on the other. It is asked only about
 // states that are known. Whatever cannot be found out is an error on the way
 // there, and is answered with "cannot know", never with "allowed".

@@ -54,7 +54,7 @@ const (
 	Unknown Result = "unknown"
 )
 
-// The reasons besides those of decide.
+// The reasons besides those of [Decide].
 const (
 	// NothingGuarded: none of the volumes is guarded, or there are none.
 	NothingGuarded Reason = "nothing-guarded"
@@ -175,7 +175,7 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 		return s
 	}
 	// What nobody watches is free or not, whatever this cluster knows of itself.
-	verdict := decide(watchers, s.record, g.Cluster, Local{})
+	verdict := Decide(watchers, s.record, g.Cluster, Local{})
 	readers := []client.Reader{g.Finder.Cache, g.Finder.API}
 	if len(watchers) == 0 {
 		readers = nil
@@ -186,7 +186,7 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 			s.answer = cannotKnow(KubernetesUnknown, describe(volume, s.spec), err)
 			return s
 		}
-		if verdict = decide(watchers, s.record, g.Cluster, local); verdict.Allowed {
+		if verdict = Decide(watchers, s.record, g.Cluster, local); verdict.Allowed {
 			break
 		}
 	}
