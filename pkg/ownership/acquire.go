@@ -71,8 +71,12 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 	return next, nil
 }
 
-// with is the nodes, sorted by name, with node as it is now.
+// with is the nodes, sorted by name, with node as it is now. A node whose Node object
+// is gone has no addresses any more, and is fenced by those that were recorded.
 func with(nodes []ceph.Node, node ceph.Node) []ceph.Node {
+	if i := slices.IndexFunc(nodes, func(n ceph.Node) bool { return n.Name == node.Name }); i >= 0 && len(node.Addresses) == 0 {
+		return nodes
+	}
 	next := slices.DeleteFunc(slices.Clone(nodes), func(n ceph.Node) bool { return n.Name == node.Name })
 	next = append(next, node)
 	slices.SortFunc(next, func(a, b ceph.Node) int { return strings.Compare(a.Name, b.Name) })

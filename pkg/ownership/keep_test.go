@@ -147,6 +147,14 @@ func TestKeep(t *testing.T) {
 			stored: held(east, on(ceph.Node{Name: "e1", Addresses: []string{"10.0.1.99"}})), seen: seen{Attached: []ceph.Node{e1}},
 			want: held(east, on(e1)), step: ownership.Refresh, reason: "it is attached to node e1",
 		},
+		"ours, with a pod on a node whose Node object is gone": {
+			stored: held(east, on(e1), from(clientOnE1)), seen: seen{Pods: []string{"p"}, Attached: []ceph.Node{{Name: "e1"}}, Lost: []string{"e1"}},
+			want: held(east, on(e1), from(clientOnE1)), step: ownership.Leave, reason: "a pod uses it",
+		},
+		"ours, with a node without addresses that was not recorded": {
+			stored: held(east, on(e2)), seen: seen{Attached: []ceph.Node{{Name: "e1"}, e2}},
+			want: held(east, on(ceph.Node{Name: "e1"}, e2)), step: ownership.Refresh, reason: "it is attached to node e1",
+		},
 		"nobody's, taken from us before we took it back, and a pod of ours": {
 			stored: free(history(takenOver, ceph.Change{At: earlier, Event: ceph.TakenOver, Party: east, By: "eve", From: &west})),
 			seen:   seen{Pods: []string{"p"}},
