@@ -1,0 +1,142 @@
+package model
+
+import (
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// acquire is what an admission makes of the record: of a pod, or of its binding.
+func (m *Model) acquire(id recordID, c, p int, now pod, binding bool) answer {
+	about := uint32(p)<<8 | uint32(now.node)<<1
+	if binding {
+		about |= 1
+	}
+	return m.records.ask(question{id, 'a', uint8(c), about}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {
+		asks := request(c)
+		if !binding && m.Without != Rule3Pending {
+			asks.Pod = m.uid(c, p)
+		}
+		if now.node != 0 && m.Without != Rule6Binding {
+			node := m.node(int(now.node) - 1)
+			asks.Node = &node
+		}
+		next, err := ownership.Acquire(stored, asks)
+		return next, "", err
+	})
+}
+
+// admission is the webhook's part of a pod's creation. A webhook that dies takes no
+// further step; one that dies after writing is an API request that fails.
+func (m *Model) admission(s state, c, p int) {
+	now := s.pods[c][p]
+	emit := func(kind kind, t state, next pod) {
+		t.pods[c][p] = next
+		m.emit(Step{kind, int8(c), int8(p), int8(next.node) - 1}, t)
+	}
+	switch now.phase {
+	case noPod:
+		if m.refuses(s.record, c, p) || m.Without != Rule5 && !m.verdict(s, c).Allowed {
+			return
+		}
+		emit(look, s, pod{phase: looked})
+		for n, owner := range m.Nodes {
+			if owner == c && m.Named {
+				emit(lookNamed, s, pod{phase: looked, node: uint8(n + 1)})
+			}
+		}
+	case looked:
+		t := s
+		if m.asks(s.record, c) {
+			t = m.write(s, m.acquire(s.record, c, p, now, false))
+		}
+		if m.Volumes && m.records.all[s.record].State == ceph.Free {
+			emit(admit, t, pod{taken, now.node, s.record})
+			return
+		}
+		emit(admit, t, pod{phase: admitted, node: now.node})
+	case taken:
+		emit(takeOthers, s, pod{phase: admitted, node: now.node})
+		a := m.records.ask(question{s.record, 'u', 0, uint32(now.before)}, func(written ceph.Record) (ceph.Record, ownership.Step, error) {
+			return ownership.Undo(written, m.records.all[now.before]), "", nil
+		})
+		t := m.write(s, a)
+		emit(undo, t, pod{})
+	}
+}
+
+// asks: the cluster writes an admission into the record.
+func (m *Model) asks(id recordID, c int) bool {
+	return m.Without != Rule1 && (m.Without != Rule3Admissions || !m.owns(id, c))
+}
+
+// refuses: the record does not allow the cluster to start a pod.
+func (m *Model) refuses(id recordID, c, p int) bool {
+	switch {
+	case m.Without == Rule1:
+		return false
+	case m.Without == Rule2 && m.owns(id, c):
+		return true
+	}
+	return m.acquire(id, c, p, pod{}, false).refused
+}
+
+// apiServer is what becomes of an admitted pod.
+func (m *Model) apiServer(s state, c, p int) {
+	now := s.pods[c][p]
+	emit := func(kind kind, t state, next pod) {
+		t.pods[c][p] = next
+		if next.phase == noPod {
+			t.record = m.records.rename(t.record, 'p', c*maxPods+p, m.uid(c, p), formerPod)
+		}
+		m.emit(Step{kind, int8(c), int8(p), int8(max(now.node, next.node)) - 1}, t)
+	}
+	switch now.phase {
+	case admitted:
+		next := pod{phase: stored}
+		if now.node != 0 {
+			next = pod{phase: bound, node: now.node}
+		}
+		emit(storePod, s, next)
+		emit(failRequest, s, pod{})
+	case stored:
+		for n, owner := range m.Nodes {
+			next := pod{phase: bindingAdmitted, node: uint8(n + 1)}
+			if owner != c || s.nodes[n].gone {
+				continue
+			}
+			t := s
+			if m.asks(s.record, c) && m.Without != Rule6Binding {
+				a := m.acquire(s.record, c, p, next, true)
+				if a.refused {
+					continue
+				}
+				t = m.write(s, a)
+			}
+			emit(admitBinding, t, next)
+		}
+		emit(deletePod, s, pod{})
+	case bindingAdmitted:
+		if !s.nodes[now.node-1].gone {
+			emit(bindPod, s, pod{phase: bound, node: now.node})
+		}
+		emit(failBinding, s, pod{phase: stored})
+		emit(deletePod, s, pod{})
+	case bound:
+		emit(deletePod, s, pod{})
+		if m.Force[c] {
+			t := s
+			t.nodes[now.node-1].forced = true
+			emit(forceDeletePod, t, pod{})
+		}
+	}
+}
+
+// hasPod: the API server has a pod that is bound to the node.
+func (m *Model) hasPod(s state, n int) bool {
+	for p := range m.Pods {
+		if s.pods[m.Nodes[n]][p] == (pod{phase: bound, node: uint8(n + 1)}) {
+			return true
+		}
+	}
+	return false
+}

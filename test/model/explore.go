@@ -1,0 +1,92 @@
+package model
+
+import "fmt"
+
+// Result is what an exploration found.
+type Result struct {
+	// States is how many there are, and Depth how many steps the farthest takes.
+	States, Depth int
+	// Wrong is what is wrong in the first state where something is; empty if nothing is.
+	Wrong string
+	// Trace leads there by as few steps as possible.
+	Trace []Step
+
+	model  *Model
+	states []state
+	from   []int32
+	by     []Step
+}
+
+// Explore visits every state that can be reached, nearest first, until wrong has
+// something to say about one.
+func (m *Model) Explore(wrong func(*Model, state) string, limit int) (*Result, error) {
+	r := &Result{model: m}
+	seen := map[state]struct{}{}
+	visit := func(from int32, by Step, s state) {
+		if _, known := seen[s]; known {
+			return
+		}
+		seen[s] = struct{}{}
+		r.states, r.from, r.by = append(r.states, s), append(r.from, from), append(r.by, by)
+	}
+	visit(-1, Step{}, m.initial())
+	end := 1
+	for i := 0; i < len(r.states); i++ {
+		if i == end {
+			end = len(r.states)
+			r.Depth++
+		}
+		s := r.states[i]
+		if r.Wrong = wrong(m, s); r.Wrong != "" {
+			r.Trace = r.path(int32(i))
+			break
+		}
+		if len(r.states) > limit {
+			return nil, fmt.Errorf("more than %d states", limit)
+		}
+		m.next(s, func(by Step, t state) { visit(int32(i), by, t) })
+	}
+	r.States = len(r.states)
+	return r, nil
+}
+
+// path is the steps to a state.
+func (r *Result) path(i int32) []Step {
+	if r.from[i] < 0 {
+		return nil
+	}
+	return append(r.path(r.from[i]), r.by[i])
+}
+
+// TwoWriters says which clients of two clusters can write, if there are such.
+func TwoWriters(m *Model, s state) string {
+	for n, c := range m.Nodes {
+		for o, other := range m.Nodes[:n] {
+			if c != other && s.nodes[n].canWrite() && s.nodes[o].canWrite() {
+				return fmt.Sprintf("%s and %s can both write", m.name(o), m.name(n))
+			}
+		}
+	}
+	return ""
+}
+
+// Stranger says which client can write although the record does not name its cluster
+// as the owner.
+func Stranger(m *Model, s state) string {
+	for n, c := range m.Nodes {
+		if s.nodes[n].canWrite() && !m.mayWrite(s.record, c) {
+			return fmt.Sprintf("%s can write, and %s is not the recorded owner", m.name(n), clusterNames[c])
+		}
+	}
+	return ""
+}
+
+// LockedOut says which cluster may not start a pod on an image that it owns.
+func LockedOut(m *Model, s state) string {
+	for c := range m.clusters {
+		if m.owns(s.record, c) && m.refuses(s.record, c, 0) {
+			return fmt.Sprintf("%s owns the image, and refuses its own pod", clusterNames[c])
+		}
+	}
+	return ""
+}

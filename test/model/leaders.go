@@ -1,0 +1,201 @@
+package model
+
+import (
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// sight is what a leader saw, small: bits of pods and nodes. Watches of dead clients
+// are former bits higher.
+type sight struct {
+	pods, attached, lost, watchers, explained uint8
+	quiet, unbound                            bool
+}
+
+const former = 4
+
+func (x sight) number() uint32 {
+	n := uint32(x.pods) | uint32(x.attached)<<4 | uint32(x.lost)<<8 | uint32(x.watchers)<<12 | uint32(x.explained)<<20
+	if x.quiet {
+		n |= 1 << 28
+	}
+	if x.unbound {
+		n |= 1 << 29
+	}
+	return n
+}
+
+// keep asks package ownership what a leader does.
+func (m *Model) keep(id recordID, c int, x sight) answer {
+	return m.records.ask(question{id, 'k', uint8(c), x.number()}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {
+		next, step, _ := ownership.Keep(stored, request(c), m.seen(c, x, m))
+		return next, step, nil
+	})
+}
+
+// seen is what a leader saw, for package ownership.
+func (m *Model) seen(c int, x sight, names names) ownership.Seen {
+	seen := ownership.Seen{Quiet: x.quiet, Unbound: x.unbound}
+	for p := range m.Pods {
+		if x.pods>>p&1 != 0 {
+			seen.Pods = append(seen.Pods, names.uid(c, p))
+		}
+	}
+	for n := range m.Nodes {
+		if x.attached>>n&1 != 0 {
+			seen.Attached = append(seen.Attached, m.node(n))
+		}
+		for bit, client := range map[int]string{n: names.instance(n), n + former: names.formerInstance(n)} {
+			if x.watchers>>bit&1 != 0 {
+				seen.Watchers = append(seen.Watchers, client)
+			}
+			if x.explained>>bit&1 != 0 {
+				seen.Explained = append(seen.Explained, client)
+			}
+		}
+		if x.lost>>n&1 != 0 {
+			seen.Lost = append(seen.Lost, m.name(n))
+		}
+	}
+	return seen
+}
+
+// sees is all that a leader can see at one moment.
+func (m *Model) sees(s state, c int) sight {
+	return m.seesPods(s, c).and(m.seesNodes(s, c)).and(m.seesWatchers(s, c))
+}
+
+func (x sight) and(y sight) sight {
+	x.pods |= y.pods
+	x.attached |= y.attached
+	x.watchers |= y.watchers
+	x.lost |= y.lost
+	x.explained |= y.explained
+	x.unbound = x.unbound || y.unbound
+	return x
+}
+
+func (m *Model) seesPods(s state, c int) (x sight) {
+	for p := range m.Pods {
+		if s.pods[c][p].phase >= stored {
+			x.pods |= 1 << p
+			x.unbound = x.unbound || s.pods[c][p].phase < bound
+		}
+	}
+	return x
+}
+
+func (m *Model) seesNodes(s state, c int) (x sight) {
+	for n, owner := range m.Nodes {
+		now := s.nodes[n]
+		if owner == c && (now.attached || m.Without != Rule3InUse && (now.inUse || m.hasPod(s, n))) {
+			x.attached |= 1 << n
+		}
+		if owner == c && now.gone && m.Without != Rule3Gone {
+			x.lost |= 1 << n
+		}
+	}
+	return x
+}
+
+func (m *Model) seesWatchers(s state, c int) (x sight) {
+	local := m.local(s, c)
+	for n := range m.Nodes {
+		if s.nodes[n].watch != registered {
+			continue
+		}
+		bit := n
+		if s.nodes[n].mount != mapped {
+			bit += former
+		}
+		x.watchers |= 1 << bit
+		if local.Unexplained(ceph.Watcher{Addr: m.watching(s, n, m)}) == "" {
+			x.explained |= 1 << bit
+		}
+	}
+	return x
+}
+
+// leader is what a cluster's reconciler does. It keeps the record true in one step,
+// because that rests on nothing but the swap; the proof of a release it gathers
+// step by step.
+func (m *Model) leader(s state, c int) {
+	now := s.leaders[c]
+	emit := func(kind kind, change func(*leader)) {
+		t := s
+		change(&t.leaders[c])
+		m.emit(Step{kind, int8(c), 0, 0}, t)
+	}
+	all := m.sees(s, c)
+	all.quiet = now.quiet == waited
+	if a := m.keep(s.record, c, all); a.step == ownership.Refresh || a.step == ownership.Adopt {
+		if t := m.write(s, a); t != s {
+			m.emit(Step{refresh, int8(c), 0, 0}, t)
+		}
+	}
+	if !m.owns(s.record, c) {
+		return
+	}
+	switch now.quiet {
+	case notWaiting:
+		emit(beginWait, func(l *leader) { l.quiet = waiting })
+	case waiting:
+		// What was admitted before the wait began is stored by its end, or never.
+		outstanding := false
+		for p := range m.Pods {
+			outstanding = outstanding || s.pods[c][p].phase == taken || s.pods[c][p].phase == admitted
+		}
+		if !outstanding || m.Late {
+			emit(endWait, func(l *leader) { l.quiet = waited })
+		}
+	}
+	if m.Without == Rule3 {
+		t := m.write(s, m.keep(s.record, c, sight{quiet: true}))
+		m.emit(Step{release, int8(c), 0, 0}, t)
+		return
+	}
+	order := m.order()
+	if int(now.proof) == len(order) {
+		if a := m.keep(s.record, c, sight{quiet: now.quiet == waited}); a.step == ownership.LetGo {
+			m.emit(Step{release, int8(c), 0, 0}, m.write(s, a))
+		}
+		return
+	}
+	part := order[now.proof]
+	x := part.sees(m, s, c)
+	x.quiet = now.quiet == waited
+	if m.keep(s.record, c, x).step == ownership.LetGo {
+		emit(part.kind, func(l *leader) { l.proof++ })
+	}
+}
+
+// part is one look of the proof that an image is idle.
+type part struct {
+	kind kind
+	sees func(*Model, state, int) sight
+}
+
+// order is the order of the proof. The record is read with the first look: the proof
+// only comes to something while the record stays as it was.
+func (m *Model) order() []part {
+	pods, nodes, watchers := part{leaderPods, (*Model).seesPods}, part{leaderNodes, (*Model).seesNodes}, part{leaderWatchers, (*Model).seesWatchers}
+	if m.Without == Rule3Order {
+		return []part{nodes, watchers, pods}
+	}
+	return []part{pods, nodes, watchers}
+}
+
+// outwait: without rule 4, a cluster takes what nobody has watched for long.
+func (m *Model) outwait(s state, c int) {
+	record := m.records.all[s.record]
+	if m.Without != Rule4 || record.State != ceph.Held || m.owns(s.record, c) || len(m.watchers(s)) > 0 {
+		return
+	}
+	a := m.records.ask(question{s.record, 't', uint8(c), 0}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {
+		next, err := ownership.Release(stored, stored.Owner.Party, "", time.Time{})
+		return next, "", err
+	})
+	m.emit(Step{timeBreaks, int8(c), 0, 0}, m.write(s, a))
+}

@@ -1,0 +1,268 @@
+package model
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// Config bounds what is explored. Whatever it allows may happen any number of times.
+type Config struct {
+	// Nodes are the clusters of the nodes: 0 is east.
+	Nodes []int
+	// Pods is how many pods of each cluster there are at one time.
+	Pods int
+	// Persons are the clusters for which people fail over.
+	Persons []int
+	// Mapping is how images are mapped.
+	Mapping Mapping
+
+	// Volumes: pods have a second volume, which may be refused after this one was taken.
+	Volumes bool
+	// Named: pods may be created with a node's name.
+	Named bool
+	// Force: pods and VolumeAttachments of these clusters are deleted by force.
+	Force clusters
+	// Delete: their Node objects are deleted.
+	Delete clusters
+	// Reboot: their nodes reboot, or die and come back.
+	Reboot clusters
+	// Steady: commands do not die, and no failover is dropped.
+	Steady bool
+	// NoLeaders: the leaders are dead.
+	NoLeaders bool
+	// Unfence: people take node-wide blocklist entries away.
+	Unfence bool
+	// Before: east has used the image since before anything was installed, so
+	// that there is no record.
+	Before bool
+
+	// Coarse: nodes of these clusters look for watchers and map in one step.
+	Coarse clusters
+	// SameAddress: all nodes have the same address.
+	SameAddress bool
+
+	// Lasting: the blocklist entries that Ceph makes by itself do not end.
+	Lasting bool
+	// Silent: what was in use before there was a record may be cut off then.
+	Silent bool
+
+	// Without takes a rule away.
+	Without Rule
+	// Late: the API server may store a pod any time after its admission.
+	Late bool
+}
+
+// clusters are some of the clusters.
+type clusters [maxClusters]bool
+
+// Mapping is how images are mapped.
+type Mapping int
+
+const (
+	// NoLock: images without the feature exclusive-lock.
+	NoLock Mapping = iota
+	// Lock: images with the feature, mapped by default.
+	Lock
+	// Exclusive: mapped with krbd's option exclusive.
+	Exclusive
+)
+
+// Model steps from state to state.
+type Model struct {
+	Config
+	clusters int
+	records  *records
+	plans    map[question]person
+	// emit is told of each next state.
+	emit func(Step, state)
+}
+
+// New is a model.
+func New(config Config) *Model {
+	m := &Model{Config: config, records: newRecords(), plans: map[question]person{}}
+	for _, c := range config.Nodes {
+		m.clusters = max(m.clusters, c+1)
+	}
+	return m
+}
+
+// initial is the state that everything begins with: an image that nobody uses.
+func (m *Model) initial() state {
+	var s state
+	if m.Before {
+		s.pods[0][0] = pod{phase: bound, node: 1}
+		s.nodes[0] = node{attached: true, inUse: true, mount: mapped, watch: registered}
+		if m.Mapping != NoLock {
+			s.lock = 1
+		}
+	}
+	return s
+}
+
+// Step is what happens between two states. Of what the numbers are depends on the
+// kind.
+type Step struct {
+	Kind    kind
+	A, B, C int8
+}
+
+// next emits every state that may come after s.
+func (m *Model) next(s state, emit func(Step, state)) {
+	m.emit = emit
+	for c := range m.clusters {
+		for p := range m.Pods {
+			m.admission(s, c, p)
+			m.apiServer(s, c, p)
+		}
+		if !m.NoLeaders {
+			m.leader(s, c)
+		}
+		m.outwait(s, c)
+	}
+	for n := range m.Nodes {
+		m.kubelet(s, n)
+		m.client(s, n)
+		m.faults(s, n)
+	}
+	for who := range m.Persons {
+		m.failover(s, who)
+	}
+}
+
+// party is a cluster as records name it.
+func party(c int) ceph.Party {
+	return ceph.Party{UID: clusterNames[c], Name: clusterNames[c]}
+}
+
+// request is what a cluster asks with.
+func request(c int) ownership.Request {
+	return ownership.Request{Cluster: party(c), Namespace: "shop", Claim: "data"}
+}
+
+// uid is that of a pod in this place. Where a pod has ended without having been seen
+// by the leader, the record goes on naming it as formerPod.
+func (m *Model) uid(c, p int) string { return fmt.Sprintf("%s-%d", clusterNames[c], p) }
+
+const formerPod = "former"
+
+// address is a node's.
+func (m *Model) address(n int) netip.Addr {
+	if m.SameAddress {
+		return netip.AddrFrom4([4]byte{10, 0, 0, 1})
+	}
+	return netip.AddrFrom4([4]byte{10, 0, byte(m.Nodes[n] + 1), byte(n + 1)})
+}
+
+// instance is the client instance that has the image mapped on a node now.
+func (m *Model) instance(n int) string { return fmt.Sprintf("%s:0/%d", m.address(n), 2*n+2) }
+
+func (m *Model) formerInstance(n int) string { return fmt.Sprintf("%s:0/%d", m.address(n), 2*n+1) }
+
+// former is the state once the instance that has the image mapped on a node is one
+// that had it mapped, and never will again.
+func (m *Model) former(s state, n int) state {
+	s.record = m.records.rename(s.record, 'c', n, m.instance(n), m.formerInstance(n))
+	for who := range m.Persons {
+		s.persons[who].instances &^= 1 << n
+	}
+	return s
+}
+
+func (m *Model) node(n int) ceph.Node {
+	return ceph.Node{Name: m.name(n), Addresses: []string{m.address(n).String()}}
+}
+
+// watchers are those of the image.
+func (m *Model) watchers(s state) []ceph.Watcher {
+	var all []ceph.Watcher
+	for n := range m.Nodes {
+		if s.nodes[n].watch == registered {
+			all = append(all, ceph.Watcher{Addr: m.watching(s, n, m), Client: "client." + m.name(n), Cookie: 1})
+		}
+	}
+	return all
+}
+
+// names are what client instances and pods are called.
+type names interface {
+	uid(c, p int) string
+	instance(n int) string
+	formerInstance(n int) string
+}
+
+// watching is the client instance that a node's watch belongs to: the one that has
+// the image mapped, or one that is dead and whose watch has not expired.
+func (m *Model) watching(s state, n int, names names) string {
+	if s.nodes[n].mount == mapped {
+		return names.instance(n)
+	}
+	return names.formerInstance(n)
+}
+
+// verdict is the guard's, in cluster c.
+func (m *Model) verdict(s state, c int) guard.Verdict {
+	var record ceph.Record
+	if m.Without != Rule1 {
+		record = m.records.all[s.record]
+	}
+	return guard.Decide(m.watchers(s), record, party(c), m.local(s, c))
+}
+
+// local is what cluster c knows of itself.
+func (m *Model) local(s state, c int) guard.Local {
+	local := guard.Local{Nodes: map[string][]netip.Addr{}}
+	for n, owner := range m.Nodes {
+		if owner != c {
+			continue
+		}
+		if !s.nodes[n].gone {
+			local.Nodes[m.name(n)] = []netip.Addr{m.address(n)}
+		}
+		if s.nodes[n].attached {
+			local.Using = append(local.Using, m.name(n))
+		}
+	}
+	return local
+}
+
+// write puts a new record in the place of the one that everybody has read. Whoever
+// did so begins again: their swaps would fail.
+func (m *Model) write(s state, a answer) state {
+	s.record = a.record
+	for c := range m.clusters {
+		for p := range m.Pods {
+			switch s.pods[c][p].phase {
+			case looked:
+				s.pods[c][p] = pod{}
+			case taken:
+				s.pods[c][p].phase, s.pods[c][p].before = admitted, 0 // cannot be undone
+			}
+		}
+		s.leaders[c].proof = 0
+		if a.raised || !m.owns(a.record, c) {
+			s.leaders[c].quiet = notWaiting
+		}
+	}
+	for who := range m.Persons {
+		if m.Without != Rule6Finish {
+			s.persons[who] = person{}
+		}
+	}
+	return s
+}
+
+// owns: the record says that the cluster may start pods.
+func (m *Model) owns(id recordID, c int) bool {
+	record := &m.records.all[id]
+	return record.State == ceph.Held && record.Owner.UID == clusterNames[c]
+}
+
+// mayWrite: the record says that the cluster's clients may write.
+func (m *Model) mayWrite(id recordID, c int) bool {
+	owner := m.records.all[id].Owner
+	return owner != nil && owner.UID == clusterNames[c]
+}

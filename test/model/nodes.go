@@ -1,0 +1,184 @@
+package model
+
+import (
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+)
+
+// kubelet is what a node does with pods and attachments. A node that is cut off from
+// its API server takes none of these steps.
+func (m *Model) kubelet(s state, n int) {
+	step := func(kind kind, change func(*node)) {
+		t := s
+		change(&t.nodes[n])
+		m.emit(Step{kind, int8(n), 0, 0}, t)
+	}
+	now, hasPod := s.nodes[n], m.hasPod(s, n)
+	runs := hasPod || now.forced
+	if now.forced {
+		step(forgetPod, func(x *node) { x.forced = false })
+	}
+	// The kubelet mounts only after its status has the volume in use, and after it
+	// has seen the attachment; and says that it is not in use only after unstaging.
+	if runs && (now.attached || hasPod) && !now.gone && now.mount == notMounted {
+		step(reportInUse, func(x *node) { x.attached, x.inUse, x.mount = true, true, ready })
+	}
+	if now.inUse && !runs && now.mount == notMounted {
+		step(reportUnused, func(x *node) { x.inUse = false })
+	}
+	if now.attached && !hasPod && !now.inUse {
+		step(detach, func(x *node) { x.attached = false })
+	}
+	if now.attached && !hasPod && now.inUse && m.Force[m.Nodes[n]] {
+		step(forceDetach, func(x *node) { x.attached = false })
+	}
+	if now.gone {
+		step(registerNode, func(x *node) { x.gone, x.inUse = false, x.mount != notMounted || x.forced })
+	}
+}
+
+// client is what ceph-csi and krbd do on a node.
+func (m *Model) client(s state, n int) {
+	now := s.nodes[n]
+	runs := m.hasPod(s, n) || now.forced
+	switch {
+	case now.mount == ready && m.Coarse[m.Nodes[n]]:
+		if !now.address.effective() && len(m.watchers(s)) == 0 {
+			m.mapImage(s, n)
+		}
+	case now.mount == ready && !now.address.effective() && len(m.watchers(s)) == 0:
+		t := s
+		t.nodes[n].mount = checked
+		m.emit(Step{checkWatchers, int8(n), 0, 0}, t)
+	case now.mount == checked && !now.address.effective():
+		m.mapImage(s, n)
+	}
+	if now.mount != notMounted && !runs {
+		t := s
+		x := &t.nodes[n]
+		x.mount, x.watch, x.instance = notMounted, noWatch, noEntry
+		if t.lock == uint8(n+1) {
+			t.lock = 0
+		}
+		m.emit(Step{unmap, int8(n), 0, 0}, m.former(t, n))
+	}
+	if now.watch == registered && (s.record != 0 || !m.Before || m.Silent) {
+		t := s
+		t.nodes[n].watch = noWatch
+		if now.mount == mapped {
+			t.nodes[n].watch = expired
+		}
+		m.emit(Step{expireWatch, int8(n), 0, 0}, t)
+	}
+	if now.watch == expired {
+		t := s
+		t.nodes[n].watch = registered
+		m.emit(Step{registerWatch, int8(n), 0, 0}, t)
+	}
+	if now.instance == hour && !m.Lasting {
+		t := s
+		t.nodes[n].instance = noEntry
+		m.emit(Step{entryEnds, int8(n), 0, 0}, t)
+	}
+	if now.address == hour && !m.Lasting {
+		t := s
+		t.nodes[n].address = noEntry
+		m.emit(Step{entryEnds, int8(n), 1, 0}, t)
+	}
+	if now.instance != now.instance.propagated() || now.address != now.address.propagated() {
+		t := s
+		t.nodes[n] = now.reached()
+		m.emit(Step{reachOSDs, int8(n), 0, 0}, t)
+	}
+}
+
+// mapImage is a new client instance that maps the image.
+func (m *Model) mapImage(s state, n int) {
+	t := s
+	if m.Mapping != NoLock && s.lock != 0 && int(s.lock) != n+1 {
+		holder := &t.nodes[s.lock-1]
+		switch {
+		case holder.watch == registered && m.Mapping == Exclusive:
+			return // the holder does not release
+		case holder.watch != registered && holder.mount == mapped:
+			// The lock is broken, and Ceph puts the holder on the blocklist first.
+			holder.instance = holder.instance.added(false).propagated()
+			holder.watch = lost
+		}
+	}
+	if m.Mapping != NoLock {
+		t.lock = uint8(n + 1)
+	}
+	x := &t.nodes[n]
+	x.mount, x.watch, x.instance = mapped, registered, noEntry
+	m.emit(Step{mapNode, int8(n), 0, 0}, t)
+}
+
+// reached is the node when the OSDs have the newest map.
+func (x node) reached() node {
+	x.instance, x.address = x.instance.propagated(), x.address.propagated()
+	if x.instance.effective() || x.address.effective() {
+		x.watch = noWatch
+		if x.mount == mapped {
+			x.watch = lost
+		}
+	}
+	return x
+}
+
+// faults are what happens to nodes.
+func (m *Model) faults(s state, n int) {
+	now := s.nodes[n]
+	if m.Reboot[m.Nodes[n]] && (now.mount != notMounted || now.forced) {
+		t := s
+		x := &t.nodes[n]
+		x.mount, x.forced, x.instance = notMounted, false, noEntry
+		if now.watch != registered {
+			x.watch = noWatch // what is registered expires
+		}
+		m.emit(Step{reboot, int8(n), 0, 0}, m.former(t, n))
+	}
+	if m.Delete[m.Nodes[n]] && !now.gone {
+		t := s
+		for p := range m.Pods {
+			if s.pods[m.Nodes[n]][p] == (pod{phase: bound, node: uint8(n + 1)}) {
+				t.pods[m.Nodes[n]][p] = pod{}
+				t.nodes[n].forced = true
+				t.record = m.records.rename(t.record, 'p', m.Nodes[n]*maxPods+p, m.uid(m.Nodes[n], p), formerPod)
+			}
+		}
+		x := &t.nodes[n]
+		x.gone, x.attached, x.inUse = true, false, false
+		m.emit(Step{deleteNode, int8(n), 0, 0}, t)
+	}
+	if m.Unfence && now.address == years && (m.Without == Rule7Unfence || m.letGo(s, n)) {
+		t := s
+		t.nodes[n].address = noEntry
+		m.emit(Step{unfence, int8(n), 0, 0}, t)
+	}
+}
+
+// letGo is the proof that package failover asks for before a fence is lifted, when the
+// node has rebooted. That is taken for granted here: what a node says it uses has to
+// be enough. The API requests that were under way when the image was taken have
+// ended by then.
+func (m *Model) letGo(s state, n int) bool {
+	c, now := m.Nodes[n], s.nodes[n]
+	fenced := ceph.FencedNode{Cluster: party(c), Node: ceph.Node{Name: m.name(n), BootID: "before"}}
+	sight := failover.Sight{Cluster: party(c), Exists: !now.gone, BootID: "after"}
+	if now.inUse {
+		sight.Uses = append(sight.Uses, "volumesInUse")
+	}
+	if now.attached {
+		sight.Uses = append(sight.Uses, "VolumeAttachment")
+	}
+	for p := range m.Pods {
+		switch s.pods[c][p].phase {
+		case taken, admitted, bindingAdmitted:
+			return false
+		case bound:
+			sight.Uses = append(sight.Uses, "pod")
+		}
+	}
+	return failover.MayLift(fenced, sight) == nil
+}

@@ -1,0 +1,162 @@
+package model
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+var personNames = [maxPersons]string{"ann", "bob"}
+
+func (m *Model) taker(who int) ownership.Taker {
+	return ownership.Taker{Cluster: party(m.Persons[who]), By: personNames[who], Resume: true}
+}
+
+// plan is what package failover makes of the situation: who is fenced. When it refuses
+// because the record does not tell enough, the person names all nodes of the owner.
+func (m *Model) plan(s state, who int) (person, bool) {
+	watches := m.watchers(s)
+	mask := uint32(m.seesWatchers(s, 0).watchers)
+	key := question{s.record, 'p', uint8(who), mask}
+	planned, known := m.plans[key]
+	if !known {
+		planned = m.decide(m.records.all[s.record], watches, who)
+		m.plans[key] = planned
+	}
+	return planned, planned.phase == begun
+}
+
+func (m *Model) decide(record ceph.Record, watches []ceph.Watcher, who int) person {
+	plan, ok := m.propose(record, watches, who)
+	if !ok {
+		return person{}
+	}
+	fence := plan.Fence
+	if m.Without == Rule6Watchers {
+		fence = failover.Fence{}
+		for _, watcher := range watches {
+			fence.Instances = append(fence.Instances, watcher.Addr)
+		}
+	}
+	planned := person{phase: begun}
+	for n := range m.Nodes {
+		if slices.Contains(fence.Machines, m.machine(n)) {
+			planned.machines |= 1 << n
+		}
+		if slices.Contains(fence.Instances, m.instance(n)) {
+			planned.instances |= 1 << n
+		}
+	}
+	return planned
+}
+
+// propose is the plan, and whether there is something to take.
+func (m *Model) propose(record ceph.Record, watches []ceph.Watcher, who int) (failover.Plan, bool) {
+	situation := failover.Situation{Image: imageSpec, Record: record, Watchers: watches, Nodes: map[netip.Addr]string{}}
+	wish := failover.Wish{Taker: m.taker(who), Namespace: "shop", Claim: "data"}
+	var all []string
+	for n, c := range m.Nodes {
+		if c == m.Persons[who] {
+			situation.Nodes[m.address(n)] = m.name(n)
+		} else if record.Owner != nil && record.Owner.UID == clusterNames[c] {
+			all = append(all, m.machine(n))
+		}
+	}
+	plan, err := failover.Decide(situation, wish)
+	if err != nil {
+		wish.Also = all
+		plan, err = failover.Decide(situation, wish)
+	}
+	return plan, err == nil && !plan.Done
+}
+
+var imageSpec = ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}
+
+func (m *Model) machine(n int) string { return m.address(n).String() + ":0/0" }
+
+// fence asks package ownership what a person's command makes of the record.
+func (m *Model) fence(id recordID, what byte, who int) answer {
+	return m.records.ask(question{id, what, uint8(who), 0}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {
+		var next ceph.Record
+		var err error
+		switch what {
+		case 'b':
+			next, err = ownership.BeginFence(stored, m.taker(who))
+		case 'f':
+			next, err = ownership.FinishFence(stored, stored, m.taker(who), "shop", "data", nil)
+		case 'd':
+			next, err = ownership.DropFence(stored, m.taker(who))
+		}
+		return next, "", err
+	})
+}
+
+// failover is what one person does, again and again: begin, put each holder on the
+// blocklist, wait until the OSDs know, look whether everybody is gone, take the
+// image. The command may die at any step, and the person may drop what was begun.
+func (m *Model) failover(s state, who int) {
+	now := s.persons[who]
+	emit := func(kind kind, about int, t state) { m.emit(Step{kind, int8(who), int8(about), 0}, t) }
+	if a := m.fence(s.record, 'd', who); !a.refused && !m.Steady {
+		t := m.write(s, a)
+		t.persons[who] = person{}
+		emit(dropFence, 0, t)
+	}
+	if now.phase == nobody {
+		planned, ok := m.plan(s, who)
+		if a := m.fence(s.record, 'b', who); ok && !a.refused {
+			t := s
+			if a.record != s.record {
+				t = m.write(s, a)
+			}
+			t.persons[who] = planned
+			emit(beginFence, 0, t)
+		}
+		return
+	}
+	t := s
+	if !m.Steady {
+		t.persons[who] = person{}
+		emit(walkAway, 0, t)
+	}
+	if m.records.all[s.record].State != ceph.Fencing {
+		return // Rule6Finish
+	}
+	all := true
+	t = s
+	for n := range m.Nodes {
+		x := s.nodes[n]
+		if now.machines>>n&1 != 0 {
+			x.address = x.address.added(m.Without != Rule7Hour)
+		}
+		if now.instances>>n&1 != 0 {
+			// One that Ceph has made by itself is replaced while the machine's covers it.
+			x.instance = x.instance.added(m.Without != Rule7Hour)
+		}
+		if x != s.nodes[n] {
+			all = false
+			u := s
+			u.nodes[n] = x
+			emit(blocklist, n, u)
+		}
+		t.nodes[n] = s.nodes[n].reached()
+	}
+	switch {
+	case now.phase == verified, m.Without == Rule6Verify && all:
+		if a := m.fence(s.record, 'f', who); !a.refused {
+			emit(finishFence, 0, m.write(s, a))
+		}
+	case all && len(m.watchers(t)) == 0:
+		t.persons[who].phase = verified
+		emit(verifyFence, 0, t)
+	}
+}
+
+// recorded: the record names the node as a holder.
+func (m *Model) recorded(id recordID, n int) bool {
+	owner := m.records.all[id].Owner
+	return owner != nil && slices.ContainsFunc(owner.Nodes, func(x ceph.Node) bool { return x.Name == m.name(n) })
+}

@@ -1,0 +1,46 @@
+package model
+
+// Rule is a rule of the protocol, or a part of one, that a [Config] takes away.
+type Rule int
+
+// The rules.
+const (
+	AllRules Rule = iota
+	Rule1
+	Rule2
+	Rule3
+	Rule3Order
+	Rule3InUse
+	Rule3Gone
+	Rule3Pending
+	Rule3Admissions
+	Rule4
+	Rule5
+	Rule6Watchers
+	Rule6Verify
+	Rule6Binding
+	Rule6Finish
+	Rule7Hour
+	Rule7Unfence
+)
+
+// instead is what happens without a rule.
+var instead = [...]string{
+	AllRules:        "every rule is in force",
+	Rule1:           "without rule 1: pods start without asking the record",
+	Rule2:           "without rule 2: the owner may not acquire again",
+	Rule3:           "without rule 3: the owner releases without a proof",
+	Rule3Order:      "without the order of rule 3's proof: nodes and watchers are looked at before pods",
+	Rule3InUse:      "without status.volumesInUse in rule 3's proof: only a VolumeAttachment shows that a node uses the volume",
+	Rule3Gone:       "without lost nodes in rule 3's proof: a node whose Node object is gone counts as one that let go",
+	Rule3Pending:    "without pending pods in rule 3's proof: the record does not name admitted pods that were not seen yet",
+	Rule3Admissions: "without the owner's admissions in the record: rule 3's proof does not notice them",
+	Rule4:           "without rule 4: an image that nobody has watched for long counts as free",
+	Rule5:           "without rule 5: watchers are not looked at; east has used the image since before there were records",
+	Rule6Watchers:   "without rule 6's recorded holder: who watches is fenced instead",
+	Rule6Verify:     "without rule 6's verification: nobody waits until the fence is in force",
+	Rule6Binding:    "without the binding in the record: rule 6 does not know the node that a pod goes to",
+	Rule6Finish:     "without the takeover that was begun: rule 6 finishes whichever goes on now",
+	Rule7Hour:       "without rule 7: a fence lasts as long as Ceph's default",
+	Rule7Unfence:    "without rule 7's proof: an address is taken from the blocklist at any time",
+}

@@ -1,0 +1,193 @@
+package model
+
+import "fmt"
+
+// The bounds of the state. A [Config] uses as many of each as it needs.
+const (
+	maxClusters = 3
+	maxNodes    = 3
+	maxPods     = 2
+	maxPersons  = 2
+)
+
+// state is everything at one moment. It is comparable, and small: millions of them
+// are kept.
+type state struct {
+	// record is what is stored.
+	record recordID
+	// pods of each cluster, from the admission review to the end.
+	pods    [maxClusters][maxPods]pod
+	nodes   [maxNodes]node
+	leaders [maxClusters]leader
+	persons [maxPersons]person
+	// lock is the node that holds the image's exclusive lock, counted from one.
+	lock uint8
+}
+
+// pod is how far a pod has come, and the node that it goes to.
+type pod struct {
+	phase phase
+	// node is there from bindingAdmitted on, and before for a pod that is created with
+	// a node's name; counted from one.
+	node uint8
+	// before is the record before it was taken.
+	before recordID
+}
+
+type phase uint8
+
+const (
+	noPod phase = iota
+	// looked: a webhook is reviewing the pod; it has read the record and then looked at
+	// the watchers. Both are one step: an admission only comes to something while
+	// the record stays as it was read.
+	looked
+	// taken: the record is written, and was free before; another volume of the pod may
+	// be refused yet.
+	taken
+	// admitted: the record is written; the API server may store the pod, now or later.
+	admitted
+	// stored: the API server has the pod.
+	stored
+	// bindingAdmitted: the binding's record is written; the API server may store that.
+	bindingAdmitted
+	// bound: the pod is on its node.
+	bound
+)
+
+// node is a node with its kubelet, ceph-csi and krbd.
+type node struct {
+	// forced: the kubelet runs a pod that its API server has forgotten.
+	forced bool
+	// attached: there is a VolumeAttachment.
+	attached bool
+	// inUse: the node's status.volumesInUse lists the volume.
+	inUse bool
+	// gone: the Node object was deleted.
+	gone bool
+
+	mount mount
+	watch watch
+	// instance and address are blocklist entries, of the client instance that has
+	// the image mapped now, and of the node's address.
+	instance, address entry
+}
+
+// mount is how far the node has come with mounting.
+type mount uint8
+
+const (
+	notMounted mount = iota
+	// ready: the kubelet has reported the volume in use and seen the attachment.
+	ready
+	// checked: ceph-csi has seen no watcher, and maps next.
+	checked
+	mapped
+)
+
+// watch is the node's watch of the image's header.
+type watch uint8
+
+const (
+	noWatch watch = iota
+	registered
+	// expired: the client was silent for 30 seconds; it lives, and registers again.
+	expired
+	// lost: the client was on the blocklist. It never registers again, not even
+	// when the entry has ended and it writes.
+	lost
+)
+
+// entry is an entry on the blocklist. What is added takes effect when the OSDs have
+// the new map.
+type entry uint8
+
+const (
+	noEntry entry = iota
+	// hour: an entry of Ceph's default duration.
+	hourAdded
+	hour
+	yearsAdded
+	years
+)
+
+func (e entry) effective() bool { return e == hour || e == years }
+
+// added is the entry after adding one that lasts for years, or ends.
+func (e entry) added(lasting bool) entry {
+	switch {
+	case lasting && e == hour:
+		return years
+	case lasting && e != years:
+		return yearsAdded
+	case e == noEntry:
+		return hourAdded
+	}
+	return e
+}
+
+// propagated is the entry once the OSDs have it.
+func (e entry) propagated() entry {
+	switch e {
+	case hourAdded:
+		return hour
+	case yearsAdded:
+		return years
+	}
+	return e
+}
+
+// leader is a cluster's reconciler.
+type leader struct {
+	// proof is how many parts of a release's proof there are, about the record as it
+	// is, see [Model.order].
+	proof uint8
+	quiet quiet
+}
+
+// quiet is the leader's waiting for admissions that do not change.
+type quiet uint8
+
+const (
+	notWaiting quiet = iota
+	waiting
+	waited
+)
+
+// person is how far a person has come with a failover, and which nodes the plan puts
+// on the blocklist, as bits: by their address, and by their client instance.
+type person struct {
+	phase               step
+	machines, instances uint8
+}
+
+type step uint8
+
+const (
+	nobody step = iota
+	// begun: the record says so, and holders are being put on the blocklist.
+	begun
+	// verified: every holder is on the blocklist, the OSDs have the map, an operation
+	// of our own has passed, and nobody watches.
+	verified
+)
+
+// canWrite: the node has the image mapped and Ceph would take its writes, now or
+// when they arrive. Being cut off changes nothing: writes wait.
+func (n node) canWrite() bool {
+	return n.mount == mapped && !n.instance.effective() && !n.address.effective()
+}
+
+// name is what a node is called: e1, e2, w1.
+func (m *Model) name(n int) string {
+	c := m.Nodes[n]
+	number := 1
+	for _, other := range m.Nodes[:n] {
+		if other == c {
+			number++
+		}
+	}
+	return fmt.Sprintf("%c%d", clusterNames[c][0], number)
+}
+
+var clusterNames = [maxClusters]string{"east", "west", "north"}

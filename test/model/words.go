@@ -1,0 +1,130 @@
+package model
+
+import (
+	"fmt"
+	"strings"
+)
+
+// kind is what happens in a step.
+type kind uint8
+
+const (
+	look kind = iota
+	lookNamed
+	admit
+	takeOthers
+	undo
+	storePod
+	failRequest
+	admitBinding
+	bindPod
+	failBinding
+	deletePod
+	forceDeletePod
+	forgetPod
+	reportInUse
+	reportUnused
+	detach
+	forceDetach
+	registerNode
+	checkWatchers
+	mapNode
+	unmap
+	expireWatch
+	registerWatch
+	entryEnds
+	reachOSDs
+	reboot
+	deleteNode
+	unfence
+	leaderPods
+	leaderNodes
+	leaderWatchers
+	refresh
+	beginWait
+	endWait
+	release
+	timeBreaks
+	beginFence
+	walkAway
+	dropFence
+	blocklist
+	verifyFence
+	finishFence
+	kinds
+)
+
+// words are the steps for people. {c} is cluster A, {n} node A, {p} person A, {h}
+// node B, {m} node C, {x} the cluster of person A.
+var words = [kinds]string{
+	look:           "{c} reviews a pod: its webhook reads the record and then sees no foreign watcher",
+	admit:          "{c}'s webhook admits the pod",
+	takeOthers:     "{c}'s webhook takes the pod's other volumes too",
+	undo:           "{c}'s webhook is refused another volume of the pod, and gives this one back",
+	storePod:       "{c}'s API server stores the pod",
+	failRequest:    "{c}'s API request fails after the admission: there will be no pod",
+	lookNamed:      "{c} reviews a pod that names {m}: its webhook reads the record and then sees no foreign watcher",
+	admitBinding:   "{c}'s webhook admits the pod's binding to {m}",
+	bindPod:        "the pod is bound to {m}",
+	failBinding:    "the pod's binding to {m} fails after all",
+	deletePod:      "{c}'s pod ends",
+	forceDeletePod: "{c}'s pod is deleted by force; its node does not hear of it",
+	forgetPod:      "{n} hears that its pod was deleted",
+	reportInUse:    "the volume is attached to {n}; its kubelet reports it in use, and will mount it",
+	reportUnused:   "{n}'s kubelet reports the volume no longer in use",
+	detach:         "the volume is detached from {n}",
+	forceDetach:    "the volume is detached from {n} by force",
+	registerNode:   "{n} registers itself again",
+	checkWatchers:  "ceph-csi on {n} sees no watcher, and will map the image",
+	mapNode:        "{n} maps the image",
+	unmap:          "{n} unmaps the image",
+	expireWatch:    "{n} is silent for 30 seconds: its watch expires",
+	registerWatch:  "{n} is heard again: it registers its watch",
+	entryEnds:      "the blocklist entry of {n} ends",
+	reachOSDs:      "the OSDs learn of the blocklist entry of {n}",
+	reboot:         "{n} reboots",
+	deleteNode:     "{n} is deleted from the API server, and its pods with it",
+	unfence:        "{n}'s address is taken from the blocklist",
+	leaderPods:     "{c}'s leader reads the record, and then sees no pod",
+	leaderNodes:    "{c}'s leader sees no node that uses the volume",
+	leaderWatchers: "{c}'s leader sees no watcher",
+	refresh:        "{c}'s leader writes down what it sees",
+	beginWait:      "{c}'s leader begins to wait for admissions to stay the same",
+	endWait:        "{c}'s leader has waited for longer than an API request lasts",
+	release:        "{c}'s leader releases the image",
+	timeBreaks:     "nobody has watched for long: {c} takes the image as free",
+	beginFence:     "{p} begins a failover to {x}",
+	walkAway:       "{p}'s command dies",
+	dropFence:      "{p} drops the failover",
+	blocklist:      "{p} puts {h} on the blocklist",
+	verifyFence:    "{p} waits until the OSDs know, and sees that the recorded holders are gone",
+	finishFence:    "{p} takes the image for {x}",
+}
+
+// describe is the step for people.
+func (m *Model) describe(step Step) string {
+	pairs := []string{}
+	text := words[step.Kind]
+	add := func(mark string, value func() string) {
+		if strings.Contains(text, mark) {
+			pairs = append(pairs, mark, value())
+		}
+	}
+	add("{c}", func() string { return clusterNames[step.A] })
+	add("{n}", func() string { return m.name(int(step.A)) })
+	add("{p}", func() string { return personNames[step.A] })
+	add("{x}", func() string { return clusterNames[m.Persons[step.A]] })
+	add("{m}", func() string { return m.name(int(step.C)) })
+	add("{h}", func() string { return m.name(int(step.B)) })
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// Text is the trace for people, and what is wrong at its end.
+func (r *Result) Text() string {
+	var text strings.Builder
+	for i, step := range r.Trace {
+		fmt.Fprintf(&text, "%2d. %s\n", i+1, r.model.describe(step))
+	}
+	fmt.Fprintf(&text, "    => %s\n", r.Wrong)
+	return text.String()
+}
