@@ -9,7 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/test/krbd/vm/serial"
 )
 
@@ -93,6 +97,10 @@ func excludes(t *testing.T, w *world, holder, newcomer *machine) {
 	if err := w.operator.GrowImage(t.Context(), spec, 128<<20); !errors.Is(err, ceph.ErrImageLocked) {
 		t.Errorf("grow: %v; want %v", err, ceph.ErrImageLocked)
 	}
+	w.grow(t, spec, provision.Result{ClaimSize: 128 << 20, Exclusive: true, Deferred: true}, 128<<20)
+	if out, err := w.ceph.RBD(t.Context(), "snap", "create", spec.String()+"@backup"); err == nil || !strings.Contains(err.Error(), "Read-only file system") {
+		t.Errorf("a snapshot of what is mapped exclusively: %s, %v", out, err)
+	}
 	if entry, fenced := w.entry(t, held.addr); fenced {
 		t.Errorf("the holder is on the blocklist: %v", entry)
 	}
@@ -102,12 +110,36 @@ func excludes(t *testing.T, w *world, holder, newcomer *machine) {
 	}
 	held.stop(t)
 	held.unmap(t)
+	w.grow(t, spec, provision.Result{ClaimSize: 128 << 20, Exclusive: true, Grown: true}, 0)
 
 	next := newcomer.mapImage(t, spec, exclusive)
+	if size := newcomer.run(t, "blockdev --getsize64 "+next.path); size != strconv.Itoa(128<<20) {
+		t.Errorf("the kernel sees %s bytes", size)
+	}
 	next.write(t)
 	next.stop(t)
 	next.unmap(t)
 	w.wantOneAfterTheOther(t, spec, holder, newcomer)
+}
+
+// grow makes the image larger, as for a claim that adopts it: at once, or its record
+// says to.
+func (w *world) grow(t *testing.T, spec ceph.ImageSpec, want provision.Result, wish uint64) {
+	t.Helper()
+	yes := true
+	got := provision.Ensure(t.Context(), []provision.Request{{
+		Volume: provision.Image{Cluster: w.operator, ImageSpec: spec}, Size: 128 << 20, Adopt: true, Exclusive: &yes,
+	}})
+	if diff := cmp.Diff([]provision.Result{want}, got, cmpopts.IgnoreFields(provision.Result{}, "Features")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	image, err := w.operator.Image(t.Context(), spec)
+	must(t, err)
+	record, err := w.operator.Record(t.Context(), image)
+	must(t, err)
+	if record.GrowTo != wish || !record.Exclusive {
+		t.Errorf("the record is %+v, want one to grow to %d", record, wish)
+	}
 }
 
 // Why the option must be there at every mapping of an image, from the first day:
