@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/recorder"
 )
 
 // setUpCertificate has the serving certificate made, if that is wanted. The
@@ -98,14 +99,18 @@ func setUpProbes(manager ctrl.Manager, served *listener, ceph *cephAccess) error
 	)
 }
 
-// recorder makes refusals Kubernetes events.
-type recorder struct{ events.EventRecorder }
+func eventRecorder(manager ctrl.Manager) events.EventRecorder {
+	return recorder.Cutting{EventRecorder: manager.GetEventRecorder("cephferry")}
+}
 
-func (r recorder) Refused(object client.Object, message string) {
-	r.Eventf(object, nil, corev1.EventTypeWarning, "VolumeInUse", "Start", "%s", message)
+// noted makes refusals Kubernetes events.
+type noted struct{ events.EventRecorder }
+
+func (n noted) Refused(object client.Object, message string) {
+	n.Eventf(object, nil, corev1.EventTypeWarning, "VolumeInUse", "Start", "%s", message)
 }
 
 // Conflict is noted at a volume that this cluster uses and does not own.
-func (r recorder) Conflict(object client.Object, message string) {
-	r.Eventf(object, nil, corev1.EventTypeWarning, "OwnedElsewhere", "Keep", "%s", message)
+func (n noted) Conflict(object client.Object, message string) {
+	n.Eventf(object, nil, corev1.EventTypeWarning, "OwnedElsewhere", "Keep", "%s", message)
 }

@@ -32,7 +32,7 @@ func party(ctx context.Context, name string, api client.Reader) (ceph.Party, err
 func setUpOwners(manager ctrl.Manager, g *guard.Guard, counted *guard.Metrics, grace time.Duration, log logr.Logger) (*keeper.Waker, error) {
 	keep := &keeper.Keeper{
 		Guard: g, Quiet: &ownership.Quiet{Grace: grace}, Metrics: counted,
-		Events: recorder{manager.GetEventRecorder("cephferry")},
+		Events: noted{eventRecorder(manager)},
 	}
 	if err := keep.SetupWithManager(manager); err != nil {
 		return nil, fmt.Errorf("set up the controller of owners: %w", err)

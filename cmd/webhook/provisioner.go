@@ -27,7 +27,7 @@ func setUpProvisioner(manager ctrl.Manager, o options, connections provisioner.C
 		Client:   manager.GetClient(),
 		API:      manager.GetAPIReader(),
 		Clusters: connections,
-		Events:   provisioner.Events{EventRecorder: manager.GetEventRecorder("cephferry")},
+		Events:   provisioner.Events{EventRecorder: eventRecorder(manager)},
 		Metrics:  counted,
 		Now:      time.Now,
 	}

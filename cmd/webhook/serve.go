@@ -143,7 +143,7 @@ func warmCache(ctx context.Context, all cache.Cache) error {
 
 // handlers are the webhook's paths.
 func handlers(e *guard.Endpoints, counted *guard.Metrics, manager ctrl.Manager, waiting guard.Waiting, log logr.Logger) map[string]*guard.Handler {
-	events := recorder{manager.GetEventRecorder("cephferry")}
+	events := noted{eventRecorder(manager)}
 	all := map[string]*guard.Handler{}
 	for name, endpoint := range map[string]guard.Endpoint{"scale": e.Scale, "pod": e.Pod, "binding": e.Binding, "volume": e.Volume} {
 		all["/validate/"+name] = &guard.Handler{

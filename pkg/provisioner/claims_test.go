@@ -173,9 +173,6 @@ func TestMistakes(t *testing.T) {
 				}
 			}
 			event := "Warning ProvisioningFailed: " + test.want
-			if len(event) > 1024 {
-				t.Fatal("too long for this test")
-			}
 			same(t, "events", []string{event}, w.events)
 			same(t, "conditions", []string{"Stalled: " + test.want}, w.conditions(test.claim.Name))
 			same(t, "Ceph", []string(nil), w.asked)
@@ -381,11 +378,4 @@ func TestInterruptions(t *testing.T) {
 			})
 		}
 	}
-}
-
-// TestLongEventsAreCut: the API server refuses an event of more than 1024 bytes.
-func TestLongEventsAreCut(t *testing.T) {
-	w := newWorld(t, nil)
-	w.claims.Events.warning(pvc(), "Long", strings.Repeat("x", 1025))
-	same(t, "events", []string{"Warning Long: " + strings.Repeat("x", 1020) + " ..."}, w.events)
 }

@@ -135,9 +135,6 @@ func (c *Claims) patch(ctx context.Context, claim *corev1.PersistentVolumeClaim,
 // Events writes events about claims.
 type Events struct{ events.EventRecorder }
 
-// maxNote is the longest text that the API server takes in an event.
-const maxNote = 1024
-
 func (e Events) normal(claim *corev1.PersistentVolumeClaim, reason, text string) {
 	e.event(claim, corev1.EventTypeNormal, reason, text)
 }
@@ -147,9 +144,5 @@ func (e Events) warning(claim *corev1.PersistentVolumeClaim, reason, text string
 }
 
 func (e Events) event(claim *corev1.PersistentVolumeClaim, kind, reason, text string) {
-	const more = " ..."
-	if len(text) > maxNote {
-		text = text[:maxNote-len(more)] + more
-	}
 	e.Eventf(claim, nil, kind, reason, "Provision", "%s", text)
 }
