@@ -42,6 +42,8 @@ type shop struct {
 	storage *lab.Ceph
 	// admin connects to it at the first use.
 	admin func() ceph.Cluster
+	// twoWriters are the claims whose images are known to have had two at a time.
+	twoWriters []string
 }
 
 var shops atomic.Int32
@@ -55,6 +57,7 @@ func newShopIn(t *testing.T, storage *lab.Ceph, clusters ...*cluster) *shop {
 	t.Helper()
 	s := &shop{T: t, namespace: fmt.Sprint("shop-", shops.Add(1)), pool: lab.Pool, storage: storage}
 	s.admin = sync.OnceValue(s.connect)
+	t.Cleanup(s.oneWriterAtATime)
 	for _, c := range clusters {
 		s.makeNamespace(c)
 	}
@@ -467,6 +470,41 @@ func (s *shop) unchanged(c *cluster) (check func()) {
 			s.Errorf("something changed in %s:\n%s\nbefore:\n%s", c.Name, after, before)
 		}
 	}
+}
+
+// oneWriterAtATime checks, at the end of each test, what pods wrote into all images of
+// the shop, whoever had them and however often they were handed over.
+func (s *shop) oneWriterAtATime() {
+	ctx := context.Background() // the test's has ended
+	out, err := s.storage.RBD(ctx, "ls", s.pool)
+	if err != nil {
+		s.Error(err)
+	}
+	for _, image := range strings.Fields(string(out)) {
+		claim, ours := strings.CutPrefix(image, s.namespace+".")
+		if !ours || slices.Contains(s.twoWriters, claim) {
+			continue
+		}
+		log, err := s.storage.ReadStamps(ctx, s.image(claim))
+		if err == nil {
+			err = log.Check()
+		}
+		if err != nil {
+			s.Errorf("image %s: %v", s.image(claim), err)
+		}
+	}
+}
+
+// bothWrite waits until the stamps show two writers at a time.
+func (s *shop) bothWrite(claim string) {
+	s.Helper()
+	s.twoWriters = append(s.twoWriters, claim)
+	s.eventually("two writers of "+claim+" at a time", func() error {
+		if s.stamps(claim).Check() == nil {
+			return fmt.Errorf("the stamps are one chain")
+		}
+		return nil
+	})
 }
 
 func (s *shop) stamps(claim string) stamp.Log {
