@@ -86,7 +86,7 @@ golden: ## Rewrite expected results: testdata/postrender, the table of the chart
 	go -C test/chart/render test -run ValuesTable -update ./...
 
 .PHONY: bench
-bench: deps tools bin/postrender bin/webhook static/$(shell go env GOOS)/$(shell go env GOARCH) ## Measure rendering and image creation, and print a table
+bench: deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node static/$(shell go env GOOS)/$(shell go env GOARCH) ## Measure what docs/performance.md shows, and print its tables
 	@CGO_ENABLED=1 go run -tags '$(GO_CEPH_TAGS)' ./test/bench
 
 ##### Run

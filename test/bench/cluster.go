@@ -29,13 +29,13 @@ import (
 // writers is how many objects are made at a time.
 const writers = 32
 
-func newClient(kubeconfig string) (client.Client, error) {
+func newClient(kubeconfig string) (client.WithWatch, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, err
 	}
 	config.QPS = -1 // no limit
-	return client.New(config, client.Options{Scheme: clientgoscheme.Scheme})
+	return client.NewWithWatch(config, client.Options{Scheme: clientgoscheme.Scheme})
 }
 
 // create makes n objects.

@@ -1,4 +1,4 @@
-//go:build lab
+//go:build linux
 
 // Package webhook runs the built webhook beside a cluster of the lab, as the chart
 // sets it up: its flags, the rights of its account and the webhook configuration are
