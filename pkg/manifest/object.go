@@ -158,7 +158,7 @@ func (d Document) Encode(object *yaml.RNode) ([]byte, error) {
 
 func (d Document) encode(object *yaml.RNode) ([]byte, error) {
 	if !d.isJSON() {
-		restyle(object.YNode())
+		restyle(object.YNode(), false)
 		style := yaml.SequenceIndentStyle(yaml.DeriveSeqIndentStyle(string(d.Body)))
 		return yaml.MarshalWithOptions(object.Document(), &yaml.EncoderOptions{SeqIndent: style})
 	}
@@ -174,10 +174,12 @@ func (d Document) encode(object *yaml.RNode) ([]byte, error) {
 	return indented.Bytes(), nil
 }
 
-// restyle changes the style of texts that the encoder would not write correctly
+// restyle changes the style of values that the encoder would not write correctly
 // in the style they have: it adds line ends to a folded text of several lines,
-// and writes a block that begins with a tab in a way that no parser takes.
-func restyle(node *yaml.Node) {
+// writes a block that begins with a tab in a way that no parser takes, and makes
+// a text of a null that {a: , b} only implies. flow says that node stands in braces
+// or brackets.
+func restyle(node *yaml.Node, flow bool) {
 	if node.Kind == yaml.ScalarNode {
 		block := yaml.FoldedStyle | yaml.LiteralStyle
 		switch {
@@ -185,10 +187,13 @@ func restyle(node *yaml.Node) {
 			node.Style = node.Style&^block | yaml.DoubleQuotedStyle
 		case node.Style&yaml.FoldedStyle != 0 && strings.Contains(strings.TrimSuffix(node.Value, "\n"), "\n"):
 			node.Style = node.Style&^block | yaml.LiteralStyle
+		case flow && node.Value == "" && node.ShortTag() == yaml.NodeTagNull:
+			node.Value = "null"
 		}
 	}
+	flow = flow || node.Style&yaml.FlowStyle != 0
 	for _, child := range node.Content {
-		restyle(child)
+		restyle(child, flow)
 	}
 }
 

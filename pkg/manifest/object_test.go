@@ -202,6 +202,10 @@ func TestEncode(t *testing.T) {
 			body: "{field: old, a: [1, 2]}\n",
 			want: "{field: new, a: [1, 2]}\n",
 		},
+		"a null that is only implied stays one": {
+			body: "field: old\na: {x: , y, z: [null, ~]}\nb:\nc:\n- \n- {x}\n",
+			want: "field: new\na: {x: null, y: null, z: [null, ~]}\nb:\nc:\n-\n- {x: null}\n",
+		},
 		"CRLF stays": {
 			body: "field: old\r\na: |\r\n  b\r\n  c\r\n",
 			want: "field: new\r\na: |\r\n  b\r\n  c\r\n",
