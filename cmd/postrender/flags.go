@@ -28,6 +28,8 @@ type options struct {
 	// Helm is not asked.
 	dryRunSet bool
 	version   bool
+	// doctor means that the machine is examined, and nothing rendered.
+	doctor bool
 }
 
 func newFlagSet(o *options) *pflag.FlagSet {
@@ -54,6 +56,9 @@ standard output, as a Helm post-renderer:
 
   helm install db ./chart --post-renderer postrender
 
+"postrender doctor" takes the same flags, renders nothing, and checks whether this
+machine has what the renderer needs.
+
 Flags:
 ` + newFlagSet(&options{}).FlagUsages()
 }
@@ -64,7 +69,9 @@ func parseFlags(args []string) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 {
+	if flags.NArg() == 1 && flags.Arg(0) == "doctor" {
+		o.doctor = true
+	} else if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q; manifests are read from standard input", flags.Arg(0))
 	}
 	switch o.create {

@@ -37,7 +37,7 @@ type system struct {
 }
 
 // run returns the exit code: 0, or 1 after an error, with nothing on standard
-// output.
+// output. The doctor returns 1 too if it finds a problem.
 func run(ctx context.Context, args []string, sys system) int {
 	options, err := parseFlags(args)
 	switch {
@@ -47,6 +47,11 @@ func run(ctx context.Context, args []string, sys system) int {
 	case err == nil && options.version:
 		fmt.Fprintln(sys.stdout, version.String())
 		return 0
+	case err == nil && options.doctor:
+		var healthy bool
+		if healthy, err = examine(ctx, options, sys); err == nil && !healthy {
+			return 1
+		}
 	case err == nil:
 		err = render(ctx, options, sys)
 	}

@@ -178,6 +178,20 @@ func TestHelm4Plugin(t *testing.T) {
 	}
 }
 
+// TestDoctorWithoutAnything finds neither Helm nor a cluster.
+func TestDoctorWithoutAnything(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
+	want := result{Code: 1, Stdout: `problem  helm       there is no helm, helm3 or helm4 in PATH
+         do this    install Helm 3 or 4: https://helm.sh/docs/intro/install/
+problem  cluster    connect to the Kubernetes cluster: invalid configuration: no configuration has been provided, try setting KUBERNETES_MASTER environment variable
+         do this    export KUBECONFIG=FILE, or pass --kubeconfig and --kube-context
+`}
+	if diff := cmp.Diff(want, runWith(t, "", nil, "doctor")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestVersionAndHelp(t *testing.T) {
 	if got := runWith(t, "", nil, "--version"); got.Code != 0 || got.Stdout != version.String()+"\n" || got.Stderr != "" {
 		t.Errorf("--version: %+v", got)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cephferry/cephferry/pkg/postrender"
@@ -115,18 +116,27 @@ func (h *helmCall) clientConfig(ctx context.Context) (clientcmd.ClientConfig, er
 	return connection.ClientConfig(h.getenv), nil
 }
 
-func (h *helmCall) client(ctx context.Context) (dynamic.Interface, error) {
+// restConfig is how a client connects as helm does.
+func (h *helmCall) restConfig(ctx context.Context) (*rest.Config, error) {
 	config, err := h.clientConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rest, err := config.ClientConfig()
+	connection, err := config.ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("connect to the Kubernetes cluster: %w", err)
 	}
-	rest.Timeout = apiTimeout
-	rest.UserAgent = "cephferry-postrender/" + version.String()
-	return dynamic.NewForConfig(rest)
+	connection.Timeout = apiTimeout
+	connection.UserAgent = "cephferry-postrender/" + version.String()
+	return connection, nil
+}
+
+func (h *helmCall) client(ctx context.Context) (dynamic.Interface, error) {
+	config, err := h.restConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dynamic.NewForConfig(config)
 }
 
 // volumes lists the PersistentVolumes of the cluster.

@@ -21,7 +21,7 @@ var (
 	storage    *lab.Ceph
 	east, west *cluster
 	programs   struct {
-		helm3, helm4, postrender string
+		helm3, helm4, kustomize, postrender string
 		// plugins is the folder that HELM_PLUGINS names for Helm 4.
 		plugins string
 		// home keeps what Helm caches of the API servers, which is the same for
@@ -80,6 +80,7 @@ func findPrograms(tools lab.Tools) error {
 	}{
 		{&programs.helm3, "helm"},
 		{&programs.helm4, "helm4"},
+		{&programs.kustomize, "kustomize"},
 		{&programs.postrender, "postrender"},
 	} {
 		path, err := tools.Find(wanted.name)

@@ -157,9 +157,15 @@ func (team *team) run(args ...string) result {
 
 // execute runs a program with nothing but this environment.
 func execute(ctx context.Context, env map[string]string, stdin, program string, args ...string) result {
+	return executeIn(ctx, "", env, stdin, program, args...)
+}
+
+// executeIn is execute in a folder.
+func executeIn(ctx context.Context, dir string, env map[string]string, stdin, program string, args ...string) result {
 	ctx, cancel := context.WithTimeout(ctx, helmLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = dir
 	cmd.WaitDelay = time.Second
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		cmd.Env = append(cmd.Env, name+"="+env[name])

@@ -33,7 +33,7 @@ var layers = [][]string{
 	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/release", "pkg/csiconfig", "pkg/version", "pkg/recorder"},
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
-	{"pkg/postrender", "pkg/volumes"},
+	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
 	{"pkg/guard", "pkg/provisioner", "pkg/failover"},
 	{"pkg/keeper", "pkg/inventory"},
 	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},

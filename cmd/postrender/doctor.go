@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/cephferry/cephferry/pkg/doctor"
+	"github.com/cephferry/cephferry/pkg/version"
+)
+
+// programLimit bounds one program that the doctor runs.
+const programLimit = 20 * time.Second
+
+// examine runs the checks that the flags ask for, prints them and reports whether
+// all is well.
+func examine(ctx context.Context, o options, sys system) (healthy bool, err error) {
+	self := doctor.Self{Version: version.String()}
+	if self.Path, err = os.Executable(); err != nil {
+		return false, fmt.Errorf("find this program: %w", err)
+	}
+	findings := doctor.Helm(ctx, machine{}, self)
+	findings = append(findings, examineCluster(ctx, o, sys, self)...)
+	return doctor.Healthy(findings), doctor.Write(sys.stdout, findings)
+}
+
+// examineCluster makes the checks that need the API server, and stops where one is
+// the reason why the next would fail.
+func examineCluster(ctx context.Context, o options, sys system, self doctor.Self) []doctor.Finding {
+	helm := helmCall{options: o, getenv: sys.getenv}
+	server, client, config, err := connectDoctor(ctx, &helm)
+	if err != nil {
+		return []doctor.Finding{{State: doctor.Problem, Check: "cluster", Says: err.Error(), Do: "export KUBECONFIG=FILE, or pass --kubeconfig and --kube-context"}}
+	}
+	findings := []doctor.Finding{doctor.Cluster(server, config.Host)}
+	if !doctor.Healthy(findings) {
+		return append(findings, doctor.Skip("rights", "the cluster does not answer"))
+	}
+	findings = append(findings, doctor.Installation(ctx, client, self))
+
+	namespace, err := doctorNamespace(ctx, &helm)
+	if err != nil {
+		return append(findings, doctor.Finding{State: doctor.Problem, Check: "rights", Says: err.Error(), Do: "pass --namespace NAME"})
+	}
+	rights := doctor.ReleaseRights()
+	if o.create != createCluster {
+		rights = append(rights, doctor.PairRights())
+	}
+	findings = append(findings, doctor.Rights(ctx, client, namespace, rights)...)
+	if o.create == createCluster {
+		return append(findings,
+			doctor.Skip("class", "with --create cluster, the cluster reads it"),
+			doctor.Skip("ceph", "with --create cluster, only the cluster talks to Ceph"))
+	}
+	classes, finding := doctor.Classes(ctx, helm.classes)
+	findings = append(findings, finding)
+	if o.create == createNever {
+		return append(findings, doctor.Skip("ceph", "with --create never, nobody talks to Ceph here"))
+	}
+	images := imageMaker{options: o, helm: &helm}
+	defer images.close()
+	for _, class := range classes {
+		findings = append(findings, doctor.Ceph(ctx, images.connect, class))
+	}
+	return findings
+}
+
+func connectDoctor(ctx context.Context, helm *helmCall) (discovery.ServerVersionInterface, dynamic.Interface, *rest.Config, error) {
+	config, err := helm.restConfig(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	server, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	client, err := dynamic.NewForConfig(config)
+	return server, client, config, err
+}
+
+// doctorNamespace is the release's namespace as helm would decide it: there is no
+// calling helm to look at.
+func doctorNamespace(ctx context.Context, helm *helmCall) (string, error) {
+	if given := cmp.Or(helm.options.namespace, helm.getenv("HELM_NAMESPACE")); given != "" {
+		return given, nil
+	}
+	config, err := helm.clientConfig(ctx)
+	if err != nil {
+		return "", err
+	}
+	namespace, _, err := config.Namespace()
+	return namespace, err
+}
+
+// machine is this machine.
+type machine struct{}
+
+func (machine) LookPath(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
+func (machine) Run(ctx context.Context, program string, args ...string) (stdout, stderr string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, programLimit)
+	defer cancel()
+	command := exec.CommandContext(ctx, program, args...)
+	command.WaitDelay = time.Second
+	var out, said bytes.Buffer
+	command.Stdout, command.Stderr = &out, &said
+	err = command.Run()
+	if err != nil && said.Len() > 0 {
+		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(said.Bytes()))
+	}
+	return out.String(), said.String(), err
+}
