@@ -154,9 +154,3 @@ func (m *Model) failover(s state, who int) {
 		emit(verifyFence, 0, t)
 	}
 }
-
-// recorded: the record names the node as a holder.
-func (m *Model) recorded(id recordID, n int) bool {
-	owner := m.records.all[id].Owner
-	return owner != nil && slices.ContainsFunc(owner.Nodes, func(x ceph.Node) bool { return x.Name == m.name(n) })
-}
