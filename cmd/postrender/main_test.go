@@ -48,10 +48,12 @@ func TestNothingElseIsNeeded(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "no-such-file")
 	t.Setenv("KUBECONFIG", nowhere)
 	t.Setenv("CEPH_CONF", nowhere)
-	want := result{Stdout: readFile(t, "../../testdata/postrender/claim/expected.yaml")}
-	for _, mode := range [][]string{{"--create=client", "--dry-run"}, {"--create=never"}} {
-		got := runWith(t, readFile(t, claim), nil, append(mode, "--namespace", "shop", "--storage-class", classes)...)
-		if diff := cmp.Diff(want, got); diff != "" {
+	created := readFile(t, "../../testdata/postrender/claim/expected.yaml")
+	// How an image that exists is mapped stands in its record, which nobody reads here.
+	existing := strings.Replace(created, "      mapOptions: exclusive\n", "", 1)
+	for mode, want := range map[string]string{"--create=client --dry-run": created, "--create=never": existing} {
+		got := runWith(t, readFile(t, claim), nil, append(strings.Fields(mode), "--namespace", "shop", "--storage-class", classes)...)
+		if diff := cmp.Diff(result{Stdout: want}, got); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", mode, diff)
 		}
 	}
