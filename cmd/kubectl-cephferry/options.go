@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/cephferry/cephferry/pkg/flagvalue"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -90,40 +91,20 @@ func (s *settingFlags) parse() (settings, error) {
 		return settings{}, fmt.Errorf("--scope %s: must be migratable or all", s.scope)
 	}
 	var err error
-	if parsed.secret, err = secretReference(s.secret); err != nil {
+	if parsed.secret, err = flagvalue.SecretReference(s.secret); err != nil {
 		return settings{}, fmt.Errorf("--ceph-secret %s: %w", s.secret, err)
 	}
 	for _, text := range s.secrets {
 		clusterID, secret, _ := strings.Cut(text, "=")
-		ref, err := secretReference(secret)
+		ref, err := flagvalue.SecretReference(secret)
 		if clusterID == "" || err != nil {
 			return settings{}, fmt.Errorf("--cluster-ceph-secret %s: must be clusterID=namespace/name", text)
 		}
 		parsed.secrets[clusterID] = ref
 	}
-	if parsed.local, err = prefixes("--local-cidr", s.local); err != nil {
+	if parsed.local, err = flagvalue.Prefixes("--local-cidr", s.local); err != nil {
 		return settings{}, err
 	}
-	parsed.exempt, err = prefixes("--exempt-cidr", s.exempt)
+	parsed.exempt, err = flagvalue.Prefixes("--exempt-cidr", s.exempt)
 	return parsed, err
-}
-
-func secretReference(text string) (corev1.SecretReference, error) {
-	namespace, name, _ := strings.Cut(text, "/")
-	if namespace == "" || name == "" || strings.Contains(name, "/") {
-		return corev1.SecretReference{}, fmt.Errorf("must be namespace/name")
-	}
-	return corev1.SecretReference{Namespace: namespace, Name: name}, nil
-}
-
-func prefixes(flag string, texts []string) ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for _, text := range texts {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", flag, text, err)
-		}
-		all = append(all, prefix.Masked())
-	}
-	return all, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/cephferry/cephferry/pkg/flagvalue"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -96,12 +96,12 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 		return o, fmt.Errorf("--scope %s: must be migratable or all", t.scope)
 	}
 	var err error
-	if o.secret, err = secretReference(t.secret); err != nil {
+	if o.secret, err = flagvalue.SecretReference(t.secret); err != nil {
 		return o, fmt.Errorf("--ceph-secret %s: %w", t.secret, err)
 	}
 	for _, text := range t.secrets {
 		clusterID, secret, ok := strings.Cut(text, "=")
-		ref, err := secretReference(secret)
+		ref, err := flagvalue.SecretReference(secret)
 		if !ok || clusterID == "" || err != nil {
 			return o, fmt.Errorf("--cluster-ceph-secret %s: must be clusterID=namespace/name", text)
 		}
@@ -110,10 +110,10 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 		}
 		o.secrets[clusterID] = ref
 	}
-	if o.localCIDRs, err = prefixes("--local-cidr", t.local); err != nil {
+	if o.localCIDRs, err = flagvalue.Prefixes("--local-cidr", t.local); err != nil {
 		return o, err
 	}
-	if o.exemptCIDRs, err = prefixes("--exempt-cidr", t.exempt); err != nil {
+	if o.exemptCIDRs, err = flagvalue.Prefixes("--exempt-cidr", t.exempt); err != nil {
 		return o, err
 	}
 	if o.admissionGrace <= 0 {
@@ -123,24 +123,4 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 		return o, fmt.Errorf("--cert-secret %s: POD_NAMESPACE is not set", o.certSecret)
 	}
 	return o, nil
-}
-
-func secretReference(text string) (corev1.SecretReference, error) {
-	namespace, name, ok := strings.Cut(text, "/")
-	if !ok || namespace == "" || name == "" {
-		return corev1.SecretReference{}, errors.New("must be namespace/name")
-	}
-	return corev1.SecretReference{Namespace: namespace, Name: name}, nil
-}
-
-func prefixes(flag string, texts []string) ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for _, text := range texts {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", flag, text, err)
-		}
-		all = append(all, prefix.Masked())
-	}
-	return all, nil
 }
