@@ -56,6 +56,10 @@ func TestErrorsBeforeAnyConnection(t *testing.T) {
 		"history of both":         {[]string{"history", "shop/data", "--image", "rbd/data"}, "error: name one claim, or one image with --image"},
 		"history of no image":     {[]string{"history", "--image", "data"}, "error: --image data: must be pool/name or pool/namespace/name"},
 		"history of a pool":       {[]string{"history", "--image", "rbd//data"}, "error: --image rbd//data: must be pool/name or pool/namespace/name"},
+		"release of nothing":      {[]string{"release"}, "error: name claims, or one image with --image"},
+		"release of both":         {[]string{"release", "shop/data", "--image", "rbd/data", "--cluster-id", "rook-ceph"}, "error: name claims, or one image with --image"},
+		"release of half":         {[]string{"release", "--image", "rbd/data"}, "error: --image and --cluster-id: one needs the other"},
+		"release of a cluster":    {[]string{"release", "shop/data", "--cluster-id", "rook-ceph"}, "error: --image and --cluster-id: one needs the other"},
 		"a kubeconfig of nothing": {[]string{"--kubeconfig", empty, "status"}, "error: find the cluster: invalid configuration: no configuration has been provided"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,13 +29,16 @@ func party(ctx context.Context, name string, api client.Reader) (ceph.Party, err
 
 // setUpOwners makes this program keep the records of the cluster's images, in the
 // leader, and wake those that it refuses, in every replica.
-func setUpOwners(manager ctrl.Manager, g *guard.Guard, counted *guard.Metrics, grace time.Duration, log logr.Logger) (*keeper.Waker, error) {
+func setUpOwners(manager ctrl.Manager, g *guard.Guard, storages keeper.Storages, counted *guard.Metrics, grace time.Duration, log logr.Logger) (*keeper.Waker, error) {
 	keep := &keeper.Keeper{
 		Guard: g, Quiet: &ownership.Quiet{Grace: grace}, Metrics: counted,
 		Events: noted{eventRecorder(manager)},
 	}
 	if err := keep.SetupWithManager(manager); err != nil {
 		return nil, fmt.Errorf("set up the controller of owners: %w", err)
+	}
+	if err := manager.Add(&keeper.Orphans{Keeper: keep, Storages: storages, Log: log}); err != nil {
+		return nil, fmt.Errorf("set up the search for images without a volume: %w", err)
 	}
 	waker := &keeper.Waker{Guard: g, Client: manager.GetClient(), Log: log}
 	if err := manager.Add(waker); err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/provisioner"
 )
 
-// provisionTimeout bounds one RADOS operation of the provisioner. Nobody waits for
+// provisionTimeout bounds one RADOS operation of the provisioner, and of the search
+// for images without a volume. Nobody waits for
 // an answer as at the webhook, and a busy Ceph may take longer to make an image
 // than to list its watchers.
 const provisionTimeout = 5 * time.Second

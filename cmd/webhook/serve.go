@@ -80,7 +80,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		Clusters: ceph,
 		Now:      time.Now,
 	}
-	waker, err := setUpOwners(manager, g, counted, o.admissionGrace, log)
+	waker, err := setUpOwners(manager, g, connections, counted, o.admissionGrace, log)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ func (i *Inventory) Seen(ctx context.Context, volume volumes.Volume, record ceph
 		return seen, nil, err
 	}
 	var nodes []string
+	if volume.Orphan {
+		all = append(all, Found{Volume: volume})
+	}
 	for _, found := range all {
 		// Another volume may have the same image, for another claim.
 		if found.Image.ClusterID != volume.Image.ClusterID || found.Image.Pool != volume.Image.Pool || found.Image.Name != volume.Image.Name {
@@ -41,6 +44,15 @@ func (i *Inventory) Seen(ctx context.Context, volume volumes.Volume, record ceph
 			if use.node != "" {
 				nodes = append(nodes, use.node)
 			}
+		}
+	}
+	if volume.Orphan {
+		strays, err := volumes.Strays(ctx, i.API)
+		if err != nil {
+			return seen, nil, err
+		}
+		for _, stray := range strays {
+			uses, nodes = append(uses, stray.What), append(nodes, stray.Node)
 		}
 	}
 	slices.Sort(nodes)

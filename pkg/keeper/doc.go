@@ -7,6 +7,9 @@
 // table stands there. It looks when a VolumeAttachment changes, and from time to
 // time.
 //
+// [Orphans] runs beside it. It finds, by the records, what this cluster owns and no
+// PersistentVolume of it leads to any more.
+//
 // [Waker] runs in every replica. It remembers the workloads whose pods this replica
 // refused, and touches them when their volumes are free: their controllers would
 // otherwise wait for minutes before they try again.

@@ -169,6 +169,9 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	if err != nil {
 		return 0, err
 	}
+	if volume.Orphan && record.Owner != nil {
+		volume.Namespace, volume.Claim = record.Owner.Namespace, record.Owner.Claim
+	}
 	quiet, rest := k.Quiet.Observe(volume.PV.Name, image.ID, record.Admissions, begin, k.Now())
 
 	// The cache is enough to say what is used. That nothing is, only the API server
@@ -188,6 +191,18 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 		}
 	}
 	log := ctrl.LoggerFrom(ctx).WithValues("volume", volume.Namespace+"/"+volume.Claim, "image", image.String(), "reason", reason)
+	if step == ownership.LetGo && volume.Orphan {
+		strays, err := volumes.Strays(ctx, k.Finder.API)
+		if err != nil {
+			return 0, err
+		}
+		if len(strays) > 0 {
+			if k.patience.isNews(volume.PV.Name, strays[0].What) {
+				log.Info("cannot release: a node may use it", "node", strays[0].Node, "use", strays[0].What)
+			}
+			return settled, nil
+		}
+	}
 	switch step {
 	case ownership.Adopt, ownership.Refresh, ownership.LetGo:
 		if next, err = storage.PutRecord(ctx, image, next); err != nil {

@@ -37,6 +37,9 @@ type Volume struct {
 	Namespace, Claim string
 	PV               *corev1.PersistentVolume
 	Image            staticpv.Image
+	// Orphan: there is no PersistentVolume. PV stands for the one that led to the image
+	// before it was deleted, see OrphanOf.
+	Orphan bool
 }
 
 // Found is what a workload would mount.

@@ -5,8 +5,12 @@ package guard
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
@@ -130,6 +134,60 @@ func TestAWebhookThatDiesAfterItHasAcquired(t *testing.T) {
 	s.create(east, pod("p", "data"))
 	s.ready(east, "p")
 	s.wrote("data", east)
+}
+
+// Not parallel: it ends the webhook of west. What is uninstalled while nobody looks is
+// released by the leader that comes next, although no volume leads there any more.
+func TestAnUninstalledVolumeIsReleasedByTheNextLeader(t *testing.T) {
+	s := newShop(t)
+	s.must(s.helm(west, "install", "web", web, migratable))
+	s.eventually("the pod of web in west writes", func() error {
+		if len(s.watchers("web-files")) == 0 {
+			return fmt.Errorf("nobody has the image open")
+		}
+		return nil
+	})
+	s.grows("web-files")
+	s.holders("web-files")
+	// Dead before the last pod ends, so that it cannot have released.
+	if err := west.guard.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.kubectl(west, "scale", "deployment/web", "--replicas=0")
+	s.free("web-files")
+	s.must(s.helm(west, "uninstall", "web"))
+	s.eventually("the volume is gone", func() error {
+		_, err := west.client.CoreV1().PersistentVolumes().Get(s.Context(), s.namespace+".web-files", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("it is there: %v", err)
+	})
+	s.must(s.helm(east, "install", "web", web, migratable))
+	s.eventually("its pods in east are refused", func() error {
+		for _, e := range s.events(east) {
+			if e.reason == "FailedCreate" && strings.Contains(e.message, "held by         cluster west") {
+				return nil
+			}
+		}
+		return fmt.Errorf("the events are %v", s.events(east))
+	})
+	if !ownership.Owns(s.record("web-files"), s.party(west)) {
+		t.Fatalf("the record is %s", s.record("web-files").Encode())
+	}
+	if err := west.guard.Start(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	s.released(west, "web-files")
+	t.Logf("released %s after the restart", time.Since(begin).Round(time.Millisecond))
+	s.eventually("the pod of web in east writes", func() error {
+		if len(s.watchers("web-files")) == 0 {
+			return fmt.Errorf("nobody has the image open")
+		}
+		return nil
+	})
+	s.wrote("web-files", west, east)
 }
 
 // ownedBy is the refusal in another cluster while a pod of c was let start and is on

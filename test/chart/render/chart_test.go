@@ -147,7 +147,7 @@ func TestRules(t *testing.T) {
 		"cluster: get,list,watch volumeattachments.storage.k8s.io",
 		"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
 		"cluster: list statefulsets.apps",
-		"cluster: list,watch storageclasses.storage.k8s.io",
+		"cluster: list storageclasses.storage.k8s.io",
 		"cluster: list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
 		"cluster: patch daemonsets/status.apps",
 		"cluster: patch jobs/status.batch",
@@ -156,6 +156,7 @@ func TestRules(t *testing.T) {
 		"cluster: patch replicasets/status.apps",
 		"cluster: patch replicationcontrollers/status",
 		"cluster: patch statefulsets/status.apps",
+		"cluster: watch storageclasses.storage.k8s.io",
 		"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
 		"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 	}, r.rules())

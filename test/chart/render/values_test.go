@@ -95,7 +95,7 @@ var valueCases = []struct {
 		"provisioner.enabled", "false",
 		func(r *rendered) any {
 			all := r.flags("--provisioner")
-			for _, part := range []string{"create,patch,delete persistentvolumes", "persistentvolumeclaims/status", "storageclasses", "list statefulsets", "provisioner"} {
+			for _, part := range []string{"create,patch,delete persistentvolumes", "persistentvolumeclaims/status", "watch storageclasses", "list statefulsets", "provisioner"} {
 				all = append(all, containing(r.rules(), part)...)
 			}
 			return all
@@ -104,7 +104,7 @@ var valueCases = []struct {
 			"true",
 			"cluster: create,patch,delete persistentvolumes",
 			"cluster: patch persistentvolumeclaims/status",
-			"cluster: list,watch storageclasses.storage.k8s.io",
+			"cluster: watch storageclasses.storage.k8s.io",
 			"cluster: list statefulsets.apps",
 			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 		},
