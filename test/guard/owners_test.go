@@ -155,7 +155,7 @@ func TestAnUninstalledVolumeIsReleasedByTheNextLeader(t *testing.T) {
 	}
 	s.kubectl(west, "scale", "deployment/web", "--replicas=0")
 	s.free("web-files")
-	s.must(s.helm(west, "uninstall", "web"))
+	s.must(execute(s.Context(), "", programs.helm, "uninstall", "web", "--kubeconfig", west.Kubeconfig, "--namespace", s.namespace))
 	s.eventually("the volume is gone", func() error {
 		_, err := west.client.CoreV1().PersistentVolumes().Get(s.Context(), s.namespace+".web-files", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {

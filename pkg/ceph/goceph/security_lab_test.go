@@ -61,6 +61,9 @@ var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image
 	"read an image's record": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return []try{func() error { _, err := p.Record(t.Context(), image); return err }}
 	},
+	"find the records of all images": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error { _, err := p.Records(t.Context(), image.Pool, image.Namespace); return err }}
+	},
 	"create an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.creates(t, image.ImageSpec)
 	},
