@@ -1,7 +1,17 @@
 package keeper
 
-import "github.com/cephferry/cephferry/pkg/volumes"
+import (
+	"context"
 
-// Adopt makes the keeper know an orphan, as Orphans does. Reconcile is called by the
-// test.
-func Adopt(k *Keeper, orphan volumes.Volume) { k.known.LoadOrStore(orphan.PV.Name, orphan) }
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Adopt makes the keeper know an orphan, as Orphans does, and reports whether Reconcile
+// would be called; the test does that.
+func Adopt(ctx context.Context, k *Keeper, orphan volumes.Volume) bool {
+	k.acquired = make(chan event.GenericEvent, 1)
+	k.adopt(ctx, orphan)
+	return len(k.acquired) == 1
+}

@@ -53,7 +53,9 @@ func (s *search) find() []string {
 	s.Helper()
 	var names []string
 	for _, orphan := range s.Find(s.Context()) {
-		keeper.Adopt(s.keeper, orphan)
+		if !keeper.Adopt(s.Context(), s.keeper, orphan) {
+			s.Errorf("nobody looks at %s", orphan.PV.Name)
+		}
 		names = append(names, orphan.PV.Name)
 	}
 	return names
@@ -184,6 +186,24 @@ func TestWhatIsNoOrphan(t *testing.T) {
 		s.ceph.WriteRecord(image, []byte(`{"version":99}`))
 		s.wantFound()
 	})
+}
+
+// Of two orphans with one name, the other one comes when the first is done.
+func TestOrphansOfOneName(t *testing.T) {
+	s := newSearch(t)
+	s.wantFound("shop.data")
+	other := s.Find(t.Context())[0]
+	other.Image.Pool = "other"
+	if keeper.Adopt(t.Context(), s.keeper, other) {
+		t.Error("two volumes of one name are looked at")
+	}
+	s.keep()
+	s.pass(grace + time.Second)
+	s.keep()
+	s.wantOwner("")
+	if !keeper.Adopt(t.Context(), s.keeper, other) {
+		t.Error("the other one is left")
+	}
 }
 
 // An orphan whose volume is made again is a volume as any.

@@ -349,3 +349,35 @@ func TestRelease(t *testing.T) {
 		t.Errorf("again: %s", again)
 	}
 }
+
+// An image whose PersistentVolume was deleted is given up by its name.
+func TestReleaseOfAnImageWithoutAVolume(t *testing.T) {
+	s := newShop(t)
+	e2 := s.east.Nodes[1]
+	s.volume("data")
+	s.starts(s.east, e2, "p", "data")
+	s.owns(s.east, e2, "data")
+	s.without(s.east)
+	image := s.spec("data").String()
+	release := []string{"release", "--image", image, "--cluster-id", "rook-ceph", "--admission-grace", "2s", "--by", "ann"}
+	s.refused(s.cephferry(s.east, release...), "PersistentVolume "+s.namespace+".data may lead to it; name its claim instead of the image")
+	for _, object := range []string{"pod/p", "pvc/data", "pv/" + s.namespace + ".data"} {
+		if _, err := s.east.Run(t.Context(), "delete", object, "-n", s.namespace); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.refused(s.cephferry(s.west, release...), "PersistentVolume "+s.namespace+".data may lead to it")
+	s.eventually("it is released", func() error {
+		r := s.cephferry(s.east, release...)
+		if r.err != nil {
+			return fmt.Errorf("%w: %s", r.err, r.stderr)
+		}
+		if r.stdout != "image "+image+": released\n" {
+			t.Errorf("it says %q", r.stdout)
+		}
+		return nil
+	})
+	if record := s.record("data"); record.State != ceph.Free {
+		t.Errorf("the record says %s", record.State)
+	}
+}
