@@ -8,6 +8,8 @@ MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
 LDFLAGS     := -X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+# The static build of this machine.
+STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 FUZZTIME    ?= 20s
 # Where tests need the lab; test-unit runs all others.
 LAB_PACKAGES = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
@@ -45,9 +47,9 @@ $(addprefix static/,$(PLATFORMS)): static/%:
 	CGO_ENABLED=0 GOOS=$(patsubst %/,%,$(dir $*)) GOARCH=$(notdir $*) go build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(target) ./cmd/postrender
 
 .PHONY: helm4-plugin
-helm4-plugin: build ## Lay out the Helm 4 plugin in bin/helm4/cephferry; install it with helm plugin install
+helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; install it with helm plugin install
 	@mkdir -p bin/helm4/cephferry/bin
-	@cp bin/postrender bin/helm4/cephferry/bin/
+	@cp bin/$(subst /,-,$(STATIC:static/%=%))/postrender bin/helm4/cephferry/bin/
 	@sed 's/^version: .*/version: $(VERSION)/' helm4/plugin.yaml > bin/helm4/cephferry/plugin.yaml
 	@echo "bin/helm4/cephferry is ready: helm plugin install $(CURDIR)/bin/helm4/cephferry"
 
@@ -86,7 +88,7 @@ golden: ## Rewrite expected results: testdata/postrender, the table of the chart
 	go -C test/chart/render test -run ValuesTable -update ./...
 
 .PHONY: bench
-bench: deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node static/$(shell go env GOOS)/$(shell go env GOARCH) ## Measure what docs/performance.md shows, and print its tables
+bench: deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node $(STATIC) ## Measure what docs/performance.md shows, and print its tables
 	@CGO_ENABLED=1 go run -tags '$(GO_CEPH_TAGS)' ./test/bench
 
 ##### Run

@@ -9,8 +9,8 @@ import (
 
 // The values of --create.
 const (
-	createClient  = "client"
 	createCluster = "cluster"
+	createClient  = "client"
 	createNever   = "never"
 )
 
@@ -40,7 +40,7 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags.StringArrayVar(&o.storageClasses, "storage-class", nil, "manifest `file` with StorageClasses, repeatable; default: read from the cluster")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: the one that helm uses")
 	flags.StringVar(&o.kubeContext, "kube-context", "", "kubeconfig `context`; default: the one that helm uses")
-	flags.StringVar(&o.create, "create", createClient, "`who` makes images and pairs: cluster (cephferry in the cluster), client (this process), or never (the pair is rendered, and its image must exist)")
+	flags.StringVar(&o.create, "create", createCluster, "`who` makes images and pairs: cluster (cephferry in the cluster), client (this process), or never (the pair is rendered, and its image must exist)")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's config.json, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise the class's provisioner secret")
 	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")

@@ -77,13 +77,16 @@ func TestDryRunOnCephFS(t *testing.T) {
 	}
 }
 
-// TestForTheCluster asks for even less: not for a namespace, nor for a class.
+// TestForTheCluster is the default. It asks for even less: not for a namespace, nor
+// for a class.
 func TestForTheCluster(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
 	input := readFile(t, "../../testdata/cluster/claim/input.yaml")
 	want := result{Stdout: readFile(t, "../../testdata/cluster/claim/expected.yaml")}
-	if diff := cmp.Diff(want, runWith(t, input, nil, "--create", "cluster")); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+	for _, flags := range [][]string{nil, {"--create", "cluster"}} {
+		if diff := cmp.Diff(want, runWith(t, input, nil, flags...)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", flags, diff)
+		}
 	}
 }
 
@@ -115,7 +118,7 @@ func TestErrors(t *testing.T) {
 		want  string
 	}{
 		"a flag for the client": {
-			args: []string{"--create", "cluster", "--ceph-id", "app"},
+			args: []string{"--ceph-id", "app"},
 			want: "postrender: --ceph-id: with --create cluster the cluster finds the class and Ceph itself; leave the flag out, or pass --create client\n",
 		},
 		"unknown creator": {

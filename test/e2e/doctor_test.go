@@ -42,7 +42,7 @@ func TestDoctorOfATenant(t *testing.T) {
 	t.Parallel()
 	team := newTeam(t, 3)
 	tenant := team.tenant(east)
-	got := team.doctor(0, "--create=cluster", "--kubeconfig", tenant, "--namespace", team.namespace)
+	got := team.doctor(0, "--kubeconfig", tenant, "--namespace", team.namespace)
 	want := team.helmFindings() + fmt.Sprintf(`ok cluster Kubernetes V, URL
 skipped cephferry you have no right to see whether it is installed (list validatingwebhookconfigurations); the platform team has
 ok rights enough for persistentvolumeclaims, statefulsets, secrets, in namespace %s
@@ -92,7 +92,7 @@ func TestDoctorsAdviceMends(t *testing.T) {
 	t.Parallel()
 	team := newTeam(t, 3)
 	tenant := team.tenant(west, "--clusterrole=view")
-	mine := []string{"--create=cluster", "--kubeconfig", tenant, "--namespace", team.namespace}
+	mine := []string{"--kubeconfig", tenant, "--namespace", team.namespace}
 	got := team.doctor(1, mine...)
 	command := regexp.MustCompile(`(?m)^do this kubectl (create rolebinding .*)$`).FindStringSubmatch(got)
 	if command == nil {

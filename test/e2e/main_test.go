@@ -22,8 +22,11 @@ var (
 	east, west *cluster
 	programs   struct {
 		helm3, helm4, kustomize, postrender string
-		// plugins is the folder that HELM_PLUGINS names for Helm 4.
+		// plugins is the folder that HELM_PLUGINS names for Helm 4, with the plugin
+		// as `make helm4-plugin` lays it out.
 		plugins string
+		// withCeph is another, whose plugin has the build with a Ceph library.
+		withCeph string
 		// home keeps what Helm caches of the API servers, which is the same for
 		// all tests.
 		home string
@@ -56,6 +59,10 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	programs.home = filepath.Join(dir, "home")
+	programs.withCeph = filepath.Join(dir, "plugins")
+	if err := layOutPlugin(programs.withCeph, programs.postrender); err != nil {
+		return 0, fmt.Errorf("lay out the Helm 4 plugin with Ceph: %w", err)
+	}
 
 	servers, err := lab.Start(context.Background(), lab.Options{Dir: dir, Tools: tools})
 	if err != nil {
@@ -94,6 +101,18 @@ func findPrograms(tools lab.Tools) error {
 		return fmt.Errorf("find the Helm 4 plugin: %w; `make helm4-plugin` lays it out", err)
 	}
 	return nil
+}
+
+// layOutPlugin makes a plugin folder like programs.plugins with another renderer.
+func layOutPlugin(plugins, postrender string) error {
+	plugin := filepath.Join(plugins, "cephferry")
+	if err := os.MkdirAll(filepath.Join(plugin, "bin"), 0o700); err != nil {
+		return err
+	}
+	if err := os.Symlink(filepath.Join(programs.plugins, "cephferry", "plugin.yaml"), filepath.Join(plugin, "plugin.yaml")); err != nil {
+		return err
+	}
+	return os.Symlink(postrender, filepath.Join(plugin, "bin", "postrender"))
 }
 
 func connect(started *lab.Cluster) (*cluster, error) {

@@ -4,11 +4,8 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,38 +13,11 @@ import (
 	"github.com/cephferry/cephferry/test/lab"
 )
 
-// pure builds the renderer without cgo, once, as `make build-static` does. It is
-// left for the lab's folder to take away.
-var pure = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(programs.home, "pure", "postrender")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../../cmd/postrender")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build postrender without cgo: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// usePure makes the team use that renderer.
+// usePure makes the team use the static build, which has no Ceph library: the one
+// that `make helm4-plugin` puts into the plugin.
 func (team *team) usePure() {
-	team.Helper()
-	path, err := pure()
-	if err != nil {
-		team.Fatal(err)
-	}
-	team.postrender, team.plugins = path, team.TempDir()
-	plugin, err := os.ReadFile(filepath.Join(programs.plugins, "cephferry", "plugin.yaml"))
-	if err != nil {
-		team.Fatal(err)
-	}
-	team.write(filepath.Join(team.plugins, "cephferry", "plugin.yaml"), string(plugin))
-	bin := filepath.Join(team.plugins, "cephferry", "bin")
-	if err := os.Mkdir(bin, 0o755); err != nil {
-		team.Fatal(err)
-	}
-	if err := os.Symlink(path, filepath.Join(bin, "postrender")); err != nil {
-		team.Fatal(err)
-	}
+	team.plugins = programs.plugins
+	team.postrender = filepath.Join(programs.plugins, "cephferry", "bin", "postrender")
 }
 
 func TestTheBuildWithoutCephUsesImagesThatExist(t *testing.T) {

@@ -56,7 +56,7 @@ func newTeam(t *testing.T, helm int) *team {
 	team := &team{
 		T: t, helm: helm,
 		namespace:  fmt.Sprint("shop-", teams.Add(1)),
-		postrender: programs.postrender, plugins: programs.plugins,
+		postrender: programs.postrender, plugins: programs.withCeph,
 		env: map[string]string{},
 	}
 	team.makeNamespace(team.namespace)
