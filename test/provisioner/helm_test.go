@@ -13,10 +13,16 @@ import (
 
 // helm runs a Helm in the team's namespace and returns its output.
 func (tm *team) helm(c *cluster, program string, args ...string) (string, error) {
+	return tm.execute([]string{"PATH=/usr/bin:/bin", "HOME=" + programs.home}, program,
+		append(args, "--kubeconfig", c.Kubeconfig, "--namespace", tm.namespace)...)
+}
+
+// execute runs a program with nothing but this environment.
+func (tm *team) execute(env []string, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(tm.Context(), settleLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, append(args, "--kubeconfig", c.Kubeconfig, "--namespace", tm.namespace)...)
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + programs.home}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = env
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -62,19 +62,23 @@ func (r release) claim() string {
 
 func (r release) install(replicas int) {
 	r.Helper()
+	if out, err := r.rendered("install", replicas); err != nil {
+		r.Fatalf("%v: %s", err, out)
+	}
+}
+
+// rendered installs or upgrades the release with the renderer.
+func (r release) rendered(command string, replicas int, more ...string) (string, error) {
 	set := fmt.Sprintf("replicas=%d,persistence.size=16Mi,persistence.storageClass=%s", replicas, r.in.Rook.BlockClass)
 	annotations := `persistence.annotations.cephferry\.io/migratable=true`
 	if r.annotated != "" {
 		annotations += `,persistence.annotations.cephferry\.io/adopt=true,persistence.annotations.cephferry\.io/image=` + r.annotated
 	}
-	if r.chart == "db" {
+	if r.chart == "db" && replicas == 0 {
 		annotations += `,persistence.annotations.cephferry\.io/replicas=1`
 	}
-	out, err := r.helm(r.in, programs.helm, "install", r.name, "../../testdata/charts/"+r.chart, "--set", set, "--set-string", annotations,
-		"--post-renderer", programs.postrender, "--post-renderer-args=--create="+r.create)
-	if err != nil {
-		r.Fatalf("%v: %s", err, out)
-	}
+	return r.helm(r.in, programs.helm, append([]string{command, r.name, "../../testdata/charts/" + r.chart, "--set", set, "--set-string", annotations,
+		"--post-renderer", programs.postrender, "--post-renderer-args=--create=" + r.create}, more...)...)
 }
 
 // start scales the workload up, as soon as that is allowed, and waits for its pod.

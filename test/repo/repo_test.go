@@ -291,10 +291,10 @@ func compareMetrics(t *testing.T, file string, register func(prometheus.Register
 }
 
 func TestConfigMapsAreDocumented(t *testing.T) {
-	document := read(t, "docs/postrender.md")
+	document := read(t, "docs/client.md")
 	for _, location := range csiconfig.Locations() {
 		if want := fmt.Sprintf("`%s`, key `%s`", location.Name, location.Key); !strings.Contains(document, want) {
-			t.Errorf("docs/postrender.md does not mention %s", want)
+			t.Errorf("docs/client.md does not mention %s", want)
 		}
 	}
 }
