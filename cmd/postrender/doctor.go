@@ -79,6 +79,7 @@ func connectDoctor(ctx context.Context, helm *helmCall) (discovery.ServerVersion
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	config.QPS = -1 // the default makes the questions about rights wait, and says so on stderr
 	server, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, nil, nil, err
