@@ -19,7 +19,7 @@ const (
 	turnBeat = 200 * time.Millisecond
 	// turnLimit is how long after the last beat a turn has no owner any more. Its
 	// owner gives up in half that time.
-	turnLimit = time.Second
+	turnLimit = 2 * time.Second
 )
 
 // turn is the right to make or grow one subvolume, of which one client at a time
