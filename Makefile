@@ -13,8 +13,8 @@ STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 FUZZTIME    ?= 20s
 # Where tests need the lab; test-unit runs all others.
 LAB_PACKAGES = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
-# They mostly wait for servers, so that more of them at a time than cores is faster.
-LAB_TESTS    = go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 3 -timeout 20m
+# Two packages of servers at a time is what two cores bear.
+LAB_TESTS    = go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -timeout 20m
 
 # make bench needs one more program; people want ours in the lab's PATH.
 CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR)

@@ -13,8 +13,10 @@ import (
 )
 
 // attempts bounds how often a record is decided about again because somebody else
-// changed it meanwhile. Each loser of a race has one winner, who is done.
-const attempts = 10
+// changed it meanwhile. Each loser of a race has one winner, who is done; but each
+// replica of a webhook has its own queue of pods, and where those wait for one image, a
+// pod may lose many times in a row.
+const attempts = 40
 
 // undoLimit bounds taking back what was acquired, when the caller's time is over.
 const undoLimit = time.Second
