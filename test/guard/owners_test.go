@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -99,7 +100,7 @@ func TestAnImageOfAPodThatNeverAppearsIsReleased(t *testing.T) {
 	if !ownership.Owns(record, s.party(west)) || len(record.Pending) != 1 {
 		t.Fatalf("the record is %s", record.Encode())
 	}
-	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.ownedBy(west, "data"), creating))
+	s.refusedAtOnce(east, west, "data")
 	s.released(west, "data")
 	if took := time.Since(begin); took < webhook.Grace {
 		t.Errorf("released after %s, although a pod could still appear", took)
@@ -202,6 +203,17 @@ func (s *shop) ownedBy(c *cluster, claim string) string {
 		s.namespace, claim, s.image(claim), c.Name, record.Owner.Since.Format("2006-01-02 15:04"))
 }
 
+// refusedAtOnce asks the guard of c for a pod on what owner owns. No kubectl and no API
+// server take time: the owner lets go when the grace is over.
+func (s *shop) refusedAtOnce(c, owner *cluster, claim string) {
+	s.Helper()
+	want := s.ownedBy(owner, claim)
+	got := c.guard.send("pod", s.podReview(pod("p", claim)))
+	if diff := cmp.Diff(want, strings.TrimSpace(got.message)); got.allowed || diff != "" {
+		s.Errorf("%+v, -want +got:\n%s", got, diff)
+	}
+}
+
 // A pod that was let start, and is on no node when its image is taken away, gets none.
 func TestAPodOfBeforeATakeoverIsNotBound(t *testing.T) {
 	t.Parallel()
@@ -281,7 +293,7 @@ func TestTwoReplicasOfTheWebhook(t *testing.T) {
 	if got := s.record("data").Admissions; got != 2*each {
 		t.Errorf("%d admissions, want %d", got, 2*each)
 	}
-	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.ownedBy(west, "data"), creating))
+	s.refusedAtOnce(east, west, "data")
 	if err := west.guard.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ const (
 	poll       = 50 * time.Millisecond
 	// Grace is for reviews that no API server sends, and for pods that are gone before
 	// the webhook has seen them. No request takes that long here.
-	Grace = 2 * time.Second
+	Grace = 4 * time.Second
 )
 
 // Observer are the capabilities of the Ceph user of docs/security.md that can look,
