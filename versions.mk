@@ -10,5 +10,5 @@ STATICCHECK_VERSION := v0.8.2
 # Debian packages of the real Ceph and etcd that tests and the demo start, of the
 # virtual machines, and the headers that the cgo build of go-ceph needs.
 DEBIAN_PACKAGES := gcc libc6-dev busybox-static ceph-common ceph-mds ceph-mgr \
-	ceph-mon ceph-osd curl e2fsprogs etcd-server iproute2 librados-dev \
+	ceph-mon ceph-osd curl e2fsprogs etcd-server iproute2 libcephfs-dev librados-dev \
 	librbd-dev nftables openssl qemu-system-x86
