@@ -31,17 +31,46 @@ func Refuse(claim *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorLi
 	if claim.Spec.Selector != nil {
 		errs = append(errs, field.Forbidden(spec.Child("selector"), "the claim's PersistentVolume is named, not selected"))
 	}
-	if claim.Spec.VolumeAttributesClassName != nil {
+	if name := claim.Spec.VolumeAttributesClassName; name != nil && *name != "" {
 		errs = append(errs, field.Forbidden(spec.Child("volumeAttributesClassName"), "ceph-csi cannot modify a static volume"))
 	}
-	if len(claim.Spec.AccessModes) == 0 {
-		errs = append(errs, field.Required(ModesPath(path), ""))
-	}
+	errs = append(errs, refuseModes(claim, path)...)
 	storage := SizePath(path)
 	if request, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
 		errs = append(errs, field.Required(storage, ""))
 	} else if request.Sign() <= 0 || request.CmpInt64(annotations.MaxSize) > 0 {
 		errs = append(errs, field.Invalid(storage, request.String(), "must be above 0 and at most 1Ei"))
+	}
+	return errs
+}
+
+// accessModes and volumeModes are all that the API server accepts.
+func accessModes() []corev1.PersistentVolumeAccessMode {
+	return []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce, corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOncePod}
+}
+
+func volumeModes() []corev1.PersistentVolumeMode {
+	return []corev1.PersistentVolumeMode{corev1.PersistentVolumeFilesystem, corev1.PersistentVolumeBlock}
+}
+
+// refuseModes lists the modes that the API server will refuse, before an image is made
+// for them (ValidatePersistentVolumeClaimSpec of k8s.io/kubernetes).
+func refuseModes(claim *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	modes := claim.Spec.AccessModes
+	if len(modes) == 0 {
+		errs = append(errs, field.Required(ModesPath(path), ""))
+	}
+	for i, mode := range modes {
+		if !slices.Contains(accessModes(), mode) {
+			errs = append(errs, field.NotSupported(ModesPath(path).Index(i), mode, accessModes()))
+		}
+	}
+	if len(modes) > 1 && slices.Contains(modes, corev1.ReadWriteOncePod) {
+		errs = append(errs, field.Forbidden(ModesPath(path), "ReadWriteOncePod stands alone, without other modes"))
+	}
+	if mode := claim.Spec.VolumeMode; mode != nil && !slices.Contains(volumeModes(), *mode) {
+		errs = append(errs, field.NotSupported(child(path, "spec").Child("volumeMode"), *mode, volumeModes()))
 	}
 	return errs
 }

@@ -54,6 +54,22 @@ func TestRefuse(t *testing.T) {
 			},
 			want: []string{"spec.dataSource", "spec.dataSourceRef", "spec.selector", "spec.volumeAttributesClassName"},
 		},
+		"an attributes class that is empty is none": {
+			change: func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeAttributesClassName = new(string) },
+		},
+		"an access mode and a volume mode that do not exist": {
+			change: func(c *corev1.PersistentVolumeClaim) {
+				mode := corev1.PersistentVolumeMode("filesystem")
+				c.Spec.AccessModes, c.Spec.VolumeMode = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce, "RWO"}, &mode
+			},
+			want: []string{"spec.accessModes[1]", "spec.volumeMode"},
+		},
+		"one pod beside others": {
+			change: func(c *corev1.PersistentVolumeClaim) {
+				c.Spec.AccessModes = append(c.Spec.AccessModes, corev1.ReadWriteOncePod)
+			},
+			want: []string{"spec.accessModes"},
+		},
 		"neither modes nor a size, in a template": {
 			change: func(c *corev1.PersistentVolumeClaim) { c.Spec = corev1.PersistentVolumeClaimSpec{} },
 			path:   field.NewPath("spec", "volumeClaimTemplates").Index(1),
