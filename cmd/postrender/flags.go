@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/cephferry/cephferry/pkg/postrender"
 )
 
 // The values of --create.
@@ -28,8 +30,12 @@ type options struct {
 	// Helm is not asked.
 	dryRunSet bool
 	version   bool
+	// selectors pick claims that have not the annotation.
+	selectors []postrender.Selector
 	// doctor means that the machine is examined, and nothing rendered.
 	doctor bool
+	// list means that what would be selected is shown, and nothing rendered.
+	list bool
 }
 
 func newFlagSet(o *options) *pflag.FlagSet {
@@ -37,6 +43,11 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags.SortFlags = false
 	flags.Usage = func() {}
 	flags.StringVarP(&o.namespace, "namespace", "n", "", "release `namespace`, for objects that do not name theirs; default: read from the calling helm's command line")
+	flags.Func("select", "claims to make migratable besides the annotated ones, as `KIND/NAME[:TEMPLATE][,class=CLASS][,labels=SELECTOR]` with wildcards, repeatable; an error if one matches nothing", func(text string) error {
+		selector, err := postrender.ParseSelector(text)
+		o.selectors = append(o.selectors, selector)
+		return err
+	})
 	flags.StringArrayVar(&o.storageClasses, "storage-class", nil, "manifest `file` with StorageClasses, repeatable; default: read from the cluster")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: the one that helm uses")
 	flags.StringVar(&o.kubeContext, "kube-context", "", "kubeconfig `context`; default: the one that helm uses")
@@ -56,7 +67,12 @@ standard output, as a Helm post-renderer:
 
   helm install db ./chart --post-renderer postrender
 
-"postrender doctor" takes the same flags, renders nothing, and checks whether this
+"postrender list" takes the same input and flags, and shows which claims it would select,
+why, and which image each of them gets:
+
+  helm template db ./chart | postrender list --namespace shop --select 'StatefulSet/*:data'
+
+"postrender doctor" takes the same flags, reads nothing, and checks whether this
 machine has what the renderer needs.
 
 Flags:
@@ -69,9 +85,12 @@ func parseFlags(args []string) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() == 1 && flags.Arg(0) == "doctor" {
+	switch {
+	case flags.NArg() == 1 && flags.Arg(0) == "doctor":
 		o.doctor = true
-	} else if flags.NArg() > 0 {
+	case flags.NArg() == 1 && flags.Arg(0) == "list":
+		o.list = true
+	case flags.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q; manifests are read from standard input", flags.Arg(0))
 	}
 	switch o.create {

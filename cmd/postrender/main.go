@@ -52,6 +52,8 @@ func run(ctx context.Context, args []string, sys system) int {
 		if healthy, err = examine(ctx, options, sys); err == nil && !healthy {
 			return 1
 		}
+	case err == nil && options.list:
+		err = list(ctx, options, sys)
 	case err == nil:
 		err = render(ctx, options, sys)
 	}

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,7 +29,9 @@ const apiTimeout = 10 * time.Second
 // render wires the use case to the flags.
 func render(ctx context.Context, o options, sys system) error {
 	if o.create == createCluster {
-		return postrender.ForCluster(sys.stdin, sys.stdout)
+		notes, err := postrender.ForCluster(sys.stdin, sys.stdout, o.selectors...)
+		tell(sys.stderr, notes)
+		return err
 	}
 	helm := helmCall{options: o, getenv: sys.getenv}
 	images := imageMaker{options: o, helm: &helm}
@@ -36,12 +40,41 @@ func render(ctx context.Context, o options, sys system) error {
 		Namespace: helm.namespace,
 		Classes:   helm.classes,
 		Images:    images.images,
+		Select:    o.selectors,
 	}
 	notes, err := renderer.Render(ctx, sys.stdin, sys.stdout)
-	if err == nil && len(notes) > 0 {
-		fmt.Fprintln(sys.stderr, "postrender: "+strings.Join(notes, "; "))
+	if err == nil {
+		tell(sys.stderr, notes)
 	}
 	return err
+}
+
+// tell writes notes for people.
+func tell(stderr io.Writer, notes []string) {
+	if len(notes) > 0 {
+		fmt.Fprintln(stderr, "postrender: "+strings.Join(notes, "; "))
+	}
+}
+
+// list shows what would be selected, a line for each claim. Helm shows nothing of what a
+// post-renderer says while it succeeds.
+func list(ctx context.Context, o options, sys system) error {
+	helm := helmCall{options: o, getenv: sys.getenv}
+	namespace, err := helm.namespace(ctx)
+	if err != nil {
+		namespace = "<namespace>"
+	}
+	all, notes, err := postrender.List(sys.stdin, namespace, o.selectors...)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(sys.stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "OBJECT\tCLAIM\tCLASS\tIMAGE\tSELECTED BY")
+	for _, one := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Object, cmp.Or(one.Claim, "(its operator's)"), cmp.Or(one.Class, "(default)"), cmp.Or(one.Image, "<namespace>.<claim>"), one.Why())
+	}
+	tell(sys.stderr, notes)
+	return table.Flush()
 }
 
 // helmCall answers what depends on the calling Helm. It looks at the parent

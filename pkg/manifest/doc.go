@@ -1,8 +1,13 @@
-// Package manifest takes a stream of Kubernetes manifests apart into documents
-// and puts it together again. A document that nobody edits keeps its bytes:
-// comments, anchors, spacing, line ends. A document that is edited is parsed and
-// encoded by kyaml, in the line ends, sequence indentation and format (YAML or
-// JSON) that it came in.
+// Package manifest takes a stream of Kubernetes manifests apart into documents,
+// and changes documents as little as it can.
+//
+// A document that nobody edits keeps its bytes. One that is edited changes only
+// in the lines of the edit: comments, anchors, quoting, block scalars and line
+// ends stay ([Tree.Edit]). Where those lines cannot be edited, because the value
+// comes from an alias or spans lines, the object in question is encoded anew, and
+// if an anchor stands in the way, the document. Either way the result is read as
+// Helm 3, Helm 4 and kubectl read it, and an edit that would change anything else
+// is an error.
 //
 // Splitting needs no YAML parser: a line that starts with "---" or "..." and
 // goes on with white space is a marker wherever it stands, also inside block

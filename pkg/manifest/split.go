@@ -3,6 +3,8 @@ package manifest
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
 )
 
@@ -16,6 +18,9 @@ type Document struct {
 	Body []byte
 	// Offset is where the body starts in the stream, in bytes.
 	Offset int
+	// Joined means that the document is one of several JSON values that follow each
+	// other without a marker, as kubectl reads them.
+	Joined bool
 }
 
 // Split cuts a stream at its document markers. The documents' markers and
@@ -29,7 +34,7 @@ func Split(stream []byte) []Document {
 		next := nextMarker(stream, end)
 		current.Body = stream[current.Offset:next]
 		if len(current.Marker) > 0 || len(current.Body) > 0 {
-			documents = append(documents, current)
+			documents = append(documents, cutJSON(current)...)
 		}
 		if next == len(stream) {
 			return documents
@@ -43,6 +48,37 @@ func Split(stream []byte) []Document {
 	}
 }
 
+// cutJSON returns the JSON values that the document consists of, or the document
+// itself.
+func cutJSON(d Document) []Document {
+	text := withoutBOM(d.Body)
+	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) || json.Valid(text) {
+		return []Document{d}
+	}
+	var values []Document
+	bom, from := len(d.Body)-len(text), 0
+	for decoder := json.NewDecoder(bytes.NewReader(text)); ; {
+		var value json.RawMessage
+		err := decoder.Decode(&value)
+		if errors.Is(err, io.EOF) && len(values) > 0 {
+			last := &values[len(values)-1]
+			last.Body = d.Body[last.Offset-d.Offset:]
+			return values
+		} else if err != nil {
+			return []Document{d}
+		}
+		to := bom + int(decoder.InputOffset())
+		if line := d.Body[to : to+lineLength(d.Body[to:])]; len(bytes.TrimSpace(line)) == 0 {
+			to += len(line)
+		}
+		next := Document{Body: d.Body[from:to], Offset: d.Offset + from, Joined: true}
+		if len(values) == 0 {
+			next.Marker = d.Marker
+		}
+		values, from = append(values, next), to
+	}
+}
+
 // Write is the reverse of Split. A body that lacks the final line end gets one if
 // another document follows. Nothing is copied but through a small buffer: a large
 // stream is not in memory twice.
@@ -50,7 +86,7 @@ func Write(out io.Writer, documents []Document) error {
 	buffered := bufio.NewWriterSize(out, 64<<10)
 	var last []byte
 	for _, d := range documents {
-		if len(last) > 0 && last[len(last)-1] != '\n' {
+		if len(last) > 0 && last[len(last)-1] != '\n' && (len(d.Marker) > 0 || !d.Joined) {
 			buffered.WriteByte('\n')
 		}
 		for _, text := range [][]byte{d.Marker, d.Body} {

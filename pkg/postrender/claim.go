@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/claims"
@@ -38,13 +37,13 @@ type pair struct {
 	// otherwise the origin.
 	claim   *corev1.PersistentVolumeClaim
 	ordinal bool
+	// annotate means that a selector picked the claim, which gets the annotation.
+	annotate bool
 	// namespace is the claim's, also where the manifest leaves it to Helm.
 	namespace string
 	class     *storageclass.Class
 	image     string
 	adopt     bool
-	// template is the index of the claim template, for an ordinal.
-	template int
 	// look means that the pair is not rendered; only the recorded size of its
 	// image is of interest.
 	look bool
@@ -97,12 +96,8 @@ func (p *pair) volume() *corev1.PersistentVolume {
 
 // planClaim plans the pair of a PVC. There is none if the claim is not
 // migratable, or already part of a pair.
-func (p *planner) planClaim(o object) {
-	var claim corev1.PersistentVolumeClaim
-	if err := o.decode(&claim); err != nil {
-		p.mistakes = append(p.mistakes, Mistake{o.label(""), err})
-		return
-	}
+func (p *planner) planClaim(c claimIn, annotate bool) {
+	o, claim := c.object, c.claim
 	metadata := field.NewPath("metadata")
 	asked, errs := parseAnnotations(claim.Annotations, annotations.OnClaim, metadata.Child("annotations"))
 	if !asked.Migratable || len(errs) > 0 {
@@ -120,7 +115,7 @@ func (p *planner) planClaim(o object) {
 		return
 	}
 	if volume := claim.Spec.VolumeName; volume != "" {
-		if p.rendered(volume, namespace, claim.Name) && withoutClass(&claim) {
+		if p.rendered(volume, namespace, claim.Name) && withoutClass(claim) {
 			p.claimImage(volume, label, nil)
 			return
 		}
@@ -131,13 +126,13 @@ func (p *planner) planClaim(o object) {
 	if image == "" {
 		image = staticpv.ImageName(namespace, claim.Name)
 	}
-	class, mapping, errs := p.validate(&claim, asked, nil)
+	class, mapping, errs := p.validate(claim, asked, nil)
 	p.mistakes.add(label, errs...)
 	p.claimImage(image, label, imagePath(asked, nil))
 	p.mistakes.add(label, validateHandle(image, class, imagePath(asked, nil))...)
 	p.pairs = append(p.pairs, &pair{
-		origin: o, label: label, claim: &claim, namespace: namespace,
-		class: class, image: image, adopt: asked.Adopt, mapping: mapping,
+		origin: o, label: label, claim: claim, namespace: namespace,
+		class: class, image: image, adopt: asked.Adopt, mapping: mapping, annotate: annotate,
 	})
 }
 
@@ -248,32 +243,22 @@ func validateHandle(image string, class *storageclass.Class, path *field.Path) f
 	return nil
 }
 
-// editClaim turns the claim of the manifest into the pair's PVC, in place.
-func (p *pair) editClaim(node *yaml.RNode) error {
-	if err := setString(node, "", "spec", "storageClassName"); err != nil {
-		return err
+// edit plans how the claim of the manifest at the path in its object, or the template
+// that an ordinal's pair comes from, becomes the pair's.
+func (p *pair) edit(path []string) {
+	o := p.origin
+	if p.annotate {
+		o.set(path, "true", "metadata", "annotations", annotations.Migratable)
 	}
+	o.remove(path, "metadata", "annotations", betaClass)
+	o.set(path, "", "spec", "storageClassName")
 	if !p.ordinal {
-		if err := setString(node, p.image, "spec", "volumeName"); err != nil {
-			return err
-		}
+		o.set(path, p.image, "spec", "volumeName")
 	}
-	if _, ok := p.claim.Annotations[betaClass]; ok {
-		if err := node.PipeE(yaml.Lookup("metadata", "annotations"), yaml.Clear(betaClass)); err != nil {
-			return err
-		}
+	// The size is written where what the claim keeps differs from the chart's.
+	if capacity := p.capacity(); capacity.Cmp(p.request()) != 0 {
+		o.set(path, capacity.String(), "spec", "resources", "requests", "storage")
 	}
-	return p.editSize(node)
-}
-
-// editSize writes the size that the claim keeps where it differs from the
-// chart's.
-func (p *pair) editSize(node *yaml.RNode) error {
-	capacity := p.capacity()
-	if capacity.Cmp(p.request()) == 0 {
-		return nil
-	}
-	return setString(node, capacity.String(), "spec", "resources", "requests", "storage")
 }
 
 // newClaim is the PVC that the StatefulSet controller would make from the

@@ -2,47 +2,125 @@ package postrender
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/json"
-	"sigs.k8s.io/kustomize/kyaml/yaml"
-	k8syaml "sigs.k8s.io/yaml"
+	k8sjson "sigs.k8s.io/json"
 
-	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/manifest"
 )
 
-// word is what a document must mention to be looked at. Without the slash, so
-// that no way of escaping the slash in JSON hides it.
-var word = strings.TrimSuffix(annotations.Prefix, "/")
+// word is what a document must mention to be looked at. It is part of every key of
+// ours, and of what becomes of a key that a shell or Helm took apart.
+const word = "cephferry"
+
+// templateFields are the fields of workloads and custom resources that hold claim
+// templates.
+const templateField, templatesField = "volumeClaimTemplate", "volumeClaimTemplates"
+
+// document is one document of the stream, and what becomes of it.
+type document struct {
+	manifest.Document
+	// value is what it says, nil when it is not looked at.
+	value any
+	// mentions means that it may contain keys of ours.
+	mentions bool
+	edits    []manifest.Edit
+	// before are new objects that go into documents of their own.
+	before []any
+	tree   *manifest.Tree
+}
+
+// parse returns the places of the values.
+func (d *document) parse() (*manifest.Tree, error) {
+	var err error
+	if d.tree == nil {
+		d.tree, err = d.Document.Parse()
+	}
+	return d.tree, err
+}
+
+// sourceComment is the line that Helm 3 puts above each rendered template, and by
+// which `helm template --show-only` finds it in our output.
+var sourceComment = regexp.MustCompile(`(?m)^# Source: [^\r\n]*(\r?\n)?`)
+
+// split cuts the stream and reads the documents that mention us, and those with claims
+// if there are selectors. One that cannot be read is left to Helm, unless it looks like
+// a claim.
+func split(stream []byte, selecting bool) ([]*document, error) {
+	if bytes.HasPrefix(stream, []byte{0xFF, 0xFE}) || bytes.HasPrefix(stream, []byte{0xFE, 0xFF}) {
+		return nil, ErrUTF16
+	}
+	var documents []*document
+	var errs []error
+	for _, d := range manifest.Split(stream) {
+		doc := &document{Document: d, mentions: manifest.Mentions(d.Body, word)}
+		documents = append(documents, doc)
+		if !doc.mentions && !(selecting && hasClaims(d.Body)) {
+			continue
+		}
+		var err error
+		if doc.value, err = d.Read(); err != nil && hasClaims(d.Body) {
+			errs = append(errs, fmt.Errorf("parse the manifest that starts at line %d%s: %w", 1+bytes.Count(stream[:d.Offset], []byte("\n")), in(d.Body), err))
+		}
+	}
+	return documents, errors.Join(errs...)
+}
+
+// hasClaims reports whether a text may hold claims or claim templates.
+func hasClaims(text []byte) bool {
+	return manifest.Mentions(text, "PersistentVolumeClaim") || manifest.Mentions(text, "StatefulSet") || manifest.Mentions(text, templateField)
+}
+
+func in(body []byte) string {
+	if source := sourceComment.Find(body); source != nil {
+		return " (" + strings.TrimSpace(strings.TrimPrefix(string(source), "# Source: ")) + ")"
+	}
+	return ""
+}
 
 // object is one Kubernetes object of the stream, alone in a document or an item
 // of a List.
 type object struct {
-	node *yaml.RNode
-	// source is Helm 3's comment with the template's name, or empty.
-	source string
+	in *document
+	// path leads to it in the document; it is empty for the document itself.
+	path   []string
+	fields map[string]any
+	// apiVersion and kind are those of the list for an item of a PersistentVolumeClaimList,
+	// which need not say them.
+	apiVersion, kind string
+	// insertable means that objects of any kind may be put before it in its list.
+	insertable bool
 }
 
-func (o object) is(apiVersion, kind string) bool {
-	return o.node.GetApiVersion() == apiVersion && o.node.GetKind() == kind
-}
+func (o object) is(apiVersion, kind string) bool { return o.apiVersion == apiVersion && o.kind == kind }
 
 func (o object) isClaim() bool { return o.is("v1", "PersistentVolumeClaim") }
 
 func (o object) isStatefulSet() bool { return o.is("apps/v1", "StatefulSet") }
 
-// label names the object for people. namespace may be empty.
-func (o object) label(namespace string) string {
-	return label(o.node.GetKind(), namespace, o.node.GetName())
+// group is the API group, empty for the core group.
+func (o object) group() string {
+	group, _, ok := strings.Cut(o.apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return group
 }
+
+// name and namespace are as the manifest has them.
+func (o object) name() string      { return text(mapping(o.fields, "metadata"), "name") }
+func (o object) namespace() string { return text(mapping(o.fields, "metadata"), "namespace") }
+
+// label names the object for people. namespace may be empty.
+func (o object) label(namespace string) string { return label(o.kind, namespace, o.name()) }
 
 func label(kind, namespace, name string) string {
 	if namespace != "" {
@@ -51,208 +129,114 @@ func label(kind, namespace, name string) string {
 	return strings.TrimSpace(kind + " " + name)
 }
 
-// decode fills a typed object, with the words of YAML 1.1 and dates read as Helm
-// reads them. Fields that the type does not know are passed over: the API server
-// is the judge of those.
-func (o object) decode(into any) error {
-	text, err := o.node.String()
-	if err != nil {
-		return fmt.Errorf("decode: %w", err)
+// decode fills a typed object from what the fields at the path say. Fields that the type
+// does not know are passed over: the API server is the judge of those.
+func (o object) decode(into any, path ...string) error {
+	var value any = o.fields
+	for _, step := range path {
+		value = stepInto(value, step)
 	}
-	data, err := k8syaml.YAMLToJSON([]byte(text))
-	if err != nil {
-		return fmt.Errorf("decode: %w", err)
+	data, err := json.Marshal(value)
+	if err == nil {
+		err = k8sjson.UnmarshalCaseSensitivePreserveInts(data, into)
 	}
-	if err := json.UnmarshalCaseSensitivePreserveInts(data, into); err != nil {
+	if err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
 	return nil
 }
 
-// document is one document of the stream; root is nil when it was not looked at.
-type document struct {
-	manifest.Document
-	root *yaml.RNode
-}
-
-// sourceComment is the line that Helm 3 puts above each rendered template, and by
-// which `helm template --show-only` finds it in our output.
-var sourceComment = regexp.MustCompile(`(?m)^# Source: [^\r\n]*`)
-
-// split cuts the stream and parses the documents that mention our annotations.
-func split(stream []byte) ([]document, error) {
-	if bytes.HasPrefix(stream, []byte{0xFF, 0xFE}) || bytes.HasPrefix(stream, []byte{0xFE, 0xFF}) {
-		return nil, ErrUTF16
-	}
-	var documents []document
-	var errs []error
-	for _, d := range manifest.Split(stream) {
-		doc := document{Document: d}
-		if manifest.Mentions(d.Body, word) {
-			var err error
-			if doc.root, err = d.Parse(); err != nil {
-				errs = append(errs, fmt.Errorf("parse the manifest that starts at line %d%s: %w", 1+bytes.Count(stream[:d.Offset], []byte("\n")), in(d.Body), err))
-			}
+func stepInto(value any, step string) any {
+	switch parent := value.(type) {
+	case map[string]any:
+		return parent[step]
+	case []any:
+		if i, err := strconv.Atoi(step); err == nil && i < len(parent) {
+			return parent[i]
 		}
-		documents = append(documents, doc)
 	}
-	return documents, errors.Join(errs...)
+	return nil
 }
 
-func in(body []byte) string {
-	if source := sourceComment.Find(body); source != nil {
-		return " (" + strings.TrimPrefix(string(source), "# Source: ") + ")"
-	}
-	return ""
+// at is the path of something in the object, in its document.
+func (o object) at(path ...string) []string { return slices.Concat(o.path, path) }
+
+// set plans that the field of the claim at the path becomes a string.
+func (o object) set(claim []string, value string, field ...string) {
+	o.in.edits = append(o.in.edits, manifest.Set(o.at(claim...), field, value))
 }
 
-// objects returns the objects of the parsed documents, those in Lists too.
-func objects(documents []document) []object {
+// remove plans that the field of the claim at the path goes.
+func (o object) remove(claim []string, field ...string) {
+	o.in.edits = append(o.in.edits, manifest.Remove(o.at(claim...), field))
+}
+
+// precede plans that new objects come before this one.
+func (o object) precede(made ...any) {
+	if o.insertable {
+		o.in.edits = append(o.in.edits, manifest.Insert(o.path, made...))
+	} else {
+		o.in.before = append(o.in.before, made...)
+	}
+}
+
+// objects returns the objects of the documents that were read, those in lists too.
+func objects(documents []*document) []object {
 	var all []object
 	for _, d := range documents {
-		if d.root == nil || d.root.YNode().Kind != yaml.MappingNode {
-			continue
-		}
-		source := string(sourceComment.Find(d.Body))
-		var walk func(node *yaml.RNode)
-		walk = func(node *yaml.RNode) {
-			items := listItems(node)
-			if items == nil {
-				all = append(all, object{node, source})
-				return
-			}
-			for _, item := range items.Content {
-				if item.Kind == yaml.MappingNode {
-					walk(yaml.NewRNode(item))
-				}
-			}
-		}
-		walk(d.root)
+		all = appendObjects(all, object{in: d}, d.value)
 	}
 	return all
 }
 
-// listItems returns the items of a Kubernetes List or a KRM ResourceList, which
-// may hold objects of any kind, and nil for other objects.
-func listItems(node *yaml.RNode) *yaml.Node {
-	if kind := node.GetKind(); kind != "List" && kind != "ResourceList" {
-		return nil
+func appendObjects(all []object, o object, value any) []object {
+	fields, ok := value.(map[string]any)
+	if !ok {
+		return all
 	}
-	items := node.Field("items")
-	if items == nil || items.Value.YNode().Kind != yaml.SequenceNode {
-		return nil
+	o.fields = fields
+	if kind := text(fields, "kind"); kind != "" {
+		o.apiVersion, o.kind = text(fields, "apiVersion"), kind
 	}
-	return items.Value.YNode()
-}
-
-// misshapen reports what is wrong with an object before it is decoded.
-func misshapen(o object) field.ErrorList {
-	errs := stray(o)
+	items, ok := fields["items"].([]any)
+	item := object{in: o.in}
 	switch {
-	case o.isClaim():
-		errs = append(errs, malformedClaim(o.node, nil)...)
-	case o.isStatefulSet():
-		errs = append(errs, malformedTemplates(o)...)
+	case !ok:
+		return append(all, o)
+	case o.kind == "List" || o.kind == "ResourceList":
+		item.insertable = true
+	case o.is("v1", "PersistentVolumeClaimList"), o.is("apps/v1", "StatefulSetList"):
+		item.apiVersion, item.kind = o.apiVersion, strings.TrimSuffix(o.kind, "List")
+	default:
+		return append(all, o)
 	}
-	return errs
+	for i, value := range items {
+		item.path = slices.Concat(o.path, []string{"items", strconv.Itoa(i)})
+		all = appendObjects(all, item, value)
+	}
+	return all
 }
 
-// stray reports annotations of ours where they have no effect although the author
-// clearly meant a claim: a guard must not be lost by a wrong indentation.
-func stray(o object) field.ErrorList {
-	isClaim, isSet := o.isClaim(), o.isStatefulSet()
-	isList := strings.HasSuffix(o.node.GetKind(), "List")
-	paths := mentions(o.node.YNode(), nil)
-	templated := isSet && slices.ContainsFunc(paths, onTemplate.MatchString)
-	var errs field.ErrorList
-	for _, path := range paths {
-		inTemplate := strings.Contains(path, "volumeClaimTemplate")
-		switch {
-		case isClaim && !strings.HasPrefix(path, "metadata.annotations["),
-			isSet && inTemplate && !onTemplate.MatchString(path):
-			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; it belongs into the claim's metadata.annotations"))
-		case isSet && !inTemplate && !templated:
-			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; it belongs on entries of spec.volumeClaimTemplates, and none has it"))
-		case !isClaim && !isSet && (inTemplate || isList):
-			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; only a PersistentVolumeClaim (v1) and the volumeClaimTemplates of a StatefulSet (apps/v1), alone or in a List (v1), can be migratable"))
-		}
+// mapping is the mapping at the path below fields, nil if there is none.
+func mapping(fields map[string]any, path ...string) map[string]any {
+	for _, name := range path {
+		fields, _ = fields[name].(map[string]any)
 	}
-	return errs
+	return fields
 }
 
-// onTemplate matches the path of an annotation on a claim template.
-var onTemplate = regexp.MustCompile(`^spec\.volumeClaimTemplates\[\d+\]\.metadata\.annotations\[`)
-
-// mentions returns the paths of all keys of ours at or below node.
-func mentions(node *yaml.Node, path *field.Path) []string {
-	var found []string
-	for i, value := range node.Content {
-		switch {
-		case node.Kind == yaml.SequenceNode:
-			found = append(found, mentions(value, path.Index(i))...)
-		case i%2 == 0: // a key, with its value behind it
-			if strings.HasPrefix(value.Value, annotations.Prefix) {
-				found = append(found, path.Key(value.Value).String())
-			}
-		default:
-			found = append(found, mentions(value, child(path, node.Content[i-1].Value))...)
-		}
-	}
-	return found
+func text(fields map[string]any, name string) string {
+	value, _ := fields[name].(string)
+	return value
 }
 
+// sorted are the keys of a mapping in order.
+func sorted(fields map[string]any) []string { return slices.Sorted(maps.Keys(fields)) }
+
+// child is path.Child, also for the nil path of a whole object.
 func child(path *field.Path, name string) *field.Path {
 	if path == nil {
 		return field.NewPath(name)
 	}
 	return path.Child(name)
-}
-
-// malformedClaim reports what would fail to decode without naming the field:
-// annotations of ours that are not strings (without quotes, YAML makes true a
-// boolean, and the API server refuses the object), and quantities that are none.
-// path leads to the claim.
-func malformedClaim(claim *yaml.RNode, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	at := child(path, "metadata").Child("annotations")
-	for key, value := range entries(claim, "metadata", "annotations") {
-		if strings.HasPrefix(key, annotations.Prefix) && value.ShortTag() != yaml.NodeTagString {
-			errs = append(errs, field.Invalid(at.Key(key), value.Value, "must be a string: put it in quotes"))
-		}
-	}
-	at = child(path, "spec").Child("resources", "requests")
-	for key, value := range entries(claim, "spec", "resources", "requests") {
-		if _, err := resource.ParseQuantity(value.Value); err != nil {
-			errs = append(errs, field.Invalid(at.Key(key), value.Value, "must be a quantity such as 10Gi"))
-		}
-	}
-	return errs
-}
-
-// malformedTemplates is malformedClaim for the claim templates of a StatefulSet.
-func malformedTemplates(o object) field.ErrorList {
-	var errs field.ErrorList
-	templates, err := o.node.Pipe(yaml.Lookup("spec", "volumeClaimTemplates"))
-	if err != nil || templates == nil {
-		return nil
-	}
-	for i, template := range templates.Content() {
-		errs = append(errs, malformedClaim(yaml.NewRNode(template), field.NewPath("spec", "volumeClaimTemplates").Index(i))...)
-	}
-	return errs
-}
-
-// entries iterates over the mapping at the path below node, if there is one.
-func entries(node *yaml.RNode, path ...string) iter.Seq2[string, *yaml.Node] {
-	return func(yield func(string, *yaml.Node) bool) {
-		mapping, err := node.Pipe(yaml.Lookup(path...))
-		if err != nil || mapping == nil || mapping.YNode().Kind != yaml.MappingNode {
-			return
-		}
-		for i, content := 0, mapping.Content(); i+1 < len(content); i += 2 {
-			if !yield(content[i].Value, content[i+1]) {
-				return
-			}
-		}
-	}
 }

@@ -53,6 +53,12 @@ func (m *Mistakes) add(object string, errs ...*field.Error) {
 	}
 }
 
+func (m *Mistakes) addAll(object string, errs []error) {
+	for _, err := range errs {
+		*m = append(*m, Mistake{object, err})
+	}
+}
+
 // err returns m as an error, nil when it is empty.
 func (m Mistakes) err() error {
 	if len(m) == 0 {

@@ -62,7 +62,7 @@ items:
     octal: 0644
     date: 2024-01-31
     number: 1_000
-    null: ~
+    "null": ~
     empty:
     float: 1.10
     binary: !!binary aGVsbG8=

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	storagev1 "k8s.io/api/storage/v1"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/manifest"
@@ -72,7 +76,7 @@ func checkRender(t *testing.T, classes []storagev1.StorageClass, input []byte) (
 func checkForCluster(t *testing.T, input []byte) bool {
 	t.Helper()
 	var out, again bytes.Buffer
-	if err := postrender.ForCluster(bytes.NewReader(input), &out); err != nil {
+	if _, err := postrender.ForCluster(bytes.NewReader(input), &out); err != nil {
 		if out.Len() > 0 {
 			t.Errorf("output beside the error %q:\n%s", err, out.String())
 		}
@@ -90,8 +94,10 @@ func checkForCluster(t *testing.T, input []byte) bool {
 			t.Errorf("%d objects became %d", len(before), len(after))
 		}
 		for _, object := range after {
-			if of := object["apiVersion"]; of != "v1" && of != "apps/v1" {
-				continue // only looks like a claim
+			isClaim := object["apiVersion"] == "v1" && object["kind"] == "PersistentVolumeClaim"
+			isSet := object["apiVersion"] == "apps/v1" && object["kind"] == "StatefulSet"
+			if !isClaim && !isSet {
+				continue // it may only look like a claim
 			}
 			for _, claim := range claims(object) {
 				if class, ok := at(claim, "spec")["storageClassName"]; !ok || class != "" {
@@ -100,7 +106,7 @@ func checkForCluster(t *testing.T, input []byte) bool {
 			}
 		}
 	}
-	if err := postrender.ForCluster(bytes.NewReader(out.Bytes()), &again); err != nil {
+	if _, err := postrender.ForCluster(bytes.NewReader(out.Bytes()), &again); err != nil {
 		t.Fatalf("second run: %v\n%s", err, out.String())
 	}
 	if diff := cmp.Diff(out.String(), again.String()); diff != "" {
@@ -183,15 +189,39 @@ func whole(d manifest.Document) []byte { return slices.Concat(d.Marker, d.Body) 
 // read.
 func checkMeaning(t *testing.T, input, output []byte, clear func(map[string]any)) {
 	t.Helper()
-	before, err := meaning(input, clear)
-	if err != nil {
-		return
+	for name, reader := range map[string]func([]byte, any) error{"helm 3": readYAML, "helm 4": readAsHelm4} {
+		before, err := meaningTo(reader, input, clear)
+		if err != nil {
+			continue
+		}
+		after, err := meaningTo(reader, output, clear)
+		if err != nil {
+			t.Errorf("%s cannot parse the output: %v\n%s", name, err, output)
+			return
+		}
+		compareMeaning(t, before, after)
 	}
-	after, err := meaning(output, clear)
-	if err != nil {
-		t.Errorf("the output cannot be parsed: %v\n%s", err, output)
-		return
+}
+
+func readYAML(body []byte, into any) error { return yaml.Unmarshal(body, into) }
+
+// readAsHelm4 parses and encodes with kyaml first, as Helm 4 does.
+func readAsHelm4(body []byte, into any) error {
+	object, err := kyaml.Parse(string(body))
+	if errors.Is(err, io.EOF) {
+		return nil // comments only
+	} else if err != nil {
+		return err
 	}
+	text, err := object.String()
+	if err != nil {
+		return err
+	}
+	return yaml.Unmarshal([]byte(text), into)
+}
+
+func compareMeaning(t *testing.T, before, after []any) {
+	t.Helper()
 	for _, object := range after {
 		if len(before) > 0 && cmp.Equal(before[0], object) {
 			before = before[1:]
@@ -215,6 +245,10 @@ func first(objects []any) any {
 // meaning is what a stream says to Helm: the objects in order, those in Lists
 // behind what remains of the List.
 func meaning(stream []byte, clear func(map[string]any)) ([]any, error) {
+	return meaningTo(readYAML, stream, clear)
+}
+
+func meaningTo(reader func([]byte, any) error, stream []byte, clear func(map[string]any)) ([]any, error) {
 	var all []any
 	var add func(object any)
 	add = func(object any) {
@@ -224,13 +258,18 @@ func meaning(stream []byte, clear func(map[string]any)) ([]any, error) {
 			return
 		}
 		items, isList := fields["items"].([]any)
-		if isList = isList && (fields["kind"] == "List" || fields["kind"] == "ResourceList"); isList {
+		kind, _ := fields["kind"].(string)
+		typed := kind == "PersistentVolumeClaimList" || kind == "StatefulSetList"
+		if isList = isList && (kind == "List" || kind == "ResourceList" || typed); isList {
 			delete(fields, "items")
 		}
 		clear(fields)
 		all = append(all, fields)
 		if isList {
 			for _, item := range items {
+				if of, ok := item.(map[string]any); ok && typed && of["kind"] == nil {
+					of["apiVersion"], of["kind"] = fields["apiVersion"], strings.TrimSuffix(kind, "List")
+				}
 				add(item)
 			}
 		}
@@ -238,7 +277,7 @@ func meaning(stream []byte, clear func(map[string]any)) ([]any, error) {
 	for _, document := range manifest.Split(stream) {
 		var object any
 		body := bytes.TrimPrefix(document.Body, []byte("\ufeff"))
-		read := func(body []byte, into any) error { return yaml.Unmarshal(body, into) }
+		read := reader
 		if json.Valid(body) {
 			read = json.Unmarshal // knows escapes that YAML does not
 		}
@@ -273,16 +312,38 @@ func clearSizes(object map[string]any) {
 // claims are the migratable claims in an object: itself, or its templates.
 func claims(object map[string]any) []map[string]any {
 	candidates := []any{object}
-	if object["kind"] == "StatefulSet" {
-		candidates, _ = at(object, "spec")["volumeClaimTemplates"].([]any)
-	} else if object["kind"] != "PersistentVolumeClaim" {
-		return nil
+	if object["kind"] != "PersistentVolumeClaim" {
+		candidates = templates(object)
 	}
 	var found []map[string]any
 	for _, candidate := range candidates {
 		claim, _ := candidate.(map[string]any)
 		if at(claim, "metadata", "annotations")["cephferry.io/migratable"] == "true" {
 			found = append(found, claim)
+		}
+	}
+	return found
+}
+
+// templates are the claim templates anywhere in value.
+func templates(value any) []any {
+	var found []any
+	switch value := value.(type) {
+	case []any:
+		for _, item := range value {
+			found = append(found, templates(item)...)
+		}
+	case map[string]any:
+		for key, inner := range value {
+			list, isList := inner.([]any)
+			switch {
+			case key == "volumeClaimTemplates" && isList:
+				found = append(found, list...)
+			case key == "volumeClaimTemplate":
+				found = append(found, inner)
+			default:
+				found = append(found, templates(inner)...)
+			}
 		}
 	}
 	return found

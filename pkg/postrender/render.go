@@ -11,6 +11,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/manifest"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
@@ -25,6 +27,8 @@ type Renderer struct {
 	Classes storageclass.Source
 	// Images returns what makes the images. It is called only if there are any.
 	Images func(context.Context) (Images, error)
+	// Select picks claims and claim templates besides those that are annotated.
+	Select []Selector
 }
 
 // Render reads manifests and writes them with the pairs in place. On an error
@@ -34,12 +38,13 @@ func (r Renderer) Render(ctx context.Context, in io.Reader, out io.Writer) (note
 	if err != nil {
 		return nil, fmt.Errorf("read manifests: %w", err)
 	}
-	documents, err := split(stream)
+	documents, err := split(stream, len(r.Select) > 0)
 	if err != nil {
 		return nil, err
 	}
 	p := newPlanner(ctx, r)
 	p.plan(objects(documents))
+	p.mistakes = append(p.mistakes, p.selection.mistakes(len(documents))...)
 	if p.outage != nil {
 		return nil, p.outage
 	}
@@ -56,7 +61,10 @@ func (r Renderer) Render(ctx context.Context, in io.Reader, out io.Writer) (note
 	if err := p.ensure(ctx, images); err != nil {
 		return p.notes, err
 	}
-	rendered, err := p.splice(documents)
+	if err := p.splice(); err != nil {
+		return p.notes, err
+	}
+	rendered, err := rewrite(documents)
 	if err != nil {
 		return p.notes, err
 	}
@@ -85,7 +93,8 @@ type claimKey struct{ namespace, name string }
 
 // planner collects what a run is going to do.
 type planner struct {
-	mistakes Mistakes
+	selection *selection
+	mistakes  Mistakes
 	// outage is why the classes could not be read. It is nobody's mistake, and
 	// the mistakes found without the classes are not all there are.
 	outage    error
@@ -110,10 +119,11 @@ func newPlanner(ctx context.Context, r Renderer) *planner {
 	classes := once(func(struct{}) ([]storagev1.StorageClass, error) { return r.Classes(ctx) })
 	release := once(func(struct{}) (string, error) { return r.Namespace(ctx) })
 	p := &planner{
-		volumes: map[string]*corev1.PersistentVolume{},
-		claims:  map[claimKey]string{},
-		images:  map[string]string{},
-		release: func() (string, error) { return release(struct{}{}) },
+		selection: newSelection(r.Select),
+		volumes:   map[string]*corev1.PersistentVolume{},
+		claims:    map[claimKey]string{},
+		images:    map[string]string{},
+		release:   func() (string, error) { return release(struct{}{}) },
 	}
 	p.class = once(func(name string) (*storageclass.Class, error) {
 		all, err := classes(struct{}{})
@@ -166,14 +176,50 @@ func (p *planner) plan(all []object) {
 		p.note(o)
 	}
 	for _, o := range all {
-		errs := misshapen(o)
 		switch {
-		case len(errs) > 0:
-			p.mistakes.add(o.label(o.node.GetNamespace()), errs...)
-		case o.isClaim():
-			p.planClaim(o)
-		case o.isStatefulSet():
-			p.planStatefulSet(o)
+		case o.isClaim(), o.isStatefulSet():
+			p.planOwn(o)
+		case o.isCustom():
+			p.refuseCustom(o)
+		case o.isWorkload() && o.in.mentions:
+			p.mistakes.add(o.label(o.namespace()), stray(o)...)
+		}
+	}
+}
+
+// planOwn plans the pairs of a PVC or a StatefulSet.
+func (p *planner) planOwn(o object) {
+	found, err := ownClaims(o)
+	picked := make([]string, len(found))
+	concerned := o.in.mentions
+	for i, c := range found {
+		picked[i] = p.selection.pick(o, c.claim)
+		concerned = concerned || picked[i] != ""
+	}
+	if !concerned {
+		return
+	}
+	if errs := misshapen(o); len(errs) > 0 {
+		p.mistakes.addAll(o.label(o.namespace()), errs)
+		return
+	}
+	switch {
+	case err != nil:
+		p.mistakes = append(p.mistakes, Mistake{o.label(""), err})
+	case o.isClaim():
+		p.planClaim(found[0], picked[0] != "")
+	default:
+		p.planStatefulSet(o, found, picked)
+	}
+}
+
+// refuseCustom reports claim templates of a custom resource that need a volume: their
+// claims have names that only the operator knows.
+func (p *planner) refuseCustom(o object) {
+	for _, template := range o.customTemplates() {
+		p.selection.pick(o, &template.claim)
+		if name := claims.ClassName(&template.claim); template.claim.Annotations[annotations.Migratable] == "true" && (name == nil || *name != "") {
+			p.mistakes.add(o.label(o.namespace()), field.Forbidden(claims.AnnotationPath(template.field, annotations.Migratable), "an operator names the claims of this template, so no pair can be made beforehand; render with --create cluster"))
 		}
 	}
 }

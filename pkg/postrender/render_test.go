@@ -118,8 +118,8 @@ func TestRenderAsksForNothingInVain(t *testing.T) {
 			err:   `PersistentVolumeClaim b: metadata.annotations[cephferry.io/migratable]: Invalid value: "yes": must be "true" or "false"`,
 		},
 		"a document that cannot be parsed": {
-			input: claim("a", "1Gi", "") + "---\n# cephferry.io\na: [\n",
-			err:   "parse the manifest that starts at line 11: yaml: line 2: did not find expected node content",
+			input: claim("a", "1Gi", "") + "---\n# cephferry.io\nkind: PersistentVolumeClaim\na: [\n",
+			err:   "parse the manifest that starts at line 11: yaml: line 3: did not find expected node content",
 		},
 	}
 	for name, test := range tests {

@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/staticpv"
@@ -20,19 +19,19 @@ const maxOrdinals = 10_000
 // without a pair waits instead of getting a dynamic volume.
 type template struct {
 	origin object
-	index  int
+	path   []string
 	// pairs are those of its ordinals. For none, it is the one of the first
 	// ordinal, to look at.
 	pairs []*pair
 }
 
-// planStatefulSet plans the pairs of all ordinals of all migratable templates.
-func (p *planner) planStatefulSet(o object) {
-	var set appsv1.StatefulSet
-	if err := o.decode(&set); err != nil {
-		p.mistakes = append(p.mistakes, Mistake{o.label(""), err})
+// planStatefulSet plans the pairs of all ordinals of all migratable templates, of which
+// selectors picked some.
+func (p *planner) planStatefulSet(o object, found []claimIn, picked []string) {
+	if len(found) == 0 {
 		return
 	}
+	set := found[0].statefulSet
 	metadata, templates := field.NewPath("metadata"), field.NewPath("spec", "volumeClaimTemplates")
 	asked := make([]annotations.Claim, len(set.Spec.VolumeClaimTemplates))
 	var errs field.ErrorList
@@ -53,13 +52,13 @@ func (p *planner) planStatefulSet(o object) {
 		return
 	}
 	label := o.label(namespace)
-	if errs := refuseSet(&set); len(errs) > 0 {
+	if errs := refuseSet(set); len(errs) > 0 {
 		p.mistakes.add(label, errs...)
 		return
 	}
 	for i := range asked {
 		if asked[i].Migratable {
-			p.planTemplate(o, &set, i, asked[i], namespace)
+			p.planTemplate(found[i], asked[i], namespace, picked[i] != "")
 		}
 	}
 }
@@ -94,10 +93,9 @@ func refuseHook(all map[string]string) field.ErrorList {
 	return field.ErrorList{field.Forbidden(field.NewPath("metadata", "annotations").Key(helmHook), "Helm leaves the objects of a hook behind or deletes them at its own times; a migratable claim cannot be one")}
 }
 
-func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, asked annotations.Claim, namespace string) {
-	label, path := o.label(namespace), field.NewPath("spec", "volumeClaimTemplates").Index(index)
-	claim := &set.Spec.VolumeClaimTemplates[index]
-	start, count := 0, 1
+// ordinals are the first ordinal of a StatefulSet's template, and how many get a pair.
+func ordinals(set *appsv1.StatefulSet, asked annotations.Claim) (start, count int) {
+	count = 1
 	if set.Spec.Ordinals != nil {
 		start = int(set.Spec.Ordinals.Start)
 	}
@@ -106,10 +104,16 @@ func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, ask
 	}
 	if asked.Replicas != nil {
 		count = *asked.Replicas
-		if count > maxOrdinals {
-			p.mistakes.add(label, field.Invalid(path.Child("metadata", "annotations").Key(annotations.Replicas), count, fmt.Sprintf("must be between 0 and %d", maxOrdinals)))
-			return
-		}
+	}
+	return start, count
+}
+
+func (p *planner) planTemplate(c claimIn, asked annotations.Claim, namespace string, annotate bool) {
+	o, set, claim, label, path := c.object, c.statefulSet, c.claim, c.label(namespace), c.field
+	start, count := ordinals(set, asked)
+	if count > maxOrdinals {
+		p.mistakes.add(label, field.Invalid(path.Child("metadata", "annotations").Key(annotations.Replicas), count, fmt.Sprintf("must be between 0 and %d", maxOrdinals)))
+		return
 	}
 	if errs := validateName(claim.Name, path.Child("metadata", "name")); len(errs) > 0 {
 		p.mistakes.add(label, errs...)
@@ -125,10 +129,10 @@ func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, ask
 	class, mapping, errs := p.validate(claim, asked, path)
 	p.mistakes.add(label, errs...)
 
-	t := &template{origin: o, index: index}
+	t := &template{origin: o, path: c.path}
 	for ordinal := start; ordinal < start+count; ordinal++ {
 		next := ordinalPair(o, set, claim, class, asked, namespace, ordinal)
-		next.label, next.path, next.template, next.mapping = label, path, index, mapping
+		next.label, next.path, next.mapping, next.annotate = label, path, mapping, annotate
 		if errs := validateName(next.claim.Name, path.Child("metadata", "name")); len(errs) > 0 {
 			p.mistakes.add(label, errs...)
 			return
@@ -142,7 +146,7 @@ func (p *planner) planTemplate(o object, set *appsv1.StatefulSet, index int, ask
 		// The template's size may have been fixed when there were ordinals, and
 		// Kubernetes refuses to change a template.
 		first := ordinalPair(o, set, claim, class, asked, namespace, start)
-		first.label, first.path, first.look, first.mapping = label, path, true, mapping
+		first.label, first.path, first.look, first.mapping, first.annotate = label, path, true, mapping, annotate
 		t.pairs = append(t.pairs, first)
 		p.pairs = append(p.pairs, first)
 	}
@@ -169,9 +173,8 @@ func ordinalPair(o object, set *appsv1.StatefulSet, claim *corev1.PersistentVolu
 		extra[helmFilename] = name
 	}
 	name := staticpv.ClaimName(claim.Name, set.Name, ordinal)
-	image := staticpv.ImageName(namespace, name)
+	image := ordinalImage(asked, namespace, name, ordinal)
 	if asked.Image != "" {
-		image = staticpv.OrdinalImageName(asked.Image, ordinal)
 		extra[annotations.Image] = image
 	}
 	made := newClaim(claim, name, set.Namespace, set.Spec.Selector, extra)
@@ -181,19 +184,23 @@ func ordinalPair(o object, set *appsv1.StatefulSet, claim *corev1.PersistentVolu
 	return &pair{origin: o, claim: made, ordinal: true, namespace: namespace, class: class, image: image, adopt: asked.Adopt}
 }
 
-// edit empties the class of the template. The size becomes the smallest that an
-// ordinal keeps: that of the ordinals the StatefulSet was installed with, as
-// requests never shrink.
-func (t *template) edit() error {
-	node, err := t.origin.node.Pipe(yaml.Lookup("spec", "volumeClaimTemplates", fmt.Sprint(t.index)))
-	if err != nil {
-		return err
+// ordinalImage is the name of an ordinal's image.
+func ordinalImage(asked annotations.Claim, namespace, claim string, ordinal int) string {
+	if asked.Image != "" {
+		return staticpv.OrdinalImageName(asked.Image, ordinal)
 	}
+	return staticpv.ImageName(namespace, claim)
+}
+
+// edit plans that the class of the template is emptied. The size becomes the smallest that
+// an ordinal keeps: that of the ordinals the StatefulSet was installed with, as
+// requests never shrink.
+func (t *template) edit() {
 	smallest := t.pairs[0]
 	for _, next := range t.pairs {
 		if a, b := next.capacity(), smallest.capacity(); a.Cmp(b) < 0 {
 			smallest = next
 		}
 	}
-	return smallest.editClaim(node)
+	smallest.edit(t.path)
 }
