@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
-	{"pkg/guard", "pkg/provisioner", "pkg/failover"},
+	{"pkg/guard", "pkg/provisioner", "pkg/failover", "pkg/helmrender"},
 	{"pkg/keeper", "pkg/inventory"},
 	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},
 }
@@ -137,18 +137,21 @@ func TestVocabularyOfCephIsPlain(t *testing.T) {
 // TestToolVersions compares versions.mk with the module files it stands for.
 func TestToolVersions(t *testing.T) {
 	versions := read(t, "versions.mk")
-	for variable, file := range map[string]string{
-		"KUBERNETES_VERSION":  "kubernetes/go.mod k8s.io/kubernetes",
-		"HELM3_VERSION":       "helm3/go.mod helm.sh/helm/v3",
-		"HELM4_VERSION":       "helm4/go.mod helm.sh/helm/v4",
-		"KUSTOMIZE_VERSION":   "kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5",
-		"STATICCHECK_VERSION": "staticcheck/go.mod honnef.co/go/tools",
+	for file, variable := range map[string]string{
+		"test/tools/kubernetes/go.mod k8s.io/kubernetes":                 "KUBERNETES_VERSION",
+		"test/tools/helm3/go.mod helm.sh/helm/v3":                        "HELM3_VERSION",
+		"go.mod helm.sh/helm/v3":                                         "HELM3_VERSION",
+		"examples/sdk/go.mod helm.sh/helm/v3":                            "HELM3_VERSION",
+		"test/tools/helm4/go.mod helm.sh/helm/v4":                        "HELM4_VERSION",
+		"examples/sdk/go.mod helm.sh/helm/v4":                            "HELM4_VERSION",
+		"test/tools/kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5": "KUSTOMIZE_VERSION",
+		"test/tools/staticcheck/go.mod honnef.co/go/tools":               "STATICCHECK_VERSION",
 	} {
 		name, required, _ := strings.Cut(file, " ")
 		want := submatch(t, versions, `(?m)^`+variable+`\s*:= (\S+)$`)
-		got := submatch(t, read(t, "test/tools/"+name), `(?m)^(?:require )?\s*`+regexp.QuoteMeta(required)+` (v\S+)`)
+		got := submatch(t, read(t, name), `(?m)^(?:require )?\s*`+regexp.QuoteMeta(required)+` (v\S+)`)
 		if want != got {
-			t.Errorf("versions.mk has %s %s, test/tools/%s requires %s", variable, want, name, got)
+			t.Errorf("versions.mk has %s %s, %s requires %s", variable, want, name, got)
 		}
 	}
 }

@@ -1,5 +1,5 @@
 // Tests the chart with Helm's own engine. A module of its own, so that the
-// product does not require Helm.
+// product does not require all of Helm.
 module github.com/cephferry/cephferry/test/chart/render
 
 go 1.26.0
