@@ -52,8 +52,8 @@ func Example_helm3() {
 	// metadata:
 	//   name: db-data
 	//   annotations:
-	//     cephferry.io/migratable: "true"
 	//     cephferry.io/class: "ceph-block"
+	//     cephferry.io/migratable: "true"
 	// spec:
 	//   accessModes: [ReadWriteOnce]
 	//   storageClassName: ""
@@ -85,8 +85,8 @@ func Example_helm4() {
 	// metadata:
 	//   name: db-data
 	//   annotations:
-	//     cephferry.io/migratable: "true"
 	//     cephferry.io/class: "ceph-block"
+	//     cephferry.io/migratable: "true"
 	// spec:
 	//   accessModes: [ReadWriteOnce]
 	//   storageClassName: ""

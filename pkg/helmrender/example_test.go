@@ -26,8 +26,8 @@ func ExampleForCluster() {
 	// metadata:
 	//   name: data
 	//   annotations:
-	//     cephferry.io/migratable: "true"
 	//     cephferry.io/class: "ceph-block"
+	//     cephferry.io/migratable: "true"
 	// spec:
 	//   accessModes: [ReadWriteOnce]
 	//   storageClassName: ""

@@ -20,8 +20,13 @@ type Renderer func(in io.Reader, out io.Writer) error
 // ForCluster returns [postrender.ForCluster] as Helm's PostRenderer: it prepares the
 // migratable claims of a release for the cluster, which makes their volumes. It needs
 // no namespace, no cluster and no Ceph, and may be used by several goroutines at once.
-func ForCluster() Renderer {
-	return func(in io.Reader, out io.Writer) error { return postrender.ForCluster(in, out) }
+// Selectors pick claims besides those that are annotated. What a person should know of a
+// run that succeeds is in the notes of [postrender.List].
+func ForCluster(selectors ...postrender.Selector) Renderer {
+	return func(in io.Reader, out io.Writer) error {
+		_, err := postrender.ForCluster(in, out, selectors...)
+		return err
+	}
 }
 
 // Run implements Helm's PostRenderer. Helm wraps the error, so that a program finds

@@ -46,7 +46,7 @@ func TestForCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var want strings.Builder
-			if err := postrender.ForCluster(strings.NewReader(input), &want); err != nil {
+			if _, err := postrender.ForCluster(strings.NewReader(input), &want); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want.String(), render(t, input)); diff != "" {
