@@ -108,6 +108,14 @@ var streams = map[string]struct {
 		text: "---\n# Source: shop/templates/a.yaml\n# only a comment\n---\na: 1\n",
 		want: []part{{"---\n", "# Source: shop/templates/a.yaml\n# only a comment\n"}, {"---\n", "a: 1\n"}},
 	},
+	"JSON values that follow each other": {
+		text: "---\n{\"a\": 1}\n{\"b\":\n 2} \n\n{}{\"c\": 3}",
+		want: []part{{"---\n", "{\"a\": 1}\n"}, {"", "{\"b\":\n 2} \n"}, {"", "\n{}"}, {"", "{\"c\": 3}"}},
+	},
+	"JSON with something else behind it": {
+		text: "{\"a\": 1}\nb: 2\n",
+		want: []part{{"", "{\"a\": 1}\nb: 2\n"}},
+	},
 	"bytes that are not UTF-8": {
 		text: "a: \xff\xfe\n---\n\x00\n",
 		want: []part{{"", "a: \xff\xfe\n"}, {"---\n", "\x00\n"}},
