@@ -4,7 +4,8 @@
 CEPHFERRY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cephferry
 
 KUBERNETES_DIR  := $(CEPHFERRY_CACHE)/kubernetes-$(KUBERNETES_VERSION)
-HELM3_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM3_VERSION)
+# Helm 3 has Kubernetes' version linked in, so another one needs another build.
+HELM3_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM3_VERSION)-kubernetes-$(KUBERNETES_VERSION)
 HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
 KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
 STATICCHECK_DIR := $(CEPHFERRY_CACHE)/staticcheck-$(STATICCHECK_VERSION)-$(shell go env GOVERSION)
@@ -24,18 +25,29 @@ define build-tool
 	@mv $3.part $3
 endef
 
+KUBERNETES_MAJOR := $(word 1,$(subst ., ,$(KUBERNETES_VERSION:v%=%)))
+KUBERNETES_MINOR := $(word 2,$(subst ., ,$(KUBERNETES_VERSION:v%=%)))
+
 # An unstamped control plane reports v0.0.0-master, and no chart with a
 # kubeVersion installs on it.
 KUBERNETES_STAMP := \
 	-X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION) \
-	-X k8s.io/component-base/version.gitMajor=$(word 1,$(subst ., ,$(KUBERNETES_VERSION:v%=%))) \
-	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION:v%=%)))
+	-X k8s.io/component-base/version.gitMajor=$(KUBERNETES_MAJOR) \
+	-X k8s.io/component-base/version.gitMinor=$(KUBERNETES_MINOR)
+
+# helm template asks no cluster and takes this version for Kubernetes'. An unstamped
+# Helm 3 says 1.20, and renders no chart whose kubeVersion is newer. Helm 4 says the
+# version of its client-go.
+HELM3_STAMP := \
+	-X helm.sh/helm/v3/internal/version.version=$(HELM3_VERSION) \
+	-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=$(KUBERNETES_MAJOR) \
+	-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=$(KUBERNETES_MINOR)
 
 $(KUBERNETES_DIR)/%:
 	$(call build-tool,kubernetes,k8s.io/kubernetes/cmd/$*,$@,$(KUBERNETES_STAMP))
 
 $(HELM3):
-	$(call build-tool,helm3,helm.sh/helm/v3/cmd/helm,$@,-X helm.sh/helm/v3/internal/version.version=$(HELM3_VERSION))
+	$(call build-tool,helm3,helm.sh/helm/v3/cmd/helm,$@,$(HELM3_STAMP))
 
 $(HELM4):
 	$(call build-tool,helm4,helm.sh/helm/v4/cmd/helm,$@,-X helm.sh/helm/v4/internal/version.version=$(HELM4_VERSION))

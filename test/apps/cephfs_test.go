@@ -75,7 +75,7 @@ func TestASingleWriterOnCephFS(t *testing.T) {
 
 	// As a filter; then by Ceph flags and with the class from a file, where only the
 	// subvolume group comes from the cluster.
-	a.must(`helm --kube-context east --namespace single template files ./chart --kube-version=1.36.0 --show-only templates/pvc.yaml \
+	a.must(`helm --kube-context east --namespace single template files ./chart --show-only templates/pvc.yaml \
 			--set persistence.storageClass=ceph-filesystem --set-string 'persistence.annotations.cephferry\.io/migratable=true' >claim.yaml
 		kubectl --context east get storageclass ceph-filesystem -o yaml >class.yaml`)
 	const filter = "postrender --create=%s --kube-context east --namespace single %s <claim.yaml 2>&1 >%s"

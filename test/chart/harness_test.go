@@ -48,7 +48,15 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{Cluster: labtest.Cluster(t, "west"), home: t.TempDir()}
+	w := newOffline(t)
+	w.Cluster = labtest.Cluster(t, "west")
+	return w
+}
+
+// newOffline returns a world that has both Helms and no cluster.
+func newOffline(t *testing.T) *world {
+	t.Helper()
+	w := &world{Cluster: &lab.Cluster{}, home: t.TempDir()}
 	tools := lab.Tools(os.Getenv(lab.ToolsVariable))
 	for name, path := range map[string]*string{"helm": &w.helm3, "helm4": &w.helm4} {
 		var err error
@@ -187,7 +195,7 @@ func (w *world) helm(t *testing.T, helm int, args ...string) string {
 // The generation tells this configuration from one before.
 func (w *world) install(t *testing.T, url string, ca []byte, generation string, flags ...string) {
 	t.Helper()
-	manifest := w.helm(t, 3, append([]string{"template", "cephferry", chartDir, "--kube-version", "1.36.3",
+	manifest := w.helm(t, 3, append([]string{"template", "cephferry", chartDir,
 		"--set", "cluster.name=west", "--show-only", "templates/validatingwebhookconfiguration.yaml"}, flags...)...)
 	var configuration registrationv1.ValidatingWebhookConfiguration
 	if err := yaml.UnmarshalStrict([]byte(manifest), &configuration); err != nil {

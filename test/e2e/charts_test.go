@@ -16,9 +16,6 @@ const (
 	db = "../../testdata/charts/db"
 
 	migratable = `--set-string=persistence.annotations.cephferry\.io/migratable=true`
-	// kubeVersion is for the Helm commands that ask no cluster: Helm 3 built from
-	// its module says 1.20, which the charts refuse.
-	kubeVersion = "--kube-version=1.36.0"
 )
 
 func size(quantity string) string { return "--set=persistence.size=" + quantity }

@@ -71,8 +71,8 @@ func TestRenderedChartsAreAcceptedAndTheirClaimsBound(t *testing.T) {
 func (team *team) corpus() map[string]string {
 	team.Helper()
 	all := map[string]string{
-		"our web": team.must(west, "template", "our-web", web, migratable, kubeVersion),
-		"our db":  team.must(west, "template", "our-db", db, migratable, kubeVersion, replicas("2")),
+		"our web": team.must(west, "template", "our-web", web, migratable),
+		"our db":  team.must(west, "template", "our-db", db, migratable, replicas("2")),
 	}
 	named := os.Getenv(corpusVariable)
 	dir := cmp.Or(named, "../../../shared/corpus")

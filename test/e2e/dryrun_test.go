@@ -12,11 +12,11 @@ import (
 func TestADryRunShowsThePairAndMakesNothing(t *testing.T) {
 	eachHelm(t, func(team *team) {
 		for _, command := range [][]string{
-			{"template", "web", web, kubeVersion},
-			{"template", "web", web, kubeVersion, "--show-only=templates/pvc.yaml"},
+			{"template", "web", web},
+			{"template", "web", web, "--show-only=templates/pvc.yaml"},
 			{"template", "web", web, "--validate"},
-			{"template", "db", db, kubeVersion},
-			{"template", "db", db, kubeVersion, "--show-only", "templates/statefulset.yaml"},
+			{"template", "db", db},
+			{"template", "db", db, "--show-only", "templates/statefulset.yaml"},
 			{"install", "db", db, "--dry-run=client"},
 			{"install", "db", db, "--dry-run=server"},
 			{"install", "db", db, "--dry-run"},
@@ -61,7 +61,7 @@ func TestAnInstallWithDryRunNoneIsReal(t *testing.T) {
 func TestTemplateIntoAFolderWorks(t *testing.T) {
 	eachHelm(t, func(team *team) {
 		dir := team.TempDir()
-		team.must(east, team.rendered("template", "web", web, migratable, kubeVersion, "--output-dir", dir)...)
+		team.must(east, team.rendered("template", "web", web, migratable, "--output-dir", dir)...)
 		written, err := os.ReadFile(filepath.Join(dir, "web", "templates", "pvc.yaml"))
 		if err != nil {
 			team.Fatal(err)

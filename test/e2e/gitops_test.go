@@ -164,7 +164,7 @@ func TestExampleFlux(t *testing.T) {
 		}
 		team.unmarshal(filepath.Join(examples, "flux", "helmrelease.yaml"), &release)
 		dir := team.TempDir()
-		team.write(filepath.Join(dir, "all.yaml"), team.must(east, "template", "db", db, kubeVersion))
+		team.write(filepath.Join(dir, "all.yaml"), team.must(east, "template", "db", db))
 		kustomization, err := json.Marshal(map[string]any{"resources": []string{"all.yaml"}, "patches": release.Spec.PostRenderers[0].Kustomize.Patches})
 		if err != nil {
 			team.Fatal(err)

@@ -93,7 +93,7 @@ func TestAnExplicitNamespaceAndKubeconfigGoBeforeHelms(t *testing.T) {
 	eachHelm(t, func(team *team) {
 		only := rbdClass{name: team.namespace}
 		team.apply(west, only.manifest())
-		args := team.rendered("template", "web", web, migratable, class(only.name), kubeVersion, "--show-only=templates/pvc.yaml")
+		args := team.rendered("template", "web", web, migratable, class(only.name), "--show-only=templates/pvc.yaml")
 		args = append(args, arguments("--namespace=elsewhere", "--kubeconfig", west.Kubeconfig)...)
 		if out, want := team.must(east, args...), "elsewhere.web-files"; !strings.Contains(out, want) {
 			team.Errorf("%q is not in:\n%s", want, out)

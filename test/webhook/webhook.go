@@ -121,7 +121,7 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 200,
 	}}
 
-	rendered := exec.CommandContext(ctx, o.Helm, "template", "cephferry", o.Chart, "--namespace", Namespace, "--kube-version", "1.36.3",
+	rendered := exec.CommandContext(ctx, o.Helm, "template", "cephferry", o.Chart, "--namespace", Namespace,
 		"--set", "cluster.name="+c.Name, "--set", "certificate.certManager.enabled=true",
 		"--set", fmt.Sprintf("ports.webhook=%d,ports.metrics=%d,ports.probes=%d", ports[0], ports[1], ports[2]),
 		"--set", "ceph.secret.namespace="+Namespace+",ceph.secret.name=observer", "--set", o.Values)
