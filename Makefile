@@ -3,6 +3,7 @@ include tools.mk
 include ceph.mk
 include test/lab/lab.mk
 include test/krbd/krbd.mk
+include test/fresh/fresh.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)

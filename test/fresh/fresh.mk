@@ -1,0 +1,22 @@
+# The build on a machine that has nothing but Debian's base system, git, make and Go:
+# what `make deps` forgets is missing there.
+
+FRESH_DIR := $(CEPHFERRY_CACHE)/fresh
+# Runs a command in a root like that; see there.
+FRESH     := DEBIAN_PACKAGES='$(DEBIAN_PACKAGES)' test/fresh/root $(FRESH_DIR)
+
+.PHONY: test-fresh
+test-fresh: deps ## Build everything as a fresh machine does, which has only what make deps installs
+	@$(FRESH) make --no-print-directory --jobs 2 compile
+
+LAB_TAGS = $(GO_CEPH_TAGS) lab krbd
+
+# All tests are linked, and not run: true runs in their place, and its success is not
+# shown, because it is none. Without the tags there is nothing new to link.
+.PHONY: compile
+compile: bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node bin/krbd-guest build-static
+	test/fresh/headers '$(LAB_TAGS)' $(DEBIAN_PACKAGES)
+	go build -tags '$(LAB_TAGS)' ./...
+	go test -tags '$(LAB_TAGS)' -run '^$$' -vet=off -exec true ./... >/dev/null
+	go vet ./...
+	go -C test/chart/render vet ./...
