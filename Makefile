@@ -72,6 +72,7 @@ test-lab: deps tools bin/postrender bin/webhook bin/kubectl-cephferry helm4-plug
 .PHONY: fuzz
 fuzz: ## Fuzz the renderer and the document splitter for FUZZTIME each
 	go test -run '^$$' -fuzz FuzzRender -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./pkg/postrender
+	go test -run '^$$' -fuzz FuzzGenerated -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./pkg/postrender
 	go test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./pkg/manifest
 
 .PHONY: lint
