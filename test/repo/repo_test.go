@@ -179,6 +179,28 @@ func TestAnnotationTable(t *testing.T) {
 	}
 }
 
+// TestChartKnowsTheAnnotations: the policies of the chart go by the same keys, and take
+// the same keys for near misses.
+func TestChartKnowsTheAnnotations(t *testing.T) {
+	var keys []string
+	for _, key := range annotations.Keys() {
+		keys = append(keys, "'"+key.Name+"'")
+	}
+	helpers := read(t, "charts/cephferry/templates/_unrendered.tpl")
+	for name, want := range map[string]string{
+		"cephferry.annotations": "[" + strings.Join(keys, ", ") + "]",
+		"cephferry.meant":       "r'" + annotations.Meant + "'",
+	} {
+		found := regexp.MustCompile(`define "` + regexp.QuoteMeta(name) + `" -}}\n(.*)\n`).FindStringSubmatch(helpers)
+		if found == nil {
+			t.Fatalf("%s is not defined", name)
+		}
+		if diff := cmp.Diff(want, found[1]); diff != "" {
+			t.Errorf("%s (-code +chart):\n%s", name, diff)
+		}
+	}
+}
+
 // code marks quoted values as code.
 func code(text string) string {
 	return regexp.MustCompile(`"[^"]*"|<[^>]*>(\.<[^>]*>)*|spec\.\w+`).ReplaceAllString(text, "`$0`")

@@ -25,6 +25,12 @@ var defaultKinds = []string{
 	"Secret cephferry-system/cephferry-certificate",
 	"Service cephferry-system/cephferry",
 	"ServiceAccount cephferry-system/cephferry",
+	"ValidatingAdmissionPolicy cephferry-bound-claims",
+	"ValidatingAdmissionPolicy cephferry-claim-templates",
+	"ValidatingAdmissionPolicy cephferry-claims",
+	"ValidatingAdmissionPolicyBinding cephferry-bound-claims",
+	"ValidatingAdmissionPolicyBinding cephferry-claim-templates",
+	"ValidatingAdmissionPolicyBinding cephferry-claims",
 	"ValidatingWebhookConfiguration cephferry",
 }
 
@@ -51,6 +57,11 @@ func TestReleaseNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, release, want, the[*corev1.Service](r).Name)
+		equal(t, release+": the policies' bindings", map[string][]admissionv1.ValidationAction{
+			want + "-bound-claims":    {admissionv1.Warn, admissionv1.Audit},
+			want + "-claim-templates": {admissionv1.Deny},
+			want + "-claims":          {admissionv1.Deny},
+		}, r.actions())
 		equal(t, release+": the webhooks' Service", want, r.webhook("pod.guard.cephferry.io").ClientConfig.Service.Name)
 		equal(t, release+": the certificate", []string{want + "-certificate"}, r.flags("--cert-secret"))
 		equal(t, release+": the mounted certificate", want+"-certificate", r.pod().Volumes[0].Secret.SecretName)
@@ -83,6 +94,23 @@ func TestWebhooks(t *testing.T) {
 	equal(t, "port of the Service", "webhook", the[*corev1.Service](r).Spec.Ports[0].TargetPort.StrVal)
 	equal(t, "pods are gated in labelled namespaces only", map[string]string{"cephferry.io/guarded": "true"},
 		r.webhook("pod.guard.cephferry.io").NamespaceSelector.MatchLabels)
+}
+
+// TestPolicies: what the policies about unrendered claims have in common. That they do
+// their work is tested in test/chart.
+func TestPolicies(t *testing.T) {
+	policies := map[string]admissionv1.FailurePolicyType{}
+	for _, p := range all[*admissionv1.ValidatingAdmissionPolicy](mustRender(t, "")) {
+		policies[p.Name] = *p.Spec.FailurePolicy
+		for _, v := range p.Spec.Validations {
+			equal(t, p.Name+": reason of "+v.Expression, metav1.StatusReasonForbidden, *v.Reason)
+		}
+	}
+	equal(t, "failure policies", map[string]admissionv1.FailurePolicyType{
+		"cephferry-bound-claims":    admissionv1.Ignore,
+		"cephferry-claim-templates": admissionv1.Fail,
+		"cephferry-claims":          admissionv1.Fail,
+	}, policies)
 }
 
 // TestPodSecurity: what the standard "restricted" asks for, and more.

@@ -148,6 +148,15 @@ func (r *rendered) webhook(name string) admissionv1.ValidatingWebhook {
 	return webhooks[slices.Index(r.webhooks(), name)]
 }
 
+// actions are what the bindings do when a policy finds something, by the policy's name.
+func (r *rendered) actions() map[string][]admissionv1.ValidationAction {
+	actions := map[string][]admissionv1.ValidationAction{}
+	for _, binding := range all[*admissionv1.ValidatingAdmissionPolicyBinding](r) {
+		actions[binding.Spec.PolicyName] = binding.Spec.ValidationActions
+	}
+	return actions
+}
+
 // expressions are the conditions of all webhooks.
 func (r *rendered) expressions() string {
 	var text strings.Builder

@@ -124,6 +124,25 @@ var valueCases = []struct {
 		},
 	},
 	{
+		"unrendered.enabled", "false",
+		func(r *rendered) any { return containing(kinds(r), "ValidatingAdmissionPolicy") },
+		containing(defaultKinds, "ValidatingAdmissionPolicy"), []string(nil),
+	},
+	{
+		"unrendered.action", "Warn",
+		func(r *rendered) any { return r.actions() },
+		map[string][]admissionv1.ValidationAction{
+			"cephferry-bound-claims":    {admissionv1.Warn, admissionv1.Audit},
+			"cephferry-claim-templates": {admissionv1.Deny},
+			"cephferry-claims":          {admissionv1.Deny},
+		},
+		map[string][]admissionv1.ValidationAction{
+			"cephferry-bound-claims":    {admissionv1.Warn, admissionv1.Audit},
+			"cephferry-claim-templates": {admissionv1.Warn, admissionv1.Audit},
+			"cephferry-claims":          {admissionv1.Warn, admissionv1.Audit},
+		},
+	},
+	{
 		"guard.enabled", "false",
 		func(r *rendered) any { return r.webhooks() },
 		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io"}, []string(nil),
@@ -478,6 +497,8 @@ func TestSchema(t *testing.T) {
 		"core resources":                 {"guard.customResources", "[{apiGroups: [''], resources: [secrets]}]", "at '/guard/customResources/0/apiGroups/0'"},
 		"all resources":                  {"guard.customResources", "[{apiGroups: [a.example], resources: ['*']}]", "at '/guard/customResources/0/resources/0'"},
 		"all groups":                     {"guard.customResources", "[{apiGroups: ['*'], resources: [a]}]", "at '/guard/customResources/0/apiGroups/0'"},
+		"an unknown action":              {"unrendered.action", "Audit", "at '/unrendered/action'"},
+		"no action":                      {"unrendered.action", "null", "at '/unrendered': missing property 'action'"},
 		"an issuer without a name":       {"certificate.certManager.issuerRef", "{kind: ClusterIssuer}", "at '/certificate/certManager/issuerRef'"},
 		"a tag that is a number":         {"image.tag", "1.2", "at '/image/tag': got number, want string"},
 		"a short digest":                 {"image.digest", "'sha256:12'", "at '/image/digest'"},
