@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -28,12 +30,19 @@ const apiTimeout = 10 * time.Second
 
 // render wires the use case to the flags.
 func render(ctx context.Context, o options, sys system) error {
+	helm := helmCall{options: o, getenv: sys.getenv}
+	manifests := bufio.NewReader(sys.stdin)
+	// Any error but the end of the input is met again where it is read.
+	if _, err := manifests.Peek(1); errors.Is(err, io.EOF) {
+		if err := helm.rendersNothing(ctx); err != nil {
+			return err
+		}
+	}
 	if o.create == createCluster {
-		notes, err := postrender.ForCluster(sys.stdin, sys.stdout, o.selectors...)
+		notes, err := postrender.ForCluster(manifests, sys.stdout, o.selectors...)
 		tell(sys.stderr, notes)
 		return err
 	}
-	helm := helmCall{options: o, getenv: sys.getenv}
 	images := imageMaker{options: o, helm: &helm}
 	defer images.close()
 	renderer := postrender.Renderer{
@@ -42,7 +51,7 @@ func render(ctx context.Context, o options, sys system) error {
 		Images:    images.images,
 		Select:    o.selectors,
 	}
-	notes, err := renderer.Render(ctx, sys.stdin, sys.stdout)
+	notes, err := renderer.Render(ctx, manifests, sys.stdout)
 	if err == nil {
 		tell(sys.stderr, notes)
 	}
@@ -94,6 +103,21 @@ func (h *helmCall) detect(ctx context.Context) (*release.Call, error) {
 		h.call, h.err = release.Detect(ctx)
 	}
 	return h.call, h.err
+}
+
+// rendersNothing tells an empty chart from Helm 3 that keeps its manifests to itself:
+// with --output-dir it has written them to files when it calls the post-renderer, and
+// passes nothing. Helm 4 passes everything, and by itself refuses a chart that is empty.
+//
+// Where the calling helm cannot be read, the input is taken for an empty chart's: the
+// policies of charts/cephferry refuse such files, too.
+func (h *helmCall) rendersNothing(ctx context.Context) error {
+	call, err := h.detect(ctx)
+	if err != nil || call == nil || call.Command != "template" || call.OutputDir == "" {
+		return nil
+	}
+	return fmt.Errorf("read manifests: there are none, because Helm 3 writes the files of --output-dir before it calls the post-renderer: "+
+		"what is in %q is not rendered, so do not apply it; leave out --output-dir, and write the output to a file: helm template ... > manifests.yaml", call.OutputDir)
 }
 
 func (h *helmCall) namespace(ctx context.Context) (string, error) {

@@ -17,6 +17,9 @@ type Call struct {
 	// DryRun is true for a run that must not change anything: helm template, and
 	// --dry-run.
 	DryRun bool
+	// OutputDir is the folder that helm template writes files into; empty means that
+	// it writes to its standard output.
+	OutputDir string
 	// Connection is how helm reaches the cluster.
 	Connection Connection
 }
@@ -117,7 +120,8 @@ func Parse(argv []string) (Call, error) {
 	}
 	insecure, _ := strconv.ParseBool(*values["kube-insecure-skip-tls-verify"]) // helm refused anything else
 	call := Call{
-		Command: flags.Arg(0),
+		Command:   flags.Arg(0),
+		OutputDir: *values["output-dir"],
 		Connection: Connection{
 			Namespace:             *values["namespace"],
 			Kubeconfig:            *values["kubeconfig"],

@@ -72,6 +72,8 @@ func TestParse(t *testing.T) {
 		"do not verify the server, as a 1":   {line: "helm install db ./db --kube-insecure-skip-tls-verify=1", want: release.Call{Command: "install", Connection: release.Connection{InsecureSkipTLSVerify: true}}},
 		"helm template":                      {line: "helm template db ./db", want: release.Call{Command: "template", DryRun: true}},
 		"helm template without a dry run":    {line: "helm template db ./db --dry-run=none", want: release.Call{Command: "template", DryRun: true}},
+		"--output-dir x":                     {line: "helm template db ./db --output-dir out", want: release.Call{Command: "template", DryRun: true, OutputDir: "out"}},
+		"--output-dir=x":                     {line: "helm template db ./db --output-dir=out -n shop", want: release.Call{Command: "template", DryRun: true, OutputDir: "out", Connection: in("shop")}},
 		"--dry-run":                          {line: "helm install db ./db --dry-run", want: release.Call{Command: "install", DryRun: true}},
 		"--dry-run, and a word behind it":    {line: "helm install --dry-run db ./db -n shop", want: release.Call{Command: "install", DryRun: true, Connection: in("shop")}},
 		"--dry-run=client":                   {line: "helm install db ./db --dry-run=client", want: release.Call{Command: "install", DryRun: true}},

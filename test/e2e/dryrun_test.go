@@ -57,18 +57,38 @@ func TestAnInstallWithDryRunNoneIsReal(t *testing.T) {
 	})
 }
 
-// Helm 3 writes the files before it calls the renderer, with nothing to render.
-func TestTemplateIntoAFolderWorks(t *testing.T) {
+// Helm 3 writes the files before it calls the renderer, which gets nothing and says so.
+func TestTemplateIntoAFolder(t *testing.T) {
 	eachHelm(t, func(team *team) {
-		dir := team.TempDir()
-		team.must(east, team.rendered("template", "web", web, migratable, "--output-dir", dir)...)
-		written, err := os.ReadFile(filepath.Join(dir, "web", "templates", "pvc.yaml"))
-		if err != nil {
-			team.Fatal(err)
-		}
-		if got, want := strings.Contains(string(written), "volumeHandle: "), team.helm == 4; got != want {
-			team.Errorf("pvc.yaml has the pair: %t, want %t\n%s", got, want, written)
+		for create, mark := range map[string]string{"client": "volumeHandle: ", "cluster": `storageClassName: ""`} {
+			dir := team.TempDir()
+			command := []string{"template", "web", web, migratable, "--output-dir", dir,
+				"--post-renderer", team.renderer(), "--post-renderer-args=--create=" + create}
+			if team.helm == 3 {
+				team.refused(east, command, "postrender: read manifests: there are none, because Helm 3 writes the files of --output-dir before it calls the post-renderer: "+
+					"what is in \""+dir+"\" is not rendered, so do not apply it; leave out --output-dir, and write the output to a file: helm template ... > manifests.yaml\n")
+			} else {
+				team.must(east, command...)
+			}
+			written, err := os.ReadFile(filepath.Join(dir, "web", "templates", "pvc.yaml"))
+			if err != nil {
+				team.Fatal(err)
+			}
+			if got, want := strings.Contains(string(written), mark), team.helm == 4; got != want {
+				team.Errorf("--create %s: pvc.yaml is rendered: %t, want %t\n%s", create, got, want, written)
+			}
 		}
 		team.unchanged(east, nothing())
 	})
+}
+
+// A chart that renders nothing is no mistake. Helm 4 refuses it by itself.
+func TestAChartThatRendersNothing(t *testing.T) {
+	team := newTeam(t, 3)
+	chart := team.chart(nil)
+	for _, create := range []string{"client", "cluster"} {
+		if out := team.must(east, "template", "none", chart, "--post-renderer", team.renderer(), "--post-renderer-args=--create="+create); strings.TrimSpace(out) != "" {
+			t.Errorf("--create %s: %q, want nothing", create, out)
+		}
+	}
 }
