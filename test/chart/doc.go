@@ -1,7 +1,8 @@
 // Package chart proves on real API servers what the chart charts/cephferry
 // promises: which requests its webhook configuration sends to the webhook and
-// which never need it, that pods without guarded volumes do not notice when the
-// webhook is dead, and that Helm 3 and Helm 4 install, upgrade and remove it.
+// which never need it, what its policies refuse without any webhook, that pods
+// without guarded volumes do not notice when the webhook is dead, and that Helm 3
+// and Helm 4 install, upgrade and remove it.
 //
 // The tests have the build tag lab. What the templates render is tested without
 // servers in the module render below.
