@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/cephferry/cephferry/pkg/helmcall"
 	"github.com/cephferry/cephferry/pkg/postrender"
-	"github.com/cephferry/cephferry/pkg/release"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 	"github.com/cephferry/cephferry/pkg/version"
 )
@@ -92,15 +92,15 @@ type helmCall struct {
 	options options
 	getenv  func(string) string
 	looked  bool
-	call    *release.Call
+	call    *helmcall.Call
 	err     error
 }
 
 // detect returns the calling helm, nil if there is none.
-func (h *helmCall) detect(ctx context.Context) (*release.Call, error) {
+func (h *helmCall) detect(ctx context.Context) (*helmcall.Call, error) {
 	if !h.looked {
 		h.looked = true
-		h.call, h.err = release.Detect(ctx)
+		h.call, h.err = helmcall.Detect(ctx)
 	}
 	return h.call, h.err
 }
@@ -157,7 +157,7 @@ func (h *helmCall) dryRun(ctx context.Context) (bool, error) {
 
 // clientConfig is helm's connection to the cluster, with our flags over it.
 func (h *helmCall) clientConfig(ctx context.Context) (clientcmd.ClientConfig, error) {
-	connection := release.Connection{Kubeconfig: h.options.kubeconfig}
+	connection := helmcall.Connection{Kubeconfig: h.options.kubeconfig}
 	if h.options.kubeconfig == "" {
 		call, err := h.detect(ctx)
 		if err != nil {

@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/cephferry/cephferry/pkg/release"
+	"github.com/cephferry/cephferry/pkg/helmcall"
 )
 
 // flagLine matches a flag in what helm --help prints: shorthand, name, the type
@@ -40,7 +40,7 @@ func TestEveryFlagOfHelmIsKnown(t *testing.T) {
 					case !isSwitch: // then "-n" is its value, however much it looks like a flag
 						argv = []string{"helm", command, "-n", "probe", form, "-n", "name", "chart"}
 					}
-					call, err := release.Parse(argv)
+					call, err := helmcall.Parse(argv)
 					if err != nil || call.Connection.Namespace != "probe" || call.Command != command {
 						team.Errorf("%q: %v, namespace %q, command %q", argv, err, call.Connection.Namespace, call.Command)
 					}

@@ -30,7 +30,7 @@ const (
 // layers are the packages from the vocabulary up. A package imports packages of
 // lower layers only.
 var layers = [][]string{
-	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/release", "pkg/csiconfig", "pkg/version", "pkg/recorder", "pkg/flagvalue"},
+	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/helmcall", "pkg/csiconfig", "pkg/version", "pkg/recorder", "pkg/flagvalue"},
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},

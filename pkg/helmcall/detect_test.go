@@ -1,4 +1,4 @@
-package release_test
+package helmcall_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/cephferry/cephferry/pkg/release"
+	"github.com/cephferry/cephferry/pkg/helmcall"
 )
 
 // role says what the test binary is to be when it is started again by a test:
@@ -23,7 +23,7 @@ const shell = "CEPHFERRY_TEST_SHELL"
 
 // found is what the child prints.
 type found struct {
-	Call  *release.Call
+	Call  *helmcall.Call
 	Error string
 }
 
@@ -59,7 +59,7 @@ func beParent() error {
 }
 
 func beChild() error {
-	call, err := release.Detect(context.Background())
+	call, err := helmcall.Detect(context.Background())
 	return json.NewEncoder(os.Stdout).Encode(found{call, text(err)})
 }
 
@@ -72,20 +72,20 @@ func TestDetect(t *testing.T) {
 	}{
 		"helm is the parent": {
 			argv: []string{"helm", "install", "db", "./db", "-n", "shop", "--set", "a=b c", "--post-renderer", "postrender"},
-			want: found{Call: &release.Call{Command: "install", Connection: release.Connection{Namespace: "shop"}}},
+			want: found{Call: &helmcall.Call{Command: "install", Connection: helmcall.Connection{Namespace: "shop"}}},
 		},
 		"helm is the parent of the parent": {
 			argv:  []string{"/usr/local/bin/helm4", "upgrade", "db", "./db", "--dry-run=server"},
 			shell: true,
-			want:  found{Call: &release.Call{Command: "upgrade", DryRun: true}},
+			want:  found{Call: &helmcall.Call{Command: "upgrade", DryRun: true}},
 		},
 		"the last arguments are empty": {
 			argv: []string{"helm", "template", "db", "./db", "--set", "", "--description", ""},
-			want: found{Call: &release.Call{Command: "template", DryRun: true}},
+			want: found{Call: &helmcall.Call{Command: "template", DryRun: true}},
 		},
 		"an argument in the middle is empty": {
 			argv: []string{"helm", "install", "db", "./db", "--description", "", "-n", "shop"},
-			want: found{Call: &release.Call{Command: "install", Connection: release.Connection{Namespace: "shop"}}},
+			want: found{Call: &helmcall.Call{Command: "install", Connection: helmcall.Connection{Namespace: "shop"}}},
 		},
 		"helm has a flag that is not known": {
 			argv: []string{"helm", "install", "db", "./db", "--warp"},

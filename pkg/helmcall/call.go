@@ -1,4 +1,4 @@
-package release
+package helmcall
 
 import (
 	"fmt"

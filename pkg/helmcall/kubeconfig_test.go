@@ -1,4 +1,4 @@
-package release_test
+package helmcall_test
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/cephferry/cephferry/pkg/release"
+	"github.com/cephferry/cephferry/pkg/helmcall"
 )
 
 const kubeconfig = `
@@ -33,7 +33,7 @@ type reached struct {
 
 func TestClientConfig(t *testing.T) {
 	tests := map[string]struct {
-		connection release.Connection
+		connection helmcall.Connection
 		env        map[string]string
 		want       reached
 	}{
@@ -41,7 +41,7 @@ func TestClientConfig(t *testing.T) {
 			want: reached{Namespace: "east-apps", Server: "https://east.example:6443", Token: "from-file"},
 		},
 		"a context without a namespace": {
-			connection: release.Connection{Context: "west"},
+			connection: helmcall.Connection{Context: "west"},
 			want:       reached{Namespace: "default", Server: "https://west.example:6443", TLSServerName: "west.internal", Token: "from-file"},
 		},
 		"the environment goes before the kubeconfig": {
@@ -55,7 +55,7 @@ func TestClientConfig(t *testing.T) {
 			},
 		},
 		"flags go before the environment": {
-			connection: release.Connection{
+			connection: helmcall.Connection{
 				Namespace: "flag", Context: "east", Server: "https://flag.example", TLSServerName: "flag.internal",
 				CAFile: "flag-ca", Token: "flag-token", ImpersonateUser: "flag-user", ImpersonateGroups: []string{"c"},
 			},
@@ -69,7 +69,7 @@ func TestClientConfig(t *testing.T) {
 			},
 		},
 		"an unverified server, by flag": {
-			connection: release.Connection{InsecureSkipTLSVerify: true},
+			connection: helmcall.Connection{InsecureSkipTLSVerify: true},
 			want:       reached{Namespace: "east-apps", Server: "https://east.example:6443", Token: "from-file", Insecure: true},
 		},
 		"an unverified server, by the environment": {
@@ -123,7 +123,7 @@ func writeKubeconfig(t *testing.T) string {
 // KUBECONFIG names.
 func TestClientConfigFromTheEnvironment(t *testing.T) {
 	t.Setenv("KUBECONFIG", writeKubeconfig(t))
-	namespace, _, err := release.Connection{}.ClientConfig(func(string) string { return "" }).Namespace()
+	namespace, _, err := helmcall.Connection{}.ClientConfig(func(string) string { return "" }).Namespace()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,15 +134,15 @@ func TestClientConfigFromTheEnvironment(t *testing.T) {
 
 func TestClientConfigErrors(t *testing.T) {
 	tests := map[string]struct {
-		connection release.Connection
+		connection helmcall.Connection
 		want       string
 	}{
 		"a context that does not exist": {
-			connection: release.Connection{Context: "north"},
+			connection: helmcall.Connection{Context: "north"},
 			want:       "invalid configuration: [context was not found for specified context: north, cluster has no server defined]",
 		},
 		"a kubeconfig that does not exist": {
-			connection: release.Connection{Kubeconfig: "/nonexistent/config"},
+			connection: helmcall.Connection{Kubeconfig: "/nonexistent/config"},
 			want:       "stat /nonexistent/config: no such file or directory",
 		},
 	}

@@ -1,4 +1,4 @@
-// Package release finds out what the Helm that called the post-renderer is
+// Package helmcall finds out what the Helm that called the post-renderer is
 // doing. Helm tells a post-renderer nothing: neither the release's namespace nor
 // whether this is a dry run is in its arguments, its environment or its input
 // (Helm 3.22 and 4.3). Both are on the command line of the helm process, which
@@ -6,4 +6,4 @@
 //
 // The environment alone would mislead: HELM_NAMESPACE is there only if the user
 // exported it, and -n overrides it.
-package release
+package helmcall
