@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -18,20 +19,14 @@ import (
 // of idleness needs: pods, nodes, watchers. exempt watchers do not count. Besides, it
 // returns the uses for people.
 func (i *Inventory) Seen(ctx context.Context, volume volumes.Volume, record ceph.Record, exempt []netip.Prefix) (seen ownership.Seen, uses []string, err error) {
-	all, err := i.Volumes(ctx, "")
-	if err != nil {
-		return seen, nil, err
+	var list corev1.PersistentVolumeList
+	if err := i.API.List(ctx, &list); err != nil {
+		return seen, nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
 	var nodes []string
-	if volume.Orphan {
-		all = append(all, Found{Volume: volume})
-	}
-	for _, found := range all {
-		// Another volume may have the same image, for another claim.
-		if found.Image.ClusterID != volume.Image.ClusterID || found.Image.Pool != volume.Image.Pool || found.Image.Name != volume.Image.Name {
-			continue
-		}
-		using, err := i.uses(ctx, found.Volume)
+	// Another volume may have the same image, for another claim.
+	for _, same := range volumes.WithImageOf(volume, list.Items) {
+		using, err := i.uses(ctx, same)
 		if err != nil {
 			return seen, nil, err
 		}

@@ -78,12 +78,14 @@ func dynamicOf(pv *corev1.PersistentVolume, name string, class storageclass.Clas
 	return uuid != "" && strings.HasSuffix(name, uuid)
 }
 
+// uuidLength is that of the uuids in ceph-csi's ids and names.
+const uuidLength = 36
+
 // uuidOf returns the uuid that an id of ceph-csi ends in, and nothing for another
 // handle.
 func uuidOf(handle string) string {
-	const length = 36
 	if !csiID.MatchString(handle) {
 		return ""
 	}
-	return handle[len(handle)-length:]
+	return handle[len(handle)-uuidLength:]
 }

@@ -3,6 +3,7 @@ package staticpv
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -40,6 +41,53 @@ func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
 		}
 	}
 	return image, true, nil
+}
+
+// MayLeadTo reports whether the node plugin may open that image for the PV: what leads
+// there by its clusterID is not asked, because several clusterIDs may lead to one Ceph,
+// with ceph-csi's cluster-mapping.json or without. So an image of that pool and name
+// counts wherever it is, and one whose pool the PV does not say.
+//
+// A volume that ceph-csi made counts by what its attributes say and by its handle, which
+// alone is what the node plugin reads (ceph-csi, internal/rbd: GenVolFromVolID): the
+// image's name ends in the uuid that the handle ends in.
+func MayLeadTo(pv *corev1.PersistentVolume, pool, name string) bool {
+	image, rbd, _ := ImageOf(pv)
+	switch {
+	case !rbd:
+		return false
+	case image.Name == name && (image.Pool == pool || image.Pool == ""):
+		return true
+	case image.Static:
+		return false
+	}
+	uuid := uuidOf(pv.Spec.CSI.VolumeHandle)
+	return uuid != "" && strings.HasSuffix(name, uuid)
+}
+
+// ImageKeys are what an index finds the volumes by that [MayLeadTo] an image: the name
+// of the image that the PV says, and the uuid of its handle.
+func ImageKeys(pv *corev1.PersistentVolume) []string {
+	image, rbd, _ := ImageOf(pv)
+	if !rbd {
+		return nil
+	}
+	var keys []string
+	if image.Name != "" {
+		keys = append(keys, image.Name)
+	}
+	if uuid := uuidOf(pv.Spec.CSI.VolumeHandle); uuid != "" && !image.Static {
+		keys = append(keys, uuid)
+	}
+	return keys
+}
+
+// KeysOfImage are those of [ImageKeys] that volumes of the image have.
+func KeysOfImage(name string) []string {
+	if len(name) <= uuidLength {
+		return []string{name}
+	}
+	return []string{name, name[len(name)-uuidLength:]}
 }
 
 // isStatic reads the flag as ceph-csi does.

@@ -57,8 +57,7 @@ func OrphanOf(place Place, image string, owner ceph.Owner) Volume {
 // cluster or rados namespace counts.
 func LeadsTo(pvs []corev1.PersistentVolume, pool, image string) string {
 	for i := range pvs {
-		led, rbd, _ := staticpv.ImageOf(&pvs[i])
-		if pvs[i].Name == image || rbd && led.Name == image && (led.Pool == pool || led.Pool == "") {
+		if pvs[i].Name == image || staticpv.MayLeadTo(&pvs[i], pool, image) {
 			return pvs[i].Name
 		}
 	}

@@ -79,8 +79,8 @@ func ClaimOf(object client.Object) []string {
 	return []string{pv.Spec.ClaimRef.Namespace + "/" + pv.Spec.ClaimRef.Name}
 }
 
-// ByImage is the name of the index of PersistentVolumes by their RBD image, as
-// <pool>/<image>. One image may be behind several.
+// ByImage is the name of the index of PersistentVolumes by what tells of their RBD
+// image. One image may be behind several.
 const ByImage = "image"
 
 // ImageOf is the index function of ByImage.
@@ -89,25 +89,31 @@ func ImageOf(object client.Object) []string {
 	if !ok {
 		return nil
 	}
-	image, rbd, err := staticpv.ImageOf(pv)
-	if !rbd || err != nil {
-		return nil
-	}
-	return []string{image.Pool + "/" + image.Name}
+	return staticpv.ImageKeys(pv)
 }
 
 // SameImage returns the volumes in the cache whose image may be that of volume, and
-// volume itself. Images of other Ceph clusters or rados namespaces with equal names
-// are among them.
+// volume itself, see [WithImageOf].
 func (f Finder) SameImage(ctx context.Context, volume Volume) ([]Volume, error) {
-	var list corev1.PersistentVolumeList
-	if err := f.Cache.List(ctx, &list, client.MatchingFields{ByImage: volume.Image.Pool + "/" + volume.Image.Name}); err != nil {
-		return nil, fmt.Errorf("list PersistentVolumes by image: %w", err)
+	var all []corev1.PersistentVolume
+	for _, key := range staticpv.KeysOfImage(volume.Image.Name) {
+		var list corev1.PersistentVolumeList
+		if err := f.Cache.List(ctx, &list, client.MatchingFields{ByImage: key}); err != nil {
+			return nil, fmt.Errorf("list PersistentVolumes by image: %w", err)
+		}
+		all = append(all, list.Items...)
 	}
+	return WithImageOf(volume, all), nil
+}
+
+// WithImageOf returns volume, and each of pvs once whose image may be the same, guarded
+// or not, see [staticpv.MayLeadTo].
+func WithImageOf(volume Volume, pvs []corev1.PersistentVolume) []Volume {
 	all := []Volume{volume}
-	for i := range list.Items {
-		pv := &list.Items[i]
-		if pv.Name == volume.PV.Name {
+	for i := range pvs {
+		pv := &pvs[i]
+		known := slices.ContainsFunc(all, func(v Volume) bool { return v.PV.Name == pv.Name })
+		if known || !staticpv.MayLeadTo(pv, volume.Image.Pool, volume.Image.Name) {
 			continue
 		}
 		other := Volume{PV: pv, Image: volume.Image}
@@ -116,7 +122,7 @@ func (f Finder) SameImage(ctx context.Context, volume Volume) ([]Volume, error) 
 		}
 		all = append(all, other)
 	}
-	return all, nil
+	return all
 }
 
 // ClaimsOfPod returns the claims that a pod uses. Generic ephemeral volumes have

@@ -477,5 +477,5 @@ func TestSameImage(t *testing.T) {
 	for _, v := range all {
 		got = append(got, v.PV.Name+" "+v.Namespace+"/"+v.Claim)
 	}
-	same(t, []string{"a shop/data", "alias shop/data", "dynamic shop/data", "unclaimed /"}, got)
+	same(t, []string{"a shop/data", "alias shop/data", "dynamic shop/data", "nowhere shop/data", "unclaimed /"}, got)
 }
