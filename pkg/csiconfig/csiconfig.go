@@ -1,6 +1,7 @@
 // Package csiconfig finds what ceph-csi is configured with in a Kubernetes
 // cluster, so that nobody has to configure it twice: monitors and rados
-// namespace by clusterID from its config.json, user and key from a CSI secret.
+// namespace by clusterID from its config.json, with cluster-mapping.json, user and key
+// from a CSI secret.
 package csiconfig
 
 import (
@@ -9,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -125,8 +127,9 @@ func (r Reader) get(ctx context.Context, namespace, name string, into Object) er
 }
 
 // Entry returns the entry with that clusterID from the first of [Locations] that
-// has one, in the given namespaces in their order. It returns ErrNotFound when
-// there is none.
+// has one, in the given namespaces in their order. As for ceph-csi, a clusterID that
+// cluster-mapping.json maps to one with an entry leads to that. It returns
+// ErrNotFound when there is none.
 func (get Get) Entry(ctx context.Context, clusterID string, namespaces ...string) (Entry, error) {
 	var looked []string
 	for i, namespace := range namespaces {
@@ -134,41 +137,87 @@ func (get Get) Entry(ctx context.Context, clusterID string, namespaces ...string
 			continue
 		}
 		for _, location := range Locations() {
-			entries, err := get.entries(ctx, namespace, location)
-			if apierrors.IsNotFound(err) {
+			entry, found, err := get.entry(ctx, clusterID, namespace, location)
+			switch {
+			case apierrors.IsNotFound(err):
 				looked = append(looked, namespace+"/"+location.Name)
-				continue
-			} else if err != nil {
+			case err != nil:
 				return Entry{}, err
-			}
-			i := slices.IndexFunc(entries, func(e Entry) bool { return e.ClusterID == clusterID })
-			if i < 0 {
+			case found:
+				return entry, nil
+			default:
 				looked = append(looked, namespace+"/"+location.Name+" (has no such entry)")
-				continue
 			}
-			if len(entries[i].Monitors) == 0 {
-				return Entry{}, fmt.Errorf("ConfigMap %s/%s: the entry of clusterID %q has no monitors", namespace, location.Name, clusterID)
-			}
-			return entries[i], nil
 		}
 	}
 	return Entry{}, fmt.Errorf("%w for clusterID %q: looked at ConfigMap %s", ErrNotFound, clusterID, strings.Join(looked, ", "))
 }
 
-func (get Get) entries(ctx context.Context, namespace string, location Location) ([]Entry, error) {
+// entry returns the entry in one place, if there is one.
+func (get Get) entry(ctx context.Context, clusterID, namespace string, location Location) (Entry, bool, error) {
 	var configMap corev1.ConfigMap
 	if err := get(ctx, namespace, location.Name, &configMap); err != nil {
-		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", namespace, location.Name, err)
+		return Entry{}, false, fmt.Errorf("read ConfigMap %s/%s: %w", namespace, location.Name, err)
 	}
 	data, ok := configMap.Data[location.Key]
 	if !ok {
-		return nil, fmt.Errorf("ConfigMap %s/%s: data[%s] is missing", namespace, location.Name, location.Key)
+		return Entry{}, false, fmt.Errorf("ConfigMap %s/%s: data[%s] is missing", namespace, location.Name, location.Key)
 	}
 	entries, err := ParseConfig([]byte(data))
 	if err != nil {
-		return nil, fmt.Errorf("ConfigMap %s/%s: data[%s]: %w", namespace, location.Name, location.Key, err)
+		return Entry{}, false, fmt.Errorf("ConfigMap %s/%s: data[%s]: %w", namespace, location.Name, location.Key, err)
 	}
-	return entries, nil
+	mapped, err := parseMapping([]byte(configMap.Data[mappingKey]), clusterID)
+	if err != nil {
+		return Entry{}, false, fmt.Errorf("ConfigMap %s/%s: data[%s]: %w", namespace, location.Name, mappingKey, err)
+	}
+	for _, id := range mapped {
+		if i := slices.IndexFunc(entries, func(e Entry) bool { return e.ClusterID == id }); i >= 0 && len(entries[i].Monitors) > 0 {
+			return entries[i], true, nil
+		}
+	}
+	i := slices.IndexFunc(entries, func(e Entry) bool { return e.ClusterID == clusterID })
+	switch {
+	case i < 0:
+		return Entry{}, false, nil
+	case len(entries[i].Monitors) == 0:
+		return Entry{}, false, fmt.Errorf("ConfigMap %s/%s: the entry of clusterID %q has no monitors", namespace, location.Name, clusterID)
+	}
+	return entries[i], true, nil
+}
+
+// mappingKey is cluster-mapping.json, which stands beside config.json and may be
+// missing. ceph-csi-operator writes it from its ClientProfileMappings.
+const mappingKey = "cluster-mapping.json"
+
+// storedMapping is an entry of cluster-mapping.json. Pool IDs are mapped there, too.
+type storedMapping struct {
+	ClusterIDMapping map[string]string `json:"clusterIDMapping"`
+}
+
+// parseMapping returns the clusterIDs that clusterID is mapped to, in either direction:
+// both sides of a disaster recovery get the same file. They go before clusterID's own
+// entry (ceph-csi, internal/util: FetchMappedClusterIDAndMons).
+func parseMapping(data []byte, clusterID string) ([]string, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	var stored []storedMapping
+	if err := json.Unmarshal(data, &stored); err != nil {
+		return nil, fmt.Errorf("parse ceph-csi's cluster-mapping.json: %w", err)
+	}
+	var all []string
+	for _, mapping := range stored {
+		for _, from := range slices.Sorted(maps.Keys(mapping.ClusterIDMapping)) {
+			switch to := mapping.ClusterIDMapping[from]; clusterID {
+			case from:
+				all = append(all, to)
+			case to:
+				all = append(all, from)
+			}
+		}
+	}
+	return all, nil
 }
 
 // Credentials reads a CSI secret. Rook writes userID without "client.", people

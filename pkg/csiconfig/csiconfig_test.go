@@ -95,6 +95,12 @@ func operator(namespace, value string) runtime.Object {
 	return configMap(namespace, "ceph-csi-config", "config.json", value)
 }
 
+func mapping(namespace, config, mapping string) runtime.Object {
+	object := operator(namespace, config).(*corev1.ConfigMap)
+	object.Data["cluster-mapping.json"] = mapping
+	return object
+}
+
 func rook(namespace, value string) runtime.Object {
 	return configMap(namespace, "rook-ceph-csi-config", "csi-cluster-config-json", value)
 }
@@ -168,6 +174,26 @@ func TestEntry(t *testing.T) {
 			objects:    []runtime.Object{configMap("rook-ceph", "ceph-csi-config", "cluster-mapping.json", "[]")},
 			namespaces: []string{"rook-ceph"},
 			err:        `ConfigMap rook-ceph/ceph-csi-config: data[config.json] is missing`,
+		},
+		"a clusterID that is mapped": {
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"],"rbd":{"radosNamespace":"north"}}]`, `[{"clusterIDMapping":{"a":"b"},"RBDPoolIDMapping":[{"1":"2"}]}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, RadosNamespace: "north", SubvolumeGroup: "csi"},
+		},
+		"a clusterID that others are mapped to, and has an entry": {
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"a","monitors":["m1"]},{"clusterID":"c","monitors":["m3"]}]`, `[{"clusterIDMapping":{"x":"y"}},{"clusterIDMapping":{"b":"a","c":"a"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "c", Monitors: []string{"m3"}, SubvolumeGroup: "csi"},
+		},
+		"a clusterID that is mapped to what is not there": {
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b"},{"clusterID":"a","monitors":["m1"]}]`, `[{"clusterIDMapping":{"a":"b"}},{"clusterIDMapping":{"a":"c"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
+		},
+		"a malformed mapping": {
+			objects:    []runtime.Object{mapping("rook-ceph", one, `{}`)},
+			namespaces: []string{"rook-ceph"},
+			err:        `ConfigMap rook-ceph/ceph-csi-config: data[cluster-mapping.json]: parse ceph-csi's cluster-mapping.json: json: cannot unmarshal object into Go value of type []csiconfig.storedMapping`,
 		},
 		"a malformed config.json": {
 			objects:    []runtime.Object{rook("rook-ceph", `[`)},
