@@ -25,8 +25,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/clusters"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/failover"
-	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/inventory"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -77,11 +77,9 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 	storages := o.newStorages(api, parsed)
 	return &connection{
 		Inventory: &inventory.Inventory{
-			API: api,
-			Guard: &guard.Guard{
-				Finder: volumes.Finder{Cache: api, API: api, Scope: parsed.scope},
-				CIDRs:  parsed.local, Exempt: parsed.exempt,
-			},
+			API:      api,
+			Finder:   volumes.Finder{Cache: api, API: api, Scope: parsed.scope},
+			Usage:    &usage.Gatherer{API: api, CIDRs: parsed.local, Exempt: parsed.exempt},
 			Storages: storages,
 		},
 		settings: parsed, namespace: namespace, config: config, storages: storages,
@@ -132,7 +130,7 @@ func (c *connection) party(ctx context.Context) (ceph.Party, error) {
 	if c.settings.cluster == "" {
 		return ceph.Party{}, errors.New("the webhook's Deployment, which has the name of this cluster, is not there; pass the name that records have: --cluster-name")
 	}
-	return inventory.Party(ctx, c.API, c.settings.cluster)
+	return usage.Party(ctx, c.API, c.settings.cluster)
 }
 
 // spaces are where images of guarded volumes are on the same Ceph as clusterID's.

@@ -16,7 +16,6 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
-	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -206,45 +205,5 @@ func TestPlanIsShown(t *testing.T) {
 		if (err == nil) != ok {
 			t.Errorf("%q: %v", answer, err)
 		}
-	}
-}
-
-func TestMayRelease(t *testing.T) {
-	self := ceph.Party{UID: "u-east", Name: "east"}
-	held := func(change ...func(*ceph.Record)) ceph.Record {
-		r := ceph.Record{State: ceph.Held, Owner: &ceph.Owner{Party: self, Since: since}}
-		for _, c := range change {
-			c(&r)
-		}
-		return r
-	}
-	pending := func(r *ceph.Record) { r.Pending = []string{"p"} }
-	onE1 := func(r *ceph.Record) { r.Owner.Nodes = []ceph.Node{{Name: "e1"}} }
-	others := func(r *ceph.Record) { r.Owner.Party = ceph.Party{UID: "u-west", Name: "west"} }
-	tests := map[string]struct {
-		record ceph.Record
-		seen   ownership.Seen
-		uses   []string
-		wait   bool
-		want   string
-	}{
-		"idle":                                {record: held()},
-		"idle, the node it was on is there":   {record: held(onE1)},
-		"a pod may still appear":              {record: held(pending), wait: true},
-		"no pod can appear any more":          {record: held(pending), seen: ownership.Seen{Quiet: true}},
-		"a pod uses it":                       {record: held(), seen: ownership.Seen{Pods: []string{"u"}}, uses: []string{"pod shop/db-0"}, want: "it is in use: a pod uses it: pod shop/db-0\n  do this   scale the workload to zero"},
-		"it is attached":                      {record: held(), seen: ownership.Seen{Attached: []ceph.Node{{Name: "e1"}}}, uses: []string{"volumeattachment x"}, want: "it is in use: it is attached to node e1: volumeattachment x"},
-		"a client has it open":                {record: held(), seen: ownership.Seen{Watchers: []string{"10.0.1.11:0/1"}}, want: "it is in use: client 10.0.1.11:0/1 has it open\n  do this   scale"},
-		"its node is gone":                    {record: held(onE1), seen: ownership.Seen{Lost: []string{"e1"}}, want: "it was on node e1, whose Node object is gone\n  do this   if you know that the node is off, say so with --without-proof"},
-		"another cluster has it":              {record: held(others), want: "another cluster owns the image: cluster west"},
-		"another cluster has it, and it runs": {record: held(others), seen: ownership.Seen{Pods: []string{"u"}}, want: "another cluster owns the image: cluster west"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			wait, err := mayRelease(test.record, self, test.seen, test.uses)
-			if wait != test.wait || (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
-				t.Errorf("%t, %v; want %t, %s", wait, err, test.wait, test.want)
-			}
-		})
 	}
 }

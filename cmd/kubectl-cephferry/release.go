@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -107,91 +106,29 @@ func (r *releaseOptions) releaseOrphan(ctx context.Context, c *connection, self 
 	return nil
 }
 
-// release proves and swaps, as the webhook's leader does, until nobody was faster. name
-// is for people.
+// release proves and swaps, as the webhook's leader does. name is for people.
 func (r *releaseOptions) release(ctx context.Context, c *connection, volume volumes.Volume, name string, self ceph.Party, by string) error {
 	storage, spec, err := c.Image(ctx, volume)
 	if err != nil {
 		return err
 	}
-	quiet := ownership.Quiet{Grace: r.grace}
-	for {
-		image, err := storage.Image(ctx, spec)
-		if err != nil {
-			return err
-		}
-		begin := time.Now()
-		record, err := ownership.Read(ctx, storage, image)
-		if err != nil {
-			return err
-		}
-		if record.State == ceph.Free {
-			fmt.Fprintf(r.std.stdout, "%s: nobody owns it\n", name)
+	prover := idle.Prover{Self: self, Usage: c.Usage, Quiet: &ownership.Quiet{Grace: r.grace}, Now: time.Now}
+	released, err := prover.Release(ctx, storage, volume, spec, idle.Person{By: by, WithoutProof: r.withoutProof}, func(ctx context.Context, rest time.Duration) error {
+		fmt.Fprintf(r.std.stderr, "%s: a pod that was let start may still appear; that is known in %s\n", name, rest.Round(time.Second))
+		select {
+		case <-time.After(rest + time.Millisecond):
 			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		if volume.Orphan {
-			volume.Namespace, volume.Claim = record.Owner.Namespace, record.Owner.Claim
-		}
-		still, rest := quiet.Observe(name, image.ID, record.Admissions, begin, time.Now())
-		seen, uses, err := c.Seen(ctx, volume, record, c.settings.exempt)
-		if err != nil {
-			return err
-		}
-		seen.Quiet = still
-		if r.withoutProof {
-			seen.Lost = nil
-		}
-		wait, err := mayRelease(record, self, seen, uses)
-		if err != nil {
-			return err
-		}
-		if wait {
-			fmt.Fprintf(r.std.stderr, "%s: a pod that was let start may still appear; that is known in %s\n", name, rest.Round(time.Second))
-			select {
-			case <-time.After(rest + time.Millisecond):
-				continue
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		next, err := ownership.Release(record, self, by, time.Now())
-		if err != nil {
-			return err
-		}
-		_, err = storage.PutRecord(ctx, image, next)
-		switch {
-		case errors.Is(err, ceph.ErrRecordChanged):
-			continue
-		case err != nil:
-			return err
-		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case released:
 		fmt.Fprintf(r.std.stdout, "%s: released\n", name)
-		return nil
+	default:
+		fmt.Fprintf(r.std.stdout, "%s: nobody owns it\n", name)
 	}
-}
-
-// mayRelease refuses, or says whether to wait first: everything else is proven.
-func mayRelease(record ceph.Record, self ceph.Party, seen ownership.Seen, uses []string) (wait bool, err error) {
-	request := ownership.Request{Cluster: self}
-	_, step, reason := ownership.Keep(record, request, seen)
-	if step == ownership.LetGo {
-		return false, nil
-	}
-	patient := seen
-	patient.Quiet = true
-	if _, step, _ := ownership.Keep(record, request, patient); step == ownership.LetGo {
-		return true, nil
-	}
-	if record.State != ceph.Held || !ownership.Owns(record, self) {
-		_, err := ownership.Release(record, self, "", time.Time{})
-		return false, err
-	}
-	if len(uses) > 0 {
-		reason += ": " + strings.Join(uses, ", ")
-	}
-	do := "scale the workload to zero, wait until its pods are gone, then run the same command again"
-	if len(uses) == 0 && len(seen.Watchers) == 0 {
-		do = "if you know that the node is off, say so with --without-proof"
-	}
-	return false, &failover.Refusal{What: "it is in use: " + reason, Do: do}
+	return nil
 }

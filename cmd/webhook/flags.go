@@ -66,7 +66,7 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	return flags
 }
 
-func usage() string {
+func help() string {
 	return `Refuses to start pods on an RBD image that another cluster has open, and makes the
 volumes of migratable claims. Runs in the cluster that it guards; the chart in charts/cephferry sets its flags.
 

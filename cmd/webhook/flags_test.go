@@ -82,7 +82,7 @@ func TestRunRefusesFlags(t *testing.T) {
 }
 
 func TestVersionAndHelp(t *testing.T) {
-	for flag, want := range map[string]string{"--version": version.String() + "\n", "--help": usage()} {
+	for flag, want := range map[string]string{"--version": version.String() + "\n", "--help": help()} {
 		var stdout, stderr bytes.Buffer
 		if code := run([]string{flag}, func(string) string { return "" }, &stdout, &stderr); code != 0 || stdout.String() != want || stderr.Len() > 0 {
 			t.Errorf("%s: code %d, stdout %q, stderr %q", flag, code, stdout.String(), stderr.String())

@@ -23,7 +23,7 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 	options, err := parseFlags(args, getenv)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, usage())
+		fmt.Fprint(stdout, help())
 		return 0
 	case err == nil && options.version:
 		fmt.Fprintln(stdout, version.String())

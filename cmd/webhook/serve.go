@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -68,19 +69,18 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	self, err := party(ctx, o.cluster, manager.GetAPIReader())
+	self, err := usage.Party(ctx, manager.GetAPIReader(), o.cluster)
 	if err != nil {
 		return err
 	}
 	g := &guard.Guard{
-		Cluster:  self,
+		Self:     self,
 		Finder:   finder,
-		CIDRs:    o.localCIDRs,
-		Exempt:   o.exemptCIDRs,
+		Usage:    &usage.Gatherer{Cache: finder.Cache, API: finder.API, CIDRs: o.localCIDRs, Exempt: o.exemptCIDRs},
 		Clusters: ceph,
 		Now:      time.Now,
 	}
-	waker, err := setUpOwners(manager, g, connections, counted, o.admissionGrace, log)
+	waker, err := setUpOwners(manager, g, ceph, connections, o.admissionGrace, log)
 	if err != nil {
 		return err
 	}

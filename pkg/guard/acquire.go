@@ -54,7 +54,7 @@ func (g *Guard) acquire(ctx context.Context, all []volumes.Volume, start *start)
 	case errors.As(err, &seen):
 		answer = seen.Answer
 	default:
-		answer = Answer{Result: Unknown, Reason: CephUnknown, Message: notTaken(g.Cluster, describe(sights[failed].volume, sights[failed].spec), err)}
+		answer = Answer{Result: Unknown, Reason: CephUnknown, Message: notTaken(g.Self, describe(sights[failed].volume, sights[failed].spec), err)}
 	}
 	answer.Volumes = all
 	return answer
@@ -67,7 +67,7 @@ func (g *Guard) target(s *sight, start *start) ownership.Target {
 	return ownership.Target{
 		Records: s.ceph,
 		Request: ownership.Request{
-			Cluster:   g.Cluster,
+			Cluster:   g.Self,
 			Namespace: s.volume.Namespace,
 			Claim:     s.volume.Claim,
 			Pod:       string(start.pod),

@@ -3,7 +3,6 @@ package guard
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -53,25 +53,5 @@ func (g *Guard) node(ctx context.Context, name string) (ceph.Node, error) {
 			return ceph.Node{}, fmt.Errorf("read node %s: %w", name, err)
 		}
 	}
-	return RecordedNode(name, addressesOf(&node), node.Status.NodeInfo.BootID), nil
-}
-
-// RecordedNode is a node as records name it.
-func RecordedNode(name string, addresses []netip.Addr, bootID string) ceph.Node {
-	node := ceph.Node{Name: name, BootID: bootID}
-	for _, address := range addresses {
-		node.Addresses = append(node.Addresses, address.String())
-	}
-	return node
-}
-
-// addressesOf are the IPs of a node. Host names and DNS names stand there too.
-func addressesOf(node *corev1.Node) []netip.Addr {
-	var addresses []netip.Addr
-	for _, address := range node.Status.Addresses {
-		if ip, err := netip.ParseAddr(address.Address); err == nil {
-			addresses = append(addresses, ip.Unmap())
-		}
-	}
-	return addresses
+	return usage.RecordedNode(name, usage.Addresses(&node), node.Status.NodeInfo.BootID), nil
 }

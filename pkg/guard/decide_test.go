@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 func addresses(all ...string) []netip.Addr {
@@ -57,99 +58,99 @@ func TestDecide(t *testing.T) {
 
 	tests := map[string]struct {
 		watchers []ceph.Watcher
-		local    Local
+		local    usage.Local
 		want     Verdict
 	}{
-		"nobody watches": {nil, Local{Nodes: nodes}, free},
-		"nobody watches, and nothing is known of this cluster": {nil, Local{}, free},
-		"nobody watches what this cluster uses":                {nil, Local{Nodes: nodes, Using: []string{"west-1"}}, free},
+		"nobody watches": {nil, usage.Local{Nodes: nodes}, free},
+		"nobody watches, and nothing is known of this cluster": {nil, usage.Local{}, free},
+		"nobody watches what this cluster uses":                {nil, usage.Local{Nodes: nodes, Using: []string{"west-1"}}, free},
 		"a node of ours that uses the volume": {
-			at("10.0.2.11:0/3311202721"), Local{Nodes: nodes, Using: []string{"west-1"}}, own,
+			at("10.0.2.11:0/3311202721"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own,
 		},
 		"a node of ours that uses the volume, by another of its addresses": {
-			at("[fd00:2::11]:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, own,
+			at("[fd00:2::11]:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own,
 		},
 		"several clients of a node of ours that uses the volume": {
-			at("10.0.2.11:0/1", "10.0.2.11:0/2"), Local{Nodes: nodes, Using: []string{"west-1"}}, own,
+			at("10.0.2.11:0/1", "10.0.2.11:0/2"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own,
 		},
 		"two nodes of ours that use the volume": {
-			at("10.0.2.11:0/1", "10.0.2.12:0/2"), Local{Nodes: nodes, Using: []string{"west-1", "west-2"}}, own,
+			at("10.0.2.11:0/1", "10.0.2.12:0/2"), usage.Local{Nodes: nodes, Using: []string{"west-1", "west-2"}}, own,
 		},
 		"a node of ours, or one with equal address, while nobody here uses the volume": {
-			at("10.0.2.11:0/1"), Local{Nodes: nodes}, refused(at("10.0.2.11:0/1"), idle),
+			at("10.0.2.11:0/1"), usage.Local{Nodes: nodes}, refused(at("10.0.2.11:0/1"), idle),
 		},
 		"a node of ours, or one with equal address, while another node uses the volume": {
-			at("10.0.2.11:0/1"), Local{Nodes: nodes, Using: []string{"west-2"}}, refused(at("10.0.2.11:0/1"), idle),
+			at("10.0.2.11:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-2"}}, refused(at("10.0.2.11:0/1"), idle),
 		},
 		"a node that is gone still has the attachment, and the address is nobody's": {
-			at("10.0.2.13:0/1"), Local{Nodes: nodes, Using: []string{"west-3"}}, refused(at("10.0.2.13:0/1"), elsewhere),
+			at("10.0.2.13:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-3"}}, refused(at("10.0.2.13:0/1"), elsewhere),
 		},
 		"a node without addresses uses the volume": {
-			at("10.0.2.13:0/1"), Local{Nodes: map[string][]netip.Addr{"west-3": nil}, Using: []string{"west-3"}}, refused(at("10.0.2.13:0/1"), elsewhere),
+			at("10.0.2.13:0/1"), usage.Local{Nodes: map[string][]netip.Addr{"west-3": nil}, Using: []string{"west-3"}}, refused(at("10.0.2.13:0/1"), elsewhere),
 		},
 		"an address of no node": {
-			at("10.0.1.12:0/1"), Local{Nodes: nodes, Using: []string{"west-1", "west-2"}}, refused(at("10.0.1.12:0/1"), elsewhere),
+			at("10.0.1.12:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1", "west-2"}}, refused(at("10.0.1.12:0/1"), elsewhere),
 		},
 		"nothing is known of this cluster": {
-			at("10.0.1.12:0/1"), Local{}, refused(at("10.0.1.12:0/1"), elsewhere),
+			at("10.0.1.12:0/1"), usage.Local{}, refused(at("10.0.1.12:0/1"), elsewhere),
 		},
 		"two nodes of ours have one address, and the second by name uses the volume": {
 			at("10.0.2.11:0/1"),
-			Local{Nodes: map[string][]netip.Addr{"west-1": addresses("10.0.2.11"), "west-2": addresses("10.0.2.11")}, Using: []string{"west-2"}},
+			usage.Local{Nodes: map[string][]netip.Addr{"west-1": addresses("10.0.2.11"), "west-2": addresses("10.0.2.11")}, Using: []string{"west-2"}},
 			own,
 		},
 		"two nodes of ours have one address, and neither uses the volume": {
 			at("10.0.2.11:0/1"),
-			Local{Nodes: map[string][]netip.Addr{"west-2": addresses("10.0.2.11"), "west-1": addresses("10.0.2.11")}, Using: []string{"west-3"}},
+			usage.Local{Nodes: map[string][]netip.Addr{"west-2": addresses("10.0.2.11"), "west-1": addresses("10.0.2.11")}, Using: []string{"west-3"}},
 			refused(at("10.0.2.11:0/1"), idle),
 		},
 		"a range of ours, and this cluster uses the volume": {
-			at("100.64.0.5:0/1"), Local{Nodes: nodes, CIDRs: prefixes("100.64.0.0/16"), Using: []string{"west-1"}}, own,
+			at("100.64.0.5:0/1"), usage.Local{Nodes: nodes, CIDRs: prefixes("100.64.0.0/16"), Using: []string{"west-1"}}, own,
 		},
 		"a range of ours, and this cluster does not use the volume": {
-			at("100.64.0.5:0/1"), Local{Nodes: nodes, CIDRs: prefixes("100.64.0.0/16")}, refused(at("100.64.0.5:0/1"), unused),
+			at("100.64.0.5:0/1"), usage.Local{Nodes: nodes, CIDRs: prefixes("100.64.0.0/16")}, refused(at("100.64.0.5:0/1"), unused),
 		},
 		"next to a range of ours": {
-			at("100.65.0.0:0/1"), Local{Nodes: nodes, CIDRs: prefixes("100.64.0.0/16"), Using: []string{"west-1"}}, refused(at("100.65.0.0:0/1"), elsewhere),
+			at("100.65.0.0:0/1"), usage.Local{Nodes: nodes, CIDRs: prefixes("100.64.0.0/16"), Using: []string{"west-1"}}, refused(at("100.65.0.0:0/1"), elsewhere),
 		},
 		// What is known of the node goes before the range that it is in.
 		"a range of ours, and the address of a node that does not use the volume": {
-			at("10.0.2.11:0/1"), Local{Nodes: nodes, CIDRs: prefixes("10.0.0.0/8"), Using: []string{"west-2"}}, refused(at("10.0.2.11:0/1"), idle),
+			at("10.0.2.11:0/1"), usage.Local{Nodes: nodes, CIDRs: prefixes("10.0.0.0/8"), Using: []string{"west-2"}}, refused(at("10.0.2.11:0/1"), idle),
 		},
 		"an exempt range": {
-			at("10.9.0.1:0/1"), Local{Nodes: nodes, Exempt: prefixes("10.9.0.1/32")}, own,
+			at("10.9.0.1:0/1"), usage.Local{Nodes: nodes, Exempt: prefixes("10.9.0.1/32")}, own,
 		},
 		"an exempt range goes before what is known of the node": {
-			at("10.0.2.11:0/1"), Local{Nodes: nodes, Exempt: prefixes("10.0.2.11/32")}, own,
+			at("10.0.2.11:0/1"), usage.Local{Nodes: nodes, Exempt: prefixes("10.0.2.11/32")}, own,
 		},
 		"next to an exempt range": {
-			at("10.9.0.2:0/1"), Local{Nodes: nodes, Exempt: prefixes("10.9.0.1/32")}, refused(at("10.9.0.2:0/1"), elsewhere),
+			at("10.9.0.2:0/1"), usage.Local{Nodes: nodes, Exempt: prefixes("10.9.0.1/32")}, refused(at("10.9.0.2:0/1"), elsewhere),
 		},
 		"IPv6 in another spelling": {
-			at("[fd00:0002:0::0011]:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, own,
+			at("[fd00:0002:0::0011]:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own,
 		},
 		"IPv6 of no node": {
-			at("[fd00:1::12]:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, refused(at("[fd00:1::12]:0/1"), elsewhere),
+			at("[fd00:1::12]:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, refused(at("[fd00:1::12]:0/1"), elsewhere),
 		},
 		"IPv6 of a range": {
-			at("[fd00:64::5]:0/1"), Local{CIDRs: prefixes("fd00:64::/32"), Using: []string{"west-1"}}, own,
+			at("[fd00:64::5]:0/1"), usage.Local{CIDRs: prefixes("fd00:64::/32"), Using: []string{"west-1"}}, own,
 		},
 		"IPv6 of a link, which means nothing elsewhere": {
-			at("[fd00:2::11%eth0]:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, refused(at("[fd00:2::11%eth0]:0/1"), elsewhere),
+			at("[fd00:2::11%eth0]:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, refused(at("[fd00:2::11%eth0]:0/1"), elsewhere),
 		},
 		"IPv4 written as IPv6": {
-			at("[::ffff:10.0.2.11]:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, own,
+			at("[::ffff:10.0.2.11]:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own,
 		},
-		"messenger version 1":          {at("v1:10.0.2.11:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, own},
-		"messenger version 2":          {at("v2:10.0.2.11:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, own},
-		"messenger version 2 and IPv6": {at("v2:[fd00:2::11]:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, own},
-		"any messenger version":        {at("any:10.0.2.11:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, own},
+		"messenger version 1":          {at("v1:10.0.2.11:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own},
+		"messenger version 2":          {at("v2:10.0.2.11:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own},
+		"messenger version 2 and IPv6": {at("v2:[fd00:2::11]:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own},
+		"any messenger version":        {at("any:10.0.2.11:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, own},
 		"a messenger version does not hide a foreign address": {
-			at("v1:10.0.1.12:0/1"), Local{Nodes: nodes, Using: []string{"west-1"}}, refused(at("v1:10.0.1.12:0/1"), elsewhere),
+			at("v1:10.0.1.12:0/1"), usage.Local{Nodes: nodes, Using: []string{"west-1"}}, refused(at("v1:10.0.1.12:0/1"), elsewhere),
 		},
 		"addresses that cannot be read": {
 			at("", "-", ":/0", "10.0.2.11", "10.0.2.11/1", "west-1:0/1", "fd00:2::11:0/1", "[v2:10.0.2.11:0/1,v1:10.0.2.11:0/1]"),
-			Local{Nodes: nodes, Using: []string{"west-1"}, CIDRs: prefixes("0.0.0.0/0", "::/0"), Exempt: prefixes("0.0.0.0/0", "::/0")},
+			usage.Local{Nodes: nodes, Using: []string{"west-1"}, CIDRs: prefixes("0.0.0.0/0", "::/0"), Exempt: prefixes("0.0.0.0/0", "::/0")},
 			refused(
 				at("", "-", ":/0", "10.0.2.11", "10.0.2.11/1", "west-1:0/1", "fd00:2::11:0/1", "[v2:10.0.2.11:0/1,v1:10.0.2.11:0/1]"),
 				garbled, garbled, garbled, garbled, garbled, garbled, garbled, garbled,
@@ -157,12 +158,12 @@ func TestDecide(t *testing.T) {
 		},
 		"one of several is foreign": {
 			at("10.0.2.11:0/1", "10.9.0.1:0/1", "10.0.1.12:0/1"),
-			Local{Nodes: nodes, Using: []string{"west-1"}, Exempt: prefixes("10.9.0.1/32")},
+			usage.Local{Nodes: nodes, Using: []string{"west-1"}, Exempt: prefixes("10.9.0.1/32")},
 			Verdict{Reason: ForeignWatchers, Foreign: []Foreign{{at("", "", "10.0.1.12:0/1")[2], elsewhere}}},
 		},
 		"every kind of watcher at once": {
 			at("10.0.1.12:0/1", "10.0.2.11:0/1", "10.0.2.12:0/1", "10.9.0.1:0/1", "100.64.0.5:0/1", "?"),
-			Local{Nodes: nodes, Using: []string{"west-2"}, CIDRs: prefixes("100.64.0.0/16"), Exempt: prefixes("10.9.0.1/32")},
+			usage.Local{Nodes: nodes, Using: []string{"west-2"}, CIDRs: prefixes("100.64.0.0/16"), Exempt: prefixes("10.9.0.1/32")},
 			Verdict{Reason: ForeignWatchers, Foreign: []Foreign{
 				{ceph.Watcher{Addr: "10.0.1.12:0/1", Client: "client.4153", Cookie: 0}, elsewhere},
 				{ceph.Watcher{Addr: "10.0.2.11:0/1", Client: "client.4153", Cookie: 1}, idle},
@@ -188,7 +189,7 @@ var party = ceph.Party{UID: "u-west", Name: "west"}
 func TestDecideByOwner(t *testing.T) {
 	east := ceph.Party{UID: "u-east", Name: "west"} // names prove nothing
 	ours := at("10.0.2.11:0/1")
-	local := Local{Nodes: map[string][]netip.Addr{"west-1": addresses("10.0.2.11")}, Using: []string{"west-1"}}
+	local := usage.Local{Nodes: map[string][]netip.Addr{"west-1": addresses("10.0.2.11")}, Using: []string{"west-1"}}
 	held := func(by ceph.Party) ceph.Record { return ceph.Record{State: ceph.Held, Owner: &ceph.Owner{Party: by}} }
 	fencing := func(from, by ceph.Party) ceph.Record {
 		return ceph.Record{State: ceph.Fencing, Owner: &ceph.Owner{Party: from}, Takeover: &ceph.Takeover{Party: by}}

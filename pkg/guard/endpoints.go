@@ -125,7 +125,7 @@ func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answ
 			return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
 		}
 	}
-	pods, err := PodsUsing(ctx, e.Finder.API, volume)
+	pods, err := e.Usage.Pods(ctx, volume)
 	if err != nil {
 		return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
 	}

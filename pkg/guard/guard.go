@@ -2,14 +2,13 @@ package guard
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -29,12 +28,13 @@ type Clusters interface {
 
 // Guard answers for volumes.
 type Guard struct {
-	// Cluster is this cluster, as records of owners name it.
-	Cluster ceph.Party
-	Finder  volumes.Finder
-	// CIDRs and Exempt are those of [Local].
-	CIDRs, Exempt []netip.Prefix
-	Clusters      Clusters
+	// Self is this cluster, as records of owners name it.
+	Self   ceph.Party
+	Finder volumes.Finder
+	// Usage is what this cluster accounts for.
+	Usage *usage.Gatherer
+	// Clusters leads to Ceph.
+	Clusters Clusters
 	// Now is for the times in records, which people read.
 	Now func() time.Time
 	// Acquired, unless nil, hears of each volume whose image a pod has acquired, again
@@ -175,25 +175,25 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 		return s
 	}
 	// What nobody watches is free or not, whatever this cluster knows of itself.
-	verdict := Decide(watchers, s.record, g.Cluster, Local{})
-	readers := []client.Reader{g.Finder.Cache, g.Finder.API}
+	verdict := Decide(watchers, s.record, g.Self, usage.Local{})
+	sources := []usage.Source{g.Usage.Cached(), g.Usage.Live()}
 	if len(watchers) == 0 {
-		readers = nil
+		sources = nil
 	}
-	for _, reader := range readers {
-		local, err := g.Local(ctx, reader, volume)
+	for _, source := range sources {
+		local, err := g.Usage.Local(ctx, source, volume)
 		if err != nil {
 			s.answer = cannotKnow(KubernetesUnknown, describe(volume, s.spec), err)
 			return s
 		}
-		if verdict = Decide(watchers, s.record, g.Cluster, local); verdict.Allowed {
+		if verdict = Decide(watchers, s.record, g.Self, local); verdict.Allowed {
 			break
 		}
 	}
 	s.answer = Answer{Result: Allowed, Reason: verdict.Reason}
 	if !verdict.Allowed {
 		s.answer.Result = Denied
-		s.answer.Message = refusal(g.Cluster, volume, s.spec, verdict.Foreign, s.record)
+		s.answer.Message = refusal(g.Self, volume, s.spec, verdict.Foreign, s.record)
 	}
 	return s
 }

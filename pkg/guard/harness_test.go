@@ -30,6 +30,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -119,8 +120,9 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 	}
 	w.endpoints = &guard.Endpoints{
 		Guard: &guard.Guard{
-			Cluster:  west,
+			Self:     west,
 			Finder:   volumes.Finder{Cache: w.cache, API: w.api, Scope: volumes.ScopeMigratable},
+			Usage:    &usage.Gatherer{Cache: w.cache, API: w.api},
 			Clusters: w.clusters,
 			Now:      func() time.Time { return noon },
 		},

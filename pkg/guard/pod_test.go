@@ -88,7 +88,7 @@ func TestPod(t *testing.T) {
 			images: []string{"shop.data"}, objects: append(pair("data"), attachment("shop.data", "west-2")),
 			watchers: map[string][]string{"shop.data": {explained, "10.0.2.12:0/1", "[fd00::1]:0/1", "100.64.0.9:0/7", "?"}},
 			change: func(g *guard.Guard) {
-				g.CIDRs, g.Exempt = []netip.Prefix{netip.MustParsePrefix("fd01::/64")}, []netip.Prefix{netip.MustParsePrefix("100.64.0.0/16")}
+				g.Usage.CIDRs, g.Usage.Exempt = []netip.Prefix{netip.MustParsePrefix("fd01::/64")}, []netip.Prefix{netip.MustParsePrefix("100.64.0.0/16")}
 			},
 			pod: pod("db-0", "data"),
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
@@ -100,7 +100,7 @@ func TestPod(t *testing.T) {
 		"a range of ours, and nobody here uses the volume": {
 			images: []string{"shop.data"}, objects: pair("data"),
 			watchers: map[string][]string{"shop.data": {"100.64.0.9:0/7"}},
-			change:   func(g *guard.Guard) { g.CIDRs = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/16")} },
+			change:   func(g *guard.Guard) { g.Usage.CIDRs = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/16")} },
 			pod:      pod("db-0", "data"),
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
 				"  held by   100.64.0.9 (client.4153), an address of west, which uses the volume on no node\n" +
@@ -109,7 +109,7 @@ func TestPod(t *testing.T) {
 		"a range of ours, and this cluster uses the volume": {
 			images: []string{"shop.data"}, objects: append(pair("data"), attachment("shop.data", "west-1")),
 			watchers: map[string][]string{"shop.data": {"100.64.0.9:0/7"}},
-			change:   func(g *guard.Guard) { g.CIDRs = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/16")} },
+			change:   func(g *guard.Guard) { g.Usage.CIDRs = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/16")} },
 			pod:      pod("db-0", "data"),
 			want:     allowed(guard.OwnWatchers),
 		},

@@ -19,8 +19,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/pkg/failover"
-	"github.com/cephferry/cephferry/pkg/guard"
-	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -63,7 +62,8 @@ func newRig(t *testing.T, more ...client.Object) *rig {
 	api := fake.NewClientBuilder().WithObjects(objects...).WithStatusSubresource(&corev1.Node{}).Build()
 	return &rig{&Inventory{
 		API:      api,
-		Guard:    &guard.Guard{Finder: volumes.Finder{Cache: api, API: api, Scope: volumes.ScopeMigratable}},
+		Finder:   volumes.Finder{Cache: api, API: api, Scope: volumes.ScopeMigratable},
+		Usage:    &usage.Gatherer{API: api},
 		Storages: oneCeph{cluster},
 	}, storage}
 }
@@ -264,54 +264,13 @@ func TestSight(t *testing.T) {
 	}
 }
 
-func TestSeen(t *testing.T) {
-	exempt := []netip.Prefix{netip.MustParsePrefix("10.0.5.0/24")}
-	twin := pv("twin", func(v *corev1.PersistentVolume) { v.Spec.CSI.VolumeHandle = "shop.data" })
-	twinPod := pod("twin", "", corev1.PodPending)
-	twinPod.UID, twinPod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName = "twin-uid", "twin"
-	r := newRig(t, attachment("shop.data"), pod("db-0", "e1", corev1.PodRunning), twin, twinPod)
-	for _, addr := range []string{onE1, "10.0.5.1:0/9"} {
-		r.ceph.AddWatcher(ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, ceph.Watcher{Addr: addr})
-	}
-	record := r.owned(t, "shop.data", east, ceph.Node{Name: "e1"}, ceph.Node{Name: "e9"})
-	volume, err := r.Volume(t.Context(), "shop", "data")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, uses, err := r.Seen(t.Context(), volume, record, exempt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := ownership.Seen{
-		Pods: []string{"uid", "twin-uid"}, Unbound: true, Attached: []ceph.Node{{Name: "e1"}}, Watchers: []string{onE1}, Lost: []string{"e9"},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"pod shop/db-0", "volumeattachment csi-1", "pod shop/twin"}, uses); diff != "" {
-		t.Errorf("uses -want +got:\n%s", diff)
-	}
-
-	idle, err := r.Volume(t.Context(), "shop", "idle")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, uses, err = r.Seen(t.Context(), idle, ceph.Record{}, exempt)
-	if diff := cmp.Diff(ownership.Seen{}, got); diff != "" || err != nil || len(uses) > 0 {
-		t.Errorf("idle: %v, %v, -want +got:\n%s", err, uses, diff)
-	}
-	if _, step, _ := ownership.Keep(ceph.Record{State: ceph.Held, Owner: record.Owner}, ownership.Request{Cluster: east}, want); step == ownership.LetGo {
-		t.Error("what is used would be released")
-	}
-}
-
 func TestNodesAndParty(t *testing.T) {
 	r := newRig(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "u-east"}})
 	nodes, err := r.Nodes(t.Context())
 	if diff := cmp.Diff(map[netip.Addr]string{netip.MustParseAddr("10.0.1.11"): "e1"}, nodes, cmpopts.EquateComparable(netip.Addr{})); diff != "" || err != nil {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
-	if party, err := Party(t.Context(), r.API, "east"); err != nil || party != east {
+	if party, err := usage.Party(t.Context(), r.API, "east"); err != nil || party != east {
 		t.Errorf("%+v, %v", party, err)
 	}
 }

@@ -110,7 +110,7 @@ func (i *Inventory) explain(ctx context.Context, found Found, watchers []ceph.Wa
 	if len(watchers) == 0 {
 		return nil, nil
 	}
-	local, err := i.Guard.Local(ctx, i.API, found.Volume)
+	local, err := i.Usage.Local(ctx, i.Usage.Live(), found.Volume)
 	if err != nil {
 		return nil, err
 	}

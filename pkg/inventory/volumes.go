@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -26,18 +26,11 @@ type Storages interface {
 type Inventory struct {
 	// API answers from the API server.
 	API client.Reader
-	// Guard is set up as the webhook's, so that both account for the same watchers.
-	Guard    *guard.Guard
+	// Finder and Usage are set up as the webhook's, so that both guard the same volumes
+	// and account for the same watchers.
+	Finder   volumes.Finder
+	Usage    *usage.Gatherer
 	Storages Storages
-}
-
-// Party is this cluster, as records name it.
-func Party(ctx context.Context, api client.Reader, name string) (ceph.Party, error) {
-	var namespace corev1.Namespace
-	if err := api.Get(ctx, client.ObjectKey{Name: "kube-system"}, &namespace); err != nil {
-		return ceph.Party{}, fmt.Errorf("read the cluster's uid, which is that of namespace kube-system: %w", err)
-	}
-	return ceph.Party{UID: string(namespace.UID), Name: name}, nil
 }
 
 // Found is a guarded volume, and why its image is not known, if so.
@@ -55,7 +48,7 @@ func (i *Inventory) Volumes(ctx context.Context, namespace string) ([]Found, err
 	}
 	var all []Found
 	for n := range list.Items {
-		volume, guarded, err := i.Guard.Finder.Guarded(&list.Items[n])
+		volume, guarded, err := i.Finder.Guarded(&list.Items[n])
 		if guarded && volume.Claim != "" && (namespace == "" || volume.Namespace == namespace) {
 			all = append(all, Found{volume, err})
 		}
@@ -104,17 +97,14 @@ func (i *Inventory) Image(ctx context.Context, volume volumes.Volume) (ceph.Clus
 
 // Nodes are this cluster's nodes by their addresses.
 func (i *Inventory) Nodes(ctx context.Context) (map[netip.Addr]string, error) {
-	var list corev1.NodeList
-	if err := i.API.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list nodes: %w", err)
+	list, err := i.Usage.Nodes(ctx)
+	if err != nil {
+		return nil, err
 	}
 	nodes := map[netip.Addr]string{}
-	for _, node := range list.Items {
-		for _, address := range node.Status.Addresses {
-			// Host names and DNS names stand there too.
-			if ip, err := netip.ParseAddr(address.Address); err == nil {
-				nodes[ip.Unmap()] = node.Name
-			}
+	for n := range list {
+		for _, address := range usage.Addresses(&list[n]) {
+			nodes[address] = list[n].Name
 		}
 	}
 	return nodes, nil

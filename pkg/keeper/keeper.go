@@ -21,9 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/ownership"
-	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -46,11 +45,20 @@ type Events interface {
 	Conflict(object client.Object, message string)
 }
 
+// Metrics count.
+type Metrics interface {
+	// OwnerChanged notes how often this cluster has changed the owner of an image.
+	OwnerChanged(change string, times int)
+}
+
 // Keeper keeps the records of one cluster.
 type Keeper struct {
-	*guard.Guard
-	Quiet   *ownership.Quiet
-	Metrics *guard.Metrics
+	*idle.Prover
+	Finder volumes.Finder
+	// Storage leads from a clusterID to its Ceph cluster and to the rados namespace of its
+	// images.
+	Storage func(ctx context.Context, clusterID string) (idle.Ceph, string, error)
+	Metrics Metrics
 	Events  Events
 
 	// acquired are the volumes that this replica let pods start on. Nothing else tells
@@ -62,10 +70,10 @@ type Keeper struct {
 	known sync.Map
 }
 
-// SetupWithManager makes Reconcile run for every PersistentVolume, in the leader.
+// SetupWithManager makes Reconcile run for every PersistentVolume, in the leader. It has
+// to be called before [Keeper.Acquired].
 func (k *Keeper) SetupWithManager(manager ctrl.Manager) error {
 	k.acquired = make(chan event.GenericEvent, 100)
-	k.Guard.Acquired = k.look
 	return ctrl.NewControllerManagedBy(manager).
 		Named("owners").
 		For(&corev1.PersistentVolume{}).
@@ -79,9 +87,9 @@ func (k *Keeper) SetupWithManager(manager ctrl.Manager) error {
 		Complete(k)
 }
 
-// look makes Reconcile run soon, if this replica is the leader. Another one looks
-// after a while by itself.
-func (k *Keeper) look(volume volumes.Volume) {
+// Acquired hears of a volume whose image a pod has acquired. It makes Reconcile run soon,
+// if this replica is the leader. Another one looks after a while by itself.
+func (k *Keeper) Acquired(volume volumes.Volume) {
 	select {
 	case k.acquired <- event.GenericEvent{Object: volume.PV}:
 	default:
@@ -156,87 +164,49 @@ func (k *Keeper) forget(pv string) {
 
 // keep does what is to be done now, and returns when to look again.
 func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration, error) {
-	storage, radosNamespace, err := k.Clusters.Cluster(ctx, volume.Image.ClusterID)
+	storage, radosNamespace, err := k.Storage(ctx, volume.Image.ClusterID)
 	if err != nil {
 		return 0, err
 	}
-	image, err := storage.Image(ctx, ceph.ImageSpec{Pool: volume.Image.Pool, Namespace: radosNamespace, Name: volume.Image.Name})
+	spec := ceph.ImageSpec{Pool: volume.Image.Pool, Namespace: radosNamespace, Name: volume.Image.Name}
+	// The cache is enough to say what is used.
+	look, err := k.Look(ctx, storage, volume, spec, k.Usage.Cached(), k.Usage.Live())
 	if err != nil {
 		return 0, err
 	}
-	begin := k.Now()
-	record, err := ownership.Read(ctx, storage, image)
-	if err != nil {
-		return 0, err
-	}
-	if volume.Orphan && record.Owner != nil {
-		volume.Namespace, volume.Claim = record.Owner.Namespace, record.Owner.Claim
-	}
-	quiet, rest := k.Quiet.Observe(volume.PV.Name, image.ID, record.Admissions, begin, k.Now())
-
-	// The cache is enough to say what is used. That nothing is, only the API server
-	// can say.
-	var next ceph.Record
-	var step ownership.Step
-	var reason string
-	for _, reader := range []client.Reader{k.Finder.Cache, k.Finder.API} {
-		seen, err := k.see(ctx, reader, storage, volume, image, record)
-		if err != nil {
-			return 0, err
+	log := ctrl.LoggerFrom(ctx).WithValues("volume", look.Volume.Namespace+"/"+look.Volume.Claim, "image", look.Image.String(), "reason", look.Reason)
+	if look.Stray != nil {
+		if k.patience.isNews(volume.PV.Name, look.Stray.What) {
+			log.Info("cannot release: a node may use it", "node", look.Stray.Node, "use", look.Stray.What)
 		}
-		seen.Quiet = quiet
-		next, step, reason = ownership.Keep(record, k.request(volume), seen)
-		if step != ownership.LetGo {
-			break
-		}
+		return settled, nil
 	}
-	log := ctrl.LoggerFrom(ctx).WithValues("volume", volume.Namespace+"/"+volume.Claim, "image", image.String(), "reason", reason)
-	if step == ownership.LetGo && volume.Orphan {
-		strays, err := volumes.Strays(ctx, k.Finder.API)
-		if err != nil {
-			return 0, err
-		}
-		if len(strays) > 0 {
-			if k.patience.isNews(volume.PV.Name, strays[0].What) {
-				log.Info("cannot release: a node may use it", "node", strays[0].Node, "use", strays[0].What)
-			}
-			return settled, nil
-		}
-	}
-	switch step {
+	next := look.Next
+	switch look.Step {
 	case ownership.Adopt, ownership.Refresh, ownership.LetGo:
-		if next, err = storage.PutRecord(ctx, image, next); err != nil {
+		if next, err = storage.PutRecord(ctx, look.Image, next); err != nil {
 			return 0, err
 		}
-		k.Metrics.OwnerChanged(string(step), 1)
-		if step != ownership.Refresh {
-			log.Info("owner changed", "step", step)
+		k.Metrics.OwnerChanged(string(look.Step), 1)
+		if look.Step != ownership.Refresh {
+			log.Info("owner changed", "step", look.Step)
 		}
 	case ownership.Conflict:
-		if k.patience.isNews(volume.PV.Name, reason) {
+		if k.patience.isNews(volume.PV.Name, look.Reason) {
 			log.Info("this cluster uses what is not its own")
-			k.Events.Conflict(volume.PV, "image "+image.String()+": "+reason)
+			k.Events.Conflict(volume.PV, "image "+look.Image.String()+": "+look.Reason)
 		}
 	}
-	return k.next(volume.PV, next, reason, rest), nil
-}
-
-// request is for what is adopted.
-func (k *Keeper) request(volume volumes.Volume) ownership.Request {
-	capacity := volume.PV.Spec.Capacity[corev1.ResourceStorage]
-	return ownership.Request{
-		Cluster: k.Cluster, Namespace: volume.Namespace, Claim: volume.Claim,
-		ClaimSize: uint64(max(0, capacity.Value())), Exclusive: staticpv.IsExclusive(volume.PV), Now: k.Now(),
-	}
+	return k.next(volume.PV, next, look.Reason, look.Rest), nil
 }
 
 // next is when to look again. Attachments that come and go are heard of; pods,
 // watchers and time that passes are not.
 func (k *Keeper) next(pv *corev1.PersistentVolume, record ceph.Record, reason string, rest time.Duration) time.Duration {
 	switch {
-	case !ownership.Owns(record, k.Cluster) && pv.DeletionTimestamp != nil:
+	case !ownership.Owns(record, k.Self) && pv.DeletionTimestamp != nil:
 		return done
-	case !ownership.Owns(record, k.Cluster) || record.State != ceph.Held:
+	case !ownership.Owns(record, k.Self) || record.State != ceph.Held:
 		return settled
 	}
 	longest := unsettled

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,9 +19,10 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
-	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/keeper"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -62,17 +62,18 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).
 		WithStatusSubresource(&corev1.Node{}).Build()
 	w.keeper = &keeper.Keeper{
-		Guard: &guard.Guard{
-			Cluster: west, Finder: volumes.Finder{Cache: w.api, API: w.api}, Clusters: w, Now: w.clock,
+		Prover: &idle.Prover{
+			Self: west, Usage: &usage.Gatherer{Cache: w.api, API: w.api}, Quiet: &ownership.Quiet{Grace: grace}, Now: w.clock,
 		},
-		Quiet: &ownership.Quiet{Grace: grace}, Metrics: guard.NewMetrics(prometheus.NewRegistry(), func() float64 { return 0 }), Events: w,
+		Finder:  volumes.Finder{Cache: w.api, API: w.api},
+		Storage: func(context.Context, string) (idle.Ceph, string, error) { return w.client, "", nil },
+		Metrics: w, Events: w,
 	}
 	return w
 }
 
-func (w *world) Cluster(context.Context, string) (guard.Ceph, string, error) {
-	return w.client, "", nil
-}
+// OwnerChanged is what the metrics count; the records tell.
+func (w *world) OwnerChanged(string, int) {}
 
 func (w *world) Conflict(object client.Object, message string) {
 	w.mu.Lock()
@@ -305,7 +306,7 @@ func TestTheProofIsFromTheAPIServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.admits(west, "")
-			w.keeper.Finder.Cache = fake.NewClientBuilder().WithObjects(volume("shop.data", "data"), node("w1", "10.0.2.11"), node("w2", "10.0.2.12")).
+			w.keeper.Usage.Cache = fake.NewClientBuilder().WithObjects(volume("shop.data", "data"), node("w1", "10.0.2.11"), node("w2", "10.0.2.12")).
 				WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).Build()
 			w.create(object)
 			w.keep()

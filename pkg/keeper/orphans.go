@@ -86,7 +86,7 @@ func (o *Orphans) Find(ctx context.Context) []volumes.Volume {
 		o.say(fmt.Sprintf("list the records of pool %s by clusterID %s", place.Pool, place.ClusterID), err)
 		for _, of := range records {
 			// One that cannot be read is nobody's to release.
-			if of.Err == nil && of.Record.State == ceph.Held && ownership.Owns(of.Record, o.Keeper.Cluster) {
+			if of.Err == nil && of.Record.State == ceph.Held && ownership.Owns(of.Record, o.Keeper.Self) {
 				owned = append(owned, volumes.OrphanOf(place, of.Image.Name, *of.Record.Owner))
 			}
 		}

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -30,11 +29,14 @@ const (
 	maxRefused = 1000
 )
 
-// Waker wakes workloads. It implements guard.Waiting.
+// Waker wakes workloads.
 type Waker struct {
-	*guard.Guard
+	// Free reports whether pods may start on all of the volumes now.
+	Free   func(ctx context.Context, all []volumes.Volume) bool
 	Client client.Client
 	Log    logr.Logger
+	// Now is for how long a workload is remembered.
+	Now func() time.Time
 
 	mu      sync.Mutex
 	refused map[types.UID]*sleeper

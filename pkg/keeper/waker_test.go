@@ -62,8 +62,7 @@ func TestWaker(t *testing.T) {
 						return c.Patch(ctx, object, patch)
 					},
 				}).Build()
-				waker := &keeper.Waker{Guard: w.keeper.Guard, Client: api, Log: logr.Discard()}
-				waker.Now = time.Now
+				waker := &keeper.Waker{Free: w.free, Now: time.Now, Client: api, Log: logr.Discard()}
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error)
 				go func() { ended <- waker.Start(ctx) }()
@@ -105,8 +104,7 @@ func TestWakerForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.admits(east, "p")
-		waker := &keeper.Waker{Guard: w.keeper.Guard, Client: w.api, Log: logr.Discard()}
-		waker.Now = time.Now
+		waker := &keeper.Waker{Free: w.free, Now: time.Now, Client: w.api, Log: logr.Discard()}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- waker.Start(ctx) }()
@@ -123,6 +121,16 @@ func TestWakerForgets(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// free is what admission would say.
+func (w *world) free(ctx context.Context, _ []volumes.Volume) bool {
+	image, err := w.client.Image(ctx, theData)
+	if err != nil {
+		return false
+	}
+	record, err := ownership.Read(ctx, w.client, image)
+	return err == nil && (record.Owner == nil || ownership.Owns(record, west))
 }
 
 func imageOf(t *testing.T) staticpv.Image {

@@ -16,6 +16,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // isBound reports whether the claim is a migratable one that has its volume.
@@ -111,12 +112,12 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 // attachedBefore reports whether a node has had the volume since before the image
 // grew: its filesystem is still the old one.
 func (c *Claims) attachedBefore(ctx context.Context, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) (bool, error) {
-	var attachments storagev1.VolumeAttachmentList
-	if err := c.Client.List(ctx, &attachments); err != nil {
-		return false, fmt.Errorf("list the VolumeAttachments: %w", err)
+	attachments, err := usage.Attachments(ctx, c.Client, pv.Name)
+	if err != nil {
+		return false, err
 	}
 	pending := conditionOf(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
-	return slices.ContainsFunc(attachments.Items, func(a storagev1.VolumeAttachment) bool {
-		return volumeOf(&a) == pv.Name && (pending == nil || !a.CreationTimestamp.After(pending.LastTransitionTime.Time))
+	return slices.ContainsFunc(attachments, func(a storagev1.VolumeAttachment) bool {
+		return pending == nil || !a.CreationTimestamp.After(pending.LastTransitionTime.Time)
 	}), nil
 }

@@ -3,10 +3,8 @@ package provisioner
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // Volumes looks after our PersistentVolumes when their claims are gone.
@@ -108,20 +107,8 @@ func (v *Volumes) claimGone(ctx context.Context, ref *corev1.ObjectReference) (b
 
 // attached reports whether the volume is attached to a node, or being detached.
 func (v *Volumes) attached(ctx context.Context, name string) (bool, error) {
-	var attachments storagev1.VolumeAttachmentList
-	if err := v.API.List(ctx, &attachments); err != nil {
-		return false, fmt.Errorf("list the VolumeAttachments: %w", err)
-	}
-	return slices.ContainsFunc(attachments.Items, func(a storagev1.VolumeAttachment) bool {
-		return volumeOf(&a) == name
-	}), nil
-}
-
-func volumeOf(attachment *storagev1.VolumeAttachment) string {
-	if name := attachment.Spec.Source.PersistentVolumeName; name != nil {
-		return *name
-	}
-	return ""
+	attachments, err := usage.Attachments(ctx, v.API, name)
+	return len(attachments) > 0, err
 }
 
 // remove deletes the object, if it still is as it was looked at.

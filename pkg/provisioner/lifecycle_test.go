@@ -128,7 +128,7 @@ func TestTheAPIServerFails(t *testing.T) {
 		"read claim shop/data: boom": {Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 			return broken
 		}},
-		"list the VolumeAttachments: boom": {List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return broken }},
+		"list VolumeAttachments: boom": {List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return broken }},
 	} {
 		w := newWorld(t, nil, ptr(volume(phase(corev1.VolumeReleased))))
 		w.volumes.API = interceptor.NewClient(w.objects, funcs)

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // parallel is how many claims are worked on at a time. A Ceph that does not answer
@@ -93,8 +94,8 @@ func (v *Volumes) SetupWithManager(manager ctrl.Manager) error {
 		return object.GetAnnotations()[annotations.Migratable] == "true"
 	})
 	detached := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, object client.Object) []reconcile.Request {
-		if attachment, ok := object.(*storagev1.VolumeAttachment); ok && volumeOf(attachment) != "" {
-			return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: volumeOf(attachment)}}}
+		if attachment, ok := object.(*storagev1.VolumeAttachment); ok && usage.VolumeOf(attachment) != "" {
+			return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: usage.VolumeOf(attachment)}}}
 		}
 		return nil
 	})

@@ -58,10 +58,19 @@ func MayLeadTo(pv *corev1.PersistentVolume, pool, name string) bool {
 		return false
 	case image.Name == name && (image.Pool == pool || image.Pool == ""):
 		return true
-	case image.Static:
-		return false
+	default:
+		return !image.Static && hasUUIDOf(pv.Spec.CSI.VolumeHandle, name)
 	}
-	uuid := uuidOf(pv.Spec.CSI.VolumeHandle)
+}
+
+// HandleMayLeadTo is [MayLeadTo] for a volume of which only the handle is left.
+func HandleMayLeadTo(handle, name string) bool {
+	return handle == name || hasUUIDOf(handle, name)
+}
+
+// hasUUIDOf reports whether an image's name ends in the uuid of a handle of ceph-csi.
+func hasUUIDOf(handle, name string) bool {
+	uuid := uuidOf(handle)
 	return uuid != "" && strings.HasSuffix(name, uuid)
 }
 

@@ -77,31 +77,3 @@ func TestOrphanOf(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
-
-func TestStrays(t *testing.T) {
-	attachment := func(name, attacher, pv string) storagev1.VolumeAttachment {
-		return storagev1.VolumeAttachment{
-			ObjectMeta: metav1.ObjectMeta{Name: name},
-			Spec:       storagev1.VolumeAttachmentSpec{Attacher: attacher, NodeName: "e1", Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &pv}},
-		}
-	}
-	inline := attachment("inline", rbd, "")
-	inline.Spec.Source.PersistentVolumeName = nil
-	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "e2"}}
-	node.Status.VolumesInUse = []corev1.UniqueVolumeName{
-		"kubernetes.io/csi/" + rbd + "^here", "kubernetes.io/csi/" + rbd + "^gone",
-		"kubernetes.io/csi/" + cephFS + "^gone", "kubernetes.io/iscsi/gone",
-	}
-	got := strays(
-		[]storagev1.VolumeAttachment{attachment("a", rbd, "pv-here"), attachment("b", rbd, "pv-gone"), attachment("c", cephFS, "pv-gone"), inline},
-		[]corev1.Node{node, {}},
-		[]corev1.PersistentVolume{static("pv-here", "here", "fast"), {}},
-	)
-	want := []Stray{
-		{"e1", "volumeattachment b (of PersistentVolume pv-gone, which is gone)"},
-		{"e2", "status.volumesInUse of node e2 (" + rbd + "^gone, whose PersistentVolume is gone)"},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-}

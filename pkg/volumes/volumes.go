@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -116,13 +117,37 @@ func WithImageOf(volume Volume, pvs []corev1.PersistentVolume) []Volume {
 		if known || !staticpv.MayLeadTo(pv, volume.Image.Pool, volume.Image.Name) {
 			continue
 		}
-		other := Volume{PV: pv, Image: volume.Image}
-		if ref := pv.Spec.ClaimRef; ref != nil {
-			other.Namespace, other.Claim = ref.Namespace, ref.Name
-		}
-		all = append(all, other)
+		all = append(all, Other(volume, pv))
 	}
 	return all
+}
+
+// Other is a PersistentVolume that may lead to the image of volume, for its own claim.
+func Other(volume Volume, pv *corev1.PersistentVolume) Volume {
+	other := Volume{PV: pv, Image: volume.Image}
+	if ref := pv.Spec.ClaimRef; ref != nil {
+		other.Namespace, other.Claim = ref.Namespace, ref.Name
+	}
+	return other
+}
+
+// inUse is how the names of CSI volumes in a node's status.volumesInUse begin; driver,
+// "^" and volumeHandle follow.
+const inUse = "kubernetes.io/csi/"
+
+// InUse is the volume's name in the status.volumesInUse of nodes.
+func InUse(csi *corev1.CSIPersistentVolumeSource) corev1.UniqueVolumeName {
+	return corev1.UniqueVolumeName(inUse + csi.Driver + "^" + csi.VolumeHandle)
+}
+
+// OfInUse is the driver and the handle of a name in status.volumesInUse, if it is that of
+// a CSI volume.
+func OfInUse(name corev1.UniqueVolumeName) (driver, handle string, ok bool) {
+	volume, ok := strings.CutPrefix(string(name), inUse)
+	if !ok {
+		return "", "", false
+	}
+	return strings.Cut(volume, "^")
 }
 
 // ClaimsOfPod returns the claims that a pod uses. Generic ephemeral volumes have

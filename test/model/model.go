@@ -7,6 +7,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // Config bounds what is explored. Whatever it allows may happen any number of times.
@@ -213,8 +214,8 @@ func (m *Model) verdict(s state, c int) guard.Verdict {
 }
 
 // local is what cluster c knows of itself.
-func (m *Model) local(s state, c int) guard.Local {
-	local := guard.Local{Nodes: map[string][]netip.Addr{}}
+func (m *Model) local(s state, c int) usage.Local {
+	local := usage.Local{Nodes: map[string][]netip.Addr{}}
 	for n, owner := range m.Nodes {
 		if owner != c {
 			continue

@@ -19,8 +19,9 @@ var readsClock = map[string]string{
 	"pkg/guard target":     "since when the image is ours, for people",
 	"pkg/guard Handle":     "how long an answer took, a difference, for metrics",
 	"pkg/keeper volume":    "a mark that the volume is deleted, not when",
-	"pkg/keeper keep":      "for how long there was no admission, a difference",
-	"pkg/keeper request":   "since when the image is ours, for people",
+	"pkg/idle Look":        "for how long there was no admission, a difference",
+	"pkg/idle request":     "since when the image is ours, for people",
+	"pkg/idle Release":     "since when nobody has the image, for people",
 	"pkg/keeper Refused":   "for how long a workload is remembered, a difference",
 	"pkg/keeper sleepers":  "the same",
 	"pkg/keeper tryToWake": "an annotation that is new each time, for people",
@@ -30,7 +31,7 @@ var readsClock = map[string]string{
 // that people read is tested in pkg/ownership.
 func TestNoDecisionReadsTheClock(t *testing.T) {
 	found := map[string]string{}
-	for _, dir := range []string{"pkg/guard", "pkg/keeper", "pkg/ownership"} {
+	for _, dir := range []string{"pkg/guard", "pkg/idle", "pkg/keeper", "pkg/ownership", "pkg/usage"} {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil || files == nil {
 			t.Fatalf("%s: %v, %v", dir, files, err)

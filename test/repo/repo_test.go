@@ -34,7 +34,8 @@ var layers = [][]string{
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
-	{"pkg/guard", "pkg/provisioner", "pkg/failover", "pkg/helmrender"},
+	{"pkg/usage", "pkg/failover"},
+	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/helmrender"},
 	{"pkg/keeper", "pkg/inventory"},
 	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},
 }
@@ -93,6 +94,24 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 	if seen != len(level) {
 		t.Errorf("%d of the %d packages in the layers exist", seen, len(level))
+	}
+}
+
+// TestOnlyProgramsImportAdmission: what this cluster does with an image, and whether it
+// may be released, is decided without the webhook.
+func TestOnlyProgramsImportAdmission(t *testing.T) {
+	var importers []string
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if strings.HasPrefix(name, "pkg/") && name != "pkg/guard" && slices.Contains(slices.Concat(p.Imports, p.TestImports, p.XTestImports), module+"pkg/guard") {
+			importers = append(importers, name)
+		}
+		if name == "cmd/kubectl-cephferry" && slices.Contains(p.Imports, module+"pkg/guard") {
+			importers = append(importers, name)
+		}
+	}
+	if len(importers) > 0 {
+		t.Errorf("%q import pkg/guard, which is admission only", importers)
 	}
 }
 

@@ -1,0 +1,99 @@
+package idle
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/usage"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Ceph is the part of ceph.Cluster that this package uses.
+type Ceph interface {
+	ceph.ImageReader
+	ceph.WatcherLister
+	ceph.RecordStore
+}
+
+// Prover looks at the images of one cluster.
+type Prover struct {
+	// Self is this cluster, as records name it.
+	Self  ceph.Party
+	Usage *usage.Gatherer
+	Quiet *ownership.Quiet
+	// Now is for the times in records, which people read, and for how long there was no
+	// admission.
+	Now func() time.Time
+}
+
+// Look is what was seen of an image, and what follows from it.
+type Look struct {
+	// Volume is the one that was asked about; of an orphan, for the claim that the record
+	// names.
+	Volume volumes.Volume
+	Image  ceph.Image
+	// Record is as it was read, Next what it should be.
+	Record, Next ceph.Record
+	Step         ownership.Step
+	// Reason is why, for people.
+	Reason   string
+	Evidence usage.Evidence
+	// Stray alone keeps the image from being released, unless it is nil.
+	Stray *usage.Stray
+	// Rest is after what time the admissions are quiet, if they stay the same.
+	Rest time.Duration
+}
+
+// Look reads the record, gathers what this cluster does with the image, and decides. The
+// sources are asked in their order until one of them says that the image is used, so
+// the last one has to be the API server.
+func (p *Prover) Look(ctx context.Context, storage Ceph, volume volumes.Volume, spec ceph.ImageSpec, sources ...usage.Source) (Look, error) {
+	look := Look{Volume: volume}
+	var err error
+	if look.Image, err = storage.Image(ctx, spec); err != nil {
+		return Look{}, err
+	}
+	begin := p.Now()
+	if look.Record, err = ownership.Read(ctx, storage, look.Image); err != nil {
+		return Look{}, err
+	}
+	if volume.Orphan && look.Record.Owner != nil {
+		look.Volume.Namespace, look.Volume.Claim = look.Record.Owner.Namespace, look.Record.Owner.Claim
+	}
+	quiet, rest := p.Quiet.Observe(volume.PV.Name, look.Image.ID, look.Record.Admissions, begin, p.Now())
+	look.Rest = rest
+	for _, source := range sources {
+		if look.Evidence, err = p.Usage.Seen(ctx, source, storage, p.Self, look.Volume, spec, look.Record); err != nil {
+			return Look{}, err
+		}
+		look.Evidence.Quiet = quiet
+		p.decide(&look)
+		if look.Step != ownership.LetGo {
+			break
+		}
+	}
+	return look, nil
+}
+
+// decide says what follows from the evidence.
+func (p *Prover) decide(look *Look) {
+	look.Next, look.Step, look.Reason = ownership.Keep(look.Record, p.request(look.Volume), look.Evidence.Seen)
+	if strays := look.Evidence.Strays; look.Step == ownership.LetGo && len(strays) > 0 {
+		look.Next, look.Step, look.Stray = look.Record, ownership.Leave, &strays[0]
+		look.Reason = "a node may use it: " + look.Stray.What
+	}
+}
+
+// request is for what is adopted.
+func (p *Prover) request(volume volumes.Volume) ownership.Request {
+	capacity := volume.PV.Spec.Capacity[corev1.ResourceStorage]
+	return ownership.Request{
+		Cluster: p.Self, Namespace: volume.Namespace, Claim: volume.Claim,
+		ClaimSize: uint64(max(0, capacity.Value())), Exclusive: staticpv.IsExclusive(volume.PV), Now: p.Now(),
+	}
+}

@@ -1,0 +1,94 @@
+package idle
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Person is who releases an image where no leader does.
+type Person struct {
+	// By is the name, for the record.
+	By string
+	// WithoutProof: the nodes that the record names, and that this cluster has no Node
+	// object of any more, are off.
+	WithoutProof bool
+}
+
+// Refusal is why an image is not released. Nothing was changed.
+type Refusal struct {
+	What string
+	// Do is the next step.
+	Do string
+}
+
+func (r *Refusal) Error() string { return r.What + "\n  do this   " + r.Do }
+
+// Release proves that nothing of this cluster uses the image, and swaps its record, until
+// nobody was faster. It reports whether the image had an owner. When only the time since
+// the last admission is missing, it calls wait with what is left of that. It returns a
+// [*Refusal] when the image is used, an [*ownership.Refused] when it is not this
+// cluster's, and the errors of wait, of the API server and of Ceph.
+func (p *Prover) Release(ctx context.Context, storage Ceph, volume volumes.Volume, spec ceph.ImageSpec, person Person, wait func(context.Context, time.Duration) error) (bool, error) {
+	for {
+		look, err := p.Look(ctx, storage, volume, spec, p.Usage.Live())
+		if err != nil {
+			return false, err
+		}
+		if look.Record.State == ceph.Free {
+			return false, nil
+		}
+		if person.WithoutProof {
+			look.Evidence.Lost = nil
+			p.decide(&look)
+		}
+		next, err := ownership.Release(look.Record, p.Self, person.By, p.Now())
+		if err != nil {
+			return false, err
+		}
+		if look.Step != ownership.LetGo {
+			if err := p.mayWait(look); err != nil {
+				return false, err
+			}
+			if err := wait(ctx, look.Rest); err != nil {
+				return false, err
+			}
+			continue
+		}
+		_, err = storage.PutRecord(ctx, look.Image, next)
+		if err == nil || !errors.Is(err, ceph.ErrRecordChanged) {
+			return err == nil, err
+		}
+	}
+}
+
+// mayWait refuses unless everything else is proven.
+func (p *Prover) mayWait(look Look) error {
+	patient := look
+	patient.Evidence.Quiet = true
+	if p.decide(&patient); patient.Step == ownership.LetGo {
+		return nil
+	}
+	// What stays when the time is over.
+	reason, seen := look.Reason, look.Evidence
+	var uses []string
+	for _, use := range seen.Uses {
+		uses = append(uses, use.What)
+	}
+	for _, stray := range seen.Strays {
+		uses = append(uses, stray.What)
+	}
+	if len(seen.Uses) > 0 {
+		reason += ": " + strings.Join(uses, ", ")
+	}
+	do := "scale the workload to zero, wait until its pods are gone, then run the same command again"
+	if len(uses) == 0 && len(seen.Watchers) == 0 {
+		do = "if you know that the node is off, say so with --without-proof"
+	}
+	return &Refusal{"it is in use: " + reason, do}
+}

@@ -1,0 +1,238 @@
+package usage
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Local is what this cluster knows about one volume and itself.
+type Local struct {
+	// Nodes are all nodes of this cluster with their addresses.
+	Nodes map[string][]netip.Addr
+	// Boots are their boot ids, see [ceph.Node].
+	Boots map[string]string
+	// CIDRs are further ranges from which nodes of this cluster reach Ceph.
+	CIDRs []netip.Prefix
+	// Exempt are the ranges of daemons such as rbd-mirror, whose watches never
+	// count.
+	Exempt []netip.Prefix
+	// Using are the nodes where this cluster has a reason to have the image open:
+	// those with a VolumeAttachment of the PV, or where the driver needs no
+	// attachment, those with a pod that uses the claim.
+	Using []string
+	// Reporting are the nodes whose status.volumesInUse lists the volume. It explains
+	// nothing; see [ownership.Seen].
+	Reporting []string
+}
+
+// Unexplained returns why the watcher is foreign, and nothing if it is not.
+//
+// A watcher is explained if it is exempt; or if it comes from an address of a node of
+// this cluster and this cluster uses the volume on that node; or from one of the further
+// ranges of this cluster, and this cluster uses the volume on some node. An address
+// alone explains nothing: two clusters behind NAT, or with equal private ranges, show
+// equal addresses.
+func (l Local) Unexplained(watcher ceph.Watcher) string {
+	address, err := ceph.ParseAddress(watcher.Addr)
+	if err != nil {
+		return "an address that cannot be read"
+	}
+	if contains(l.Exempt, address) {
+		return ""
+	}
+	node := l.nodeAt(address)
+	switch {
+	case node != "" && slices.Contains(l.Using, node):
+		return ""
+	case node != "":
+		return "the address of node " + node + ", which does not use the volume"
+	case contains(l.CIDRs, address) && len(l.Using) > 0:
+		return ""
+	case contains(l.CIDRs, address):
+		return "an address of this cluster, which uses the volume on no node"
+	default:
+		return "not a node of this cluster"
+	}
+}
+
+// nodeAt returns a node with that address, one that uses the volume if there is
+// one: nothing keeps two Node objects from having equal addresses.
+func (l Local) nodeAt(address netip.Addr) string {
+	found := ""
+	for name, addresses := range l.Nodes {
+		if !slices.Contains(addresses, address) {
+			continue
+		}
+		if slices.Contains(l.Using, name) {
+			return name
+		}
+		if found == "" || name < found {
+			found = name
+		}
+	}
+	return found
+}
+
+func contains(prefixes []netip.Prefix, address netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// IsExempt reports whether the watcher is a daemon whose watches never count.
+func (l Local) IsExempt(watcher ceph.Watcher) bool {
+	address, err := ceph.ParseAddress(watcher.Addr)
+	return err == nil && contains(l.Exempt, address)
+}
+
+// Local returns what the source says about a volume. Pods matter only for drivers
+// without attachments.
+func (g *Gatherer) Local(ctx context.Context, source Source, volume volumes.Volume) (Local, error) {
+	state, err := read(ctx, source)
+	if err != nil {
+		return Local{}, err
+	}
+	local, _, err := g.local(ctx, source, state, volume)
+	return local, err
+}
+
+// state are the nodes and attachments of a cluster, as they were read.
+type state struct {
+	nodes       []corev1.Node
+	attachments []storagev1.VolumeAttachment
+}
+
+// read copies nothing out of a cache: there may be thousands, and they are only looked
+// at.
+func read(ctx context.Context, source Source) (state, error) {
+	var nodes corev1.NodeList
+	if err := source.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return state{}, fmt.Errorf("list nodes: %w", err)
+	}
+	var attachments storagev1.VolumeAttachmentList
+	if err := source.List(ctx, &attachments, client.UnsafeDisableDeepCopy); err != nil {
+		return state{}, fmt.Errorf("list VolumeAttachments: %w", err)
+	}
+	return state{nodes.Items, attachments.Items}, nil
+}
+
+// local is what the state says about a volume, and the uses that it shows.
+func (g *Gatherer) local(ctx context.Context, source Source, state state, volume volumes.Volume) (Local, []Use, error) {
+	local := Local{Nodes: map[string][]netip.Addr{}, Boots: map[string]string{}, CIDRs: g.CIDRs, Exempt: g.Exempt}
+	attached, err := g.attached(ctx, source, state.attachments, volume.PV.Name)
+	if err != nil {
+		return Local{}, nil, err
+	}
+	var uses []Use
+	for _, attachment := range attached {
+		uses = append(uses, Use{Node: attachment.Spec.NodeName, What: "volumeattachment " + attachment.Name})
+	}
+	inUse := volumes.InUse(volume.PV.Spec.CSI)
+	for i := range state.nodes {
+		node := &state.nodes[i]
+		if slices.Contains(node.Status.VolumesInUse, inUse) {
+			local.Reporting = append(local.Reporting, node.Name)
+			uses = append(uses, Use{Node: node.Name, What: fmt.Sprintf("status.volumesInUse of node %s (volume %s; kubelet takes it away when it has unmapped it)", node.Name, volume.PV.Name)})
+		}
+		local.Nodes[node.Name], local.Boots[node.Name] = Addresses(node), node.Status.NodeInfo.BootID
+	}
+	required, err := attachRequired(ctx, source, volume.PV.Spec.CSI.Driver)
+	if err != nil {
+		return Local{}, nil, err
+	}
+	if !required {
+		local.Using, err = g.scheduledNodes(ctx, volume)
+		return local, uses, err
+	}
+	for _, attachment := range attached {
+		local.Using = append(local.Using, attachment.Spec.NodeName)
+	}
+	return local, uses, nil
+}
+
+// attached are the VolumeAttachments of the PV. One that is being deleted counts: the
+// node still may have the image mapped. One that is gone does not: what a cache has of
+// this PV is confirmed with the API server, because a cache that lags must not explain
+// a watcher.
+func (g *Gatherer) attached(ctx context.Context, source Source, all []storagev1.VolumeAttachment, pv string) ([]storagev1.VolumeAttachment, error) {
+	found := attachmentsOf(all, pv)
+	if !source.Cached {
+		return found, nil
+	}
+	var confirmed []storagev1.VolumeAttachment
+	for _, attachment := range found {
+		var present storagev1.VolumeAttachment
+		err := g.API.Get(ctx, client.ObjectKey{Name: attachment.Name}, &present)
+		if apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("read VolumeAttachment %s: %w", attachment.Name, err)
+		}
+		confirmed = append(confirmed, present)
+	}
+	return confirmed, nil
+}
+
+// Attachments are the VolumeAttachments of a PersistentVolume that the reader has.
+func Attachments(ctx context.Context, reader client.Reader, pv string) ([]storagev1.VolumeAttachment, error) {
+	var all storagev1.VolumeAttachmentList
+	if err := reader.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list VolumeAttachments: %w", err)
+	}
+	return attachmentsOf(all.Items, pv), nil
+}
+
+func attachmentsOf(all []storagev1.VolumeAttachment, pv string) []storagev1.VolumeAttachment {
+	var found []storagev1.VolumeAttachment
+	for _, attachment := range all {
+		if VolumeOf(&attachment) == pv {
+			found = append(found, attachment)
+		}
+	}
+	return found
+}
+
+// VolumeOf is the name of the PersistentVolume that is attached; empty for an inline
+// volume.
+func VolumeOf(attachment *storagev1.VolumeAttachment) string {
+	if name := attachment.Spec.Source.PersistentVolumeName; name != nil {
+		return *name
+	}
+	return ""
+}
+
+// attachRequired reports whether volumes of the driver are attached to nodes,
+// which is the default.
+func attachRequired(ctx context.Context, reader client.Reader, name string) (bool, error) {
+	var driver storagev1.CSIDriver
+	err := reader.Get(ctx, client.ObjectKey{Name: name}, &driver)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	} else if err != nil {
+		return false, fmt.Errorf("read CSIDriver %s: %w", name, err)
+	}
+	return driver.Spec.AttachRequired == nil || *driver.Spec.AttachRequired, nil
+}
+
+// scheduledNodes are the nodes with a pod that uses the volume's claim.
+func (g *Gatherer) scheduledNodes(ctx context.Context, volume volumes.Volume) ([]string, error) {
+	pods, err := g.Pods(ctx, volume)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []string
+	for _, pod := range pods {
+		if pod.Spec.NodeName != "" {
+			nodes = append(nodes, pod.Spec.NodeName)
+		}
+	}
+	return nodes, nil
+}

@@ -1,0 +1,73 @@
+package usage
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Stray is a use of an RBD volume on a node whose PersistentVolume is gone.
+type Stray struct{ Node, What string }
+
+// strays are those that may be of the volume's image. pvs were listed before the state;
+// a volume that is missing there may have been made meanwhile.
+func (g *Gatherer) strays(ctx context.Context, state state, pvs []corev1.PersistentVolume, volume volumes.Volume) ([]Stray, error) {
+	if !volume.Orphan || len(state.strays(pvs, volume)) == 0 {
+		return nil, nil
+	}
+	pvs, err := list(ctx, g.API)
+	if err != nil {
+		return nil, err
+	}
+	return state.strays(pvs, volume), nil
+}
+
+// strays counts each stray against an orphan: its PersistentVolume may have had another
+// name and handle than [volumes.OrphanOf] gives it. Against another volume counts what
+// has the name or the handle of a volume on the same image.
+func (s state) strays(pvs []corev1.PersistentVolume, volume volumes.Volume) []Stray {
+	names, handles := map[string]bool{}, map[string]bool{}
+	for _, pv := range pvs {
+		names[pv.Name] = true
+		if csi := pv.Spec.CSI; csi != nil {
+			handles[csi.Driver+"^"+csi.VolumeHandle] = true
+		}
+	}
+	image := volume.Image.Name
+	var all []Stray
+	for i := range s.attachments {
+		attachment := &s.attachments[i]
+		pv, driver, node := VolumeOf(attachment), attachment.Spec.Attacher, attachment.Spec.NodeName
+		if pv == "" || names[pv] || !storageclass.IsRBD(driver) {
+			continue
+		}
+		// Of an attachment to what ceph-csi made, nothing tells the handle.
+		if volume.Orphan || pv == image || attachment.Name == attachmentName(image, driver, node) {
+			all = append(all, Stray{node, fmt.Sprintf("volumeattachment %s (of PersistentVolume %s, which is gone)", attachment.Name, pv)})
+		}
+	}
+	for _, node := range s.nodes {
+		for _, name := range node.Status.VolumesInUse {
+			driver, handle, csi := volumes.OfInUse(name)
+			if !csi || !storageclass.IsRBD(driver) || handles[driver+"^"+handle] {
+				continue
+			}
+			if volume.Orphan || staticpv.HandleMayLeadTo(handle, image) {
+				all = append(all, Stray{node.Name, fmt.Sprintf("status.volumesInUse of node %s (%s^%s, whose PersistentVolume is gone)", node.Name, driver, handle)})
+			}
+		}
+	}
+	return all
+}
+
+// attachmentName is how Kubernetes names the VolumeAttachment of a handle on a node
+// (pkg/volume/csi: getAttachmentName).
+func attachmentName(handle, driver, node string) string {
+	return fmt.Sprintf("csi-%x", sha256.Sum256([]byte(handle+driver+node)))
+}

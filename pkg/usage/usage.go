@@ -1,0 +1,117 @@
+package usage
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Source is where evidence is read.
+type Source struct {
+	client.Reader
+	// Cached: it answers from watches, which may lag, and has the index
+	// [volumes.ByImage].
+	Cached bool
+}
+
+// Gatherer finds out what this cluster does with images.
+type Gatherer struct {
+	// Cache answers from watches, API from the API server. Cache may be nil where
+	// [Gatherer.Cached] is not called.
+	Cache, API client.Reader
+	// CIDRs and Exempt are those of [Local].
+	CIDRs, Exempt []netip.Prefix
+}
+
+// Cached is enough to say that something is used.
+func (g *Gatherer) Cached() Source { return Source{g.Cache, true} }
+
+// Live is the API server: the only one that can say that nothing is.
+func (g *Gatherer) Live() Source { return Source{g.API, false} }
+
+// Nodes are this cluster's, as the API server has them.
+func (g *Gatherer) Nodes(ctx context.Context) ([]corev1.Node, error) {
+	var nodes corev1.NodeList
+	if err := g.API.List(ctx, &nodes); err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	return nodes.Items, nil
+}
+
+// Party is the cluster behind api as records name it: by the namespace that is as old as
+// the cluster.
+func Party(ctx context.Context, api client.Reader, name string) (ceph.Party, error) {
+	var namespace corev1.Namespace
+	if err := api.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, &namespace); err != nil {
+		return ceph.Party{}, fmt.Errorf("read namespace %s, whose uid is the cluster's: %w", metav1.NamespaceSystem, err)
+	}
+	return ceph.Party{UID: string(namespace.UID), Name: name}, nil
+}
+
+// Addresses are the IPs of a node. Host names and DNS names stand there too.
+func Addresses(node *corev1.Node) []netip.Addr {
+	var addresses []netip.Addr
+	for _, address := range node.Status.Addresses {
+		if ip, err := netip.ParseAddr(address.Address); err == nil {
+			addresses = append(addresses, ip.Unmap())
+		}
+	}
+	return addresses
+}
+
+// RecordedNode is a node as records name it.
+func RecordedNode(name string, addresses []netip.Addr, bootID string) ceph.Node {
+	node := ceph.Node{Name: name, BootID: bootID}
+	for _, address := range addresses {
+		node.Addresses = append(node.Addresses, address.String())
+	}
+	return node
+}
+
+// sameImage returns volume, and those that may lead to the same image, whatever their
+// clusterID, scope or handle. It returns all PersistentVolumes that the API server has,
+// if that is the source.
+func (g *Gatherer) sameImage(ctx context.Context, source Source, volume volumes.Volume) ([]volumes.Volume, []corev1.PersistentVolume, error) {
+	if source.Cached {
+		all, err := volumes.Finder{Cache: source}.SameImage(ctx, volume)
+		return all, nil, err
+	}
+	pvs, err := list(ctx, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := volumes.WithImageOf(volume, pvs)
+	return all, pvs, nil
+}
+
+func list(ctx context.Context, api client.Reader) ([]corev1.PersistentVolume, error) {
+	var list corev1.PersistentVolumeList
+	if err := api.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	return list.Items, nil
+}
+
+// Pods are the pods that use the volume's claim and are not finished, as the API server
+// has them: pods are not cached.
+func (g *Gatherer) Pods(ctx context.Context, volume volumes.Volume) ([]corev1.Pod, error) {
+	if volume.Claim == "" {
+		return nil, nil
+	}
+	var pods corev1.PodList
+	if err := g.API.List(ctx, &pods, client.InNamespace(volume.Namespace)); err != nil {
+		return nil, fmt.Errorf("list pods in namespace %s: %w", volume.Namespace, err)
+	}
+	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
+		finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+		return finished || !slices.Contains(volumes.ClaimsOfPod(pod.Name, &pod.Spec), volume.Claim)
+	}), nil
+}

@@ -1,0 +1,185 @@
+package usage
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+var (
+	east    = ceph.Party{UID: "u-east", Name: "east"}
+	theData = ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}
+)
+
+const (
+	driver = "rook-ceph.rbd.csi.ceph.com"
+	onE1   = "10.0.1.11:0/1"
+)
+
+func pv(name, claim, handle string) *corev1.PersistentVolume {
+	v := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	v.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "shop", Name: claim}
+	v.Spec.CSI = &corev1.CSIPersistentVolumeSource{
+		Driver: driver, VolumeHandle: handle,
+		VolumeAttributes: map[string]string{"clusterID": "rook-ceph", "pool": "rbd", "staticVolume": "true"},
+	}
+	return v
+}
+
+func volumeOf(t *testing.T, pv *corev1.PersistentVolume) volumes.Volume {
+	t.Helper()
+	volume, _, err := volumes.Finder{Scope: volumes.ScopeAll}.Guarded(pv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return volume
+}
+
+func node() *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "e1"},
+		Status: corev1.NodeStatus{
+			Addresses: []corev1.NodeAddress{{Type: corev1.NodeHostName, Address: "e1"}, {Type: corev1.NodeInternalIP, Address: "10.0.1.11"}},
+			NodeInfo:  corev1.NodeSystemInfo{BootID: "b1"},
+		},
+	}
+}
+
+func pod(name, node, claim string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID("uid-" + name)},
+		Spec: corev1.PodSpec{NodeName: node, Volumes: []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
+		}}}},
+	}
+}
+
+func attachment(name, driver, pv string) *storagev1.VolumeAttachment {
+	return &storagev1.VolumeAttachment{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       storagev1.VolumeAttachmentSpec{Attacher: driver, NodeName: "e1", Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &pv}},
+	}
+}
+
+func storage(t *testing.T, watchers ...string) ceph.Cluster {
+	t.Helper()
+	all := cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{{Name: "shop.data", Layout: ceph.Layout{Size: 1}}}})
+	for _, addr := range watchers {
+		all.AddWatcher(theData, ceph.Watcher{Addr: addr})
+	}
+	cluster, err := all.Dial(t.Context(), cephtest.Operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster
+}
+
+func held(nodes ...ceph.Node) ceph.Record {
+	return ceph.Record{State: ceph.Held, Owner: &ceph.Owner{Party: east, Namespace: "shop", Claim: "data", Nodes: nodes}}
+}
+
+// TestSeen: the cache and the API server say the same of the same objects.
+func TestSeen(t *testing.T) {
+	data := pv("shop.data", "data", "shop.data")
+	objects := []client.Object{data, pv("twin", "twin", "shop.data"), pv("other", "other", "shop.other"), node(),
+		pod("db-0", "e1", "data"), pod("twin-0", "", "twin"), pod("other-0", "e1", "other"), attachment("csi-1", driver, "shop.data")}
+	api := fake.NewClientBuilder().WithObjects(objects...).WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).Build()
+	g := &Gatherer{Cache: api, API: api, Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.5.0/24")}}
+	e1 := ceph.Node{Name: "e1", Addresses: []string{"10.0.1.11"}, BootID: "b1"}
+	want := Evidence{
+		Seen: ownership.Seen{
+			Pods: []string{"uid-db-0", "uid-twin-0"}, Unbound: true, Attached: []ceph.Node{e1},
+			Watchers: []string{onE1, "10.0.9.9:0/2"}, Explained: []string{onE1}, Lost: []string{"e9"},
+		},
+		Uses: []Use{{"e1", "pod shop/db-0", "uid-db-0"}, {"", "pod shop/twin-0", "uid-twin-0"}, {Node: "e1", What: "volumeattachment csi-1"}},
+	}
+	for name, source := range map[string]Source{"cache": g.Cached(), "API server": g.Live()} {
+		got, err := g.Seen(t.Context(), source, storage(t, onE1, "10.0.5.1:0/9", "10.0.9.9:0/2"), east, volumeOf(t, data), theData, held(e1, ceph.Node{Name: "e9"}))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)
+		}
+		// Of what another cluster owns, pods and lost nodes say nothing.
+		got, err = g.Seen(t.Context(), source, storage(t, onE1), ceph.Party{UID: "u-west"}, volumeOf(t, data), theData, held(e1))
+		if diff := cmp.Diff(ownership.Seen{Attached: []ceph.Node{e1}, Watchers: []string{onE1}, Explained: []string{onE1}}, got.Seen); diff != "" || err != nil {
+			t.Errorf("%s, not the owner: %v, -want +got:\n%s", name, err, diff)
+		}
+	}
+	idle := pv("idle", "idle", "shop.idle")
+	got, err := g.Seen(t.Context(), g.Live(), storage(t), east, volumeOf(t, idle), theData, ceph.Record{})
+	if diff := cmp.Diff(Evidence{}, got); diff != "" || err != nil {
+		t.Errorf("idle: %v, -want +got:\n%s", err, diff)
+	}
+}
+
+// TestSeenOfAnOrphan: what no volume says any more counts against an orphan, whatever
+// image it is of.
+func TestSeenOfAnOrphan(t *testing.T) {
+	for name, test := range map[string]struct {
+		object client.Object
+		want   Evidence
+	}{
+		"nothing": {node(), Evidence{}},
+		"a pod": {pod("db-0", "e1", "data"), Evidence{
+			Seen: ownership.Seen{Pods: []string{"uid-db-0"}, Attached: []ceph.Node{{Name: "e1"}}}, Uses: []Use{{"e1", "pod shop/db-0", "uid-db-0"}},
+		}},
+		"an attachment": {attachment("csi-1", driver, "by-hand"), Evidence{
+			Strays: []Stray{{"e1", "volumeattachment csi-1 (of PersistentVolume by-hand, which is gone)"}},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &Gatherer{API: fake.NewClientBuilder().WithObjects(test.object).Build()}
+			orphan := volumes.OrphanOf(volumes.Place{Driver: driver, ClusterID: "rook-ceph", Pool: "rbd"}, "shop.data", *held().Owner)
+			got, err := g.Seen(t.Context(), g.Live(), storage(t), east, orphan, theData, held())
+			if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
+				t.Errorf("%v, -want +got:\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestPods(t *testing.T) {
+	claim := func(uid types.UID) *corev1.PersistentVolumeClaim {
+		return &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data", UID: uid}}
+	}
+	in := func(phase corev1.PodPhase) *corev1.Pod {
+		p := pod("db-0", "e1", "data")
+		p.Status.Phase = phase
+		return p
+	}
+	for name, test := range map[string]struct {
+		volumeFor types.UID
+		objects   []client.Object
+		want      int
+	}{
+		"the volume's claim":                       {"1", []client.Object{claim("1"), in(corev1.PodRunning)}, 1},
+		"a pod that waits":                         {"1", []client.Object{claim("1"), in(corev1.PodPending)}, 1},
+		"a finished pod":                           {"1", []client.Object{claim("1"), in(corev1.PodSucceeded)}, 0},
+		"a pod that failed":                        {"1", []client.Object{claim("1"), in(corev1.PodFailed)}, 0},
+		"a pod of another claim":                   {"1", []client.Object{claim("1"), pod("other", "e1", "other")}, 0},
+		"a volume for whatever claim has the name": {"", []client.Object{claim("2"), in(corev1.PodPending)}, 1},
+		"the claim was deleted by force":           {"1", []client.Object{in(corev1.PodRunning)}, 1},
+		"no claim, no pod":                         {"1", nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &Gatherer{API: fake.NewClientBuilder().WithObjects(test.objects...).Build()}
+			volume := pv("shop.data", "data", "shop.data")
+			volume.Spec.ClaimRef.UID = test.volumeFor
+			pods, err := g.Pods(t.Context(), volumeOf(t, volume))
+			if err != nil || len(pods) != test.want {
+				t.Errorf("%d pods, %v; want %d", len(pods), err, test.want)
+			}
+		})
+	}
+}
