@@ -89,7 +89,21 @@ func (g *Gatherer) sameImage(ctx context.Context, source Source, volume volumes.
 		return nil, nil, err
 	}
 	all := volumes.WithImageOf(volume, pvs)
+	// The volume that is asked about may come from a cache. If its claim is another one
+	// by now, both count.
+	for i := range pvs {
+		if pv := &pvs[i]; pv.Name == volume.PV.Name && !sameClaim(pv.Spec.ClaimRef, volume.PV.Spec.ClaimRef) {
+			all = append(all, volumes.Other(volume, pv))
+		}
+	}
 	return all, pvs, nil
+}
+
+func sameClaim(a, b *corev1.ObjectReference) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Namespace == b.Namespace && a.Name == b.Name && a.UID == b.UID
 }
 
 func list(ctx context.Context, api client.Reader) ([]corev1.PersistentVolume, error) {
@@ -102,6 +116,11 @@ func list(ctx context.Context, api client.Reader) ([]corev1.PersistentVolume, er
 
 // Pods are the pods that use the volume's claim and are not finished, as the API server
 // has them: pods are not cached.
+//
+// A pod names its claim, and a claim of that name may be another one than the volume is
+// for. Then kubelet refuses to mount the volume for it, and the pod does not count. One
+// that was started with the claim before, which somebody deleted by force, shows at its
+// node.
 func (g *Gatherer) Pods(ctx context.Context, volume volumes.Volume) ([]corev1.Pod, error) {
 	if volume.Claim == "" {
 		return nil, nil
@@ -110,8 +129,21 @@ func (g *Gatherer) Pods(ctx context.Context, volume volumes.Volume) ([]corev1.Po
 	if err := g.API.List(ctx, &pods, client.InNamespace(volume.Namespace)); err != nil {
 		return nil, fmt.Errorf("list pods in namespace %s: %w", volume.Namespace, err)
 	}
-	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
+	using := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
 		finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 		return finished || !slices.Contains(volumes.ClaimsOfPod(pod.Name, &pod.Spec), volume.Claim)
-	}), nil
+	})
+	ref := volume.PV.Spec.ClaimRef
+	if len(using) == 0 || ref == nil || ref.UID == "" {
+		return using, nil // the volume is for whatever claim has that name
+	}
+	var claim corev1.PersistentVolumeClaim
+	err := g.API.Get(ctx, client.ObjectKey{Namespace: volume.Namespace, Name: volume.Claim}, &claim)
+	switch {
+	case client.IgnoreNotFound(err) != nil:
+		return nil, fmt.Errorf("read PersistentVolumeClaim %s/%s: %w", volume.Namespace, volume.Claim, err)
+	case err == nil && claim.UID != ref.UID:
+		return nil, nil
+	}
+	return using, nil // without the claim, nothing says whose the pod is
 }

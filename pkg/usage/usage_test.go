@@ -149,6 +149,18 @@ func TestSeenOfAnOrphan(t *testing.T) {
 	}
 }
 
+// TestTheVolumeOfACacheIsOld: its claim is another one at the API server.
+func TestTheVolumeOfACacheIsOld(t *testing.T) {
+	before := pv("shop.data", "data", "shop.data")
+	before.Spec.ClaimRef.UID = "uid-before"
+	now := pv("shop.data", "moved", "shop.data")
+	g := &Gatherer{API: fake.NewClientBuilder().WithObjects(now, pod("db-0", "e1", "moved"), node()).Build()}
+	got, err := g.Seen(t.Context(), g.Live(), storage(t), east, volumeOf(t, before), theData, held())
+	if err != nil || len(got.Pods) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestPods(t *testing.T) {
 	claim := func(uid types.UID) *corev1.PersistentVolumeClaim {
 		return &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data", UID: uid}}
@@ -170,6 +182,7 @@ func TestPods(t *testing.T) {
 		"a pod of another claim":                   {"1", []client.Object{claim("1"), pod("other", "e1", "other")}, 0},
 		"a volume for whatever claim has the name": {"", []client.Object{claim("2"), in(corev1.PodPending)}, 1},
 		"the claim was deleted by force":           {"1", []client.Object{in(corev1.PodRunning)}, 1},
+		"another claim of that name":               {"1", []client.Object{claim("2"), in(corev1.PodRunning)}, 0},
 		"no claim, no pod":                         {"1", nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
