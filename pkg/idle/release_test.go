@@ -2,6 +2,7 @@ package idle
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +222,37 @@ func TestRelease(t *testing.T) {
 			}
 			if len(r.waited) != test.waits || test.waits > 0 && r.waited[0] != grace {
 				t.Errorf("waited %v", r.waited)
+			}
+		})
+	}
+}
+
+// TestReleaseCountsUsesWithoutAVolume: a second volume on the image was deleted while
+// its node was cut off. Its handle, or what Kubernetes made of it, tells the image.
+func TestReleaseCountsUsesWithoutAVolume(t *testing.T) {
+	const uuid = "6d5e1c1e-0f4b-4f0c-9c57-0f3f1e6d2b5a"
+	const handle = "0001-0009-rook-ceph-0000000000000002-" + uuid
+	// sha256 of handle, driver and node.
+	const ofData = "csi-adba149367fc89c1668ff0fee1afacc2386d9a0c44887934dd0395ae7f291828"
+	const ofOther = "csi-17eb25885eea4f93ae5bce9edae6f9ac127b73e2e4da0781310903632f6ce92a"
+	static := static("rook-ceph", "rbd")
+	for name, test := range map[string]struct {
+		image string
+		left  client.Object
+		want  string
+	}{
+		"kubelet has ceph-csi's handle": {"csi-vol-" + uuid, nodeWith(handle), "status.volumesInUse of node e1 (" + driver + "^" + handle + ", whose PersistentVolume is gone)"},
+		"kubelet has another handle":    {"shop.data", nodeWith("shop.other"), ""},
+		"an attachment of the handle":   {"shop.data", attachment(ofData, "by-hand"), "volumeattachment " + ofData + " (of PersistentVolume by-hand, which is gone)"},
+		"an attachment of another":      {"shop.data", attachment(ofOther, "by-hand"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pv := pvFor("left", "data", test.image, static)
+			r := newRig(t, test.image, held(), pv, test.left)
+			_, err := r.release(r.volume(pv), Person{})
+			var refusal *Refusal
+			if test.want == "" && err != nil || test.want != "" && (!errors.As(err, &refusal) || refusal.What != "it is in use: a node may use it: "+test.want) {
+				t.Errorf("%v; want %s", err, test.want)
 			}
 		})
 	}

@@ -18,7 +18,7 @@ type Stray struct{ Node, What string }
 // strays are those that may be of the volume's image. pvs were listed before the state;
 // a volume that is missing there may have been made meanwhile.
 func (g *Gatherer) strays(ctx context.Context, state state, pvs []corev1.PersistentVolume, volume volumes.Volume) ([]Stray, error) {
-	if !volume.Orphan || len(state.strays(pvs, volume)) == 0 {
+	if len(state.strays(pvs, volume)) == 0 {
 		return nil, nil
 	}
 	pvs, err := list(ctx, g.API)
