@@ -17,64 +17,76 @@ import (
 const (
 	// imageKey is before an image's name in the pool's directory; the value is its id.
 	imageKey = "name_"
-	// imagePage is how many entries of the directory are read at a time.
-	imagePage = 1000
+	// recordPage is how many entries of the directory are read at a time, with the
+	// records of their images. Each page is a call with a bound of its own, so that
+	// many images do not make one call long.
+	recordPage = 100
 )
 
 func (c *connection) Records(ctx context.Context, pool, namespace string) ([]ceph.RecordOf, error) {
 	spec := ceph.ImageSpec{Pool: pool, Namespace: namespace}
-	records, err := do(ctx, c, spec, func(ioctx *rados.IOContext) ([]ceph.RecordOf, error) {
-		if err := c.checkNamespace(spec); err != nil {
-			return nil, err
-		}
-		ids, err := listImages(ioctx)
+	var records []ceph.RecordOf
+	for last := ""; ; {
+		page, err := do(ctx, c, spec, func(ioctx *rados.IOContext) (page, error) {
+			if last == "" {
+				if err := c.checkNamespace(spec); err != nil {
+					return page{}, err
+				}
+			}
+			return readPage(ctx, ioctx, spec, last)
+		})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("list the records of pool %q, rados namespace %q: %w", pool, namespace, err)
 		}
-		var records []ceph.RecordOf
-		for _, name := range slices.Sorted(maps.Keys(ids)) {
-			spec.Name = name
-			record, err := readRecord(ioctx, ceph.RecordObject(ids[name]))
-			switch {
-			case errors.Is(err, ceph.ErrRecordNotFound):
-			case err == nil, errors.Is(err, ceph.ErrRecordUnknown):
-				records = append(records, ceph.RecordOf{Image: spec, Record: record, Err: err})
-			default:
-				return nil, fmt.Errorf("image %q: %w", spec, err)
-			}
-			if err := ctx.Err(); err != nil {
-				return nil, err // the caller has left
-			}
+		records = append(records, page.records...)
+		if page.last == "" {
+			return records, nil
 		}
-		return records, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the records of pool %q, rados namespace %q: %w", pool, namespace, err)
+		last = page.last
 	}
-	return records, nil
 }
 
-// listImages returns the ids of images by their names.
-func listImages(ioctx *rados.IOContext) (map[string]string, error) {
-	ids := map[string]string{}
-	for last := ""; ; {
-		page, err := ioctx.GetOmapValues(directoryObject, last, imageKey, imagePage)
-		if errno(err) == enoent {
-			return ids, nil // the directory is made with the first image
-		}
+// page is a part of the records. last is the key that the next part begins after; empty
+// if there is none.
+type page struct {
+	records []ceph.RecordOf
+	last    string
+}
+
+// readPage reads the records of the next images after a key of the directory, which has
+// them in the order of their names.
+func readPage(ctx context.Context, ioctx *rados.IOContext, spec ceph.ImageSpec, after string) (page, error) {
+	entries, err := ioctx.GetOmapValues(directoryObject, after, imageKey, recordPage)
+	if errno(err) == enoent {
+		return page{}, nil // the directory is made with the first image
+	}
+	if err != nil {
+		return page{}, translate(err, nil)
+	}
+	var read page
+	keys := slices.Sorted(maps.Keys(entries))
+	for _, key := range keys {
+		id, err := decodeString(entries[key])
 		if err != nil {
-			return nil, translate(err, nil)
+			return page{}, err
 		}
-		for key, value := range page {
-			if ids[key[len(imageKey):]], err = decodeString(value); err != nil {
-				return nil, err
-			}
-			last = max(last, key)
+		spec.Name = key[len(imageKey):]
+		record, err := readRecord(ioctx, ceph.RecordObject(id))
+		switch {
+		case errors.Is(err, ceph.ErrRecordNotFound):
+		case err == nil, errors.Is(err, ceph.ErrRecordUnknown):
+			read.records = append(read.records, ceph.RecordOf{Image: spec, Record: record, Err: err})
+		default:
+			return page{}, fmt.Errorf("image %q: %w", spec, err)
 		}
-		if len(page) < imagePage {
-			return ids, nil
+		if err := ctx.Err(); err != nil {
+			return page{}, err // the caller has left
 		}
 	}
+	if len(keys) == recordPage {
+		read.last = keys[len(keys)-1]
+	}
+	return read, nil
 }
 
 func (c *connection) Daemons(ctx context.Context) ([]ceph.Daemon, error) {

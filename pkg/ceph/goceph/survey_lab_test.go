@@ -1,0 +1,41 @@
+//go:build lab && cgo
+
+package goceph
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+)
+
+// TestRecordsOfSeveralPages: none is lost where one page ends and the next begins, nor
+// when the last one is full.
+func TestRecordsOfSeveralPages(t *testing.T) {
+	h := startHarness(t, []cephtest.Pool{{Name: "rbd"}})
+	cluster := h.connect(t)
+	var want []string
+	for i := range 2 * recordPage {
+		spec := ceph.ImageSpec{Pool: "rbd", Name: fmt.Sprintf("image-%03d", i)}
+		image, err := cluster.CreateImage(t.Context(), spec, ceph.Layout{Size: 1 << 20})
+		must(t, err)
+		switch i {
+		case 0, recordPage - 1, recordPage, 2*recordPage - 1:
+			_, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: uint64(i)})
+			must(t, err)
+			want = append(want, spec.Name)
+		}
+	}
+	records, err := cluster.Records(t.Context(), "rbd", "")
+	must(t, err)
+	var got []string
+	for _, of := range records {
+		got = append(got, of.Image.Name)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
