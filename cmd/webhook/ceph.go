@@ -53,7 +53,7 @@ func (c *cephAccess) connections(timeout time.Duration) *clusters.Clusters {
 	})
 }
 
-// Cluster implements guard.Clusters.
+// Cluster implements guard.Storages.
 func (c *cephAccess) Cluster(ctx context.Context, clusterID string) (guard.Ceph, string, error) {
 	cluster, radosNamespace, err := c.Clusters.Cluster(ctx, clusterID)
 	if err != nil {

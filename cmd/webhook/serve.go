@@ -77,7 +77,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		Self:     self,
 		Finder:   finder,
 		Usage:    &usage.Gatherer{Cache: finder.Cache, API: finder.API, CIDRs: o.localCIDRs, Exempt: o.exemptCIDRs},
-		Clusters: ceph,
+		Storages: ceph,
 		Now:      time.Now,
 	}
 	waker, err := setUpOwners(manager, g, ceph, connections, o.admissionGrace, log)

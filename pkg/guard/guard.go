@@ -20,9 +20,9 @@ type Ceph interface {
 	ceph.RecordStore
 }
 
-// Clusters leads from a clusterID to its Ceph cluster and to the rados namespace
+// Storages leads from a clusterID to its Ceph and to the rados namespace
 // of its images.
-type Clusters interface {
+type Storages interface {
 	Cluster(ctx context.Context, clusterID string) (Ceph, string, error)
 }
 
@@ -33,8 +33,8 @@ type Guard struct {
 	Finder volumes.Finder
 	// Usage is what this cluster accounts for.
 	Usage *usage.Gatherer
-	// Clusters leads to Ceph.
-	Clusters Clusters
+	// Storages leads to Ceph.
+	Storages Storages
 	// Now is for the times in records, which people read.
 	Now func() time.Time
 	// Acquired, unless nil, hears of each volume whose image a pod has acquired, again
@@ -201,7 +201,7 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 // ask asks Ceph about one volume.
 func (g *Guard) ask(ctx context.Context, s *sight) ([]ceph.Watcher, error) {
 	var err error
-	if s.ceph, s.spec.Namespace, err = g.Clusters.Cluster(ctx, s.volume.Image.ClusterID); err != nil {
+	if s.ceph, s.spec.Namespace, err = g.Storages.Cluster(ctx, s.volume.Image.ClusterID); err != nil {
 		return nil, err
 	}
 	if s.image, err = s.ceph.Image(ctx, s.spec); err != nil {

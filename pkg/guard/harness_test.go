@@ -123,7 +123,7 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 			Self:     west,
 			Finder:   volumes.Finder{Cache: w.cache, API: w.api, Scope: volumes.ScopeMigratable},
 			Usage:    &usage.Gatherer{Cache: w.cache, API: w.api},
-			Clusters: w.clusters,
+			Storages: w.clusters,
 			Now:      func() time.Time { return noon },
 		},
 		Decoder: admission.NewDecoder(scheme),
