@@ -205,9 +205,9 @@ func TestLimit(t *testing.T) {
 		claims []string
 		want   []string
 	}{
-		"connecting":             {func(w *world) { w.endpoints.Clusters = silent{} }, many[:1], []string{text("data-0", "")}},
+		"connecting":             {func(w *world) { w.endpoints.Storages = silent{} }, many[:1], []string{text("data-0", "")}},
 		"listing watchers":       {func(w *world) { w.ceph.Intercept(hang) }, many[:1], []string{text("data-0", `look at image "replicapool/shop.data-0": `)}},
-		"connecting, 20 volumes": {func(w *world) { w.endpoints.Clusters = silent{} }, many, nil},
+		"connecting, 20 volumes": {func(w *world) { w.endpoints.Storages = silent{} }, many, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -434,7 +434,7 @@ func TestCephErrors(t *testing.T) {
 		})
 		t.Run("connecting: "+text, func(t *testing.T) {
 			w := newWorld(t, []string{"shop.data"}, pair("data")...)
-			w.endpoints.Clusters = noCluster{cause}
+			w.endpoints.Storages = noCluster{cause}
 			same(t, unknown(fmt.Sprintf(message, "connect to ceph: ")), w.ask("pod", createPod(t, pod("db-0", "data"))))
 		})
 		t.Run("an answer that is lost: "+text, func(t *testing.T) {
