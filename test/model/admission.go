@@ -7,7 +7,7 @@ import (
 
 // acquire is what an admission makes of the record: of a pod, or of its binding.
 func (m *Model) acquire(id recordID, c, p int, now pod, binding bool) answer {
-	about := uint32(p)<<8 | uint32(now.node)<<1
+	about := uint64(p)<<8 | uint64(now.node)<<1
 	if binding {
 		about |= 1
 	}
@@ -35,7 +35,7 @@ func (m *Model) admission(s state, c, p int) {
 	}
 	switch now.phase {
 	case noPod:
-		if m.refuses(s.record, c, p) || m.Without != Rule5 && !m.verdict(s, c).Allowed {
+		if s.empty[c] || m.refuses(s.record, c, p) || m.Without != Rule5 && !m.verdict(s, c).Allowed {
 			return
 		}
 		emit(look, s, pod{phase: looked})
@@ -56,7 +56,7 @@ func (m *Model) admission(s state, c, p int) {
 		emit(admit, t, pod{phase: admitted, node: now.node})
 	case taken:
 		emit(takeOthers, s, pod{phase: admitted, node: now.node})
-		a := m.records.ask(question{s.record, 'u', 0, uint32(now.before)}, func(written ceph.Record) (ceph.Record, ownership.Step, error) {
+		a := m.records.ask(question{s.record, 'u', 0, uint64(now.before)}, func(written ceph.Record) (ceph.Record, ownership.Step, error) {
 			return ownership.Undo(written, m.records.all[now.before]), "", nil
 		})
 		t := m.write(s, a)
@@ -86,22 +86,23 @@ func (m *Model) apiServer(s state, c, p int) {
 	emit := func(kind kind, t state, next pod) {
 		t.pods[c][p] = next
 		if next.phase == noPod {
-			t.record = m.records.rename(t.record, 'p', c*maxPods+p, m.uid(c, p), formerPod)
+			t.record = m.ended(t.record, c, p)
 		}
 		m.emit(Step{kind, int8(c), int8(p), int8(max(now.node, next.node)) - 1}, t)
 	}
 	switch now.phase {
 	case admitted:
-		next := pod{phase: stored}
+		next, t := pod{phase: stored}, s
 		if now.node != 0 {
 			next = pod{phase: bound, node: now.node}
+			t = m.binds(s, int(now.node)-1)
 		}
-		emit(storePod, s, next)
+		emit(storePod, t, next)
 		emit(failRequest, s, pod{})
 	case stored:
 		for n, owner := range m.Nodes {
 			next := pod{phase: bindingAdmitted, node: uint8(n + 1)}
-			if owner != c || s.nodes[n].gone {
+			if owner != c || s.empty[c] || !s.nodes[n].schedulable() {
 				continue
 			}
 			t := s
@@ -116,8 +117,8 @@ func (m *Model) apiServer(s state, c, p int) {
 		}
 		emit(deletePod, s, pod{})
 	case bindingAdmitted:
-		if !s.nodes[now.node-1].gone {
-			emit(bindPod, s, pod{phase: bound, node: now.node})
+		if s.nodes[now.node-1].schedulable() {
+			emit(bindPod, m.binds(s, int(now.node)-1), pod{phase: bound, node: now.node})
 		}
 		emit(failBinding, s, pod{phase: stored})
 		emit(deletePod, s, pod{})

@@ -40,14 +40,25 @@
 //   - krbd: a client whose blocklist entry has ended writes again, and no watch shows
 //     it. The lock of a silent holder is broken by whoever maps next, and Ceph puts the
 //     holder on the blocklist, for an hour. Mapping mode: no lock, default, exclusive.
+//   - What the first version did not think of, each to be switched on: a binding that no
+//     webhook sees, and a cluster that has none any more; a boot with other addresses,
+//     and addresses that change without one; a Node object that registers again before
+//     its kubelet has reported, or for another machine; a volume that comes after its
+//     pod; an etcd that is restored; a claim on another tenant's volume.
 //   - People fail over, to the same cluster or to different ones at once; their command
 //     dies at any step, is repeated, resumed or dropped; fences are lifted.
 //
 // # What it rests on
 //
-//   - Every creation and every binding of a pod passes the webhook, and an API server's
-//     state never goes back: an etcd that is restored from a backup may bring back pods
-//     that nobody admits again. Fence the nodes of such a cluster first.
+//   - Every creation and every binding of a pod passes the webhook
+//     (testdata/hole-no-webhook.txt, hole-unseen-binding.txt), and an API server's state
+//     never goes back: an etcd that is restored from a backup may bring back pods that
+//     nobody admits again (hole-restored-etcd.txt). Fence the nodes of such a cluster first.
+//   - Nodes keep their addresses (hole-boot-elsewhere.txt, hole-other-address.txt), and a
+//     Node object that is made again is that of the same machine, whose kubelet has
+//     reported (hole-registered-anew.txt, hole-other-machine.txt).
+//   - A pod with a node's name is created after its volume (hole-volume-after-pod.txt),
+//     and claims name no volume but their own (hole-tenant.txt).
 //   - A pod that is created with a node's name is stored within the time that an API
 //     request may take, or never (testdata/assumption-stored-in-time.txt). For every
 //     other pod that does not matter, because its binding is admitted too.

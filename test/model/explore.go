@@ -81,6 +81,14 @@ func Stranger(m *Model, s state) string {
 	return ""
 }
 
+// Usurped says which cluster has the image for a claim that it does not belong to.
+func Usurped(m *Model, s state) string {
+	if owner := m.records.all[s.record].Owner; owner != nil && owner.Namespace != ownersNamespace {
+		return fmt.Sprintf("%s has the image for claim %s/%s, and keeps everybody else from it", owner.Name, owner.Namespace, owner.Claim)
+	}
+	return ""
+}
+
 // LockedOut says which cluster may not start a pod on an image that it owns.
 func LockedOut(m *Model, s state) string {
 	for c := range m.clusters {

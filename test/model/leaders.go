@@ -7,22 +7,25 @@ import (
 	"github.com/cephferry/cephferry/pkg/ownership"
 )
 
-// sight is what a leader saw, small: bits of pods and nodes. Watches of dead clients
-// are former bits higher.
+// sight is what a leader saw, small: bits of pods and nodes. Watches of dead clients,
+// and former addresses, are earlier bits higher.
 type sight struct {
-	pods, attached, lost, watchers, explained uint8
-	quiet, unbound                            bool
+	pods, attached, lost, watchers, explained, moved uint8
+	quiet, unbound                                   bool
 }
 
-const former = 4
+const earlier = 4
 
-func (x sight) number() uint32 {
-	n := uint32(x.pods) | uint32(x.attached)<<4 | uint32(x.lost)<<8 | uint32(x.watchers)<<12 | uint32(x.explained)<<20
-	if x.quiet {
-		n |= 1 << 28
+func (x sight) number() uint64 {
+	var n uint64
+	for _, bits := range []uint8{x.pods, x.attached, x.lost, x.watchers, x.explained, x.moved} {
+		n = n<<8 | uint64(bits)
 	}
-	if x.unbound {
-		n |= 1 << 29
+	for _, yes := range []bool{x.quiet, x.unbound} {
+		n <<= 1
+		if yes {
+			n |= 1
+		}
 	}
 	return n
 }
@@ -47,7 +50,12 @@ func (m *Model) seen(c int, x sight, names names) ownership.Seen {
 		if x.attached>>n&1 != 0 {
 			seen.Attached = append(seen.Attached, m.node(n))
 		}
-		for bit, client := range map[int]string{n: names.instance(n), n + former: names.formerInstance(n)} {
+		for _, dead := range []bool{false, true} {
+			bit := n
+			if dead {
+				bit += earlier
+			}
+			client := names.instance(n, dead, x.moved>>n&1 != 0)
 			if x.watchers>>bit&1 != 0 {
 				seen.Watchers = append(seen.Watchers, client)
 			}
@@ -73,6 +81,7 @@ func (x sight) and(y sight) sight {
 	x.watchers |= y.watchers
 	x.lost |= y.lost
 	x.explained |= y.explained
+	x.moved |= y.moved
 	x.unbound = x.unbound || y.unbound
 	return x
 }
@@ -108,10 +117,13 @@ func (m *Model) seesWatchers(s state, c int) (x sight) {
 		}
 		bit := n
 		if s.nodes[n].mount != mapped {
-			bit += former
+			bit += earlier
+		}
+		if s.nodes[n].moved {
+			x.moved |= 1 << n
 		}
 		x.watchers |= 1 << bit
-		if local.Unexplained(ceph.Watcher{Addr: m.watching(s, n, m)}) == "" {
+		if local.Unexplained(ceph.Watcher{Addr: s.watching(n, m)}) == "" {
 			x.explained |= 1 << bit
 		}
 	}
@@ -122,6 +134,9 @@ func (m *Model) seesWatchers(s state, c int) (x sight) {
 // because that rests on nothing but the swap; the proof of a release it gathers
 // step by step.
 func (m *Model) leader(s state, c int) {
+	if s.empty[c] {
+		return // there is nothing to look at
+	}
 	now := s.leaders[c]
 	emit := func(kind kind, change func(*leader)) {
 		t := s

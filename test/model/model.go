@@ -41,6 +41,26 @@ type Config struct {
 	// that there is no record.
 	Before bool
 
+	// Unseen: bindings pass without the webhook of these clusters, which is down.
+	Unseen clusters
+	// NoWebhook: these clusters have no webhook configuration any more.
+	NoWebhook clusters
+	// Move: their nodes boot with other addresses.
+	Move clusters
+	// Readdress: the addresses of their nodes change without a boot.
+	Readdress clusters
+	// Anew: a node that was deleted registers again before its kubelet has reported
+	// the volumes that it has in use.
+	Anew clusters
+	// Replace: another machine registers by the name of a node that was deleted.
+	Replace clusters
+	// Empty: their claims have no volume at first.
+	Empty clusters
+	// Restore: their etcd is restored from a backup.
+	Restore clusters
+	// Tenants: a tenant of theirs makes a claim that names another tenant's volume.
+	Tenants clusters
+
 	// Coarse: nodes of these clusters look for watchers and map in one step.
 	Coarse clusters
 	// SameAddress: all nodes have the same address.
@@ -101,6 +121,7 @@ func (m *Model) initial() state {
 			s.lock = 1
 		}
 	}
+	s.empty = m.Empty
 	return s
 }
 
@@ -118,7 +139,10 @@ func (m *Model) next(s state, emit func(Step, state)) {
 		for p := range m.Pods {
 			m.admission(s, c, p)
 			m.apiServer(s, c, p)
+			m.unasked(s, c, p)
 		}
+		m.volume(s, c)
+		m.tenant(s, c)
 		if !m.NoLeaders {
 			m.leader(s, c)
 		}
@@ -141,7 +165,7 @@ func party(c int) ceph.Party {
 
 // request is what a cluster asks with.
 func request(c int) ownership.Request {
-	return ownership.Request{Cluster: party(c), Namespace: "shop", Claim: "data"}
+	return ownership.Request{Cluster: party(c), Namespace: ownersNamespace, Claim: "data"}
 }
 
 // uid is that of a pod in this place. Where a pod has ended without having been seen
@@ -158,17 +182,37 @@ func (m *Model) address(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 0, byte(m.Nodes[n] + 1), byte(n + 1)})
 }
 
-// instance is the client instance that has the image mapped on a node now.
-func (m *Model) instance(n int) string { return fmt.Sprintf("%s:0/%d", m.address(n), 2*n+2) }
+// formerAddress is the one that the node had before.
+func (m *Model) formerAddress(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 1, byte(m.Nodes[n] + 1), byte(n + 1)})
+}
 
-func (m *Model) formerInstance(n int) string { return fmt.Sprintf("%s:0/%d", m.address(n), 2*n+1) }
+// instance is the client instance that has the image mapped on a node now, or, dead,
+// one that had; moved, it came from the address that the node had before.
+func (m *Model) instance(n int, dead, moved bool) string {
+	address, number := m.address(n), 2*n+2
+	if moved {
+		address = m.formerAddress(n)
+	}
+	if dead {
+		number--
+	}
+	return fmt.Sprintf("%s:0/%d", address, number)
+}
 
-// former is the state once the instance that has the image mapped on a node is one
+// dies is the state once the instance that has the image mapped on a node is one
 // that had it mapped, and never will again.
-func (m *Model) former(s state, n int) state {
-	s.record = m.records.rename(s.record, 'c', n, m.instance(n), m.formerInstance(n))
+func (m *Model) dies(s state, n int) state {
+	what, moved := byte('c'), s.nodes[n].moved
+	if moved {
+		what = 'm'
+	}
+	s.record = m.records.rename(s.record, what, n, map[string]string{m.instance(n, false, moved): m.instance(n, true, moved)})
 	for who := range m.Persons {
 		s.persons[who].instances &^= 1 << n
+	}
+	if s.nodes[n].watch != registered {
+		s.nodes[n].moved, s.nodes[n].former = false, noEntry
 	}
 	return s
 }
@@ -182,7 +226,7 @@ func (m *Model) watchers(s state) []ceph.Watcher {
 	var all []ceph.Watcher
 	for n := range m.Nodes {
 		if s.nodes[n].watch == registered {
-			all = append(all, ceph.Watcher{Addr: m.watching(s, n, m), Client: "client." + m.name(n), Cookie: 1})
+			all = append(all, ceph.Watcher{Addr: s.watching(n, m), Client: "client." + m.name(n), Cookie: 1})
 		}
 	}
 	return all
@@ -191,17 +235,13 @@ func (m *Model) watchers(s state) []ceph.Watcher {
 // names are what client instances and pods are called.
 type names interface {
 	uid(c, p int) string
-	instance(n int) string
-	formerInstance(n int) string
+	instance(n int, dead, moved bool) string
 }
 
 // watching is the client instance that a node's watch belongs to: the one that has
 // the image mapped, or one that is dead and whose watch has not expired.
-func (m *Model) watching(s state, n int, names names) string {
-	if s.nodes[n].mount == mapped {
-		return names.instance(n)
-	}
-	return names.formerInstance(n)
+func (s state) watching(n int, names names) string {
+	return names.instance(n, s.nodes[n].mount != mapped, s.nodes[n].moved)
 }
 
 // verdict is the guard's, in cluster c.

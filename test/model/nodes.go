@@ -15,13 +15,16 @@ func (m *Model) kubelet(s state, n int) {
 	}
 	now, hasPod := s.nodes[n], m.hasPod(s, n)
 	runs := hasPod || now.forced
+	if now.replaced {
+		return // its API server knows another machine by its name
+	}
 	if now.forced {
 		step(forgetPod, func(x *node) { x.forced = false })
 	}
 	// The kubelet mounts only after its status has the volume in use, and after it
 	// has seen the attachment; and says that it is not in use only after unstaging.
-	if runs && (now.attached || hasPod) && !now.gone && now.mount == notMounted {
-		step(reportInUse, func(x *node) { x.attached, x.inUse, x.mount = true, true, ready })
+	if runs && (now.attached || hasPod) && !now.gone && !s.empty[m.Nodes[n]] && now.mount == notMounted {
+		step(reportInUse, func(x *node) { x.attached, x.inUse, x.anew, x.mount = true, true, false, ready })
 	}
 	if now.inUse && !runs && now.mount == notMounted {
 		step(reportUnused, func(x *node) { x.inUse = false })
@@ -34,6 +37,15 @@ func (m *Model) kubelet(s state, n int) {
 	}
 	if now.gone {
 		step(registerNode, func(x *node) { x.gone, x.inUse = false, x.mount != notMounted || x.forced })
+		if m.Anew[m.Nodes[n]] {
+			step(registerAnew, func(x *node) { x.gone, x.anew = false, true })
+		}
+		if m.Replace[m.Nodes[n]] {
+			step(replaceNode, func(x *node) { x.gone, x.replaced = false, true })
+		}
+	}
+	if now.anew {
+		step(firstReport, func(x *node) { x.anew, x.inUse = false, x.mount != notMounted || x.forced })
 	}
 }
 
@@ -60,13 +72,15 @@ func (m *Model) client(s state, n int) {
 		if t.lock == uint8(n+1) {
 			t.lock = 0
 		}
-		m.emit(Step{unmap, int8(n), 0, 0}, m.former(t, n))
+		m.emit(Step{unmap, int8(n), 0, 0}, m.dies(t, n))
 	}
 	if now.watch == registered && (s.record != 0 || !m.Before || m.Silent) {
 		t := s
 		t.nodes[n].watch = noWatch
 		if now.mount == mapped {
 			t.nodes[n].watch = expired
+		} else {
+			t.nodes[n].moved, t.nodes[n].former = false, noEntry
 		}
 		m.emit(Step{expireWatch, int8(n), 0, 0}, t)
 	}
@@ -85,7 +99,7 @@ func (m *Model) client(s state, n int) {
 		t.nodes[n].address = noEntry
 		m.emit(Step{entryEnds, int8(n), 1, 0}, t)
 	}
-	if now.instance != now.instance.propagated() || now.address != now.address.propagated() {
+	if now != now.propagated() {
 		t := s
 		t.nodes[n] = now.reached()
 		m.emit(Step{reachOSDs, int8(n), 0, 0}, t)
@@ -110,14 +124,14 @@ func (m *Model) mapImage(s state, n int) {
 		t.lock = uint8(n + 1)
 	}
 	x := &t.nodes[n]
-	x.mount, x.watch, x.instance = mapped, registered, noEntry
+	x.mount, x.watch, x.instance, x.moved, x.former = mapped, registered, noEntry, false, noEntry
 	m.emit(Step{mapNode, int8(n), 0, 0}, t)
 }
 
 // reached is the node when the OSDs have the newest map.
 func (x node) reached() node {
-	x.instance, x.address = x.instance.propagated(), x.address.propagated()
-	if x.instance.effective() || x.address.effective() {
+	x = x.propagated()
+	if x.fenced() {
 		x.watch = noWatch
 		if x.mount == mapped {
 			x.watch = lost
@@ -126,17 +140,23 @@ func (x node) reached() node {
 	return x
 }
 
+// propagated is the node with the entries that the OSDs have then.
+func (x node) propagated() node {
+	x.instance, x.address, x.former = x.instance.propagated(), x.address.propagated(), x.former.propagated()
+	return x
+}
+
 // faults are what happens to nodes.
 func (m *Model) faults(s state, n int) {
 	now := s.nodes[n]
 	if m.Reboot[m.Nodes[n]] && (now.mount != notMounted || now.forced) {
-		t := s
-		x := &t.nodes[n]
-		x.mount, x.forced, x.instance = notMounted, false, noEntry
-		if now.watch != registered {
-			x.watch = noWatch // what is registered expires
-		}
-		m.emit(Step{reboot, int8(n), 0, 0}, m.former(t, n))
+		m.emit(Step{reboot, int8(n), 0, 0}, m.boots(s, n))
+	}
+	if m.Move[m.Nodes[n]] && !now.moved && (now.mount != notMounted || now.forced || m.hasPod(s, n)) {
+		m.emit(Step{bootElsewhere, int8(n), 0, 0}, m.moves(m.boots(s, n), n))
+	}
+	if m.Readdress[m.Nodes[n]] && !now.moved && now.mount == mapped {
+		m.emit(Step{moveAddress, int8(n), 0, 0}, m.moves(s, n))
 	}
 	if m.Delete[m.Nodes[n]] && !now.gone {
 		t := s
@@ -144,11 +164,11 @@ func (m *Model) faults(s state, n int) {
 			if s.pods[m.Nodes[n]][p] == (pod{phase: bound, node: uint8(n + 1)}) {
 				t.pods[m.Nodes[n]][p] = pod{}
 				t.nodes[n].forced = true
-				t.record = m.records.rename(t.record, 'p', m.Nodes[n]*maxPods+p, m.uid(m.Nodes[n], p), formerPod)
+				t.record = m.ended(t.record, m.Nodes[n], p)
 			}
 		}
 		x := &t.nodes[n]
-		x.gone, x.attached, x.inUse = true, false, false
+		x.gone, x.attached, x.inUse, x.anew, x.replaced = true, false, false, false, false
 		m.emit(Step{deleteNode, int8(n), 0, 0}, t)
 	}
 	if m.Unfence && now.address == years && (m.Without == Rule7Unfence || m.letGo(s, n)) {
@@ -156,6 +176,36 @@ func (m *Model) faults(s state, n int) {
 		t.nodes[n].address = noEntry
 		m.emit(Step{unfence, int8(n), 0, 0}, t)
 	}
+}
+
+// boots is the node after a boot. What it had registered expires.
+func (m *Model) boots(s state, n int) state {
+	x := &s.nodes[n]
+	x.mount, x.forced, x.instance = notMounted, false, noEntry
+	if x.watch != registered {
+		x.watch = noWatch
+	}
+	return m.dies(s, n)
+}
+
+// moves is the node with another address. Its client, if it is alive, goes on as the
+// one that it was.
+func (m *Model) moves(s state, n int) state {
+	to := map[string]string{m.address(n).String(): m.formerAddress(n).String()}
+	for _, dead := range []bool{false, true} {
+		to[m.instance(n, dead, false)] = m.instance(n, dead, true)
+	}
+	s.record = m.records.rename(s.record, 'x', n, to)
+	x := &s.nodes[n]
+	if x.moved = x.mount == mapped || x.watch == registered; x.moved {
+		x.former = x.address
+	}
+	x.address = noEntry
+	for who := range m.Persons {
+		machines := &s.persons[who].machines
+		*machines = *machines&^(1<<n|1<<(n+earlier)) | *machines>>n&1<<(n+earlier)
+	}
+	return s
 }
 
 // letGo is the proof that package failover asks for before a fence is lifted, when the

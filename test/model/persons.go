@@ -19,8 +19,8 @@ func (m *Model) taker(who int) ownership.Taker {
 // because the record does not tell enough, the person names all nodes of the owner.
 func (m *Model) plan(s state, who int) (person, bool) {
 	watches := m.watchers(s)
-	mask := uint32(m.seesWatchers(s, 0).watchers)
-	key := question{s.record, 'p', uint8(who), mask}
+	seen := m.seesWatchers(s, 0)
+	key := question{s.record, 'p', uint8(who), sight{watchers: seen.watchers, moved: seen.moved}.number()}
 	planned, known := m.plans[key]
 	if !known {
 		planned = m.decide(m.records.all[s.record], watches, who)
@@ -43,10 +43,13 @@ func (m *Model) decide(record ceph.Record, watches []ceph.Watcher, who int) pers
 	}
 	planned := person{phase: begun}
 	for n := range m.Nodes {
-		if slices.Contains(fence.Machines, m.machine(n)) {
+		if slices.Contains(fence.Machines, machine(m.address(n))) {
 			planned.machines |= 1 << n
 		}
-		if slices.Contains(fence.Instances, m.instance(n)) {
+		if slices.Contains(fence.Machines, machine(m.formerAddress(n))) {
+			planned.machines |= 1 << (n + earlier)
+		}
+		if slices.Contains(fence.Instances, m.instance(n, false, false)) || slices.Contains(fence.Instances, m.instance(n, false, true)) {
 			planned.instances |= 1 << n
 		}
 	}
@@ -56,13 +59,13 @@ func (m *Model) decide(record ceph.Record, watches []ceph.Watcher, who int) pers
 // propose is the plan, and whether there is something to take.
 func (m *Model) propose(record ceph.Record, watches []ceph.Watcher, who int) (failover.Plan, bool) {
 	situation := failover.Situation{Image: imageSpec, Record: record, Watchers: watches, Nodes: map[netip.Addr]string{}}
-	wish := failover.Wish{Taker: m.taker(who), Namespace: "shop", Claim: "data"}
+	wish := failover.Wish{Taker: m.taker(who), Namespace: ownersNamespace, Claim: "data"}
 	var all []string
 	for n, c := range m.Nodes {
 		if c == m.Persons[who] {
 			situation.Nodes[m.address(n)] = m.name(n)
 		} else if record.Owner != nil && record.Owner.UID == clusterNames[c] {
-			all = append(all, m.machine(n))
+			all = append(all, machine(m.address(n)))
 		}
 	}
 	plan, err := failover.Decide(situation, wish)
@@ -75,7 +78,7 @@ func (m *Model) propose(record ceph.Record, watches []ceph.Watcher, who int) (fa
 
 var imageSpec = ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}
 
-func (m *Model) machine(n int) string { return m.address(n).String() + ":0/0" }
+func machine(address netip.Addr) string { return address.String() + ":0/0" }
 
 // fence asks package ownership what a person's command makes of the record.
 func (m *Model) fence(id recordID, what byte, who int) answer {
@@ -131,6 +134,9 @@ func (m *Model) failover(s state, who int) {
 		x := s.nodes[n]
 		if now.machines>>n&1 != 0 {
 			x.address = x.address.added(m.Without != Rule7Hour)
+		}
+		if now.machines>>(n+earlier)&1 != 0 && x.moved {
+			x.former = x.former.added(m.Without != Rule7Hour)
 		}
 		if now.instances>>n&1 != 0 {
 			// One that Ceph has made by itself is replaced while the machine's covers it.

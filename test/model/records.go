@@ -30,7 +30,7 @@ type question struct {
 	record recordID
 	what   byte
 	who    uint8
-	about  uint32
+	about  uint64
 }
 
 type answer struct {
@@ -124,14 +124,15 @@ func lastWords(history []ceph.Change) []ceph.Change {
 	return kept
 }
 
-// rename replaces the name of a client instance or a pod wherever the record has it.
-func (r *records) rename(id recordID, what byte, who int, from, to string) recordID {
+// rename replaces names of client instances, addresses and pods wherever the record
+// has them.
+func (r *records) rename(id recordID, what byte, who int, to map[string]string) recordID {
 	return r.ask(question{record: id, what: what, who: uint8(who)}, func(record ceph.Record) (ceph.Record, ownership.Step, error) {
 		replace := func(names []string) []string {
 			names = slices.Clone(names)
-			for i := range names {
-				if names[i] == from {
-					names[i] = to
+			for i, name := range names {
+				if other, ok := to[name]; ok {
+					names[i] = other
 				}
 			}
 			return names
@@ -140,6 +141,10 @@ func (r *records) rename(id recordID, what byte, who int, from, to string) recor
 		if record.Owner != nil {
 			owner := *record.Owner
 			owner.Clients = replace(owner.Clients)
+			owner.Nodes = slices.Clone(owner.Nodes)
+			for i := range owner.Nodes {
+				owner.Nodes[i].Addresses = replace(owner.Nodes[i].Addresses)
+			}
 			record.Owner = &owner
 		}
 		return record, "", nil

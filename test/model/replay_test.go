@@ -49,17 +49,17 @@ func newReplay(ctx context.Context, m *Model) (*replay, error) {
 	}
 	r := &replay{Model: m, ctx: ctx, memory: memory, storage: storage, image: image, now: m.initial(), nodeOf: map[string]int{}}
 	for n := range m.Nodes {
-		r.clients[n] = m.instance(n)
+		r.clients[n] = m.instance(n, false, false)
 		r.nodeOf[r.clients[n]] = n
 	}
 	return r, nil
 }
 
-func (r *replay) uid(c, p int) string   { return r.uids[c][p] }
-func (r *replay) instance(n int) string { return r.clients[n] }
+func (r *replay) uid(c, p int) string { return r.uids[c][p] }
 
-// formerInstance is the one that was mapped last: only that may still be watched.
-func (r *replay) formerInstance(n int) string { return r.clients[n] }
+// instance is the one that was mapped last: of those that are dead, only that may still
+// be watched.
+func (r *replay) instance(n int, _, _ bool) string { return r.clients[n] }
 
 // step carries one step out, after which the state is next.
 func (r *replay) step(by Step, next state) error {
@@ -127,7 +127,7 @@ func (r *replay) act(by Step, next state) error {
 	case beginFence, walkAway, verifyFence, finishFence, dropFence:
 		return r.person(by, next)
 	case unfence:
-		return r.storage.Unblocklist(r.ctx, []string{r.machine(int(by.A))})
+		return r.storage.Unblocklist(r.ctx, []string{machine(r.address(int(by.A)))})
 	}
 	return nil
 }
@@ -248,7 +248,7 @@ func (r *replay) watch(s state) {
 	}
 	for n := range r.Nodes {
 		if s.nodes[n].watch == registered {
-			r.memory.AddWatcher(imageSpec, ceph.Watcher{Addr: r.watching(s, n, r), Client: "client." + r.name(n), Cookie: 1})
+			r.memory.AddWatcher(imageSpec, ceph.Watcher{Addr: s.watching(n, r), Client: "client." + r.name(n), Cookie: 1})
 		}
 	}
 }
@@ -265,11 +265,11 @@ func (r *replay) abstract(stored ceph.Record) []byte {
 	}
 	pods[ownership.Many] = ownership.Many
 	for client, n := range r.nodeOf {
-		clients[client] = r.Model.formerInstance(n)
+		clients[client] = r.Model.instance(n, true, false)
 	}
 	for n := range r.Nodes {
 		if r.now.nodes[n].mount == mapped {
-			clients[r.clients[n]] = r.Model.instance(n)
+			clients[r.clients[n]] = r.Model.instance(n, false, false)
 		}
 	}
 	stored.Pending = slices.Clone(stored.Pending)

@@ -20,6 +20,8 @@ type state struct {
 	nodes   [maxNodes]node
 	leaders [maxClusters]leader
 	persons [maxPersons]person
+	// empty: the cluster's claim has no volume yet.
+	empty [maxClusters]bool
 	// lock is the node that holds the image's exclusive lock, counted from one.
 	lock uint8
 }
@@ -65,12 +67,22 @@ type node struct {
 	inUse bool
 	// gone: the Node object was deleted.
 	gone bool
+	// anew: the node has registered again, and its kubelet has not reported volumes yet.
+	anew bool
+	// replaced: the Node object is that of another machine, which runs nothing here.
+	replaced bool
+	// used: a pod was bound to the node at some time, as an old copy of etcd has it.
+	used bool
 
 	mount mount
 	watch watch
 	// instance and address are blocklist entries, of the client instance that has
 	// the image mapped now, and of the node's address.
 	instance, address entry
+	// moved: the client that has the image mapped, or whose watch has not expired, came
+	// from the address that the node had before; former is the entry of that address.
+	moved  bool
+	former entry
 }
 
 // mount is how far the node has come with mounting.
@@ -157,7 +169,8 @@ const (
 // person is how far a person has come with a failover, and which nodes the plan puts
 // on the blocklist, as bits: by their address, and by their client instance.
 type person struct {
-	phase               step
+	phase step
+	// machines has former addresses too, earlier bits higher.
 	machines, instances uint8
 }
 
@@ -174,8 +187,11 @@ const (
 
 // canWrite: the node has the image mapped and Ceph would take its writes, now or
 // when they arrive. Being cut off changes nothing: writes wait.
-func (n node) canWrite() bool {
-	return n.mount == mapped && !n.instance.effective() && !n.address.effective()
+func (n node) canWrite() bool { return n.mount == mapped && !n.fenced() }
+
+// fenced: an entry covers the client that has the image mapped.
+func (n node) fenced() bool {
+	return n.instance.effective() || !n.moved && n.address.effective() || n.moved && n.former.effective()
 }
 
 // name is what a node is called: e1, e2, w1.

@@ -51,6 +51,17 @@ const (
 	blocklist
 	verifyFence
 	finishFence
+	admitEarly
+	bringVolume
+	bindUnseen
+	createUnseen
+	bootElsewhere
+	moveAddress
+	registerAnew
+	replaceNode
+	firstReport
+	restore
+	usurp
 	kinds
 )
 
@@ -99,6 +110,17 @@ var words = [kinds]string{
 	blocklist:      "{p} puts {h} on the blocklist",
 	verifyFence:    "{p} waits until the OSDs know, and sees that the recorded holders are gone",
 	finishFence:    "{p} takes the image for {x}",
+	admitEarly:     "{c}'s webhook admits a pod that names {m}: its claim has no volume yet",
+	bringVolume:    "{c}'s claim gets its volume; no other cluster has the image, as far as the webhook sees",
+	bindUnseen:     "the pod is bound to {m} while no webhook answers, and so without one",
+	createUnseen:   "{c} has no webhook configuration any more: its API server stores a pod",
+	bootElsewhere:  "{n} reboots, and comes back with another address",
+	moveAddress:    "{n} gets another address without a reboot",
+	registerAnew:   "{n} registers itself again, and its kubelet has not reported its volumes yet",
+	replaceNode:    "another machine registers itself as {n}",
+	firstReport:    "{n}'s kubelet reports which volumes it has in use",
+	restore:        "{c}'s etcd is restored to a time when a pod was bound to {m}",
+	usurp:          "{c}'s webhook admits a pod of namespace evil, whose claim names the volume of shop/data",
 }
 
 // describe is the step for people.
