@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 	k8syaml "sigs.k8s.io/yaml"
@@ -52,6 +53,25 @@ func decodeJSON(data []byte) (any, error) {
 	var value any
 	err := decoder.Decode(&value)
 	return value, err
+}
+
+// At returns what a document says at the path, keys of mappings and indexes of lists, or nil.
+func At(value any, path []string) any {
+	for _, step := range path {
+		switch parent := value.(type) {
+		case map[string]any:
+			value = parent[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(parent) {
+				return nil
+			}
+			value = parent[i]
+		default:
+			return nil
+		}
+	}
+	return value
 }
 
 // readers are the ways in which a document is read once it left us.

@@ -132,28 +132,12 @@ func label(kind, namespace, name string) string {
 // decode fills a typed object from what the fields at the path say. Fields that the type
 // does not know are passed over: the API server is the judge of those.
 func (o object) decode(into any, path ...string) error {
-	var value any = o.fields
-	for _, step := range path {
-		value = stepInto(value, step)
-	}
-	data, err := json.Marshal(value)
+	data, err := json.Marshal(manifest.At(o.fields, path))
 	if err == nil {
 		err = k8sjson.UnmarshalCaseSensitivePreserveInts(data, into)
 	}
 	if err != nil {
 		return fmt.Errorf("decode: %w", err)
-	}
-	return nil
-}
-
-func stepInto(value any, step string) any {
-	switch parent := value.(type) {
-	case map[string]any:
-		return parent[step]
-	case []any:
-		if i, err := strconv.Atoi(step); err == nil && i < len(parent) {
-			return parent[i]
-		}
 	}
 	return nil
 }
