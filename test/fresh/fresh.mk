@@ -2,12 +2,12 @@
 # what `make deps` forgets is missing there.
 
 FRESH_DIR := $(CEPHFERRY_CACHE)/fresh
-# Runs a command in a root like that; see there.
-FRESH     := DEBIAN_PACKAGES='$(DEBIAN_PACKAGES)' test/fresh/root $(FRESH_DIR)
+# What to run in a root like that; `make demo` and `make test` work there too.
+FRESH_RUN ?= make --no-print-directory --jobs 2 compile
 
 .PHONY: test-fresh
-test-fresh: deps ## Build everything as a fresh machine does, which has only what make deps installs
-	@$(FRESH) make --no-print-directory --jobs 2 compile
+test-fresh: deps ## Build everything in a root that has only what make deps installs
+	@DEBIAN_PACKAGES='$(DEBIAN_PACKAGES)' test/fresh/root $(FRESH_DIR) $(FRESH_RUN)
 
 LAB_TAGS = $(GO_CEPH_TAGS) lab krbd
 

@@ -358,7 +358,7 @@ func TestPackageMap(t *testing.T) {
 // TestMakeTargets: every make command in a document is a target.
 func TestMakeTargets(t *testing.T) {
 	targets := map[string]bool{}
-	for _, file := range []string{"Makefile", "tools.mk", "ceph.mk", "test/lab/lab.mk", "test/krbd/krbd.mk"} {
+	for _, file := range []string{"Makefile", "tools.mk", "ceph.mk", "test/lab/lab.mk", "test/krbd/krbd.mk", "test/fresh/fresh.mk"} {
 		for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):`).FindAllStringSubmatch(read(t, file), -1) {
 			targets[m[1]] = true
 		}
