@@ -209,9 +209,12 @@ func VolumeOf(attachment *storagev1.VolumeAttachment) string {
 	return ""
 }
 
-// attachRequired reports whether volumes of the driver are attached to nodes,
-// which is the default.
+// attachRequired reports whether volumes of the driver are attached to nodes, which is
+// the default, also for the driver of an orphan, which a person does not name.
 func attachRequired(ctx context.Context, reader client.Reader, name string) (bool, error) {
+	if name == "" {
+		return true, nil
+	}
 	var driver storagev1.CSIDriver
 	err := reader.Get(ctx, client.ObjectKey{Name: name}, &driver)
 	if apierrors.IsNotFound(err) {

@@ -1,6 +1,8 @@
 package usage
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
@@ -139,14 +142,25 @@ func TestSeenOfAnOrphan(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := &Gatherer{API: fake.NewClientBuilder().WithObjects(test.object).Build()}
-			orphan := volumes.OrphanOf(volumes.Place{Driver: driver, ClusterID: "rook-ceph", Pool: "rbd"}, "shop.data", *held().Owner)
-			got, err := g.Seen(t.Context(), g.Live(), storage(t), east, orphan, theData, held())
-			if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
-				t.Errorf("%v, -want +got:\n%s", err, diff)
+			g := &Gatherer{API: fake.NewClientBuilder().WithObjects(test.object).WithInterceptorFuncs(interceptor.Funcs{Get: named}).Build()}
+			// The keeper knows the driver, the plugin does not.
+			for _, driver := range []string{driver, ""} {
+				orphan := volumes.OrphanOf(volumes.Place{Driver: driver, ClusterID: "rook-ceph", Pool: "rbd"}, "shop.data", *held().Owner)
+				got, err := g.Seen(t.Context(), g.Live(), storage(t), east, orphan, theData, held())
+				if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
+					t.Errorf("driver %q: %v, -want +got:\n%s", driver, err, diff)
+				}
 			}
 		})
 	}
+}
+
+// named refuses to read an object without a name, as clients of a real API server do.
+func named(ctx context.Context, api client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if key.Name == "" {
+		return errors.New("resource name may not be empty")
+	}
+	return api.Get(ctx, key, object, options...)
 }
 
 // TestTheVolumeOfACacheIsOld: its claim is another one at the API server.
