@@ -60,6 +60,10 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err := namespaces.SetupWithManager(manager); err != nil {
 		return fmt.Errorf("set up the namespace controller: %w", err)
 	}
+	unused := &guard.Unused{Client: manager.GetClient(), Finder: finder, Grace: o.admissionGrace, Now: time.Now}
+	if err := unused.SetupWithManager(manager); err != nil {
+		return fmt.Errorf("set up the controller of unused namespaces: %w", err)
+	}
 	connections := ceph.connections(provisionTimeout)
 	defer connections.Close()
 	if err := setUpProvisioner(manager, o, connections); err != nil {

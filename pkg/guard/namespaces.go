@@ -17,9 +17,8 @@ import (
 )
 
 // GuardedLabel on a Namespace makes the API server ask the pod endpoint about its
-// pods. It is put there when a guarded volume gets a claim in the namespace, and
-// never taken away: between looking at the volumes and removing the label, a new
-// one could come.
+// pods. It is put there when a guarded volume gets a claim in the namespace. Only
+// Unused takes it away.
 const GuardedLabel = "cephferry.io/guarded"
 
 // Namespaces keeps the label on the namespaces of guarded volumes. The volume
@@ -30,11 +29,11 @@ type Namespaces struct {
 	Finder volumes.Finder
 }
 
-// Label puts the label on a namespace.
+// Label puts the label on a namespace, and takes away the mark that it is unused.
 func (n *Namespaces) Label(ctx context.Context, name string) error {
 	namespace := &corev1.Namespace{}
 	namespace.Name = name
-	patch := []byte(`{"metadata":{"labels":{"` + GuardedLabel + `":"true"}}}`)
+	patch := []byte(`{"metadata":{"labels":{"` + GuardedLabel + `":"true"},"annotations":{"` + UnusedAnnotation + `":null}}}`)
 	err := n.Client.Patch(ctx, namespace, client.RawPatch("application/merge-patch+json", patch))
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("label namespace %s: it does not exist; create it before its volumes", name)
@@ -58,7 +57,7 @@ func (n *Namespaces) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := n.Client.Get(ctx, client.ObjectKey{Name: volume.Namespace}, &namespace); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if namespace.Labels[GuardedLabel] != "true" {
+	if _, unused := namespace.Annotations[UnusedAnnotation]; unused || namespace.Labels[GuardedLabel] != "true" {
 		if err := n.Label(ctx, volume.Namespace); err != nil {
 			return reconcile.Result{}, err
 		}

@@ -87,7 +87,7 @@ func TestNamespacesAreLabelledLater(t *testing.T) {
 		"a volume that is not guarded":         {pv: volume("data", dynamic)},
 		"CephFS":                               {pv: volume("data", cephFS)},
 		"no volume":                            {},
-		"a label is never taken away":          {pv: volume("data", dynamic), labels: guarded, want: guarded},
+		"a label is not taken away here":       {pv: volume("data", dynamic), labels: guarded, want: guarded},
 		"a volume whose image is not known": {
 			pv:        volume("data", without("pool")),
 			want:      guarded,
