@@ -88,8 +88,8 @@ type Webhook struct {
 	ended       chan struct{}
 }
 
-// Start renders the chart, puts the account with its rights and the webhook
-// configuration into the cluster, and starts the webhook as that account, with the
+// Start renders the chart, puts the account with its rights, the policies and the
+// webhook configuration into the cluster, and starts the webhook as that account, with the
 // flags that the chart renders. It returns when the API server asks it.
 //
 // Of all that only this is not the chart's: the address in the webhook
@@ -191,7 +191,7 @@ func ObserverSecret(id, key string) string {
 	return fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: observer, namespace: %s}, stringData: {userID: %s, userKey: %q}}", Namespace, id, key)
 }
 
-// take applies the account and its rights, takes over the flags, and returns the
+// take applies the account, its rights and the policies, takes over the flags, and returns the
 // webhook configuration.
 func (w *Webhook) take(ctx context.Context, c *lab.Cluster, manifests string, ca []byte) (string, error) {
 	var result string
@@ -201,7 +201,8 @@ func (w *Webhook) take(ctx context.Context, c *lab.Cluster, manifests string, ca
 			return "", err
 		}
 		switch is.Kind {
-		case "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding":
+		case "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
+			"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
 			if err := c.Apply(ctx, manifest); err != nil {
 				return "", err
 			}

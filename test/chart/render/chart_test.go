@@ -28,9 +28,11 @@ var defaultKinds = []string{
 	"ValidatingAdmissionPolicy cephferry-bound-claims",
 	"ValidatingAdmissionPolicy cephferry-claim-templates",
 	"ValidatingAdmissionPolicy cephferry-claims",
+	"ValidatingAdmissionPolicy cephferry-label",
 	"ValidatingAdmissionPolicyBinding cephferry-bound-claims",
 	"ValidatingAdmissionPolicyBinding cephferry-claim-templates",
 	"ValidatingAdmissionPolicyBinding cephferry-claims",
+	"ValidatingAdmissionPolicyBinding cephferry-label",
 	"ValidatingWebhookConfiguration cephferry",
 }
 

@@ -161,6 +161,16 @@ var valueCases = []struct {
 		false, true,
 	},
 	{
+		"guard.enabled", "false",
+		func(r *rendered) any { return containing(kinds(r), "cephferry-label") },
+		labelPolicy, []string(nil),
+	},
+	{
+		"guard.keepLabel", "false",
+		func(r *rendered) any { return containing(kinds(r), "cephferry-label") },
+		labelPolicy, []string(nil),
+	},
+	{
 		"guard.scope", "all",
 		func(r *rendered) any { return r.flags("--scope") },
 		[]string{"migratable"}, []string{"all"},
@@ -434,6 +444,8 @@ var valueCases = []struct {
 	},
 }
 
+var labelPolicy = []string{"ValidatingAdmissionPolicy cephferry-label", "ValidatingAdmissionPolicyBinding cephferry-label"}
+
 var ownConfiguration = []string{
 	"cephferry",
 	"cluster: get,update validatingwebhookconfigurations.admissionregistration.k8s.io cephferry",
@@ -482,6 +494,7 @@ func TestSchema(t *testing.T) {
 		"no scope":                       {"guard.scope", "null", "missing property 'scope'"},
 		"a switch that is text":          {"guard.enabled", "'false'", "at '/guard/enabled': got string, want boolean"},
 		"a switch that is gone":          {"guard.enabled", "null", "at '/guard': missing property 'enabled'"},
+		"no word about the label":        {"guard.keepLabel", "null", "at '/guard': missing property 'keepLabel'"},
 		"a number that is text":          {"replicas", "'2'", "at '/replicas': got string, want integer"},
 		"half a replica":                 {"replicas", "1.5", "at '/replicas'"},
 		"a name that is a number":        {"cluster.name", "1", "at '/cluster/name': got number, want string"},
