@@ -68,12 +68,20 @@ func TestInstall(t *testing.T) {
 				t.Errorf("with guard.scale.enabled=false there are %q, want %q", got, want)
 			}
 
+			w.namespace(t, "shop", true)
+			w.labelIsKept(t, "shop")
+			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "guard.keepLabel=false")...)
+			w.labelMayGo(t, "shop")
+			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "guard.keepLabel=true")...)
+			w.labelIsKept(t, "shop")
 			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "guard.enabled=false")...)
+			w.labelMayGo(t, "shop")
 			if got := w.kubectl(t, "get", "validatingwebhookconfigurations", "--output=name"); got != "" {
 				t.Errorf("with guard.enabled=false there is still %s", got)
 			}
 			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "guard.enabled=true")...)
 			w.helm(t, helm, "rollback", "cephferry", "1")
+			w.labelIsKept(t, "shop")
 
 			w.helm(t, helm, "uninstall", "cephferry")
 			kinds := strings.Join(strings.Fields(w.kubectl(t, "api-resources", "--verbs=list", "--output=name")), ",")
@@ -87,6 +95,7 @@ func TestInstall(t *testing.T) {
 			if left := w.kubectl(t, "get", "secrets,configmaps", "--namespace", own, "--output=name"); left != "configmap/kube-root-ca.crt" {
 				t.Errorf("in the namespace there is still %s", left)
 			}
+			w.labelMayGo(t, "shop")
 		})
 	}
 }

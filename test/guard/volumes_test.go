@@ -4,7 +4,6 @@ package guard
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,17 +15,6 @@ import (
 
 	"github.com/cephferry/cephferry/test/lab"
 )
-
-const guardedLabel = "cephferry.io/guarded"
-
-func (s *shop) label(c *cluster) string {
-	s.Helper()
-	namespace, err := c.client.CoreV1().Namespaces().Get(s.Context(), s.namespace, metav1.GetOptions{})
-	if err != nil {
-		s.Fatal(err)
-	}
-	return namespace.Labels[guardedLabel]
-}
 
 func TestANamespaceIsGuardedBeforeItHasItsFirstGuardedVolume(t *testing.T) {
 	t.Parallel()
@@ -47,16 +35,6 @@ func TestANamespaceIsGuardedBeforeItHasItsFirstGuardedVolume(t *testing.T) {
 	if namespace, volume := revision("namespace/"+s.namespace), revision("pv/"+s.namespace+".data"); s.label(west) != "true" || namespace >= volume {
 		t.Errorf("the label is %q, since revision %d; the volume is there since revision %d", s.label(west), namespace, volume)
 	}
-
-	s.kubectl(west, "label", "namespace/"+s.namespace, guardedLabel+"-")
-	begin := time.Now()
-	s.eventually("the label that was removed by hand", func() error {
-		if s.label(west) != "true" {
-			return errors.New("it is not there")
-		}
-		return nil
-	})
-	t.Logf("the label is back after %s", time.Since(begin).Round(time.Millisecond))
 }
 
 // A claim without a volume is nothing to look at. So the pod is admitted, and the
