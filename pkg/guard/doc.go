@@ -10,6 +10,9 @@
 //     configuration selects on, before the claim can be bound; and it looks at the
 //     volume in the name of pods that wait for it already.
 //
+// Namespaces and Unused keep that label where it belongs. A policy of the chart keeps
+// everybody else from taking it away.
+//
 // The decision is the pure function Decide: watchers of the image on one side,
 // what this cluster's own state accounts for on the other. It is asked only about
 // states that are known. Whatever cannot be found out is an error on the way

@@ -64,8 +64,8 @@ func (s *shop) stripped(c *cluster, claim string, pods, tools int, pause time.Du
 			}
 		})
 	}
-	for i := range pods {
-		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("stripped-", i)}, Spec: corev1.PodSpec{
+	for range pods {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "stripped-"}, Spec: corev1.PodSpec{
 			Containers: []corev1.Container{{Name: "main", Image: "none"}},
 			Volumes: []corev1.Volume{{Name: claim, VolumeSource: corev1.VolumeSource{
 				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}}},

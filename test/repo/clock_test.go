@@ -18,6 +18,7 @@ import (
 var readsClock = map[string]string{
 	"pkg/guard target":     "since when the image is ours, for people",
 	"pkg/guard Handle":     "how long an answer took, a difference, for metrics",
+	"pkg/guard Reconcile":  "how long a namespace is marked as unused, a difference",
 	"pkg/keeper volume":    "a mark that the volume is deleted, not when",
 	"pkg/idle Look":        "for how long there was no admission, a difference",
 	"pkg/idle request":     "since when the image is ours, for people",
