@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/webhook"
 )
 
 func TestANamespaceIsGuardedBeforeItHasItsFirstGuardedVolume(t *testing.T) {
@@ -35,6 +36,17 @@ func TestANamespaceIsGuardedBeforeItHasItsFirstGuardedVolume(t *testing.T) {
 	if namespace, volume := revision("namespace/"+s.namespace), revision("pv/"+s.namespace+".data"); s.label(west) != "true" || namespace >= volume {
 		t.Errorf("the label is %q, since revision %d; the volume is there since revision %d", s.label(west), namespace, volume)
 	}
+
+	// Only the webhook's own account can, by mistake.
+	s.kubectl(west, "label", "namespace/"+s.namespace, guardedLabel+"-", "--as=system:serviceaccount:"+webhook.Namespace+":cephferry")
+	begin := time.Now()
+	s.eventually("the label that was removed", func() error {
+		if got := s.label(west); got != "true" {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+	t.Logf("the label is back after %s", time.Since(begin).Round(time.Millisecond))
 }
 
 // A claim without a volume is nothing to look at. So the pod is admitted, and the

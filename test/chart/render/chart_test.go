@@ -98,7 +98,7 @@ func TestWebhooks(t *testing.T) {
 		r.webhook("pod.guard.cephferry.io").NamespaceSelector.MatchLabels)
 }
 
-// TestPolicies: what the policies about unrendered claims have in common. That they do
+// TestPolicies: what the policies have in common. That they do
 // their work is tested in test/chart.
 func TestPolicies(t *testing.T) {
 	policies := map[string]admissionv1.FailurePolicyType{}
@@ -112,6 +112,7 @@ func TestPolicies(t *testing.T) {
 		"cephferry-bound-claims":    admissionv1.Ignore,
 		"cephferry-claim-templates": admissionv1.Fail,
 		"cephferry-claims":          admissionv1.Fail,
+		"cephferry-label":           admissionv1.Fail,
 	}, policies)
 }
 

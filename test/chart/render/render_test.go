@@ -109,6 +109,17 @@ func the[T metav1.Object](r *rendered) T {
 	return found[0]
 }
 
+// named returns the object of a type that has the name.
+func named[T metav1.Object](t *testing.T, r *rendered, name string) T {
+	t.Helper()
+	found := all[T](r)
+	i := slices.IndexFunc(found, func(object T) bool { return object.GetName() == name })
+	if i < 0 {
+		t.Fatalf("there is no %T %s", found, name)
+	}
+	return found[i]
+}
+
 func (r *rendered) deployment() appsv1.DeploymentSpec { return the[*appsv1.Deployment](r).Spec }
 func (r *rendered) pod() corev1.PodSpec               { return r.deployment().Template.Spec }
 func (r *rendered) container() corev1.Container       { return r.pod().Containers[0] }
