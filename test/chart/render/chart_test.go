@@ -63,6 +63,7 @@ func TestReleaseNames(t *testing.T) {
 			want + "-bound-claims":    {admissionv1.Warn, admissionv1.Audit},
 			want + "-claim-templates": {admissionv1.Deny},
 			want + "-claims":          {admissionv1.Deny},
+			want + "-label":           {admissionv1.Deny},
 		}, r.actions())
 		equal(t, release+": the webhooks' Service", want, r.webhook("pod.guard.cephferry.io").ClientConfig.Service.Name)
 		equal(t, release+": the certificate", []string{want + "-certificate"}, r.flags("--cert-secret"))

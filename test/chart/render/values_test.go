@@ -125,8 +125,8 @@ var valueCases = []struct {
 	},
 	{
 		"unrendered.enabled", "false",
-		func(r *rendered) any { return containing(kinds(r), "ValidatingAdmissionPolicy") },
-		containing(defaultKinds, "ValidatingAdmissionPolicy"), []string(nil),
+		func(r *rendered) any { return containing(containing(kinds(r), "ValidatingAdmissionPolicy"), "claim") },
+		containing(containing(defaultKinds, "ValidatingAdmissionPolicy"), "claim"), []string(nil),
 	},
 	{
 		"unrendered.action", "Warn",
@@ -135,11 +135,13 @@ var valueCases = []struct {
 			"cephferry-bound-claims":    {admissionv1.Warn, admissionv1.Audit},
 			"cephferry-claim-templates": {admissionv1.Deny},
 			"cephferry-claims":          {admissionv1.Deny},
+			"cephferry-label":           {admissionv1.Deny},
 		},
 		map[string][]admissionv1.ValidationAction{
 			"cephferry-bound-claims":    {admissionv1.Warn, admissionv1.Audit},
 			"cephferry-claim-templates": {admissionv1.Warn, admissionv1.Audit},
 			"cephferry-claims":          {admissionv1.Warn, admissionv1.Audit},
+			"cephferry-label":           {admissionv1.Deny},
 		},
 	},
 	{
