@@ -276,11 +276,12 @@ func TestPod(t *testing.T) {
 			pod:      pod("db-0", "data"),
 			want:     denied(inUse("data", "shop.data")),
 		},
+		// The volume endpoint looks at it when it gets the claim.
 		"an unbound claim that names a volume which is for nobody yet": {
 			images: []string{"shop.data"}, objects: []client.Object{claim("data", "shop.data"), volume("data", withoutClaim)},
 			watchers: map[string][]string{"shop.data": {foreign}},
 			pod:      pod("db-0", "data"),
-			want:     denied(inUse("data", "shop.data")),
+			want:     allowed(guard.NothingGuarded),
 		},
 		// The volume passes the volume endpoint when it comes.
 		"a claim bound to a missing volume": {
@@ -473,7 +474,7 @@ func TestKubernetesErrors(t *testing.T) {
 		"the claim, from the API":      {failAPI: "get *v1.PersistentVolumeClaim data", want: unknown(any + "read PersistentVolumeClaim shop/data: boom" + advice)},
 		"the volume, from the cache":   {failCache: "get *v1.PersistentVolume shop.data", objects: pair("data"), want: unknown(any + "read PersistentVolume shop.data: boom" + advice)},
 		"the volume, from the API":     {failAPI: "get *v1.PersistentVolume shop.data", objects: []client.Object{claim("data", "shop.data")}, want: unknown(any + "read PersistentVolume shop.data: boom" + advice)},
-		"the volumes, from the cache":  {failCache: "list *v1.PersistentVolumeList", want: unknown(any + "list PersistentVolumes: boom" + advice)},
+		"the volumes, from the cache":  {failCache: "list *v1.PersistentVolumeList", objects: []client.Object{claim("data", "")}, want: unknown(any + "list PersistentVolumes: boom" + advice)},
 		"the volumes, from the API":    {failAPI: "list *v1.PersistentVolumeList", want: unknown(any + "list PersistentVolumes: boom" + advice)},
 		"the nodes, from the cache":    {failCache: "list *v1.NodeList", watcher: foreign, objects: pair("data"), want: unknown(data + "list nodes: boom" + advice)},
 		"the nodes, from the API":      {failAPI: "list *v1.NodeList", watcher: foreign, objects: pair("data"), want: unknown(data + "list nodes: boom" + advice)},

@@ -44,7 +44,7 @@ func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.Persis
 	for i := range volumes {
 		if volumes[i].Name == p.image {
 			found = &volumes[i]
-		} else if err := p.taken(&volumes[i]); err != nil {
+		} else if err := p.taken(&volumes[i], claim.Namespace); err != nil {
 			return refused, err
 		}
 	}
@@ -62,13 +62,13 @@ func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.Persis
 	case found.DeletionTimestamp != nil:
 		return wait, fmt.Errorf("PersistentVolume %s is being deleted", found.Name)
 	case !isClusters(found):
-		return refused, fmt.Errorf("PersistentVolume %s exists, and was not created by the cluster: it is for %s; delete one of the two, or name it in spec.volumeName if it is meant", found.Name, who(ref))
+		return refused, fmt.Errorf("PersistentVolume %s exists, and was not created by the cluster: it is for %s; delete one of the two, or name it in spec.volumeName if it is meant", found.Name, who(ref, claim.Namespace))
 	case same && (ref.UID == claim.UID || ref.UID == ""):
 		return bind, nil
 	case same:
 		return wait, fmt.Errorf("PersistentVolume %s is that of the claim's predecessor, and goes when no node has it attached", found.Name)
 	default:
-		return refused, fmt.Errorf("PersistentVolume %s has %s %s already, for %s", found.Name, p.kind(), p.image, who(ref))
+		return refused, fmt.Errorf("PersistentVolume %s has %s %s already, for %s", found.Name, p.kind(), p.image, who(ref, claim.Namespace))
 	}
 }
 
@@ -76,7 +76,7 @@ func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.Persis
 // Two volumes of one image would be mounted by two nodes; and kubelet takes two
 // volumes of one driver with one handle for one. A volume of ceph-csi may remain of
 // an image that is adopted, see staticpv.RefuseAdoption.
-func (p *plan) taken(pv *corev1.PersistentVolume) error {
+func (p *plan) taken(pv *corev1.PersistentVolume, namespace string) error {
 	csi := pv.Spec.CSI
 	if csi == nil {
 		return nil
@@ -93,12 +93,16 @@ func (p *plan) taken(pv *corev1.PersistentVolume) error {
 	if !same || p.asked.Adopt && !static {
 		return nil
 	}
-	return fmt.Errorf("PersistentVolume %s has %s %s already, for %s", pv.Name, p.kind(), p.image, who(pv.Spec.ClaimRef))
+	return fmt.Errorf("PersistentVolume %s has %s %s already, for %s", pv.Name, p.kind(), p.image, who(pv.Spec.ClaimRef, namespace))
 }
 
-func who(ref *corev1.ObjectReference) string {
-	if ref == nil {
+// who is whose volume it is, for people of the namespace.
+func who(ref *corev1.ObjectReference, namespace string) string {
+	switch {
+	case ref == nil:
 		return "no claim"
+	case ref.Namespace != namespace:
+		return "a claim of another namespace"
 	}
 	return "claim " + ref.Namespace + "/" + ref.Name
 }

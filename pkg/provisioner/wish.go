@@ -61,7 +61,7 @@ func (c *Claims) growByRecord(ctx context.Context, claim *corev1.PersistentVolum
 func (c *Claims) exclusiveVolume(ctx context.Context, claim *corev1.PersistentVolumeClaim) *corev1.PersistentVolume {
 	var pv corev1.PersistentVolume
 	err := c.Client.Get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, &pv) // from the cache
-	if err != nil || !staticpv.IsPair(&pv, claim.Namespace, claim.Name) || !staticpv.IsExclusive(&pv) {
+	if err != nil || !staticpv.IsPair(&pv, claim.Namespace, claim.Name) || pv.Spec.ClaimRef.UID != claim.UID || !staticpv.IsExclusive(&pv) {
 		return nil
 	}
 	return &pv

@@ -36,6 +36,7 @@ func TestGrowingByRecord(t *testing.T) {
 		"no wish":                       {volume: []func(*corev1.PersistentVolume){exclusive}, want: outcome{MiB: 2, After: retryWish}},
 		"not exclusive":                 {wish: 4, want: outcome{MiB: 2, Wish: 4}},
 		"another claim's":               {wish: 4, volume: []func(*corev1.PersistentVolume){exclusive, forClaim("bank", "data", "2")}, want: outcome{MiB: 2, Wish: 4}},
+		"its predecessor's":             {wish: 4, volume: []func(*corev1.PersistentVolume){exclusive, forClaim("shop", "data", "0")}, want: outcome{MiB: 2, Wish: 4}},
 		"a pool of no class":            {wish: 4, volume: []func(*corev1.PersistentVolume){exclusive, elsewhere}, want: outcome{MiB: 2, Wish: 4, After: retryWish}},
 		"a secret that may not be read": {wish: 4, volume: []func(*corev1.PersistentVolume){exclusive}, connect: errors.New("forbidden"), want: outcome{MiB: 2, Wish: 4, After: retryWish}},
 	} {

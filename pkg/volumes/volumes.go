@@ -11,14 +11,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
-	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 )
 
@@ -48,6 +45,8 @@ type Found struct {
 	Guarded []Volume
 	// Unguarded are the volumes in scope that are on CephFS.
 	Unguarded []Unguarded
+	// Unbound are the claims that have no PersistentVolume, or do not exist.
+	Unbound []string
 }
 
 // Unguarded is a volume that several clusters can use at once, and nothing keeps
@@ -62,7 +61,8 @@ type Unguarded struct {
 // Finder finds volumes.
 type Finder struct {
 	// Cache answers from watches, API from the API server. Cache has the index
-	// ByClaim on PersistentVolumes.
+	// ByClaim on PersistentVolumes. Where it is nil, everything is read from the API
+	// server.
 	Cache, API client.Reader
 	Scope      Scope
 }
@@ -165,42 +165,6 @@ func ClaimsOfPod(podName string, spec *corev1.PodSpec) []string {
 	return claims
 }
 
-// OfClaims returns the volumes of the claims in a namespace. A claim without a
-// PersistentVolume has nothing to mount: a volume that it gets later passes the
-// webhook's volume endpoint, which looks at the pods that wait for it.
-func (f Finder) OfClaims(ctx context.Context, namespace string, names []string) (Found, error) {
-	var found Found
-	all := sync.OnceValues(func() ([]corev1.PersistentVolume, error) { return f.allVolumes(ctx) })
-	seen := map[string]bool{}
-	for _, claim := range names {
-		if seen[claim] {
-			continue
-		}
-		seen[claim] = true
-		pvs, err := f.volumesOf(ctx, namespace, claim, all)
-		if err != nil {
-			return Found{}, err
-		}
-		for _, pv := range pvs {
-			volume, guarded, err := f.Guarded(&pv)
-			switch {
-			case err != nil:
-				return Found{}, err
-			case guarded:
-				volume.Namespace, volume.Claim = namespace, claim
-				found.Guarded = append(found.Guarded, volume)
-			default:
-				subvolume, cephFS := staticpv.SubvolumeOf(&pv)
-				unguarded := Unguarded{claim, claims.SingleWriter(pv.Spec.AccessModes)}
-				if cephFS && f.inScope(&pv, subvolume.Static) && !slices.Contains(found.Unguarded, unguarded) {
-					found.Unguarded = append(found.Unguarded, unguarded)
-				}
-			}
-		}
-	}
-	return found, nil
-}
-
 // Guarded returns the volume of a PV with the claim that it is for, and whether
 // it is guarded. It fails for a guarded PV that does not say where its image is.
 func (f Finder) Guarded(pv *corev1.PersistentVolume) (Volume, bool, error) {
@@ -220,65 +184,4 @@ func (f Finder) Guarded(pv *corev1.PersistentVolume) (Volume, bool, error) {
 
 func (f Finder) inScope(pv *corev1.PersistentVolume, static bool) bool {
 	return f.Scope == ScopeAll || static || pv.Annotations[annotations.Migratable] == "true"
-}
-
-// volumesOf returns the PVs that the claim may mount: the one that it names, or
-// else all that are for it. There may be several of those, one left behind by an
-// earlier claim of that name and one made for this claim, and until the claim
-// names one of them nothing says which it will be.
-func (f Finder) volumesOf(ctx context.Context, namespace, name string, all func() ([]corev1.PersistentVolume, error)) ([]corev1.PersistentVolume, error) {
-	var claim corev1.PersistentVolumeClaim
-	err := f.get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &claim)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("read PersistentVolumeClaim %s/%s: %w", namespace, name, err)
-	}
-	if err == nil && claim.Spec.VolumeName != "" {
-		var pv corev1.PersistentVolume
-		switch err := f.get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, &pv); {
-		case err == nil:
-			return []corev1.PersistentVolume{pv}, nil
-		case !apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("read PersistentVolume %s: %w", claim.Spec.VolumeName, err)
-		}
-	}
-	var cached corev1.PersistentVolumeList
-	if err := f.Cache.List(ctx, &cached, client.MatchingFields{ByClaim: namespace + "/" + name}); err != nil {
-		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
-	}
-	for _, pv := range cached.Items {
-		// With another uid it was bound to an earlier claim of that name. What
-		// this claim gets may not be in the cache yet.
-		if uid := pv.Spec.ClaimRef.UID; uid == "" || uid == claim.UID {
-			return cached.Items, nil
-		}
-	}
-	items, err := all()
-	if err != nil {
-		return nil, err
-	}
-	var found []corev1.PersistentVolume
-	for _, pv := range items {
-		if ref := pv.Spec.ClaimRef; ref != nil && ref.Namespace == namespace && ref.Name == name {
-			found = append(found, pv)
-		}
-	}
-	return found, nil
-}
-
-// allVolumes asks the API server, which has no index by claim.
-func (f Finder) allVolumes(ctx context.Context) ([]corev1.PersistentVolume, error) {
-	var list corev1.PersistentVolumeList
-	if err := f.API.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
-	}
-	return list.Items, nil
-}
-
-// get asks the cache, and the API server for what the cache does not have.
-func (f Finder) get(ctx context.Context, key client.ObjectKey, into client.Object) error {
-	err := f.Cache.Get(ctx, key, into)
-	if apierrors.IsNotFound(err) {
-		err = f.API.Get(ctx, key, into)
-	}
-	return err
 }

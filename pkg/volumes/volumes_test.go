@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,10 +99,15 @@ func annotated(pv *corev1.PersistentVolume) {
 	pv.Annotations = map[string]string{"cephferry.io/migratable": "true"}
 }
 
-// claim is shop/data with uid 1.
-func claim(volume string) *corev1.PersistentVolumeClaim {
+// stranger makes the volume that of a claim with the same name and UID elsewhere.
+func stranger(pv *corev1.PersistentVolume) {
+	pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.UID = "bank", "1"
+}
+
+// claim is shop/data with uid 1, or another one.
+func claim(volume string, uid ...types.UID) *corev1.PersistentVolumeClaim {
 	return &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data", UID: "1"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data", UID: append(uid, "1")[0]},
 		Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: volume},
 	}
 }
@@ -119,27 +125,52 @@ func TestOfClaimsAsksTheCacheFirst(t *testing.T) {
 	tests := map[string]struct {
 		cached, objects    objects
 		want               []string
+		wantUnbound        bool
 		wantCache, wantAPI []string
 	}{
 		"all is in the cache": {
+			cached: objects{claim("a"), volume("a", boundTo("1"))}, objects: nil,
+			want: []string{"a"}, wantCache: []string{getClaim, getVolume},
+		},
+		"the volume does not know the claim's UID yet": {
 			cached: objects{claim("a"), volume("a")}, objects: nil,
 			want: []string{"a"}, wantCache: []string{getClaim, getVolume},
 		},
 		"the claim is new": {
 			cached: objects{volume("a")}, objects: objects{claim("a"), volume("a")},
-			want: []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim},
+			want: []string{"a"}, wantCache: []string{getClaim}, wantAPI: []string{getClaim, getVolume},
 		},
 		"the volume is new": {
 			cached: objects{claim("a")}, objects: objects{claim("a"), volume("a")},
-			want: []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getVolume},
+			want: []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
+		},
+		"the volume is new, and another one has the claim's name": {
+			cached: objects{claim("a"), volume("b")}, objects: objects{claim("a"), volume("a"), volume("b")},
+			want: []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
 		},
 		"both are new": {
 			objects: objects{claim("a"), volume("a")},
-			want:    []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
+			want:    []string{"a"}, wantCache: []string{getClaim}, wantAPI: []string{getClaim, getVolume},
 		},
-		"the claim names a volume that is for somebody else, as before it is bound": {
-			cached: objects{claim("a"), volume("a", free)},
-			want:   []string{"a"}, wantCache: []string{getClaim, getVolume},
+		"the claim was made again, of which only the volume tells yet": {
+			cached: objects{claim("a", "0"), volume("a", boundTo("1"))}, objects: objects{claim("a"), volume("a", boundTo("1"))},
+			want: []string{"a"}, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
+		},
+		"the claim names a volume that is for nobody, as before it is bound": {
+			cached: objects{claim("a"), volume("a", free)}, objects: objects{claim("a"), volume("a", free)},
+			wantUnbound: true, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
+		},
+		"the claim names a volume of another namespace": {
+			cached: objects{claim("a"), volume("a", stranger)}, objects: objects{claim("a"), volume("a", stranger)},
+			wantUnbound: true, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
+		},
+		"the claim names a volume of another namespace that has no UID yet": {
+			cached: objects{claim("a"), volume("a", stranger, boundTo(""))}, objects: objects{claim("a"), volume("a", stranger, boundTo(""))},
+			wantUnbound: true, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
+		},
+		"the claim names the volume of its predecessor": {
+			cached: objects{claim("a"), volume("a", boundTo("0"))}, objects: objects{claim("a"), volume("a", boundTo("0"))},
+			wantUnbound: true, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume},
 		},
 		"the claim names no volume, and one is for it": {
 			cached: objects{claim(""), volume("b")},
@@ -149,32 +180,32 @@ func TestOfClaimsAsksTheCacheFirst(t *testing.T) {
 			cached: objects{claim(""), volume("b", boundTo("1"))},
 			want:   []string{"b"}, wantCache: []string{getClaim, byClaim},
 		},
-		"the claim names no volume, and several are for it": {
-			cached: objects{claim(""), volume("b"), volume("c", boundTo("0"))},
+		"the claim names no volume, several are for it, and one was an earlier claim's": {
+			cached: objects{claim(""), volume("b"), volume("c"), volume("d", boundTo("0"))},
 			want:   []string{"b", "c"}, wantCache: []string{getClaim, byClaim},
 		},
 		"the claim names no volume, and a new one is for it": {
 			cached: objects{claim("")}, objects: objects{claim(""), volume("b"), volume("x", free)},
-			want: []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{listAll},
+			want: []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, listAll},
 		},
 		"the claim names no volume, one was an earlier claim's and a new one is for it": {
 			cached: objects{claim(""), volume("b", boundTo("0"))}, objects: objects{claim(""), volume("b", boundTo("0")), volume("c")},
-			want: []string{"b", "c"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{listAll},
+			want: []string{"c"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, listAll},
 		},
 		"the claim names a volume that does not exist": {
 			cached: objects{claim("a")}, objects: objects{claim("a")},
-			wantCache: []string{getClaim, getVolume, byClaim}, wantAPI: []string{getVolume, listAll},
+			wantUnbound: true, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume, listAll},
 		},
 		"the claim does not exist, and a volume is for it": {
-			cached: objects{volume("b")},
-			want:   []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim},
+			cached: objects{volume("b")}, objects: objects{volume("b")},
+			want: []string{"b"}, wantCache: []string{getClaim}, wantAPI: []string{getClaim, listAll},
 		},
 		"the claim does not exist, and a volume was an earlier one's": {
 			cached: objects{volume("b", boundTo("0"))}, objects: objects{volume("b", boundTo("0"))},
-			want: []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, listAll},
+			wantUnbound: true, wantCache: []string{getClaim}, wantAPI: []string{getClaim, listAll},
 		},
 		"nothing exists": {
-			wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, listAll},
+			wantUnbound: true, wantCache: []string{getClaim}, wantAPI: []string{getClaim, listAll},
 		},
 	}
 	for name, test := range tests {
@@ -192,6 +223,7 @@ func TestOfClaimsAsksTheCacheFirst(t *testing.T) {
 				got = append(got, volume.PV.Name)
 			}
 			same(t, test.want, got)
+			same(t, test.wantUnbound, slices.Equal(found.Unbound, []string{"data"}))
 			same(t, test.wantCache, cache.calls)
 			same(t, test.wantAPI, api.calls)
 		})
@@ -219,7 +251,7 @@ func TestOfClaimsFails(t *testing.T) {
 		"the claim, from the API":     {failAPI: getClaim, want: reading},
 		"the volume, from the cache":  {cached: objects{claim("a")}, failCache: getVolume, want: readingVolume},
 		"the volume, from the API":    {cached: objects{claim("a")}, failAPI: getVolume, want: readingVolume},
-		"the volumes, from the cache": {failCache: byClaim, want: listing},
+		"the volumes, from the cache": {cached: objects{claim("")}, failCache: byClaim, want: listing},
 		"the volumes, from the API":   {failAPI: listAll, want: listing},
 	}
 	for name, test := range tests {
@@ -234,6 +266,17 @@ func TestOfClaimsFails(t *testing.T) {
 			same(t, volumes.Found{}, found)
 		})
 	}
+}
+
+// TestLive: everything is read from the API server.
+func TestLive(t *testing.T) {
+	cache, api := readers([]client.Object{claim("a", "0"), volume("a", boundTo("0"))}, []client.Object{claim("b"), volume("b", boundTo("1"))})
+	found, err := volumes.Finder{Cache: cache, API: api}.Live().OfClaims(t.Context(), "shop", []string{"data"})
+	if err != nil || len(found.Guarded) != 1 || found.Guarded[0].PV.Name != "b" {
+		t.Errorf("%+v, %v", found, err)
+	}
+	same(t, nil, cache.calls)
+	same(t, []string{getClaim, "get *v1.PersistentVolume /b"}, api.calls)
 }
 
 // TestOfClaimsListsOnce: many claims that do not exist cost one list of all
@@ -340,7 +383,7 @@ func TestUnguarded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, volumes.Found{Unguarded: test.want}, found)
+			same(t, volumes.Found{Unguarded: test.want, Unbound: []string{"other"}}, found)
 		})
 	}
 }
