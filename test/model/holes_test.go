@@ -55,7 +55,7 @@ func holes() map[string]hole {
 		},
 		"hole-tenant": {
 			"if a claim names the volume of another tenant: its cluster takes the image for it",
-			AllRules, with(func(c *Config) { c.Tenants = east }), Usurped,
+			Rule1Whose, with(func(c *Config) { c.Tenants = east }), Usurped,
 		},
 	}
 }

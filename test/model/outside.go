@@ -83,7 +83,7 @@ const ownersNamespace = "shop"
 // tenant is somebody whose claim names the volume of another tenant, and whose pod can
 // never run.
 func (m *Model) tenant(s state, c int) {
-	if !m.Tenants[c] || !m.verdict(s, c).Allowed {
+	if !m.Tenants[c] || m.Without != Rule1Whose || !m.verdict(s, c).Allowed {
 		return
 	}
 	a := m.records.ask(question{s.record, 'e', uint8(c), 0}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {
