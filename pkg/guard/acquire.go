@@ -21,6 +21,8 @@ type start struct {
 	// node is where it goes, if that is known.
 	node   *ceph.Node
 	dryRun bool
+	// unasked: no admission of a binding follows.
+	unasked bool
 }
 
 // refused is the answer of a look, as an error.
@@ -32,9 +34,15 @@ func (r refused) Error() string { return r.Message }
 // the owner of their images, or of none.
 func (g *Guard) acquire(ctx context.Context, all []volumes.Volume, start *start) Answer {
 	answer, sights := g.look(ctx, all)
+	return g.take(ctx, answer, sights, start)
+}
+
+// take acquires what was looked at, if it may be used and a pod starts.
+func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *start) Answer {
 	if answer.Result != Allowed || start == nil || start.dryRun {
 		return answer
 	}
+	all := answer.Volumes
 	targets := make([]ownership.Target, len(sights))
 	for i := range sights {
 		targets[i] = g.target(&sights[i], start)

@@ -56,7 +56,7 @@ func (e *Endpoints) Pod(ctx context.Context, request admission.Request) (Answer,
 		if err != nil {
 			return cannotKnow(KubernetesUnknown, "a volume of pod "+pod.Namespace+"/"+pod.Name, err), nil
 		}
-		start.node = &node
+		start.node, start.unasked = &node, true
 	}
 	return e.claims(ctx, request.Namespace, volumes.ClaimsOfPod(pod.Name, &pod.Spec), start), maker(&pod)
 }
@@ -137,20 +137,6 @@ func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answ
 }
 
 func isDryRun(request admission.Request) bool { return request.DryRun != nil && *request.DryRun }
-
-// claims answers for the claims that pods would use, and acquires their images for a
-// pod that starts now.
-func (e *Endpoints) claims(ctx context.Context, namespace string, claims []string, start *start) Answer {
-	found, err := e.Finder.OfClaims(ctx, namespace, claims)
-	if err != nil {
-		return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
-	}
-	answer := e.acquire(ctx, found.Guarded, start)
-	for _, volume := range found.Unguarded {
-		answer.Warnings = append(answer.Warnings, unguarded(namespace, volume))
-	}
-	return answer
-}
 
 // scaleReplicas reads the replicas of a scale subresource. Zero is left out of
 // the JSON.

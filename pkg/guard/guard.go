@@ -64,6 +64,8 @@ const (
 	PodsUnknown Reason = "pods-unknown"
 	// NobodyWaits: a volume gets its claim, and no pod uses the claim yet.
 	NobodyWaits Reason = "nobody-waits"
+	// UnboundClaim: the pod names its node, and one of its claims has no volume yet.
+	UnboundClaim Reason = "unbound-claim"
 	// CephUnknown and KubernetesUnknown: what has to be known cannot be found out.
 	CephUnknown       Reason = "ceph-unknown"
 	KubernetesUnknown Reason = "kubernetes-unknown"

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -552,14 +553,145 @@ func TestCacheLags(t *testing.T) {
 	}
 }
 
-// TestPodAsksTheCache: a pod of volumes that are known needs no API call but the
-// one that confirms what explains a watcher.
+// TestPodAsksTheCache: a pod of volumes that are known, and whose images are this
+// cluster's, needs no API call but the one that confirms what explains a watcher.
 func TestPodAsksTheCache(t *testing.T) {
 	w := newWorld(t, []string{"shop.data"}, append(slices.Concat(pair("data"), pair("shared", cephFS)), attachment("shop.data", "west-1"), csiDriver(nil))...)
 	w.watch("shop.data", "10.0.2.11:0/1")
+	w.write("shop.data", owned(west))
+	before := len(w.calls())
 	w.ask("pod", createPod(t, pod("db-0", "data", "shared")))
-	same(t, []string{"get *v1.VolumeAttachment csi-shop.data-west-1"}, w.api.calls)
+	confirmed := "get *v1.VolumeAttachment csi-shop.data-west-1"
+	same(t, []string{confirmed}, w.api.calls)
 	// The watchers after the record: a record that is the same afterwards says that
 	// nobody came between.
-	same(t, []string{"Image", "Record", "Watchers", "PutRecord"}, w.calls())
+	same(t, []string{"Image", "Record", "Watchers", "PutRecord"}, w.calls()[before:])
+}
+
+// TestTheFirstAcquisitionReadsClaimAndVolume from the API server, and looks at the image
+// once all the same.
+func TestTheFirstAcquisitionReadsClaimAndVolume(t *testing.T) {
+	for name, ask := range map[string]func(*world) answer{
+		"a pod":     func(w *world) answer { return w.ask("pod", createPod(t, pod("db-0", "data"))) },
+		"a binding": func(w *world) answer { return w.ask("binding", bound(t, "db-0", "west-1")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, []string{"shop.data"}, append(pair("data"), pod("db-0", "data"))...)
+			same(t, allowed(guard.NoWatcher), ask(w))
+			if name == "a binding" {
+				w.api.calls = slices.DeleteFunc(w.api.calls, func(call string) bool { return call == "get *v1.Pod db-0" })
+			}
+			same(t, []string{"get *v1.PersistentVolumeClaim data", "get *v1.PersistentVolume shop.data"}, w.api.calls)
+			same(t, []string{"Image", "Record", "Watchers", "PutRecord"}, w.calls())
+		})
+	}
+}
+
+// TestTheCacheStoodStill while claim and volume were made again: nothing is acquired, and
+// nothing said, of what was the claim's before.
+func TestTheCacheStoodStill(t *testing.T) {
+	ofUID := func(uid types.UID) (*corev1.PersistentVolumeClaim, func(*corev1.PersistentVolume)) {
+		c := claim("data", "shop.data")
+		c.UID = uid
+		return c, func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.UID = uid }
+	}
+	image := func(name string) func(*corev1.PersistentVolume) {
+		return func(pv *corev1.PersistentVolume) { pv.UID, pv.Spec.CSI.VolumeHandle = types.UID(name), name }
+	}
+	before, forBefore := ofUID("0")
+	now, forNow := ofUID("1")
+	cached := []client.Object{before, volume("data", forBefore, image("old"))}
+	for name, test := range map[string]struct {
+		objects   []client.Object
+		watched   string
+		change    func(*world)
+		want      answer
+		wantOwner map[string]bool
+	}{
+		"they lead to another image": {
+			objects: []client.Object{now, volume("data", forNow, image("new"))},
+			want:    allowed(guard.NoWatcher), wantOwner: map[string]bool{"new": true},
+		},
+		"they lead to another image, which is in use": {
+			objects: []client.Object{now, volume("data", forNow, image("new"))}, watched: "new",
+			want: denied(inUse("data", "new")),
+		},
+		"they lead to another image, and the old one is in use": {
+			objects: []client.Object{now, volume("data", forNow, image("new"))}, watched: "old",
+			want: allowed(guard.NoWatcher), wantOwner: map[string]bool{"new": true},
+		},
+		"the volume is another tenant's": {
+			objects: []client.Object{now, volume("data", ofBank("7"), image("old"))},
+			want:    allowed(guard.NothingGuarded),
+		},
+		"the volume is another tenant's, and in use": {
+			objects: []client.Object{now, volume("data", ofBank("7"), image("old"))}, watched: "old",
+			want: allowed(guard.NothingGuarded),
+		},
+		"the claim is gone": {
+			objects: []client.Object{volume("data", forBefore, image("old"))},
+			want:    allowed(guard.NothingGuarded),
+		},
+		"the API server does not answer": {
+			objects: []client.Object{now, volume("data", forNow, image("new"))},
+			change: func(w *world) {
+				w.api.fail = map[string]error{"get *v1.PersistentVolumeClaim data": errors.New("boom")}
+			},
+			want: unknown("cannot know whether a volume of namespace shop is in use by another cluster: read PersistentVolumeClaim shop/data: boom\n" +
+				"  do this   see to that, then retry here; nothing was changed"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldWithCache(t, []string{"old", "new"}, cached, test.objects)
+			if test.watched != "" {
+				w.watch(test.watched, foreign)
+			}
+			if test.change != nil {
+				test.change(w)
+			}
+			same(t, test.want, w.ask("pod", createPod(t, pod("db-0", "data"))))
+			for _, image := range []string{"old", "new"} {
+				if owner := w.record(image).Owner; (owner != nil) != test.wantOwner[image] {
+					t.Errorf("image %s: owner %+v", image, owner)
+				}
+			}
+		})
+	}
+}
+
+// TestAPodThatNamesItsNode before its claim has a volume: no binding of it is admitted, so
+// nobody would look at the volume.
+func TestAPodThatNamesItsNode(t *testing.T) {
+	refused := func(claims string) answer {
+		return denied("the pod names its node, and has no volume yet for claim " + claims + ": nobody would look at the volume before it is mounted\n" +
+			"  do this   leave spec.nodeName to the scheduler, or retry when the claim is bound; nothing was changed")
+	}
+	ephemeral := pod("db-0")
+	ephemeral.Spec.Volumes = []corev1.Volume{{Name: "scratch", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}}}
+	for name, test := range map[string]struct {
+		objects []client.Object
+		pod     *corev1.Pod
+		want    answer
+	}{
+		"a claim that waits":                       {[]client.Object{claim("data", "")}, pod("db-0", "data"), refused("shop/data")},
+		"a claim that does not exist":              {nil, pod("db-0", "data"), refused("shop/data")},
+		"a claim that names another's volume":      {[]client.Object{claim("data", "shop.data"), volume("data", ofBank("7"))}, pod("db-0", "data"), refused("shop/data")},
+		"one bound claim of several":               {append(pair("data"), claim("logs", "")), pod("db-0", "logs", "data", "more"), refused("shop/logs, shop/more")},
+		"a volume of its own, which is made later": {nil, ephemeral, refused("shop/db-0-scratch")},
+		"a bound claim":                            {pair("data"), pod("db-0", "data"), allowed(guard.NoWatcher)},
+		"a bound claim that is not guarded":        {pair("data", dynamic), pod("db-0", "data"), allowed(guard.NothingGuarded)},
+		"no claim":                                 {nil, pod("db-0"), allowed(guard.NothingGuarded)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, []string{"shop.data"}, test.objects...)
+			same(t, test.want, w.ask("pod", createPod(t, withNode(test.pod.DeepCopy(), "west-1"))))
+			if owner := w.record("shop.data").Owner; (owner != nil) != (test.want.Message == string(guard.NoWatcher)) {
+				t.Errorf("the owner is %+v", owner)
+			}
+			// The scheduler's choice of a node is admitted later.
+			if got := w.ask("pod", createPod(t, test.pod)); got.Code != 200 {
+				t.Errorf("without a node: %+v", got)
+			}
+		})
+	}
 }

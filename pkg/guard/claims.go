@@ -1,0 +1,65 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// claims answers for the claims that pods would use, and acquires their images for a
+// pod that starts now.
+//
+// The owner's own restarts rest on the cache. Before an image is acquired for the first
+// time, claims and volumes are read from the API server: a cache that has stood still
+// while they were made again would lead to what is somebody else's by now.
+func (e *Endpoints) claims(ctx context.Context, namespace string, claims []string, start *start) Answer {
+	found, err := e.Finder.OfClaims(ctx, namespace, claims)
+	if err != nil {
+		return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
+	}
+	answer, sights := e.look(ctx, found.Guarded)
+	if start != nil && !start.dryRun && !e.ownsAll(sights) {
+		live, err := e.Finder.Live().OfClaims(ctx, namespace, claims)
+		if err != nil {
+			return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
+		}
+		if !slices.EqualFunc(found.Guarded, live.Guarded, sameVolume) {
+			answer, sights = e.look(ctx, live.Guarded)
+		}
+		found = live
+	}
+	if start != nil && start.unasked && len(found.Unbound) > 0 && answer.Result == Allowed {
+		answer = Answer{Result: Denied, Reason: UnboundClaim, Message: notBound(namespace, found.Unbound)}
+	}
+	answer = e.take(ctx, answer, sights, start)
+	for _, volume := range found.Unguarded {
+		answer.Warnings = append(answer.Warnings, unguarded(namespace, volume))
+	}
+	return answer
+}
+
+// ownsAll reports whether this cluster is the owner of every image that was seen.
+func (g *Guard) ownsAll(sights []sight) bool {
+	return !slices.ContainsFunc(sights, func(s sight) bool { return !ownership.Owns(s.record, g.Self) })
+}
+
+// sameVolume reports whether two looks at a claim have found the same: one object, for the
+// same claim, that leads to the same image.
+func sameVolume(a, b volumes.Volume) bool {
+	return a.Namespace == b.Namespace && a.Claim == b.Claim && a.Image == b.Image &&
+		a.PV.Name == b.PV.Name && a.PV.UID == b.PV.UID && equality.Semantic.DeepEqual(a.PV.Spec.CSI, b.PV.Spec.CSI)
+}
+
+// notBound is the text for a pod that names its node before its claims have volumes. No
+// binding follows, so nobody is asked again when the volumes come.
+func notBound(namespace string, claims []string) string {
+	return fmt.Sprintf("the pod names its node, and has no volume yet for claim %s/%s: nobody would look at the volume before it is mounted\n"+
+		"  do this   leave spec.nodeName to the scheduler, or retry when the claim is bound; nothing was changed",
+		namespace, strings.Join(claims, ", "+namespace+"/"))
+}
