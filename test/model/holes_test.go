@@ -43,7 +43,7 @@ func holes() map[string]hole {
 		},
 		"hole-volume-after-pod": {
 			"if a pod that names its node is admitted before its claim has a volume, and stored after that was looked at",
-			AllRules, with(func(c *Config) { c.Empty = east }), TwoWriters,
+			Rule1Named, with(func(c *Config) { c.Empty = east }), TwoWriters,
 		},
 		"hole-restored-etcd": {
 			"if an etcd is restored: its bound pods are there again, and nobody asks for them",
@@ -61,7 +61,7 @@ func holes() map[string]hole {
 }
 
 // holesOnly are the steps after which the promise is broken.
-var holesOnly = []kind{timeBreaks, admitEarly, bringVolume, bindUnseen, createUnseen, bootElsewhere, moveAddress, registerAnew, replaceNode, firstReport, restore, usurp}
+var holesOnly = []kind{timeBreaks, admitWaiting, admitEarly, bringVolume, bindUnseen, createUnseen, bootElsewhere, moveAddress, registerAnew, replaceNode, firstReport, restore, usurp}
 
 // TestHoles shows each hole by the shortest way through it. One that a rule closes is
 // not there while the rule is in force.

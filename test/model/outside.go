@@ -32,6 +32,9 @@ func (m *Model) unasked(s state, c, p int) {
 	if now.phase == noPod && m.NoWebhook[c] {
 		emit(createUnseen, s, pod{phase: stored})
 	}
+	if now.phase == noPod && s.empty[c] {
+		emit(admitWaiting, s, pod{phase: admitted})
+	}
 	for n, owner := range m.Nodes {
 		if owner != c || !s.nodes[n].schedulable() {
 			continue
@@ -40,7 +43,7 @@ func (m *Model) unasked(s state, c, p int) {
 		if now.phase == stored && !s.empty[c] && (m.Unseen[c] || m.NoWebhook[c]) {
 			emit(bindUnseen, m.binds(s, n), next)
 		}
-		if now.phase == noPod && s.empty[c] {
+		if now.phase == noPod && s.empty[c] && m.Without == Rule1Named {
 			emit(admitEarly, s, pod{phase: admitted, node: next.node})
 		}
 		// Pods that came after the backup are forgotten. Nodes run them on until they

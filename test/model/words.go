@@ -51,6 +51,7 @@ const (
 	blocklist
 	verifyFence
 	finishFence
+	admitWaiting
 	admitEarly
 	bringVolume
 	bindUnseen
@@ -110,6 +111,7 @@ var words = [kinds]string{
 	blocklist:      "{p} puts {h} on the blocklist",
 	verifyFence:    "{p} waits until the OSDs know, and sees that the recorded holders are gone",
 	finishFence:    "{p} takes the image for {x}",
+	admitWaiting:   "{c}'s webhook admits a pod: its claim has no volume yet",
 	admitEarly:     "{c}'s webhook admits a pod that names {m}: its claim has no volume yet",
 	bringVolume:    "{c}'s claim gets its volume; no other cluster has the image, as far as the webhook sees",
 	bindUnseen:     "the pod is bound to {m} while no webhook answers, and so without one",
