@@ -106,36 +106,6 @@ func (e *Endpoints) Scale(ctx context.Context, request admission.Request) (Answe
 	return e.claims(ctx, request.Namespace, workload.NewClaims(from, to), nil), workload.Object
 }
 
-// Volume answers for a PersistentVolume that gets the claim it is for. It opens
-// the pod endpoint for the claim's namespace first.
-func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answer, client.Object) {
-	var pv corev1.PersistentVolume
-	if err := e.Decoder.Decode(request, &pv); err != nil {
-		return malformed(err)
-	}
-	volume, guarded, err := e.Finder.Guarded(&pv)
-	if err != nil {
-		return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
-	}
-	if !guarded || pv.Spec.ClaimRef == nil {
-		return allowed(NothingGuarded), nil
-	}
-	if !isDryRun(request) {
-		if err := e.Label(ctx, volume.Namespace); err != nil {
-			return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
-		}
-	}
-	pods, err := e.Usage.Pods(ctx, volume)
-	if err != nil {
-		return cannotKnow(KubernetesUnknown, "PersistentVolume "+pv.Name, err), nil
-	}
-	if len(pods) == 0 {
-		return allowed(NobodyWaits), nil
-	}
-	// They were let start when their claim had no volume.
-	return e.acquire(ctx, []volumes.Volume{volume}, &start{dryRun: isDryRun(request)}), maker(&pods[0])
-}
-
 func isDryRun(request admission.Request) bool { return request.DryRun != nil && *request.DryRun }
 
 // scaleReplicas reads the replicas of a scale subresource. Zero is left out of

@@ -64,6 +64,9 @@ const (
 	PodsUnknown Reason = "pods-unknown"
 	// NobodyWaits: a volume gets its claim, and no pod uses the claim yet.
 	NobodyWaits Reason = "nobody-waits"
+	// BecomesGuarded: a volume that has its claim already becomes guarded, although its
+	// image may not be used here.
+	BecomesGuarded Reason = "becomes-guarded"
 	// UnboundClaim: the pod names its node, and one of its claims has no volume yet.
 	UnboundClaim Reason = "unbound-claim"
 	// CephUnknown and KubernetesUnknown: what has to be known cannot be found out.

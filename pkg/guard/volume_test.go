@@ -126,3 +126,74 @@ func TestVolumeLabelsFirst(t *testing.T) {
 	same(t, nil, w.api.calls)
 	same(t, nil, w.ceph.Calls())
 }
+
+// TestAVolumeMayBecomeGuarded whatever is done with it: it has its claim, and pods wait for
+// it or use it.
+func TestAVolumeMayBecomeGuarded(t *testing.T) {
+	const image = "volume shop/data (image replicapool/csi-vol-1)"
+	warned := func(why string) answer {
+		return allowed(guard.BecomesGuarded, "PersistentVolume shop.data is guarded from now on, but its image is not this cluster's: "+why)
+	}
+	annotated := func(pv *corev1.PersistentVolume) {
+		pv.Annotations = map[string]string{"cephferry.io/migratable": "true"}
+	}
+	anew := func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.UID = "1" }
+	waiting := pod("db-0", "data")
+	using := []client.Object{withNode(pod("db-0", "data"), "west-1"), attachment("shop.data", "west-1")}
+	for name, test := range map[string]struct {
+		objects  []client.Object
+		watchers []string
+		before   []func(*corev1.PersistentVolume)
+		after    []func(*corev1.PersistentVolume)
+		change   func(*world)
+		want     answer
+		wantOurs bool
+	}{
+		"nobody waits":                    {want: allowed(guard.NobodyWaits)},
+		"a pod waits":                     {objects: []client.Object{waiting}, want: allowed(guard.NoWatcher), wantOurs: true},
+		"a pod uses it":                   {objects: using, watchers: []string{"10.0.2.11:0/1"}, want: allowed(guard.OwnWatchers), wantOurs: true},
+		"a pod waits, in use elsewhere":   {objects: []client.Object{waiting}, watchers: []string{foreign}, want: warned(image + " is in use by another cluster")},
+		"a pod waits, and east owns it":   {objects: []client.Object{waiting}, change: func(w *world) { w.write("csi-vol-1", owned(east)) }, want: warned(image + " is in use by another cluster")},
+		"a pod uses it, and so does east": {objects: using, watchers: []string{"10.0.2.11:0/1", foreign}, want: warned(image + " is in use by another cluster")},
+		"a pod waits, and Ceph is away": {
+			objects: []client.Object{waiting}, change: func(w *world) { w.ceph.Intercept(cephtest.Unreachable) },
+			want: warned("cannot know whether " + image + " is in use by another cluster: look at image \"replicapool/csi-vol-1\": ceph does not answer"),
+		},
+		"the pods cannot be read": {
+			change: func(w *world) { w.api.fail = map[string]error{"list *v1.PodList": errors.New("boom")} },
+			want:   warned("cannot know whether PersistentVolume shop.data is in use by another cluster: list pods in namespace shop: boom"),
+		},
+		"and gets its claim, in use elsewhere": {
+			objects: []client.Object{waiting}, watchers: []string{foreign}, before: []func(*corev1.PersistentVolume){withoutClaim},
+			want: denied(inUse("data", "csi-vol-1")),
+		},
+		"and is bound, in use elsewhere": {
+			objects: []client.Object{waiting, func() client.Object { c := claim("data", ""); c.UID = "1"; return c }()}, watchers: []string{foreign}, after: []func(*corev1.PersistentVolume){anew},
+			want: denied(inUse("data", "csi-vol-1")),
+		},
+		"was guarded before, in use elsewhere": {
+			objects: []client.Object{waiting}, watchers: []string{foreign}, before: []func(*corev1.PersistentVolume){annotated},
+			want: denied(inUse("data", "csi-vol-1")),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, []string{"csi-vol-1"}, test.objects...)
+			for _, watcher := range test.watchers {
+				w.watch("csi-vol-1", watcher)
+			}
+			if test.change != nil {
+				test.change(w)
+			}
+			request := createVolume(t, volume("data", append(test.after, dynamic, annotated)...))
+			request.Operation, request.Namespace = admissionv1.Update, ""
+			request.OldObject.Raw = raw(t, volume("data", append(test.before, dynamic)...))
+			same(t, test.want, w.ask("volume", request))
+			same(t, []string{"shop"}, w.labels)
+			w.ceph.Intercept(nil)
+			owner := w.record("csi-vol-1").Owner
+			if ours := owner != nil && owner.UID == west.UID; ours != test.wantOurs {
+				t.Errorf("the owner is %+v", owner)
+			}
+		})
+	}
+}
