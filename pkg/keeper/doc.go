@@ -5,7 +5,8 @@
 // hold the image, takes what the cluster uses and nobody owns, and releases what is
 // proven idle. What it does is decided by the pure function ownership.Keep; the
 // table stands there. It looks when a VolumeAttachment changes, and from time to
-// time.
+// time; and at the pods of a claim again, when the admission grace is over since its
+// volume came (comers.go).
 //
 // [Orphans] runs beside it. It finds, by the records, what this cluster owns and no
 // PersistentVolume of it leads to any more.

@@ -65,6 +65,7 @@ type Keeper struct {
 	// of a pod that is attached nowhere.
 	acquired chan event.GenericEvent
 	patience patience
+	comers   comers
 	// known are the volumes that were looked at, by the names of their
 	// PersistentVolumes.
 	known sync.Map
@@ -160,6 +161,7 @@ func (k *Keeper) forget(pv string) {
 	k.known.Delete(pv)
 	k.Quiet.Forget(pv)
 	k.patience.forget(pv)
+	k.comers.forget(pv)
 }
 
 // keep does what is to be done now, and returns when to look again.
@@ -170,7 +172,12 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	}
 	spec := ceph.ImageSpec{Pool: volume.Image.Pool, Namespace: radosNamespace, Name: volume.Image.Name}
 	// The cache is enough to say what is used.
-	look, err := k.Look(ctx, storage, volume, spec, k.Usage.Cached(), k.Usage.Live())
+	cached, live := k.Usage.Cached(), k.Usage.Live()
+	due, rest := k.comers.due(volume.PV, k.Quiet.Grace, k.Now())
+	if due {
+		cached, live = cached.WithPods(), live.WithPods()
+	}
+	look, err := k.Look(ctx, storage, volume, spec, cached, live)
 	if err != nil {
 		return 0, err
 	}
@@ -197,7 +204,13 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 			k.Events.Conflict(volume.PV, "image "+look.Image.String()+": "+look.Reason)
 		}
 	}
-	return k.next(volume.PV, next, look.Reason, look.Rest), nil
+	wait := k.next(volume.PV, next, look.Reason, look.Rest)
+	if due {
+		k.comers.looked(volume.PV)
+	} else if rest > 0 && wait != done {
+		wait = min(wait, rest)
+	}
+	return wait, nil
 }
 
 // next is when to look again. Attachments that come and go are heard of; pods,

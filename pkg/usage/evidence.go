@@ -29,8 +29,8 @@ type Evidence struct {
 
 // Seen gathers what this cluster does with the image of a volume, in the order that a
 // proof of idleness needs: pods, nodes, watchers. Of an image that self does not own, pods
-// say nothing; and if no node has it either, watchers are not asked for. Watchers are
-// never cached.
+// are not asked for unless the source says so; and if nothing uses it, watchers are not
+// either. Watchers are never cached.
 func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.WatcherLister, self ceph.Party, volume volumes.Volume, spec ceph.ImageSpec, record ceph.Record) (Evidence, error) {
 	var evidence Evidence
 	all, pvs, err := g.sameImage(ctx, source, volume)
@@ -38,7 +38,7 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 		return Evidence{}, err
 	}
 	ours := ownership.Owns(record, self)
-	if ours {
+	if ours || source.Pods {
 		if evidence.Uses, err = g.pods(ctx, all); err != nil {
 			return Evidence{}, err
 		}
@@ -60,7 +60,7 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 			return Evidence{}, err
 		}
 	}
-	if !ours && len(evidence.Attached) == 0 {
+	if !ours && len(evidence.Pods) == 0 && len(evidence.Attached) == 0 {
 		// A standby cluster asks no more than that.
 		return evidence, nil
 	}

@@ -20,6 +20,14 @@ type Source struct {
 	// Cached: it answers from watches, which may lag, and has the index
 	// [volumes.ByImage].
 	Cached bool
+	// Pods are asked for whoever owns the image, see [Gatherer.Seen].
+	Pods bool
+}
+
+// WithPods is the source with Pods.
+func (s Source) WithPods() Source {
+	s.Pods = true
+	return s
 }
 
 // Gatherer finds out what this cluster does with images.
@@ -32,10 +40,10 @@ type Gatherer struct {
 }
 
 // Cached is enough to say that something is used.
-func (g *Gatherer) Cached() Source { return Source{g.Cache, true} }
+func (g *Gatherer) Cached() Source { return Source{Reader: g.Cache, Cached: true} }
 
 // Live is the API server: the only one that can say that nothing is.
-func (g *Gatherer) Live() Source { return Source{g.API, false} }
+func (g *Gatherer) Live() Source { return Source{Reader: g.API} }
 
 // Nodes are this cluster's, as the API server has them.
 func (g *Gatherer) Nodes(ctx context.Context) ([]corev1.Node, error) {

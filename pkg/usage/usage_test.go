@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -117,6 +118,10 @@ func TestSeen(t *testing.T) {
 		got, err = g.Seen(t.Context(), source, storage(t, onE1), ceph.Party{UID: "u-west"}, volumeOf(t, data), theData, held(e1))
 		if diff := cmp.Diff(ownership.Seen{Attached: []ceph.Node{e1}, Watchers: []string{onE1}, Explained: []string{onE1}}, got.Seen); diff != "" || err != nil {
 			t.Errorf("%s, not the owner: %v, -want +got:\n%s", name, err, diff)
+		}
+		got, err = g.Seen(t.Context(), source.WithPods(), storage(t, onE1), ceph.Party{UID: "u-west"}, volumeOf(t, data), theData, held(e1))
+		if pods := []string{"uid-db-0", "uid-twin-0"}; !slices.Equal(got.Pods, pods) || !got.Unbound || err != nil {
+			t.Errorf("%s, not the owner, with pods: %+v, %v", name, got.Seen, err)
 		}
 	}
 	idle := pv("idle", "idle", "shop.idle")

@@ -1,0 +1,81 @@
+package keeper_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// TestAPodThatIsStoredAfterItsVolumeWasLookedAt is found when the admission grace is over
+// since the volume came, and not only when its node has the image.
+func TestAPodThatIsStoredAfterItsVolumeWasLookedAt(t *testing.T) {
+	for name, test := range map[string]struct {
+		objects       []client.Object
+		change        func(*world)
+		wantOwner     string
+		wantConflicts []string
+	}{
+		"the image is free": {objects: []client.Object{pod("late", "data")}, wantOwner: "west"},
+		"nobody came":       {},
+		"another cluster owns the image": {
+			objects: []client.Object{pod("late", "data")}, change: func(w *world) { w.admits(east, "uid-east") }, wantOwner: "east",
+			wantConflicts: []string{"shop.data: image replicapool/shop.data: cluster east owns the image"},
+		},
+		"another cluster has the image open": {
+			objects: []client.Object{pod("late", "data")}, change: func(w *world) { w.ceph.AddWatcher(theData, ceph.Watcher{Addr: "10.0.1.12:0/1"}) },
+			wantConflicts: []string{"shop.data: image replicapool/shop.data: another cluster has the image open"},
+		},
+		"another cluster owns the image, and nobody came": {change: func(w *world) { w.admits(east, "uid-east") }, wantOwner: "east"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if test.change != nil {
+				test.change(w)
+			}
+			w.keep()
+			w.create(test.objects...)
+			before := w.record().Token
+			w.pass(grace)
+			if wait := w.keep(); wait != time.Millisecond || w.record().Token != before {
+				t.Errorf("before the grace is over: again in %s, record %s", wait, w.record().Encode())
+			}
+			for range 3 { // it is said once
+				w.pass(time.Minute)
+				w.keep()
+			}
+			w.wantOwner(test.wantOwner)
+			if !slices.Equal(w.conflicts, test.wantConflicts) {
+				t.Errorf("conflicts %q, want %q", w.conflicts, test.wantConflicts)
+			}
+		})
+	}
+}
+
+// TestAVolumeThatGetsAnotherClaim is a new one.
+func TestAVolumeThatGetsAnotherClaim(t *testing.T) {
+	w := newWorld(t)
+	w.keep()
+	w.pass(2 * grace)
+	w.keep()
+	var pv corev1.PersistentVolume
+	if err := w.api.Get(t.Context(), client.ObjectKey{Name: "shop.data"}, &pv); err != nil {
+		t.Fatal(err)
+	}
+	pv.Spec.ClaimRef.Name = "moved"
+	if err := w.api.Update(t.Context(), &pv); err != nil {
+		t.Fatal(err)
+	}
+	w.keep()
+	w.create(pod("late", "moved"))
+	w.pass(grace)
+	w.keep()
+	w.wantOwner("")
+	w.pass(time.Second)
+	w.keep()
+	w.wantOwner("west")
+}
