@@ -36,8 +36,12 @@ func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answ
 	}
 	answer, object := e.volume(ctx, request, volume)
 	if becomes && answer.Result != Allowed {
+		but := "its image is not this cluster's"
+		if answer.Result != Denied { // an outage, which is not policy
+			but = "what is done with its image could not be found out"
+		}
 		why, _, _ := strings.Cut(answer.Message, "\n")
-		return allowed(BecomesGuarded, fmt.Sprintf("PersistentVolume %s is guarded from now on, but its image is not this cluster's: %s", pv.Name, why)), nil
+		return allowed(BecomesGuarded, fmt.Sprintf("PersistentVolume %s is guarded from now on, but %s: %s", pv.Name, but, why)), nil
 	}
 	return answer, object
 }

@@ -131,8 +131,12 @@ func TestVolumeLabelsFirst(t *testing.T) {
 // it or use it.
 func TestAVolumeMayBecomeGuarded(t *testing.T) {
 	const image = "volume shop/data (image replicapool/csi-vol-1)"
+	const guarded = "PersistentVolume shop.data is guarded from now on, but "
 	warned := func(why string) answer {
-		return allowed(guard.BecomesGuarded, "PersistentVolume shop.data is guarded from now on, but its image is not this cluster's: "+why)
+		return allowed(guard.BecomesGuarded, guarded+"its image is not this cluster's: "+why)
+	}
+	unknown := func(why string) answer {
+		return allowed(guard.BecomesGuarded, guarded+"what is done with its image could not be found out: "+why)
 	}
 	annotated := func(pv *corev1.PersistentVolume) {
 		pv.Annotations = map[string]string{"cephferry.io/migratable": "true"}
@@ -157,11 +161,11 @@ func TestAVolumeMayBecomeGuarded(t *testing.T) {
 		"a pod uses it, and so does east": {objects: using, watchers: []string{"10.0.2.11:0/1", foreign}, want: warned(image + " is in use by another cluster")},
 		"a pod waits, and Ceph is away": {
 			objects: []client.Object{waiting}, change: func(w *world) { w.ceph.Intercept(cephtest.Unreachable) },
-			want: warned("cannot know whether " + image + " is in use by another cluster: look at image \"replicapool/csi-vol-1\": ceph does not answer"),
+			want: unknown("cannot know whether " + image + " is in use by another cluster: look at image \"replicapool/csi-vol-1\": ceph does not answer"),
 		},
 		"the pods cannot be read": {
 			change: func(w *world) { w.api.fail = map[string]error{"list *v1.PodList": errors.New("boom")} },
-			want:   warned("cannot know whether PersistentVolume shop.data is in use by another cluster: list pods in namespace shop: boom"),
+			want:   unknown("cannot know whether PersistentVolume shop.data is in use by another cluster: list pods in namespace shop: boom"),
 		},
 		"and gets its claim, in use elsewhere": {
 			objects: []client.Object{waiting}, watchers: []string{foreign}, before: []func(*corev1.PersistentVolume){withoutClaim},
