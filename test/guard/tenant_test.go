@@ -29,7 +29,7 @@ func TestATenantTakesNothingByNamingAnothersVolume(t *testing.T) {
 	}
 	victim.holds(east, "data")
 	evil.create(west, pod("x", "greedy"))
-	got := evil.run(west, pod("y", "greedy", "nodeName: "+west.Nodes[0].Name), "create", "-f", "-")
+	got := evil.run(west, pod("on-node", "greedy", "nodeName: "+west.Nodes[0].Name), "create", "-f", "-")
 	want := "the pod names its node, and has no volume yet for claim " + evil.namespace + "/greedy: nobody would look at the volume before it is mounted\n" +
 		"  do this   leave spec.nodeName to the scheduler, or retry when the claim is bound; nothing was changed"
 	evil.refused(got, forbidden("pod", want, creating))
