@@ -12,7 +12,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-var documents = flag.Int("documents", 600, "how many documents TestGenerated makes and renders")
+var documents = flag.Int("documents", 300, "how many documents TestGenerated makes and renders")
 
 // TestGenerated renders streams that nobody would write, and some would: anchors, aliases
 // and merge keys of any depth and position, in every style, with comments between. What
