@@ -304,7 +304,7 @@ func testUnrenderedOrdinals(t *testing.T, w *world) {
 // policies installs the policies, and returns when the API server uses them.
 func (w *world) policies(t *testing.T, action string) {
 	t.Helper()
-	w.apply(t, "", w.helm(t, 3, "template", "cephferry", chartDir, "--kube-version", "1.36.3", "--set", "cluster.name=west,unrendered.action="+action,
+	w.apply(t, "", w.helm(t, 3, "template", "cephferry", chartDir, "--set", "cluster.name=west,unrendered.action="+action,
 		"--show-only", "templates/unrendered.yaml"))
 	for _, object := range []any{
 		pvc("probe", "ceph-block", "", map[string]string{annotations.Migratable: "true"}, nil),
