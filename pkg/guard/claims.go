@@ -24,8 +24,8 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 		return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
 	}
 	answer, sights := e.look(ctx, found.Guarded)
-	if start != nil && !start.dryRun && !e.ownsAll(sights) {
-		live, err := e.Finder.Live().OfClaims(ctx, namespace, claims)
+	if known := answer.Result == Allowed || answer.Result == Denied; known && start != nil && !start.dryRun && !e.ownsAll(sights) {
+		live, err := e.live(ctx, namespace, claims)
 		if err != nil {
 			return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
 		}
@@ -42,6 +42,18 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 		answer.Warnings = append(answer.Warnings, unguarded(namespace, volume))
 	}
 	return answer
+}
+
+// live finds the volumes at the API server. Requests for the same claims at the same time
+// share one look: a workload whose pods are refused asks often.
+func (e *Endpoints) live(ctx context.Context, namespace string, claims []string) (volumes.Found, error) {
+	found, err, _ := e.looks.Do(namespace+"/"+strings.Join(claims, ","), func() (any, error) {
+		return e.Finder.Live().OfClaims(ctx, namespace, claims)
+	})
+	if err != nil {
+		return volumes.Found{}, err
+	}
+	return found.(volumes.Found), nil
 }
 
 // ownsAll reports whether this cluster is the owner of every image that was seen.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/singleflight"
 	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -32,6 +33,8 @@ type Endpoints struct {
 	Mapper meta.RESTMapper
 	// Label puts the label on a namespace that the pod endpoint is for.
 	Label func(ctx context.Context, namespace string) error
+
+	looks singleflight.Group
 }
 
 func malformed(err error) (Answer, client.Object) {
