@@ -25,7 +25,7 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 	}
 	answer, sights := e.look(ctx, found.Guarded)
 	if known := answer.Result == Allowed || answer.Result == Denied; known && start != nil && !start.dryRun && !e.ownsAll(sights) {
-		live, err := e.live(ctx, namespace, claims)
+		live, err := e.live(ctx, namespace, claims, answer.Result)
 		if err != nil {
 			return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
 		}
@@ -44,16 +44,16 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 	return answer
 }
 
-// live finds the volumes at the API server. Requests for the same claims at the same time
-// share one look: a workload whose pods are refused asks often.
-func (e *Endpoints) live(ctx context.Context, namespace string, claims []string) (volumes.Found, error) {
-	found, err, _ := e.looks.Do(namespace+"/"+strings.Join(claims, ","), func() (any, error) {
+// live finds the volumes at the API server, where an answer rests on the cache so far.
+// Refusals share their looks.
+func (e *Endpoints) live(ctx context.Context, namespace string, claims []string, answer Result) (volumes.Found, error) {
+	look := func(ctx context.Context) (volumes.Found, error) {
 		return e.Finder.Live().OfClaims(ctx, namespace, claims)
-	})
-	if err != nil {
-		return volumes.Found{}, err
 	}
-	return found.(volumes.Found), nil
+	if answer == Allowed {
+		return look(ctx)
+	}
+	return e.lives.do(ctx, namespace+"/"+strings.Join(claims, ","), look)
 }
 
 // ownsAll reports whether this cluster is the owner of every image that was seen.

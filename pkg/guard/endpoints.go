@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 
-	"golang.org/x/sync/singleflight"
 	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -34,7 +33,7 @@ type Endpoints struct {
 	// Label puts the label on a namespace that the pod endpoint is for.
 	Label func(ctx context.Context, namespace string) error
 
-	looks singleflight.Group
+	lives shared[volumes.Found]
 }
 
 func malformed(err error) (Answer, client.Object) {

@@ -41,7 +41,8 @@ type Guard struct {
 	// or for the first time.
 	Acquired func(volumes.Volume)
 
-	turns turns
+	turns  turns
+	locals shared[usage.Local]
 }
 
 // Result is how an endpoint answers.
@@ -169,9 +170,6 @@ type sight struct {
 
 // lookAt reads the image's record and lists its watchers, in this order: if the
 // record is still the same afterwards, nobody came between.
-//
-// A refusal that rests on the cache is decided again on what the API server says: a
-// VolumeAttachment may be a moment old.
 func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 	s := sight{volume: volume, spec: ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name}}
 	watchers, err := g.ask(ctx, &s)
@@ -179,21 +177,10 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 		s.answer = cannotKnow(CephUnknown, describe(volume, s.spec), err)
 		return s
 	}
-	// What nobody watches is free or not, whatever this cluster knows of itself.
-	verdict := Decide(watchers, s.record, g.Self, usage.Local{})
-	sources := []usage.Source{g.Usage.Cached(), g.Usage.Live()}
-	if len(watchers) == 0 {
-		sources = nil
-	}
-	for _, source := range sources {
-		local, err := g.Usage.Local(ctx, source, volume)
-		if err != nil {
-			s.answer = cannotKnow(KubernetesUnknown, describe(volume, s.spec), err)
-			return s
-		}
-		if verdict = Decide(watchers, s.record, g.Self, local); verdict.Allowed {
-			break
-		}
+	verdict, err := g.decide(ctx, s, watchers)
+	if err != nil {
+		s.answer = cannotKnow(KubernetesUnknown, describe(volume, s.spec), err)
+		return s
 	}
 	s.answer = Answer{Result: Allowed, Reason: verdict.Reason}
 	if !verdict.Allowed {
@@ -201,6 +188,34 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 		s.answer.Message = refusal(g.Self, volume, s.spec, verdict.Foreign, s.record)
 	}
 	return s
+}
+
+// decide is [Decide] with what this cluster accounts for, which the cache is asked for
+// first. A refusal rests on what the API server says: a VolumeAttachment may be a moment
+// old. Refusals share that look; what it would allow is looked at once more.
+func (g *Guard) decide(ctx context.Context, s sight, watchers []ceph.Watcher) (Verdict, error) {
+	if len(watchers) == 0 {
+		// What nobody watches is free or not, whatever this cluster knows of itself.
+		return Decide(nil, s.record, g.Self, usage.Local{}), nil
+	}
+	local, err := g.Usage.Local(ctx, g.Usage.Cached(), s.volume)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if verdict := Decide(watchers, s.record, g.Self, local); verdict.Allowed {
+		return verdict, nil
+	}
+	live := func(ctx context.Context) (usage.Local, error) { return g.Usage.Local(ctx, g.Usage.Live(), s.volume) }
+	if local, err = g.locals.do(ctx, s.volume.PV.Name+" "+string(s.volume.PV.UID), live); err != nil {
+		return Verdict{}, err
+	}
+	if verdict := Decide(watchers, s.record, g.Self, local); !verdict.Allowed {
+		return verdict, nil
+	}
+	if local, err = live(ctx); err != nil {
+		return Verdict{}, err
+	}
+	return Decide(watchers, s.record, g.Self, local), nil
 }
 
 // ask asks Ceph about one volume.

@@ -30,6 +30,18 @@ func (s *shop) label(c *cluster) string {
 	return namespace.Labels[guardedLabel]
 }
 
+// labelAt is the label as it was at a revision of the cluster's database.
+func (s *shop) labelAt(c *cluster, revision string) string {
+	s.Helper()
+	namespaces, err := c.client.CoreV1().Namespaces().List(s.Context(), metav1.ListOptions{
+		FieldSelector: "metadata.name=" + s.namespace, ResourceVersion: revision, ResourceVersionMatch: metav1.ResourceVersionMatchExact,
+	})
+	if err != nil || len(namespaces.Items) != 1 {
+		s.Fatal(namespaces, err)
+	}
+	return namespaces.Items[0].Labels[guardedLabel]
+}
+
 // strip takes the label away, as a tool does that knows only its own labels.
 func (s *shop) strip(ctx context.Context, c *cluster) error {
 	_, err := c.client.CoreV1().Namespaces().Patch(ctx, s.namespace, types.MergePatchType,
