@@ -25,10 +25,13 @@ func printPlan(out io.Writer, j job) {
 		fmt.Fprintf(out, "  %-11s %s\n", head, fmt.Sprintf(format, arguments...))
 	}
 	owner := plan.Record.Owner
+	for _, doubt := range plan.Doubts {
+		line("uncertain", "%s", doubt)
+	}
 	line("owner", "cluster %s, claim %s/%s, since %s", owner.Name, owner.Namespace, owner.Claim, owner.Since.Format(time.RFC3339))
 	head := "cut off"
 	for _, addr := range plan.Fence.Machines {
-		line(head, "%s%s: everything that comes from there", strings.TrimSuffix(addr, ":0/0"), nodeAt(*owner, addr))
+		line(head, "%s%s: everything that comes from there", strings.TrimSuffix(addr, ":0/0"), nodeAt(plan.Nodes, addr))
 		head = ""
 	}
 	for _, addr := range plan.Fence.Instances {
@@ -36,7 +39,7 @@ func printPlan(out io.Writer, j job) {
 		head = ""
 	}
 	if head != "" {
-		line(head, "nobody: no node has had the volume")
+		line(head, "nobody: no node has had the volume, and no pod waits for a node")
 	}
 	for _, carried := range plan.Carried {
 		line("also hit", "%s/%s in cluster %s (image %s), by %s",
@@ -52,9 +55,9 @@ func printPlan(out io.Writer, j job) {
 	line("looked at", "the records in %s; what those machines have in other pools and file systems of this Ceph is cut off as well", strings.Join(looked, ", "))
 }
 
-// nodeAt is the name of the recorded node behind the entry, for people.
-func nodeAt(owner ceph.Owner, addr string) string {
-	for _, node := range owner.Nodes {
+// nodeAt is the name of the node behind the entry, for people.
+func nodeAt(nodes []ceph.Node, addr string) string {
+	for _, node := range nodes {
 		for _, text := range node.Addresses {
 			if machine, err := failover.ParseAddress(text); err == nil && machine == addr {
 				return " (node " + node.Name + ")"
@@ -68,7 +71,7 @@ func nodeAt(owner ceph.Owner, addr string) string {
 func confirm(std streams, todo []job) error {
 	var names []string
 	for _, j := range todo {
-		if name := j.plan.Record.Owner.Name; !slices.Contains(names, name) {
+		if name := j.plan.From.Name; !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,12 +17,13 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 type failoverOptions struct {
 	*options
 	from, by          string
-	also, spare       []string
+	also, spare, only []string
 	yes, resume, drop bool
 }
 
@@ -46,6 +48,7 @@ run again. The dead cluster need not answer, nor the webhook of this one.`,
 	flags.StringVar(&f.from, "from", "", "`name` of the cluster that is dead; nothing is done if the record names another one")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask; --from is needed then")
 	flags.StringArrayVar(&f.also, "also-fence", nil, "`address` of another machine of the dead cluster, or of a client as rbd status prints it, repeatable")
+	flags.StringArrayVar(&f.only, "only-node", nil, "`name` of a node of the dead cluster: where the record leaves open which may have the volume, only these are fenced besides, repeatable")
 	flags.StringArrayVar(&f.spare, "spare", nil, "`address` of a machine that is not fenced as a whole, although the record names it, repeatable")
 	flags.BoolVar(&f.resume, "resume", false, "go on with what another person began for this cluster")
 	flags.BoolVar(&f.drop, "drop", false, "give up what was begun: the volume is the other cluster's as before; what was fenced stays fenced")
@@ -103,7 +106,7 @@ func (f *failoverOptions) run(ctx context.Context, args []string) error {
 
 // wish is what all volumes have in common.
 func (f *failoverOptions) wish(ctx context.Context, c *connection) (failover.Wish, error) {
-	wish := failover.Wish{From: f.from}
+	wish := failover.Wish{From: f.from, Nodes: f.only}
 	for _, text := range f.also {
 		addr, err := failover.ParseAddress(text)
 		if err != nil {
@@ -195,8 +198,26 @@ func planOne(ctx context.Context, c *connection, claim claim, wish failover.Wish
 		return j, err
 	}
 	situation.Local, situation.Exempt = c.settings.local, c.settings.exempt
+	if situation.Explained, err = c.explained(ctx, volume, situation.Watchers); err != nil {
+		return j, err
+	}
 	j.plan, err = failover.Decide(situation, wish)
 	return j, err
+}
+
+// explained are the watchers that this cluster accounts for.
+func (c *connection) explained(ctx context.Context, volume volumes.Volume, watchers []ceph.Watcher) ([]string, error) {
+	local, err := c.Usage.Local(ctx, c.Usage.Live(), volume)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, watcher := range watchers {
+		if local.Unexplained(watcher) == "" {
+			all = append(all, watcher.Addr)
+		}
+	}
+	return all, nil
 }
 
 // take carries the plans out, one after the other. One that breaks off does not keep
@@ -212,9 +233,9 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) e
 			failed = append(failed, fmt.Errorf("volume %s: %w", j.claim, withAdvice(err)))
 			continue
 		}
-		for _, node := range j.plan.Record.Owner.Nodes {
-			if !slices.Contains(nodes, node.Name) {
-				nodes = append(nodes, node.Name)
+		for _, fenced := range j.plan.Fenced() {
+			if name := cmp.Or(fenced.Node.Name, strings.Join(fenced.Node.Addresses, " ")); !slices.Contains(nodes, name) {
+				nodes = append(nodes, name)
 			}
 		}
 	}
@@ -224,7 +245,7 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) e
 	fmt.Fprintf(f.std.stdout, "Start the workload here.")
 	if len(nodes) > 0 {
 		fmt.Fprintf(f.std.stdout, " When cluster %s is back, reboot %s and run `kubectl cephferry unfence %s` there.",
-			todo[0].plan.Record.Owner.Name, strings.Join(nodes, ", "), strings.Join(nodes, " "))
+			todo[0].plan.From.Name, strings.Join(nodes, ", "), strings.Join(nodes, " "))
 	}
 	fmt.Fprintln(f.std.stdout)
 	return nil

@@ -181,6 +181,7 @@ func TestPlanIsShown(t *testing.T) {
 	other := ceph.Owner{Party: ceph.Party{Name: "east"}, Namespace: "shop", Claim: "cache"}
 	j := job{claim: claim{"shop", "data"}, spaces: []failover.Space{{Pool: "rbd"}, {Pool: "rbd", Namespace: "north"}}, plan: failover.Plan{
 		Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, Record: ceph.Record{Owner: owner},
+		From: owner.Party, Nodes: owner.Nodes, Doubts: []string{"a pod was let start, and the record does not say on which node"},
 		Fence:   failover.Fence{Machines: []string{"10.0.1.11:0/0", "10.9.9.9:0/0"}, Instances: []string{"10.0.1.11:0/1"}},
 		Carried: []failover.Carried{{Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.cache"}, Owner: other, By: []string{"10.0.1.11:0/0"}}},
 		Unknown: []ceph.ImageSpec{{Pool: "rbd", Name: "later"}},
@@ -188,6 +189,7 @@ func TestPlanIsShown(t *testing.T) {
 	var out bytes.Buffer
 	printPlan(&out, j)
 	want := `volume shop/data (image rbd/shop.data)
+  uncertain   a pod was let start, and the record does not say on which node
   owner       cluster east, claim shop/data, since 2026-11-22T14:03:00Z
   cut off     10.0.1.11 (node e1): everything that comes from there
               10.9.9.9: everything that comes from there

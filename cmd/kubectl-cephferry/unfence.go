@@ -24,9 +24,9 @@ func newUnfence(o *options) *cobra.Command {
 		Use:   "unfence NODE|ADDRESS...",
 		Short: "Let machines back in that a failover has cut off",
 		Long: `Lets machines of this cluster back in that a failover has cut off from Ceph. That is
-safe when they have rebooted since, which their Node objects show, and when kubelet
-would not mount there what belongs to another cluster. Run it in the cluster that was
-dead. The client instances of before stay on the blocklist; none of them comes back.`,
+safe when they have rebooted since, which Node objects of the same machines show, and
+when kubelet would not mount there what belongs to another cluster. Run it in the
+cluster that was dead, or in one that was built anew on the same machines. The client instances of before stay on the blocklist; none of them comes back.`,
 		Example: `  kubectl cephferry unfence east-1 --context east
   kubectl cephferry unfence 10.0.1.12 --without-proof`,
 		Args: cobra.MinimumNArgs(1),
@@ -50,7 +50,6 @@ func (u *unfenceOptions) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	sights := map[string]failover.Sight{}
 	var nothing []error
 	done := 0
 	for _, place := range places {
@@ -66,7 +65,7 @@ func (u *unfenceOptions) run(ctx context.Context, names []string) error {
 		if err != nil {
 			return err
 		}
-		if err := u.prove(ctx, c, self, nodes, sights); err != nil {
+		if err := u.prove(ctx, c, self, nodes); err != nil {
 			return fmt.Errorf("nothing was changed\n%w", err)
 		}
 		if err := failover.Lift(ctx, place.storage, place.spaces, nodes); err != nil {
@@ -91,20 +90,18 @@ func nameOf(node failover.Fenced) string {
 }
 
 // prove asks for every node, and shows all refusals together.
-func (u *unfenceOptions) prove(ctx context.Context, c *connection, self ceph.Party, nodes []failover.Fenced, sights map[string]failover.Sight) error {
+func (u *unfenceOptions) prove(ctx context.Context, c *connection, self ceph.Party, nodes []failover.Fenced) error {
 	if u.withoutProof {
 		return nil
 	}
 	var refused []error
 	for _, node := range nodes {
-		name := node.Node.Name
-		sight, known := sights[name]
-		if !known && name != "" {
+		var sight failover.Sight
+		if node.Node.Name != "" {
 			var err error
-			if sight, err = c.Sight(ctx, self, name); err != nil {
+			if sight, err = c.Sight(ctx, self, node.Node); err != nil {
 				return err
 			}
-			sights[name] = sight
 		}
 		if err := failover.MayLift(node.FencedNode, sight); err != nil {
 			refused = append(refused, err)

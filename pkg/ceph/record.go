@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
 // RecordVersion is the format that this version writes. It also reads version 1,
-// which had the size only.
-const RecordVersion = 2
+// which had the size only, and version 2, which knew nodes by their names.
+const RecordVersion = 3
 
 // Record is what the project remembers of an image: how it was made, and which
 // Kubernetes cluster may use it now. It is stored as one RADOS object beside the
@@ -50,6 +51,10 @@ type Record struct {
 	// Pending are the UIDs of pods that the owner let start and has not seen at its
 	// API server yet.
 	Pending []string `json:"pending,omitempty"`
+	// Unbound are the UIDs of pods that the owner let start and whose node is not
+	// recorded yet. While there is one, any node of the owner may have the image mapped:
+	// a pod may be bound while no webhook answers.
+	Unbound []string `json:"unbound,omitempty"`
 	// History are the last changes, the latest last.
 	History []Change `json:"history,omitempty"`
 
@@ -75,19 +80,45 @@ type Owner struct {
 	// Since and the other times of a record are for people, in whole seconds of UTC.
 	// Nothing is decided by them, because no two machines' clocks agree.
 	Since time.Time `json:"since"`
-	// Nodes have the volume attached.
+	// Nodes are the holders: boots of nodes that have or may have the image mapped. One
+	// goes when it is proven that it has let go, or that its boot is over.
 	Nodes []Node `json:"nodes,omitempty"`
-	// Clients have the image open, as [Watcher.Addr]: a fence names them.
+	// Clients have the image open, from an address of none of the nodes, as behind NAT
+	// or on a storage network.
 	Clients []string `json:"clients,omitempty"`
 }
 
-// Node is a node of a Kubernetes cluster.
+// Instances are all client instances of the owner that were seen, as [Watcher.Addr],
+// sorted: a fence names them.
+func (o Owner) Instances() []string {
+	all := slices.Clone(o.Clients)
+	for _, node := range o.Nodes {
+		all = append(all, node.Clients...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Node is one boot of a node of a Kubernetes cluster: a machine, from when its kernel
+// starts until it ends. The Node object tells all of it but the clients.
 type Node struct {
-	Name      string   `json:"name"`
+	// Name is for people, and for where nothing better is known.
+	Name string `json:"name"`
+	// Addresses are all that the node had during this boot.
 	Addresses []string `json:"addresses,omitempty"`
-	// BootID is that of the running kernel (/proc/sys/kernel/random/boot_id), as the
-	// Node object has it; empty if it had none.
+	// BootID is that of the running kernel (/proc/sys/kernel/random/boot_id), empty if
+	// the Node object had none.
 	BootID string `json:"bootID,omitempty"`
+	// UID is that of the Node object with which the boot was recorded first.
+	UID string `json:"uid,omitempty"`
+	// MachineID (/etc/machine-id) and SystemUUID (SMBIOS) stay the same over boots, and
+	// under another name. Virtual machines that are made from one template often share
+	// the first, so both count together.
+	MachineID  string `json:"machineID,omitempty"`
+	SystemUUID string `json:"systemUUID,omitempty"`
+	// Clients are the client instances, as [Watcher.Addr], that have opened the image
+	// from one of the addresses during this boot.
+	Clients []string `json:"clients,omitempty"`
 }
 
 // FencedNode is a node that was fenced as a whole.
@@ -156,8 +187,10 @@ type storedRecord struct {
 }
 
 // Encode returns the bytes to store.
-func (r Record) Encode() []byte {
-	data, err := json.Marshal(storedRecord{RecordVersion, r})
+func (r Record) Encode() []byte { return storedRecord{RecordVersion, r}.encode() }
+
+func (s storedRecord) encode() []byte {
+	data, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // numbers, strings and times always marshal
 	}
@@ -177,7 +210,7 @@ func DecodeRecord(data []byte) (Record, error) {
 	switch version.Version {
 	case 1:
 		return decodeVersion1(data)
-	case RecordVersion:
+	case 2, RecordVersion:
 	default:
 		return Record{}, unknownRecord("version %d, this program knows version %d", version.Version, RecordVersion)
 	}
@@ -185,13 +218,34 @@ func DecodeRecord(data []byte) (Record, error) {
 	if err := decodeExactly(data, &stored); err != nil {
 		return Record{}, unknownRecord("%w", err)
 	}
-	if !bytes.Equal(stored.Encode(), data) {
+	if !bytes.Equal(stored.encode(), data) {
 		return Record{}, unknownRecord("not the form in which this program writes it")
 	}
 	if err := stored.check(); err != nil {
 		return Record{}, unknownRecord("%w", err)
 	}
+	if stored.Version == 2 {
+		if stored.hasVersion3() {
+			return Record{}, unknownRecord("version 2 with fields of version 3")
+		}
+		// It did not say which pods had no node. Those that were not seen may have any.
+		stored.Unbound = slices.Clone(stored.Pending)
+	}
 	return stored.Record, nil
+}
+
+// hasVersion3 reports whether the record has what version 2 had not.
+func (r Record) hasVersion3() bool {
+	nodes := make([]Node, 0, len(r.Fenced))
+	for _, fenced := range r.Fenced {
+		nodes = append(nodes, fenced.Node)
+	}
+	if r.Owner != nil {
+		nodes = append(nodes, r.Owner.Nodes...)
+	}
+	return len(r.Unbound) > 0 || slices.ContainsFunc(nodes, func(n Node) bool {
+		return n.UID != "" || n.MachineID != "" || n.SystemUUID != "" || len(n.Clients) > 0
+	})
 }
 
 // decodeVersion1 reads {"version":1,"token":"t","claimSize":10737418240}: nobody

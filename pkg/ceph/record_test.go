@@ -21,9 +21,9 @@ var (
 )
 
 const (
-	emptyStored = `{"version":2,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"free","epoch":0,"admissions":0}`
+	emptyStored = `{"version":3,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"free","epoch":0,"admissions":0}`
 	ownerStored = `"owner":{"uid":"u-east","name":"east","namespace":"shop","claim":"data","since":"2026-11-22T14:03:00Z","nodes":[{"name":"e1","addresses":["10.0.1.12"],"bootID":"b1"}],"clients":["10.0.1.12:0/33"]}`
-	heldStored  = `{"version":2,"token":"t","claimSize":1,"growTo":0,"exclusive":false,"state":"held","epoch":1,"admissions":1,` + ownerStored + `}`
+	heldStored  = `{"version":3,"token":"t","claimSize":1,"growTo":0,"exclusive":false,"state":"held","epoch":1,"admissions":1,` + ownerStored + `}`
 )
 
 func TestRecordRoundTrip(t *testing.T) {
@@ -34,17 +34,24 @@ func TestRecordRoundTrip(t *testing.T) {
 		"empty": {Record{}, emptyStored},
 		"free": {
 			Record{Token: "t1", ClaimSize: 10 << 30},
-			`{"version":2,"token":"t1","claimSize":10737418240,"growTo":0,"exclusive":false,"state":"free","epoch":0,"admissions":0}`,
+			`{"version":3,"token":"t1","claimSize":10737418240,"growTo":0,"exclusive":false,"state":"free","epoch":0,"admissions":0}`,
 		},
 		"the largest size": {
 			Record{ClaimSize: math.MaxUint64, GrowTo: math.MaxUint64, Exclusive: true},
-			`{"version":2,"token":"","claimSize":18446744073709551615,"growTo":18446744073709551615,"exclusive":true,"state":"free","epoch":0,"admissions":0}`,
+			`{"version":3,"token":"","claimSize":18446744073709551615,"growTo":18446744073709551615,"exclusive":true,"state":"free","epoch":0,"admissions":0}`,
 		},
 		"held":                 {Record{Token: "t", ClaimSize: 1, State: Held, Epoch: 1, Admissions: 1, Owner: &testOwner}, heldStored},
-		"held, on no node yet": {Record{State: Held, Owner: &Owner{Party: east}, Pending: []string{"pod-1"}}, `{"version":2,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"held","epoch":0,"admissions":0,"owner":{"uid":"u-east","name":"east","namespace":"","claim":"","since":"0001-01-01T00:00:00Z"},"pending":["pod-1"]}`},
+		"held, on no node yet": {Record{State: Held, Owner: &Owner{Party: east}, Pending: []string{"pod-1"}}, `{"version":3,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"held","epoch":0,"admissions":0,"owner":{"uid":"u-east","name":"east","namespace":"","claim":"","since":"0001-01-01T00:00:00Z"},"pending":["pod-1"]}`},
+		"held by a boot, and a pod without a node": {
+			Record{State: Held, Owner: &Owner{Party: east, Since: testTime, Nodes: []Node{{
+				Name: "e1", Addresses: []string{"10.0.1.12", "10.0.1.13"}, BootID: "b1", UID: "u1", MachineID: "m1", SystemUUID: "s1", Clients: []string{"10.0.1.12:0/33"},
+			}}}, Pending: []string{"pod-1"}, Unbound: []string{"pod-1"}},
+			`{"version":3,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"held","epoch":0,"admissions":0,"owner":{"uid":"u-east","name":"east","namespace":"","claim":"","since":"2026-11-22T14:03:00Z",` +
+				`"nodes":[{"name":"e1","addresses":["10.0.1.12","10.0.1.13"],"bootID":"b1","uid":"u1","machineID":"m1","systemUUID":"s1","clients":["10.0.1.12:0/33"]}]},"pending":["pod-1"],"unbound":["pod-1"]}`,
+		},
 		"fencing": {
 			Record{State: Fencing, Owner: &testOwner, Takeover: &Takeover{Party: west, By: "ann", Since: testTime}},
-			`{"version":2,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"fencing","epoch":0,"admissions":0,` + ownerStored +
+			`{"version":3,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"fencing","epoch":0,"admissions":0,` + ownerStored +
 				`,"takeover":{"uid":"u-west","name":"west","by":"ann","since":"2026-11-22T14:03:00Z"}}`,
 		},
 		"with fenced nodes": {
@@ -85,6 +92,24 @@ func TestDecodeRecordOfVersion1(t *testing.T) {
 	}
 }
 
+// Records of version 2 did not say which pods had no node.
+func TestDecodeRecordOfVersion2(t *testing.T) {
+	for stored, want := range map[string]Record{
+		heldStored: {Token: "t", ClaimSize: 1, State: Held, Epoch: 1, Admissions: 1, Owner: &testOwner},
+		strings.TrimSuffix(heldStored, "}") + `,"pending":["pod-1"]}`: {
+			Token: "t", ClaimSize: 1, State: Held, Epoch: 1, Admissions: 1, Owner: &testOwner, Pending: []string{"pod-1"}, Unbound: []string{"pod-1"},
+		},
+	} {
+		got, err := DecodeRecord([]byte(strings.Replace(stored, `"version":3`, `"version":2`, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+}
+
 func TestDecodeRecordUnknown(t *testing.T) {
 	// with replaces a part of a good record.
 	with := func(old, new string) string {
@@ -95,37 +120,38 @@ func TestDecodeRecordUnknown(t *testing.T) {
 		return strings.Replace(heldStored, old, new, 1)
 	}
 	tests := map[string]string{
-		"nothing":                       "",
-		"no JSON":                       "cephferry",
-		"a list":                        `[1]`,
-		"null":                          `null`,
-		"no version":                    with(`"version":2,`, ``),
-		"version 0":                     with(`"version":2`, `"version":0`),
-		"a later version":               with(`"version":2`, `"version":3`),
-		"a version in another format":   with(`"version":2`, `"version":"2"`),
-		"an unknown field":              with(`"epoch":1`, `"epoch":1,"lease":1`),
-		"an unknown field of the owner": with(`"name":"east"`, `"name":"east","zone":"a"`),
-		"a field is missing":            with(`"admissions":1,`, ``),
-		"a field is null":               with(`"token":"t"`, `"token":null`),
-		"a field is there twice":        with(`"token":"t"`, `"token":"s","token":"t"`),
-		"a field in capitals":           with(`"token"`, `"TOKEN"`),
-		"a space":                       with(`"token":"t"`, `"token": "t"`),
-		"an empty list":                 with(`"clients":["10.0.1.12:0/33"]`, `"clients":[]`),
-		"a negative size":               with(`"claimSize":1`, `"claimSize":-1`),
-		"a size that is too large":      with(`"claimSize":1`, `"claimSize":18446744073709551616`),
-		"an unknown state":              with(`"state":"held"`, `"state":"leased"`),
-		"a state that is a number":      with(`"state":"held"`, `"state":1`),
-		"free with an owner":            with(`"state":"held"`, `"state":"free"`),
-		"held by nobody":                with(`,`+ownerStored, ``),
-		"fencing without a takeover":    with(`"state":"held"`, `"state":"fencing"`),
-		"a takeover while held":         with(ownerStored, ownerStored+`,"takeover":{"uid":"u","name":"n","by":"","since":"2026-11-22T14:03:00Z"}`),
-		"an owner without uid":          with(`"uid":"u-east"`, `"uid":""`),
-		"a time that is none":           with(`2026-11-22T14:03:00Z`, `yesterday`),
-		"a second object":               heldStored + heldStored,
-		"bytes after it":                heldStored + "xyz",
-		"a newline after it":            heldStored + "\n",
-		"zero bytes after it":           heldStored + "\x00\x00",
-		"cut off":                       strings.TrimSuffix(heldStored, `"]}}`),
+		"nothing":                        "",
+		"no JSON":                        "cephferry",
+		"a list":                         `[1]`,
+		"null":                           `null`,
+		"no version":                     with(`"version":3,`, ``),
+		"version 0":                      with(`"version":3`, `"version":0`),
+		"a later version":                with(`"version":3`, `"version":4`),
+		"a version in another format":    with(`"version":3`, `"version":"3"`),
+		"an unknown field":               with(`"epoch":1`, `"epoch":1,"lease":1`),
+		"an unknown field of the owner":  with(`"name":"east"`, `"name":"east","zone":"a"`),
+		"a field is missing":             with(`"admissions":1,`, ``),
+		"a field is null":                with(`"token":"t"`, `"token":null`),
+		"a field is there twice":         with(`"token":"t"`, `"token":"s","token":"t"`),
+		"a field in capitals":            with(`"token"`, `"TOKEN"`),
+		"a space":                        with(`"token":"t"`, `"token": "t"`),
+		"version 2 with what it had not": strings.Replace(with(`"bootID":"b1"`, `"bootID":"b1","uid":"u1"`), `"version":3`, `"version":2`, 1),
+		"an empty list":                  with(`"clients":["10.0.1.12:0/33"]`, `"clients":[]`),
+		"a negative size":                with(`"claimSize":1`, `"claimSize":-1`),
+		"a size that is too large":       with(`"claimSize":1`, `"claimSize":18446744073709551616`),
+		"an unknown state":               with(`"state":"held"`, `"state":"leased"`),
+		"a state that is a number":       with(`"state":"held"`, `"state":1`),
+		"free with an owner":             with(`"state":"held"`, `"state":"free"`),
+		"held by nobody":                 with(`,`+ownerStored, ``),
+		"fencing without a takeover":     with(`"state":"held"`, `"state":"fencing"`),
+		"a takeover while held":          with(ownerStored, ownerStored+`,"takeover":{"uid":"u","name":"n","by":"","since":"2026-11-22T14:03:00Z"}`),
+		"an owner without uid":           with(`"uid":"u-east"`, `"uid":""`),
+		"a time that is none":            with(`2026-11-22T14:03:00Z`, `yesterday`),
+		"a second object":                heldStored + heldStored,
+		"bytes after it":                 heldStored + "xyz",
+		"a newline after it":             heldStored + "\n",
+		"zero bytes after it":            heldStored + "\x00\x00",
+		"cut off":                        strings.TrimSuffix(heldStored, `"]}}`),
 
 		"version 1 with an owner":       `{"version":1,"token":"t","claimSize":1,"owner":null}`,
 		"version 1 without token":       `{"version":1,"claimSize":1}`,

@@ -25,6 +25,9 @@ type Wish struct {
 	// Spare are machines that are not fenced as a whole, although the record names
 	// them.
 	Spare []netip.Addr
+	// Nodes are the names of nodes of the dead cluster. Where the record leaves open which
+	// of them may have the image, only these are fenced besides; none: all.
+	Nodes []string
 }
 
 // Situation is what is known about one image before anything is done.
@@ -36,10 +39,14 @@ type Situation struct {
 	Others []ceph.RecordOf
 	// Daemons are Ceph's own machines.
 	Daemons []ceph.Daemon
-	// Nodes are the nodes of the cluster that takes the image, by address, and Local
-	// further ranges from which it reaches Ceph.
-	Nodes map[netip.Addr]string
+	// Clusters are the registrations of clusters on the same Ceph, one or more of each.
+	Clusters []ceph.Registration
+	// Nodes are the nodes of the cluster that takes the image, and Local further ranges
+	// from which it reaches Ceph.
+	Nodes []ceph.Node
 	Local []netip.Prefix
+	// Explained are the watchers that the cluster that takes the image accounts for.
+	Explained []string
 	// Exempt are rbd-mirror and the like.
 	Exempt []netip.Prefix
 }
@@ -54,6 +61,16 @@ type Plan struct {
 	// Record is the one that was decided about.
 	Record ceph.Record
 	Fence  Fence
+	// From is the cluster that is cut off, Nodes are those of its nodes that are fenced as
+	// machines or would be if they were not spared.
+	From  ceph.Party
+	Nodes []ceph.Node
+	// Doubts are why nodes are fenced that the record does not name.
+	Doubts []string
+	// Ours: the image is this cluster's already, and stays so. Only strangers are fenced.
+	Ours bool
+	// Own are the clients of this cluster that have the image open then.
+	Own []string
 	// Carried are other volumes of the holder that lose Ceph as well.
 	Carried []Carried
 	// Unknown are images whose record this version cannot read.
@@ -83,15 +100,15 @@ func refuse(do, what string, arguments ...any) *Refusal {
 }
 
 // Decide says what a failover of one image fences, or why it does not take place:
-// all refusals together. A record that names no node or client means that there is
-// none: a node is in the record before a pod is bound to it, and while the image is
-// being taken none is bound.
+// all refusals together. Where the record leaves open who may have the image mapped, see
+// [Situation.doubts], every node of the owner that is registered is fenced.
 //
-//	nobody owns it, or who asks does                        nothing to take
+//	nobody owns it                                          nothing to take
+//	who asks owns it                                        nothing to take, or strangers to fence
 //	another person or cluster takes it                      refused
 //	the record names another cluster than the person        refused
-//	the record names a node without an address              refused, unless the person names
-//	                                                        addresses besides
+//	the record leaves open who may have it, and the         refused, unless the person names
+//	register does not tell either                           addresses
 //	the fence hits this cluster, a third one, or Ceph       refused, unless that machine is spared
 //	a watcher is not covered by the fence                   refused
 func Decide(s Situation, wish Wish) (Plan, error) {
@@ -99,8 +116,7 @@ func Decide(s Situation, wish Wish) (Plan, error) {
 	_, err := ownership.BeginFence(s.Record, wish.Taker)
 	switch {
 	case errors.Is(err, ownership.OwnedHere):
-		plan.Done, plan.Why = true, fmt.Sprintf("cluster %s owns it since %s", wish.Cluster.Name, s.Record.Owner.Since.Format(time.RFC3339))
-		return plan, nil
+		return s.ours(plan)
 	case errors.Is(err, ownership.NotOwned) && s.free():
 		plan.Done, plan.Why = true, "nobody owns it"
 		return plan, nil
@@ -117,20 +133,26 @@ func Decide(s Situation, wish Wish) (Plan, error) {
 		return Plan{}, refuse("look at `kubectl cephferry status`; if that cluster is the dead one, name it with --from",
 			"the record says that %s owns it since %s, and not cluster %s", name, owner.Since.Format(time.RFC3339), wish.From)
 	}
-	if plan.Fence, err = holderFence(owner, wish.Also, wish.Spare); err != nil {
-		return Plan{}, refuse("name the addresses of all nodes of "+name+" with --also-fence", "%v", err)
+	plan.From, plan.Nodes = owner.Party, s.alive(owner.Nodes)
+	open := s.doubts()
+	if len(open) > 0 && len(wish.Also) == 0 {
+		more, err := s.registered(owner.Party, wish.Nodes, open)
+		if err != nil {
+			return Plan{}, err
+		}
+		plan.Nodes = append(plan.Nodes, more...)
+	}
+	for _, doubt := range open {
+		plan.Doubts = append(plan.Doubts, doubt.what)
+	}
+	if plan.Fence, err = holderFence(owner, plan.Nodes, wish.Also, wish.Spare); err != nil {
+		return Plan{}, refuse("look at `kubectl cephferry history`; name the addresses of all nodes of "+name+" with --also-fence", "%v", err)
 	}
 	if err := errors.Join(append(s.collisions(plan.Fence, owner),
 		s.refuseWatchers(plan.Fence, "and the record does not say that it is one of "+name))...); err != nil {
 		return Plan{}, err
 	}
-	// Whoever else is there from the holder's machines has to stay away when those come
-	// back: a node may have rebooted since its leader wrote the record.
-	for _, watcher := range s.Watchers {
-		if plan.Fence.covers(watcher.Addr) && ceph.CheckFence(watcher.Addr) == nil {
-			plan.Fence.Instances = unique(append(plan.Fence.Instances, watcher.Addr))
-		}
-	}
+	plan.Fence = plan.Fence.withThere(s.Watchers)
 	plan.Carried, plan.Unknown = s.carried(plan.Fence, owner)
 	return plan, nil
 }
@@ -183,7 +205,7 @@ func (s Situation) collisions(fence Fence, holder ceph.Owner) []error {
 		if err != nil {
 			return []error{err}
 		}
-		if node, ok := s.Nodes[address]; ok {
+		if node := s.nodeAt(address); node != "" {
 			hits(address, "node "+node+" of this cluster")
 		} else if within(s.Local, address) {
 			hits(address, "an address of this cluster")
@@ -203,9 +225,9 @@ func (s Situation) collisions(fence Fence, holder ceph.Owner) []error {
 		if owner == nil || owner.UID == holder.UID {
 			continue
 		}
-		for _, client := range owner.Clients {
+		for _, client := range owner.Instances() {
 			if slices.Contains(fence.Instances, client) {
-				all = append(all, refuse("find out whose client that is; one of the two records is wrong",
+				all = append(all, refuse("find out whose client that is; if cluster "+owner.Name+" is the dead one, name it with --from, or else one of the two records is wrong",
 					"client %s is in the record of image %s too, which cluster %s owns", client, other.Image, owner.Name))
 			} else if address, err := ceph.ParseAddress(client); err == nil && fence.covers(client) {
 				hits(address, fmt.Sprintf("where cluster %s has image %s open", owner.Name, other.Image))
@@ -233,7 +255,7 @@ func (s Situation) carried(fence Fence, holder ceph.Owner) (carried []Carried, u
 			continue
 		}
 		var by []string
-		for _, client := range owner.Clients {
+		for _, client := range owner.Instances() {
 			if fence.covers(client) {
 				by = append(by, client)
 			}
@@ -250,6 +272,16 @@ func (s Situation) carried(fence Fence, holder ceph.Owner) (carried []Carried, u
 		}
 	}
 	return carried, unknown
+}
+
+// nodeAt is the name of the node of this cluster with that address.
+func (s Situation) nodeAt(address netip.Addr) string {
+	for _, node := range s.Nodes {
+		if slices.Contains(addressesOf(node), address) {
+			return node.Name
+		}
+	}
+	return ""
 }
 
 // addressesOf are those of the node's addresses that are any.

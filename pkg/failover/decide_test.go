@@ -2,6 +2,7 @@ package failover
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +19,8 @@ var (
 	west  = ceph.Party{UID: "u-west", Name: "west"}
 	north = ceph.Party{UID: "u-north", Name: "north"}
 	since = time.Date(2026, 11, 22, 14, 3, 0, 0, time.UTC)
-	e1    = ceph.Node{Name: "e1", Addresses: []string{"10.0.1.11", "fd00::11"}, BootID: "b1"}
-	e2    = ceph.Node{Name: "e2", Addresses: []string{"10.0.1.12"}, BootID: "b2"}
+	e1    = ceph.Node{Name: "e1", Addresses: []string{"10.0.1.11", "fd00::11"}, BootID: "b1", UID: "u1", MachineID: "m1", SystemUUID: "s1"}
+	e2    = ceph.Node{Name: "e2", Addresses: []string{"10.0.1.12"}, BootID: "b2", UID: "u2", MachineID: "m2", SystemUUID: "s2"}
 	data  = ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}
 	other = ceph.ImageSpec{Pool: "rbd", Name: "shop.other"}
 )
@@ -39,11 +40,28 @@ func watching(addrs ...string) []ceph.Watcher {
 	return all
 }
 
-// held is the record of an image that a cluster has, on these nodes and by these
-// clients.
+// held is the record of an image that a cluster has, on these nodes and by these clients,
+// each of which belongs to the node with its address.
 func held(by ceph.Party, nodes []ceph.Node, clients ...string) ceph.Record {
-	return ceph.Record{State: ceph.Held, Epoch: 1, Admissions: 1,
-		Owner: &ceph.Owner{Party: by, Namespace: "shop", Claim: "data", Since: since, Nodes: nodes, Clients: clients}}
+	owner := &ceph.Owner{Party: by, Namespace: "shop", Claim: "data", Since: since, Nodes: slices.Clone(nodes)}
+	for _, client := range clients {
+		i := slices.IndexFunc(nodes, func(n ceph.Node) bool {
+			address, err := ceph.ParseAddress(client)
+			return err == nil && slices.Contains(n.Addresses, address.String())
+		})
+		if i < 0 {
+			owner.Clients = append(owner.Clients, client)
+		} else {
+			owner.Nodes[i].Clients = append(owner.Nodes[i].Clients, client)
+		}
+	}
+	return ceph.Record{State: ceph.Held, Epoch: 1, Admissions: 1, Owner: owner}
+}
+
+// waiting is the record with pods that have no node.
+func waiting(record ceph.Record, pods ...string) ceph.Record {
+	record.Unbound = pods
+	return record
 }
 
 func taking(record ceph.Record, by ceph.Party, person string) ceph.Record {
@@ -62,6 +80,10 @@ func TestDecide(t *testing.T) {
 	wished := func(change func(*Wish)) Wish { w := wish(); change(&w); return w }
 	also := wished(func(w *Wish) { w.Also = []string{"10.0.1.13:0/0", "10.0.1.14:0/9"} })
 	spare := wished(func(w *Wish) { w.Spare = []netip.Addr{ip("10.0.1.11"), ip("fd00::11")} })
+	register := []ceph.Registration{{Party: north}, {Party: east, Nodes: []ceph.Node{e1, e2}, Written: since}}
+	rebooted := e1
+	rebooted.BootID = "b9"
+	eastHasOther := []ceph.RecordOf{{Image: other, Record: held(east, []ceph.Node{e1}, onE1)}}
 	tests := map[string]struct {
 		situation Situation
 		wish      Wish
@@ -105,7 +127,7 @@ func TestDecide(t *testing.T) {
 			refused: []string{"the record says that cluster north owns it since 2026-11-22T14:03:00Z, and not cluster east"},
 		},
 		"it is ours": {
-			situation: Situation{Record: held(west, nil), Watchers: watching(onW1)},
+			situation: Situation{Record: held(west, nil), Watchers: watching(onW1), Explained: []string{onW1}},
 			want:      Plan{Done: true, Why: "cluster west owns it since 2026-11-22T14:03:00Z"},
 		},
 		"nobody has it": {situation: Situation{}, want: Plan{Done: true, Why: "nobody owns it"}},
@@ -126,9 +148,78 @@ func TestDecide(t *testing.T) {
 			situation: Situation{Record: held(east, nil), Watchers: watching(onE1)},
 			refused:   []string{"client 10.0.1.11:0/1 (client.4) has the image open, and the record does not say that it is one of cluster east"},
 		},
-		"a node without an address": {
+		"a node without an address, and no register": {
 			situation: Situation{Record: held(east, []ceph.Node{{Name: "e3"}}, onE1)},
-			refused:   []string{"the record has no address of node e3"},
+			refused:   []string{"the record has no address of node e3, and cluster east has not registered its nodes\n  do this   name the addresses from which the nodes of cluster east reach Ceph with --also-fence"},
+		},
+		"a node without an address that is registered": {
+			situation: Situation{Record: held(east, []ceph.Node{{Name: "e2"}}), Clusters: register},
+			want: Plan{Fence: Fence{Machines: []string{"10.0.1.11:0/0", "10.0.1.12:0/0", "[fd00::11]:0/0"}}, Nodes: []ceph.Node{{Name: "e2"}, e1, e2},
+				Doubts: []string{"the record has no address of node e2"}},
+		},
+		"a pod without a node": {
+			situation: Situation{Record: waiting(onBoth, "p"), Clusters: register},
+			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.12:0/0", "[fd00::11]:0/0"}, []string{onE1}}, Nodes: append(slices.Clone(onBoth.Owner.Nodes), e1, e2),
+				Doubts: []string{"a pod was let start, and the record does not say on which node"}},
+		},
+		"a pod without a node, and a person who knows": {
+			situation: Situation{Record: waiting(held(east, nil), "p", "q"), Clusters: register}, wish: wished(func(w *Wish) { w.Nodes = []string{"e2"} }),
+			want: Plan{Fence: Fence{Machines: []string{"10.0.1.12:0/0"}}, Nodes: []ceph.Node{e2},
+				Doubts: []string{"pods were let start, and the record does not say on which node"}},
+		},
+		"a pod without a node, and a person who errs": {
+			situation: Situation{Record: waiting(held(east, nil), "p"), Clusters: register}, wish: wished(func(w *Wish) { w.Nodes = []string{"e8"} }),
+			refused: []string{"cluster east has registered no node e8"},
+		},
+		"a pod without a node, and another cluster's register": {
+			situation: Situation{Record: waiting(onBoth, "p"), Clusters: []ceph.Registration{{Party: north, Nodes: []ceph.Node{e2}}}},
+			refused:   []string{"a pod was let start, and the record does not say on which node, and cluster east has not registered its nodes"},
+		},
+		"a pod without a node, and addresses that a person names": {
+			situation: Situation{Record: waiting(onBoth, "p")}, wish: also,
+			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.13:0/0", "[fd00::11]:0/0"}, []string{onE1, "10.0.1.14:0/9"}},
+				Doubts: []string{"a pod was let start, and the record does not say on which node"}},
+		},
+		"a node that no client was seen of, behind a storage network": {
+			situation: Situation{Record: held(east, []ceph.Node{e2}), Clusters: register, Others: []ceph.RecordOf{{Image: other, Record: held(east, []ceph.Node{e1}, "192.168.7.5:0/3")}}},
+			refused:   []string{"not every client of node e2 was seen, and clients of cluster east come from addresses of no node (192.168.7.5:0/3)\n  do this   name the addresses from which"},
+		},
+		"a node whose client was seen, although others come from elsewhere": {
+			situation: Situation{Record: onBoth, Others: []ceph.RecordOf{{Image: other, Record: held(east, nil, "192.168.7.5:0/3")}}},
+			want:      Plan{Fence: fenceE1},
+		},
+		"the cluster was built anew on the same machines": {
+			situation: Situation{Record: onBoth, Nodes: []ceph.Node{rebooted}},
+			want:      Plan{Fence: Fence{Instances: []string{onE1}}, Nodes: []ceph.Node{}},
+		},
+		"the same, and a machine has not booted since": {
+			situation: Situation{Record: onBoth, Nodes: []ceph.Node{e1}},
+			refused:   []string{"the fence would cut off 10.0.1.11, which is node e1 of this cluster"},
+		},
+		"it is ours, and a stranger has it open": {
+			situation: Situation{Record: held(west, nil), Watchers: watching(onW1, onE1), Explained: []string{onW1}},
+			refused:   []string{"client 10.0.1.11:0/1 (client.4) has the image open, and this cluster, which owns it, does not account for it\n  do this   find out who that is; a client of the dead cluster is fenced with --also-fence 10.0.1.11:0/1"},
+		},
+		"it is ours, and a stranger is named": {
+			situation: Situation{Record: held(west, nil), Watchers: watching(onW1, onE1), Explained: []string{onW1}}, wish: wished(func(w *Wish) { w.Also = []string{onE1} }),
+			want: Plan{Fence: Fence{Instances: []string{onE1}}, Ours: true, Own: []string{onW1}},
+		},
+		"it is ours, and a stranger's machine is named": {
+			situation: Situation{Record: held(west, nil), Watchers: watching(onW1, onE1), Explained: []string{onW1}}, wish: wished(func(w *Wish) { w.Also = []string{"10.0.1.11:0/0"} }),
+			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0"}, []string{onE1}}, Ours: true, Own: []string{onW1}},
+		},
+		"it is ours, and a client of our own is named": {
+			situation: Situation{Record: held(west, nil), Watchers: watching(onW1), Explained: []string{onW1}}, wish: wished(func(w *Wish) { w.Also = []string{"10.0.2.11:0/0"} }),
+			refused: []string{"client 10.0.2.11:0/5, which the fence would cut off, is one of this cluster"},
+		},
+		"it is ours, and the stranger has volumes of its own": {
+			situation: Situation{Record: held(west, nil), Watchers: watching(onE1), Others: eastHasOther}, wish: wished(func(w *Wish) { w.Also = []string{onE1} }),
+			refused: []string{"if cluster east is the dead one, name it with --from"},
+		},
+		"it is ours, and the stranger is one of the dead cluster": {
+			situation: Situation{Record: held(west, nil), Watchers: watching(onE1), Others: eastHasOther}, wish: wished(func(w *Wish) { w.Also, w.From = []string{onE1}, "east" }),
+			want: Plan{Fence: Fence{Instances: []string{onE1}}, Ours: true, From: east,
+				Carried: []Carried{{Image: other, Owner: *eastHasOther[0].Record.Owner, By: []string{onE1}}}},
 		},
 		"an address that is none": {
 			situation: Situation{Record: held(east, []ceph.Node{{Name: "e3", Addresses: []string{"e3.example"}}})},
@@ -143,7 +234,7 @@ func TestDecide(t *testing.T) {
 			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.13:0/0", "[fd00::11]:0/0"}, []string{onE1, "10.0.1.13:0/6", "10.0.1.14:0/9"}}},
 		},
 		"a node of this cluster has the address": {
-			situation: Situation{Record: onBoth, Nodes: map[netip.Addr]string{ip("10.0.1.11"): "w1"}},
+			situation: Situation{Record: onBoth, Nodes: []ceph.Node{{Name: "w1", Addresses: []string{"10.0.1.11"}}}},
 			refused:   []string{"the fence would cut off 10.0.1.11, which is node w1 of this cluster\n  do this   leave that machine out with --spare 10.0.1.11, if you know that no other client of cluster east comes from there than those in the record"},
 		},
 		"this cluster is behind the same router": {
@@ -166,7 +257,7 @@ func TestDecide(t *testing.T) {
 			refused:   []string{"the fence would cut off 10.0.1.11, which is where cluster north has image rbd/shop.other open"},
 		},
 		"the machines are spared": {
-			situation: Situation{Record: onBoth, Nodes: map[netip.Addr]string{ip("10.0.1.11"): "w1"}, Daemons: []ceph.Daemon{{Name: "osd.1", Addr: ip("fd00::11")}}},
+			situation: Situation{Record: onBoth, Nodes: []ceph.Node{{Name: "w1", Addresses: []string{"10.0.1.11"}}}, Daemons: []ceph.Daemon{{Name: "osd.1", Addr: ip("fd00::11")}}},
 			wish:      spare,
 			want:      Plan{Fence: Fence{Instances: []string{onE1}}},
 		},
@@ -207,7 +298,13 @@ func TestDecide(t *testing.T) {
 				t.Fatal(err)
 			}
 			test.want.Record, test.want.Wish = test.situation.Record, test.wish
-			if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			if owner := test.situation.Record.Owner; owner != nil && owner.UID != west.UID {
+				test.want.From = owner.Party
+				if test.want.Nodes == nil {
+					test.want.Nodes = owner.Nodes
+				}
+			}
+			if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

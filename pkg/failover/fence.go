@@ -47,10 +47,10 @@ func ParseAddress(text string) (string, error) {
 	return text, nil
 }
 
-// holderFence is what cuts off the recorded holder: its client instances, and its
-// nodes with every address that they are known by. also is added, and the machines in
-// spare are left out.
-func holderFence(owner ceph.Owner, also []string, spare []netip.Addr) (Fence, error) {
+// holderFence is what cuts off an owner: its recorded client instances, the machines of
+// those that came from no boot that is over, and the nodes with every address that they are
+// known by. also is added, and the machines in spare are left out.
+func holderFence(owner ceph.Owner, nodes []ceph.Node, also []string, spare []netip.Addr) (Fence, error) {
 	var fence Fence
 	machine := func(text string) error {
 		address, err := netip.ParseAddr(text)
@@ -62,17 +62,16 @@ func holderFence(owner ceph.Owner, also []string, spare []netip.Addr) (Fence, er
 		}
 		return nil
 	}
-	for _, node := range owner.Nodes {
-		if len(node.Addresses) == 0 && len(also) == 0 {
-			return Fence{}, fmt.Errorf("the record has no address of node %s", node.Name)
-		}
+	clients := slices.Clone(owner.Clients)
+	for _, node := range nodes {
+		clients = append(clients, node.Clients...)
 		for _, address := range node.Addresses {
 			if err := machine(address); err != nil {
 				return Fence{}, err
 			}
 		}
 	}
-	for _, client := range owner.Clients {
+	for _, client := range owner.Instances() {
 		address, err := ceph.ParseAddress(client)
 		if err == nil {
 			err = ceph.CheckFence(client)
@@ -81,6 +80,9 @@ func holderFence(owner ceph.Owner, also []string, spare []netip.Addr) (Fence, er
 			return Fence{}, fmt.Errorf("the record names the client %q, which is not an address", client)
 		}
 		fence.Instances = append(fence.Instances, client)
+		if !slices.Contains(clients, client) {
+			continue // of a boot that is over
+		}
 		if err := machine(address.String()); err != nil {
 			return Fence{}, err
 		}
@@ -94,6 +96,18 @@ func holderFence(owner ceph.Owner, also []string, spare []netip.Addr) (Fence, er
 	}
 	fence.Machines, fence.Instances = unique(fence.Machines), unique(fence.Instances)
 	return fence, nil
+}
+
+// withThere is the fence with the instances that watch from its machines: they have to
+// stay away when those come back. A node may have rebooted since its leader wrote the
+// record.
+func (f Fence) withThere(watchers []ceph.Watcher) Fence {
+	for _, watcher := range watchers {
+		if f.covers(watcher.Addr) && ceph.CheckFence(watcher.Addr) == nil {
+			f.Instances = unique(append(slices.Clone(f.Instances), watcher.Addr))
+		}
+	}
+	return f
 }
 
 func unique(addrs []string) []string {

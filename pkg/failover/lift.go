@@ -15,9 +15,10 @@ import (
 type Sight struct {
 	// Cluster is the one that was asked.
 	Cluster ceph.Party
-	// Exists: there is a Node object of that name. BootID is from it.
+	// Exists: there is a Node object of the same machine, or else of that name. Node is
+	// from it.
 	Exists bool
-	BootID string
+	Node   ceph.Node
 	// Uses are the pods that are bound to the node, the VolumeAttachments there and
 	// what kubelet has in status.volumesInUse, as "pod shop/db-0", whose volume that
 	// cluster does not own. kubelet would mount it as soon as it can: no admission is
@@ -28,9 +29,10 @@ type Sight struct {
 
 // MayLift says whether the fence of a node may be lifted, or refuses.
 //
-//	the cluster that was asked is another one          refused
+//	the cluster that was asked is another one          refused, unless it has the machine
 //	its boot was not recorded, or the Node is gone     refused
 //	it is still the boot that was fenced               refused
+//	the Node is not known to be the same machine       refused
 //	kubelet would mount what the cluster does not own  refused
 //	otherwise                                          its old mappings are gone
 func MayLift(fenced ceph.FencedNode, sight Sight) error {
@@ -39,20 +41,29 @@ func MayLift(fenced ceph.FencedNode, sight Sight) error {
 	switch {
 	case node.Name == "":
 		return refuse(word, "%s was fenced by its address only, and no Node object can show that it rebooted", strings.Join(node.Addresses, ", "))
-	case sight.Cluster.UID != fenced.Cluster.UID:
+	case sight.Cluster.UID != fenced.Cluster.UID && !ownership.IsOver(node, sight.Node):
 		return refuse("run this command with --context for "+cluster, "node %s belongs to %s, and this is another one", node.Name, cluster)
 	case !sight.Exists:
 		return refuse(word, "%s has no Node %s any more that could show that it rebooted", cluster, node.Name)
-	case node.BootID == "" || sight.BootID == "":
+	case node.BootID == "" || sight.Node.BootID == "":
 		return refuse(word, "status.nodeInfo.bootID of node %s was not known when it was fenced, or is not now", node.Name)
-	case sight.BootID == node.BootID:
+	case sight.Node.BootID == node.BootID:
 		return refuse("reboot the node, then run the same command again",
 			"node %s has not rebooted since it was fenced (bootID %s): what is mapped there would write again", node.Name, node.BootID)
+	case !ownership.IsOver(node, sight.Node):
+		return refuse(word, "nothing proves that the Node %s of now is the machine that was fenced (machineID and systemUUID then %s, now %s)", node.Name, machine(node), machine(sight.Node))
 	case len(sight.Uses) > 0:
 		return refuse("delete these in "+cluster+", then run the same command again",
 			"node %s would mount volumes that %s does not own, for %s", node.Name, cluster, strings.Join(sight.Uses, ", "))
 	}
 	return nil
+}
+
+func machine(node ceph.Node) string {
+	if node.MachineID == "" {
+		return "not known"
+	}
+	return node.MachineID + " " + node.SystemUUID
 }
 
 // Fenced is a node that is fenced as a whole, and the images that say so.

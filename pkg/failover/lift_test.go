@@ -15,9 +15,11 @@ import (
 
 func TestMayLift(t *testing.T) {
 	fenced := ceph.FencedNode{Cluster: east, Node: e1}
-	rebooted := Sight{Cluster: east, Exists: true, BootID: "b2"}
+	rebooted := Sight{Cluster: east, Exists: true, Node: e1}
+	rebooted.Node.BootID = "b2"
 	seen := func(change func(*Sight)) Sight { s := rebooted; change(&s); return s }
-	unnamed, unknown := fenced, fenced
+	unnamed, unknown, old := fenced, fenced, fenced
+	old.Node = ceph.Node{Name: "e1", Addresses: e1.Addresses, BootID: "b1"}
 	unnamed.Node = ceph.Node{Addresses: []string{"10.0.1.13"}}
 	unknown.Node.BootID = ""
 	tests := map[string]struct {
@@ -26,15 +28,20 @@ func TestMayLift(t *testing.T) {
 		want   string
 	}{
 		"it rebooted":                     {fenced, rebooted, ""},
-		"it did not":                      {fenced, seen(func(s *Sight) { s.BootID = "b1" }), "node e1 has not rebooted since it was fenced (bootID b1)"},
-		"another cluster was asked":       {fenced, seen(func(s *Sight) { s.Cluster = west }), "node e1 belongs to cluster east, and this is another one\n  do this   run this command with --context for cluster east"},
+		"it did not":                      {fenced, seen(func(s *Sight) { s.Node.BootID = "b1" }), "node e1 has not rebooted since it was fenced (bootID b1)"},
+		"another machine has its name":    {fenced, seen(func(s *Sight) { s.Node.MachineID = "m9" }), "nothing proves that the Node e1 of now is the machine that was fenced (machineID and systemUUID then m1 s1, now m9 s1)"},
+		"a clone of its machine":          {fenced, seen(func(s *Sight) { s.Node.SystemUUID = "s9" }), "nothing proves that the Node e1 of now"},
+		"an earlier version fenced it":    {old, rebooted, "nothing proves that the Node e1 of now is the machine that was fenced (machineID and systemUUID then not known"},
+		"it has another name now":         {fenced, seen(func(s *Sight) { s.Node.Name, s.Node.UID = "e9", "u9" }), ""},
+		"another cluster was asked":       {fenced, seen(func(s *Sight) { s.Cluster, s.Node = west, ceph.Node{Name: "e1", BootID: "b9", MachineID: "m9"} }), "node e1 belongs to cluster east, and this is another one\n  do this   run this command with --context for cluster east"},
 		"the Node is gone":                {fenced, Sight{Cluster: east}, "cluster east has no Node e1 any more"},
 		"its boot was not recorded":       {unknown, rebooted, "status.nodeInfo.bootID of node e1 was not known"},
-		"its boot is not known now":       {fenced, seen(func(s *Sight) { s.BootID = "" }), "status.nodeInfo.bootID of node e1 was not known"},
+		"its boot is not known now":       {fenced, seen(func(s *Sight) { s.Node.BootID = "" }), "status.nodeInfo.bootID of node e1 was not known"},
 		"an address without a node":       {unnamed, rebooted, "10.0.1.13 was fenced by its address only"},
 		"kubelet would mount it at once":  {fenced, seen(func(s *Sight) { s.Uses = []string{"pod shop/db-0"} }), "node e1 would mount volumes that cluster east does not own, for pod shop/db-0"},
-		"a cluster that was built anew":   {fenced, seen(func(s *Sight) { s.Cluster = ceph.Party{UID: "u-new", Name: "east"} }), "node e1 belongs to cluster east"},
-		"it did not, and would mount too": {fenced, seen(func(s *Sight) { s.BootID, s.Uses = "b1", []string{"x"} }), "has not rebooted"},
+		"a cluster that was built anew":   {fenced, seen(func(s *Sight) { s.Cluster = ceph.Party{UID: "u-new", Name: "east"} }), ""},
+		"the same, and it did not reboot": {fenced, seen(func(s *Sight) { s.Cluster, s.Node.BootID = ceph.Party{UID: "u-new", Name: "east"}, "b1" }), "node e1 belongs to cluster east"},
+		"it did not, and would mount too": {fenced, seen(func(s *Sight) { s.Node.BootID, s.Uses = "b1", []string{"x"} }), "has not rebooted"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -57,7 +57,9 @@ func Take(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix, d
 	if err != nil {
 		return err
 	}
-	did(Begun)
+	if !plan.Ours {
+		did(Begun)
+	}
 	if err := storage.Blocklist(ctx, plan.Fence.Machines, ceph.MaxFence); err != nil {
 		return err
 	}
@@ -74,6 +76,9 @@ func Take(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix, d
 		return err
 	}
 	did(NobodyLeft)
+	if plan.Ours {
+		return nil
+	}
 	_, err = ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
 		return ownership.FinishFence(stored, begun, plan.Wish.Taker, plan.Wish.Namespace, plan.Wish.Claim, plan.Fence.all())
 	})
@@ -85,18 +90,21 @@ func Take(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix, d
 }
 
 // begin writes that the image is being taken, and from which nodes, if the holder
-// still is the one that was decided about.
+// still is the one that was decided about. Of an image that is ours it writes the nodes.
 func begin(ctx context.Context, storage Ceph, image ceph.Image, plan Plan) (ceph.Record, error) {
 	return ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
+		if plan.Ours && stored.State == ceph.Held && ownership.Owns(stored, plan.Wish.Cluster) {
+			return ownership.NoteFenced(stored, plan.Fenced()), nil
+		}
 		next, err := ownership.BeginFence(stored, plan.Wish.Taker)
 		if err != nil {
 			return ceph.Record{}, refused(err, plan)
 		}
-		if !reflect.DeepEqual(stored.Owner, plan.Record.Owner) || !slices.Equal(stored.Pending, plan.Record.Pending) {
+		if !reflect.DeepEqual(stored.Owner, plan.Record.Owner) || !slices.Equal(stored.Pending, plan.Record.Pending) || !slices.Equal(stored.Unbound, plan.Record.Unbound) {
 			return ceph.Record{}, refuse("run the same command again, and look at whom it names",
 				"image %s: cluster %s has written something else about itself meanwhile: is it dead?", plan.Image, stored.Owner.Name)
 		}
-		return ownership.NoteFenced(next, plan.fenced()), nil
+		return ownership.NoteFenced(next, plan.Fenced()), nil
 	})
 }
 
@@ -114,13 +122,13 @@ func refused(err error, plan Plan) error {
 	return refuse("run the same command again, and look at whom it names", "image %s: %v", plan.Image, err)
 }
 
-// fenced are the nodes of the plan as the record keeps them: with those addresses that
+// Fenced are the nodes of the plan as the record keeps them: with those addresses that
 // are fenced. Addresses that belong to no node are one node without a name.
-func (p Plan) fenced() []ceph.FencedNode {
-	owner := *p.Record.Owner
+func (p Plan) Fenced() []ceph.FencedNode {
 	left := slices.Clone(p.Fence.Machines)
 	var nodes []ceph.FencedNode
-	for _, node := range owner.Nodes {
+	for _, node := range p.Nodes {
+		node.Clients = nil
 		var addresses []string
 		for _, address := range addressesOf(node) {
 			if p.Fence.has(address) {
@@ -129,7 +137,7 @@ func (p Plan) fenced() []ceph.FencedNode {
 			}
 		}
 		if node.Addresses = addresses; len(addresses) > 0 {
-			nodes = append(nodes, ceph.FencedNode{Cluster: owner.Party, Node: node})
+			nodes = append(nodes, ceph.FencedNode{Cluster: p.From, Node: node})
 		}
 	}
 	var addresses []string
@@ -139,7 +147,7 @@ func (p Plan) fenced() []ceph.FencedNode {
 		}
 	}
 	if len(addresses) > 0 {
-		nodes = append(nodes, ceph.FencedNode{Cluster: owner.Party, Node: ceph.Node{Addresses: addresses}})
+		nodes = append(nodes, ceph.FencedNode{Cluster: p.From, Node: ceph.Node{Addresses: addresses}})
 	}
 	return nodes
 }
@@ -153,6 +161,7 @@ func look(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix) e
 		if err != nil {
 			return false, err
 		}
+		watchers = notAmong(watchers, plan.Own)
 		if strangers := uncovered(watchers, plan.Fence, exempt); len(strangers) > 0 {
 			return false, refuse("find out who that is; then run the same command again, with --also-fence if it is a client of the dead cluster, or with --drop to give up",
 				"image %s: client %s (%s) has opened it meanwhile, and is not one of those that are fenced", plan.Image, strangers[0].Addr, strangers[0].Client)

@@ -73,6 +73,7 @@ func (d *disaster) failover(wish Wish, did func(Step)) error {
 	if err != nil {
 		return err
 	}
+	situation.Explained = []string{onW1}
 	plan, err := Decide(situation, wish)
 	if err != nil {
 		return err

@@ -18,9 +18,11 @@ type start struct {
 	// pod is its UID, which the API server has given it before it asks. Empty: it
 	// is stored already.
 	pod types.UID
-	// node is where it goes, if that is known.
-	node   *ceph.Node
-	dryRun bool
+	// nodes are where it goes, if that is known.
+	nodes []ceph.Node
+	// unbound are the UIDs of pods that have no node yet.
+	unbound []string
+	dryRun  bool
 	// unasked: no admission of a binding follows.
 	unasked bool
 }
@@ -79,7 +81,8 @@ func (g *Guard) target(s *sight, start *start) ownership.Target {
 			Namespace: s.volume.Namespace,
 			Claim:     s.volume.Claim,
 			Pod:       string(start.pod),
-			Node:      start.node,
+			Nodes:     start.nodes,
+			Unbound:   start.unbound,
 			ClaimSize: uint64(max(0, capacity.Value())),
 			Exclusive: staticpv.IsExclusive(s.volume.PV),
 			Now:       g.Now(),

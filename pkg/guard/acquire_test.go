@@ -95,7 +95,7 @@ func withUID(t *testing.T, uid types.UID, claims ...string) admission.Request {
 func TestPodAcquires(t *testing.T) {
 	change := ceph.Change{At: noon, Event: ceph.Acquired, Party: west}
 	first := ceph.Record{
-		ClaimSize: 1 << 30, State: ceph.Held, Epoch: 1, Admissions: 1, Pending: []string{"p1"},
+		ClaimSize: 1 << 30, State: ceph.Held, Epoch: 1, Admissions: 1, Pending: []string{"p1"}, Unbound: []string{"p1"},
 		Owner:   &ceph.Owner{Party: west, Namespace: "shop", Claim: "data", Since: noon},
 		History: []ceph.Change{change},
 	}
@@ -113,7 +113,7 @@ func TestPodAcquires(t *testing.T) {
 	// Its own restarts write, too.
 	same(t, allowed(guard.NoWatcher), w.ask("pod", withUID(t, "p2", "data")))
 	second := first
-	second.Admissions, second.Pending = 2, []string{"p1", "p2"}
+	second.Admissions, second.Pending, second.Unbound = 2, []string{"p1", "p2"}, []string{"p1", "p2"}
 	same(t, second, w.record("shop.data"))
 	same(t, map[string]int{"acquire": 1}, w.ownerChanges())
 }
@@ -273,14 +273,14 @@ func TestRecordsThatCannotBeUsed(t *testing.T) {
 	notTaken := func(cause error) string {
 		return fmt.Sprintf("%s cannot be taken for west: acquire: write record of image \"replicapool/shop.data\": %v\n  do this   %s; no pod was started", volume, cause, ceph.Advice(cause))
 	}
-	later := unknown(fmt.Sprintf("cannot know whether %s is in use by another cluster: read record of image \"replicapool/shop.data\": decode record: version 3, this program knows version 2: %v\n  do this   %s; nothing was changed",
+	later := unknown(fmt.Sprintf("cannot know whether %s is in use by another cluster: read record of image \"replicapool/shop.data\": decode record: version 9, this program knows version 3: %v\n  do this   %s; nothing was changed",
 		volume, ceph.ErrRecordUnknown, ceph.Advice(ceph.ErrRecordUnknown)))
 	tests := map[string]struct {
 		change     func(*world)
 		pod, scale answer
 	}{
 		"of a later version": {
-			func(w *world) { w.ceph.WriteRecord(w.image("shop.data"), []byte(`{"version":3}`)) },
+			func(w *world) { w.ceph.WriteRecord(w.image("shop.data"), []byte(`{"version":9}`)) },
 			later, later,
 		},
 		"a user who may only look": {

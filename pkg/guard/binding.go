@@ -15,8 +15,10 @@ import (
 )
 
 // Binding answers for a pod that is bound to a node, and puts the node into the
-// records of its images before it can use them: a fence has to name it. A pod that
-// was let start before its images were taken from this cluster is refused here.
+// records of its images before it can use them: a fence has to name it. The pod stays
+// among those without a node until the leader sees it on one, because this binding may
+// fail, and the next one pass while no webhook answers. A pod that was let start before
+// its images were taken from this cluster is refused here.
 func (e *Endpoints) Binding(ctx context.Context, request admission.Request) (Answer, client.Object) {
 	var binding corev1.Binding
 	if err := e.Decoder.Decode(request, &binding); err != nil {
@@ -38,7 +40,7 @@ func (e *Endpoints) Binding(ctx context.Context, request admission.Request) (Ans
 	if err != nil {
 		return cannotKnow(KubernetesUnknown, what, err), &pod
 	}
-	return e.claims(ctx, request.Namespace, claims, &start{node: &node, dryRun: isDryRun(request)}), &pod
+	return e.claims(ctx, request.Namespace, claims, &start{nodes: []ceph.Node{node}, dryRun: isDryRun(request)}), &pod
 }
 
 // node is a node as records name it. One that does not exist has no address.
@@ -53,5 +55,6 @@ func (g *Guard) node(ctx context.Context, name string) (ceph.Node, error) {
 			return ceph.Node{}, fmt.Errorf("read node %s: %w", name, err)
 		}
 	}
-	return usage.RecordedNode(name, usage.Addresses(&node), node.Status.NodeInfo.BootID), nil
+	node.Name = name
+	return usage.RecordedNode(&node), nil
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -53,12 +54,14 @@ func (e *Endpoints) Pod(ctx context.Context, request admission.Request) (Answer,
 	pod.Namespace = request.Namespace
 	// The API server has given the pod its UID. Who asks without one is not it.
 	start := &start{pod: cmp.Or(pod.UID, ownership.Many), dryRun: isDryRun(request)}
-	if pod.Spec.NodeName != "" {
+	if pod.Spec.NodeName == "" {
+		start.unbound = []string{string(start.pod)}
+	} else {
 		node, err := e.node(ctx, pod.Spec.NodeName)
 		if err != nil {
 			return cannotKnow(KubernetesUnknown, "a volume of pod "+pod.Namespace+"/"+pod.Name, err), nil
 		}
-		start.node, start.unasked = &node, true
+		start.nodes, start.unasked = []ceph.Node{node}, true
 	}
 	return e.claims(ctx, request.Namespace, volumes.ClaimsOfPod(pod.Name, &pod.Spec), start), maker(&pod)
 }

@@ -62,7 +62,19 @@ func (e *Endpoints) volume(ctx context.Context, request admission.Request, volum
 		return allowed(NobodyWaits), nil
 	}
 	// They were let start when their claim had no volume.
-	return e.acquire(ctx, []volumes.Volume{volume}, &start{dryRun: isDryRun(request)}), maker(&pods[0])
+	start := &start{dryRun: isDryRun(request)}
+	for i := range pods {
+		if pods[i].Spec.NodeName == "" {
+			start.unbound = append(start.unbound, string(pods[i].UID))
+			continue
+		}
+		node, err := e.node(ctx, pods[i].Spec.NodeName)
+		if err != nil {
+			return cannotKnow(KubernetesUnknown, what, err), nil
+		}
+		start.nodes = append(start.nodes, node)
+	}
+	return e.acquire(ctx, []volumes.Volume{volume}, start), maker(&pods[0])
 }
 
 // becomesGuarded reports whether the PersistentVolume was for the same claim before, and

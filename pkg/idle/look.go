@@ -50,8 +50,9 @@ type Look struct {
 }
 
 // Look reads the record, gathers what this cluster does with the image, and decides. The
-// sources are asked in their order until one of them says that the image is used, so
-// the last one has to be the API server.
+// sources are asked in their order until one of them says that the image is used, and
+// leaves nothing open about the holders in the record; so the last one has to be the API
+// server.
 func (p *Prover) Look(ctx context.Context, storage Ceph, volume volumes.Volume, spec ceph.ImageSpec, sources ...usage.Source) (Look, error) {
 	look := Look{Volume: volume}
 	var err error
@@ -73,7 +74,7 @@ func (p *Prover) Look(ctx context.Context, storage Ceph, volume volumes.Volume, 
 		}
 		look.Evidence.Quiet = quiet
 		p.decide(&look)
-		if look.Step != ownership.LetGo {
+		if look.Step != ownership.LetGo && !(ownership.Owns(look.Next, p.Self) && ownership.Unproven(look.Next, look.Evidence.Seen)) {
 			break
 		}
 	}

@@ -44,7 +44,7 @@ func (p *Prover) Release(ctx context.Context, storage Ceph, volume volumes.Volum
 			return false, nil
 		}
 		if person.WithoutProof {
-			look.Evidence.Lost = nil
+			look.Evidence.WithoutProof = true
 			p.decide(&look)
 		}
 		next, err := ownership.Release(look.Record, p.Self, person.By, p.Now())

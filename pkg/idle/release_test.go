@@ -59,7 +59,8 @@ func attachment(name, pv string) *storagev1.VolumeAttachment {
 }
 
 func nodeWith(handles ...string) *corev1.Node {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "e1"}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "e1", UID: "uid-e1"}}
+	node.Status.NodeInfo = corev1.NodeSystemInfo{BootID: "boot of e1", MachineID: "machine of e1"}
 	for _, handle := range handles {
 		node.Status.VolumesInUse = append(node.Status.VolumesInUse, corev1.UniqueVolumeName("kubernetes.io/csi/"+driver+"^"+handle))
 	}
@@ -178,7 +179,9 @@ func TestReleaseSeesEveryVolumeOfTheImage(t *testing.T) {
 func TestRelease(t *testing.T) {
 	pending := func(r *ceph.Record) { r.Pending = []string{"p"} }
 	on := func(node string) func(*ceph.Record) {
-		return func(r *ceph.Record) { r.Owner.Nodes = []ceph.Node{{Name: node}} }
+		return func(r *ceph.Record) {
+			r.Owner.Nodes = []ceph.Node{{Name: node, BootID: "boot of " + node, UID: "uid-" + node, MachineID: "machine of " + node}}
+		}
 	}
 	others := func(r *ceph.Record) { r.Owner.Party = west }
 	pv := pvFor("shop.data", "data", "shop.data", static("rook-ceph", "rbd"))

@@ -3,7 +3,6 @@ package inventory
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -218,19 +217,22 @@ func TestStatusOfEachVolume(t *testing.T) {
 
 func TestSight(t *testing.T) {
 	inUse := corev1.UniqueVolumeName("kubernetes.io/csi/" + driver + "^shop.data")
+	e1 := ceph.Node{Name: "e1", Addresses: []string{"10.0.1.11"}, BootID: "b1"}
+	rebooted := e1
+	rebooted.BootID = "b2"
 	tests := map[string]struct {
 		owner   ceph.Party
 		objects []client.Object
 		want    failover.Sight
 	}{
-		"nothing is there":        {west, nil, failover.Sight{Exists: true, BootID: "b1"}},
-		"a pod":                   {west, []client.Object{pod("db-0", "e1", corev1.PodRunning)}, failover.Sight{Exists: true, BootID: "b1", Uses: []string{"pod shop/db-0"}}},
-		"a pod of another node":   {west, []client.Object{pod("db-0", "e2", corev1.PodRunning)}, failover.Sight{Exists: true, BootID: "b1"}},
-		"a pod that has finished": {west, []client.Object{pod("db-0", "e1", corev1.PodFailed)}, failover.Sight{Exists: true, BootID: "b1"}},
-		"an attachment":           {west, []client.Object{attachment("shop.data")}, failover.Sight{Exists: true, BootID: "b1", Uses: []string{"volumeattachment csi-1"}}},
-		"kubelet has it":          {west, []client.Object{node("b2", inUse)}, failover.Sight{Exists: true, BootID: "b2", Uses: []string{"status.volumesInUse of node e1 (volume shop.data; kubelet takes it away when it has unmapped it)"}}},
+		"nothing is there":        {west, nil, failover.Sight{Exists: true, Node: e1}},
+		"a pod":                   {west, []client.Object{pod("db-0", "e1", corev1.PodRunning)}, failover.Sight{Exists: true, Node: e1, Uses: []string{"pod shop/db-0"}}},
+		"a pod of another node":   {west, []client.Object{pod("db-0", "e2", corev1.PodRunning)}, failover.Sight{Exists: true, Node: e1}},
+		"a pod that has finished": {west, []client.Object{pod("db-0", "e1", corev1.PodFailed)}, failover.Sight{Exists: true, Node: e1}},
+		"an attachment":           {west, []client.Object{attachment("shop.data")}, failover.Sight{Exists: true, Node: e1, Uses: []string{"volumeattachment csi-1"}}},
+		"kubelet has it":          {west, []client.Object{node("b2", inUse)}, failover.Sight{Exists: true, Node: rebooted, Uses: []string{"status.volumesInUse of node e1 (volume shop.data; kubelet takes it away when it has unmapped it)"}}},
 		"all of that for a volume that is ours": {east, []client.Object{node("b2", inUse), pod("db-0", "e1", corev1.PodRunning), attachment("shop.data")},
-			failover.Sight{Exists: true, BootID: "b2"}},
+			failover.Sight{Exists: true, Node: rebooted}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -247,7 +249,7 @@ func TestSight(t *testing.T) {
 			}
 			r.owned(t, "shop.data", test.owner)
 			r.owned(t, "shop.idle", east)
-			got, err := r.Sight(t.Context(), east, "e1")
+			got, err := r.Sight(t.Context(), east, ceph.Node{Name: "e1", BootID: "b0"})
 			test.want.Cluster = east
 			if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
 				t.Errorf("%v, -want +got:\n%s", err, diff)
@@ -255,11 +257,11 @@ func TestSight(t *testing.T) {
 		})
 	}
 	r := newRig(t)
-	if got, err := r.Sight(t.Context(), east, "e9"); err != nil || got.Exists {
+	if got, err := r.Sight(t.Context(), east, ceph.Node{Name: "e9", BootID: "b9"}); err != nil || got.Exists {
 		t.Errorf("a node that is not there: %+v, %v", got, err)
 	}
 	r.stored(t, "shop.data", []byte(`{"version":9}`))
-	if _, err := r.Sight(t.Context(), east, "e1"); err == nil {
+	if _, err := r.Sight(t.Context(), east, ceph.Node{Name: "e1", BootID: "b0"}); err == nil {
 		t.Error("a record that is not understood is passed over")
 	}
 }
@@ -267,7 +269,7 @@ func TestSight(t *testing.T) {
 func TestNodesAndParty(t *testing.T) {
 	r := newRig(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "u-east"}})
 	nodes, err := r.Nodes(t.Context())
-	if diff := cmp.Diff(map[netip.Addr]string{netip.MustParseAddr("10.0.1.11"): "e1"}, nodes, cmpopts.EquateComparable(netip.Addr{})); diff != "" || err != nil {
+	if diff := cmp.Diff([]ceph.Node{{Name: "e1", Addresses: []string{"10.0.1.11"}, BootID: "b1"}}, nodes); diff != "" || err != nil {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
 	if party, err := usage.Party(t.Context(), r.API, "east"); err != nil || party != east {

@@ -3,11 +3,7 @@ package inventory
 import (
 	"context"
 	"errors"
-	"fmt"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"slices"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
@@ -15,17 +11,27 @@ import (
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
-// Sight is what this cluster says about one of its nodes, which is fenced.
-func (i *Inventory) Sight(ctx context.Context, self ceph.Party, name string) (failover.Sight, error) {
+// Sight is what this cluster says about a node that is fenced: about the Node object of the
+// same machine, or else of the same boot or name.
+func (i *Inventory) Sight(ctx context.Context, self ceph.Party, fenced ceph.Node) (failover.Sight, error) {
 	sight := failover.Sight{Cluster: self}
-	var node corev1.Node
-	err := i.API.Get(ctx, client.ObjectKey{Name: name}, &node)
-	if apierrors.IsNotFound(err) {
-		return sight, nil
-	} else if err != nil {
-		return sight, fmt.Errorf("read node %s: %w", name, err)
+	nodes, err := i.Nodes(ctx)
+	if err != nil {
+		return sight, err
 	}
-	sight.Exists, sight.BootID = true, node.Status.NodeInfo.BootID
+	for _, same := range []func(ceph.Node) bool{
+		func(node ceph.Node) bool { return ownership.IsOver(fenced, node) },
+		func(node ceph.Node) bool { return node.BootID != "" && node.BootID == fenced.BootID },
+		func(node ceph.Node) bool { return node.Name == fenced.Name },
+	} {
+		if n := slices.IndexFunc(nodes, same); n >= 0 {
+			sight.Exists, sight.Node = true, nodes[n]
+			break
+		}
+	}
+	if !sight.Exists {
+		return sight, nil
+	}
 	foreign, err := i.notOurs(ctx, self)
 	if err != nil {
 		return sight, err
@@ -36,7 +42,7 @@ func (i *Inventory) Sight(ctx context.Context, self ceph.Party, name string) (fa
 			return sight, err
 		}
 		for _, use := range using {
-			if use.Node == name {
+			if use.Node == sight.Node.Name {
 				sight.Uses = append(sight.Uses, use.What)
 			}
 		}

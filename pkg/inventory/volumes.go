@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -95,17 +94,15 @@ func (i *Inventory) Image(ctx context.Context, volume volumes.Volume) (ceph.Clus
 	return storage, spec, err
 }
 
-// Nodes are this cluster's nodes by their addresses.
-func (i *Inventory) Nodes(ctx context.Context) (map[netip.Addr]string, error) {
+// Nodes are those of this cluster, as records name them.
+func (i *Inventory) Nodes(ctx context.Context) ([]ceph.Node, error) {
 	list, err := i.Usage.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	nodes := map[netip.Addr]string{}
+	nodes := make([]ceph.Node, 0, len(list))
 	for n := range list {
-		for _, address := range usage.Addresses(&list[n]) {
-			nodes[address] = list[n].Name
-		}
+		nodes = append(nodes, usage.RecordedNode(&list[n]))
 	}
 	return nodes, nil
 }

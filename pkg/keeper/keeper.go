@@ -223,7 +223,7 @@ func (k *Keeper) next(pv *corev1.PersistentVolume, record ceph.Record, reason st
 		return settled
 	}
 	longest := unsettled
-	if len(record.Pending) == 0 && len(record.Owner.Nodes) > 0 && len(record.Owner.Clients) >= len(record.Owner.Nodes) {
+	if len(record.Pending) == 0 && len(record.Owner.Nodes) > 0 && len(record.Unbound) == 0 && len(record.Owner.Instances()) >= len(record.Owner.Nodes) {
 		longest = settled
 	}
 	wait := k.patience.next(pv.Name, record.Token+reason, longest)

@@ -174,17 +174,17 @@ func (w *world) wantHolders(nodes []ceph.Node, clients ...string) {
 	if owner == nil {
 		w.Fatal("there is no owner")
 	}
-	if diff := cmp.Diff(nodes, owner.Nodes, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(nodes, owner.Nodes, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(ceph.Node{}, "Clients")); diff != "" {
 		w.Errorf("nodes -want +got:\n%s", diff)
 	}
-	if !slices.Equal(clients, owner.Clients) {
-		w.Errorf("clients %v, want %v", owner.Clients, clients)
+	if got := owner.Instances(); !slices.Equal(clients, got) {
+		w.Errorf("clients %v, want %v", got, clients)
 	}
 }
 
 func node(name, address string) *corev1.Node {
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	n.Status.NodeInfo.BootID = "boot of " + name
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("object of " + name)}}
+	n.Status.NodeInfo = corev1.NodeSystemInfo{BootID: "boot of " + name, MachineID: "machine of " + name}
 	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
 	return n
@@ -213,7 +213,7 @@ func pod(uid, claim string) *corev1.Pod {
 	return p
 }
 
-var nodeW1 = []ceph.Node{{Name: "w1", Addresses: []string{"10.0.2.11"}, BootID: "boot of w1"}}
+var nodeW1 = []ceph.Node{{Name: "w1", Addresses: []string{"10.0.2.11"}, BootID: "boot of w1", UID: "object of w1", MachineID: "machine of w1"}}
 
 // From the first pod to the release: the record follows, and the release comes with
 // the end of the last use, without waiting.
@@ -397,7 +397,7 @@ func TestAForcedDetachment(t *testing.T) {
 func TestABinding(t *testing.T) {
 	w := newWorld(t, pod("p", "data"))
 	w.change(func(stored ceph.Record) (ceph.Record, error) {
-		return ownership.Acquire(stored, ownership.Request{Cluster: west, Namespace: "shop", Claim: "data", Node: &nodeW1[0], Now: noon})
+		return ownership.Acquire(stored, ownership.Request{Cluster: west, Namespace: "shop", Claim: "data", Nodes: nodeW1, Unbound: []string{"p"}, Now: noon})
 	})
 	w.keep()
 	w.wantHolders(nodeW1)
@@ -410,7 +410,7 @@ func TestABinding(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.keep()
-	w.wantHolders([]ceph.Node{{Name: "w2", Addresses: []string{"10.0.2.12"}, BootID: "boot of w2"}})
+	w.wantHolders([]ceph.Node{{Name: "w2", Addresses: []string{"10.0.2.12"}, BootID: "boot of w2", UID: "object of w2", MachineID: "machine of w2"}})
 }
 
 func TestAdopt(t *testing.T) {

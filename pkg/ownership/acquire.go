@@ -2,7 +2,6 @@ package ownership
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -17,9 +16,11 @@ type Request struct {
 	// Pod is the UID of the pod, which the API server will store after this; empty
 	// for a pod that is stored already.
 	Pod string
-	// Node is where the pod goes, once that is known: when it is bound, or when it is
-	// created with a node's name. Nil before.
-	Node *ceph.Node
+	// Nodes are where pods go, once that is known: when one is bound, or when it is
+	// created with a node's name.
+	Nodes []ceph.Node
+	// Unbound are the UIDs of pods on the image that have no node yet.
+	Unbound []string
 	// ClaimSize is the size for the record of an image that has none, in bytes.
 	ClaimSize uint64
 	// Exclusive says for such a record that clients map the image with krbd's option
@@ -49,7 +50,7 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 		next.Owner = &ceph.Owner{
 			Party: request.Cluster, Namespace: request.Namespace, Claim: request.Claim, Since: seconds(request.Now),
 		}
-		next.Pending = nil
+		next.Pending, next.Unbound = nil, nil
 		next.History = noted(stored.History, ceph.Change{At: request.Now, Event: ceph.Acquired, Party: request.Cluster})
 	case stored.State == ceph.Held && Owns(stored, request.Cluster):
 		owner := *stored.Owner
@@ -59,11 +60,16 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 		return ceph.Record{}, refuse(stored)
 	}
 	next.Admissions++
-	if request.Node != nil {
-		next.Owner.Nodes = with(next.Owner.Nodes, *request.Node)
+	for _, node := range request.Nodes {
+		next.Owner.Nodes = with(next.Owner.Nodes, node)
 	}
+	// The pod that was waited for is there.
+	next.Pending = without(next.Pending, Awaited)
 	if request.Pod != "" {
-		next.Pending = pend(stored.Pending, request.Pod)
+		next.Pending = noteUID(next.Pending, request.Pod)
+	}
+	for _, pod := range request.Unbound {
+		next.Unbound = noteUID(next.Unbound, pod)
 	}
 	if stored.Revision == 0 {
 		next.ClaimSize, next.Exclusive = request.ClaimSize, request.Exclusive
@@ -71,35 +77,38 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 	return next, nil
 }
 
-// with is the nodes, sorted by name, with node as it is now. A node whose Node object
-// is gone has no addresses any more, and is fenced by those that were recorded.
-func with(nodes []ceph.Node, node ceph.Node) []ceph.Node {
-	if i := slices.IndexFunc(nodes, func(n ceph.Node) bool { return n.Name == node.Name }); i >= 0 && len(node.Addresses) == 0 {
-		return nodes
+// maxPods bounds the pods that a record names as not seen, or as without a node.
+const maxPods = 32
+
+// What may stand for pods that a record does not name. No pod has such a UID.
+const (
+	// Many: there were more than a record names.
+	Many = "many"
+	// Awaited: a person has taken the image over and starts the workload next.
+	Awaited = "awaited"
+)
+
+// noteUID adds a pod.
+func noteUID(pods []string, pod string) []string {
+	if slices.Contains(pods, pod) {
+		return pods
 	}
-	next := slices.DeleteFunc(slices.Clone(nodes), func(n ceph.Node) bool { return n.Name == node.Name })
-	next = append(next, node)
-	slices.SortFunc(next, func(a, b ceph.Node) int { return strings.Compare(a.Name, b.Name) })
-	return next
-}
-
-// maxPending bounds the pods that a record keeps as not seen.
-const maxPending = 32
-
-// Many stands in a record's Pending for pods that are no longer named there. No pod
-// has that UID, so only time takes it away, see [Keep].
-const Many = "many"
-
-// pend adds a pod to those that were not seen yet.
-func pend(pending []string, pod string) []string {
-	if slices.Contains(pending, pod) {
-		return pending
-	}
-	next := append(slices.Clone(pending), pod)
-	if len(next) <= maxPending {
+	next := append(slices.Clone(pods), pod)
+	if len(next) <= maxPods {
 		return next
 	}
-	return append([]string{Many}, next[len(next)-maxPending+1:]...)
+	return append([]string{Many}, next[len(next)-maxPods+1:]...)
+}
+
+func without(pods []string, pod string) []string {
+	if !slices.Contains(pods, pod) {
+		return pods
+	}
+	left := slices.DeleteFunc(slices.Clone(pods), func(p string) bool { return p == pod })
+	if len(left) == 0 {
+		return nil
+	}
+	return left
 }
 
 // Owns reports whether the image is the cluster's.
@@ -112,6 +121,6 @@ func Owns(record ceph.Record, cluster ceph.Party) bool {
 // every later one may stand for another pod.
 func Undo(written, before ceph.Record) ceph.Record {
 	next := written
-	next.State, next.Owner, next.Pending, next.History = ceph.Free, nil, nil, before.History
+	next.State, next.Owner, next.Pending, next.Unbound, next.History = ceph.Free, nil, nil, nil, before.History
 	return next
 }

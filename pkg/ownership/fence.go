@@ -78,7 +78,7 @@ func FinishFence(stored, begun ceph.Record, taker Taker, namespace, claim string
 	next.Takeover = nil
 	// The person starts the workload next: until then it only looks idle.
 	next.Admissions++
-	next.Pending = []string{Many}
+	next.Pending, next.Unbound = []string{Awaited}, nil
 	next.History = noted(stored.History, ceph.Change{
 		At: taker.Now, Event: ceph.TakenOver, Party: taker.Cluster, By: taker.By, From: &stored.Owner.Party, Fenced: fenced,
 	})
@@ -87,7 +87,7 @@ func FinishFence(stored, begun ceph.Record, taker Taker, namespace, claim string
 
 // takeoverOf is what a takeover is about: who takes the image, and from which holders.
 func takeoverOf(record ceph.Record) ceph.Record {
-	return ceph.Record{Owner: record.Owner, Takeover: record.Takeover, Epoch: record.Epoch, Admissions: record.Admissions}
+	return ceph.Record{Owner: record.Owner, Takeover: record.Takeover, Epoch: record.Epoch, Admissions: record.Admissions, Unbound: record.Unbound}
 }
 
 // DropFence gives the image back to its owner, for a person who decided otherwise,

@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 type Seen struct {
 	// Pods are the UIDs of the pods that use the claim and are not finished.
 	Pods []string
-	// Unbound: one of them has no node yet, and may get any.
-	Unbound bool
+	// Unbound are those of them that have no node yet, and may get any.
+	Unbound []string
 	// Attached are the nodes that have the volume or may get it: those with a
 	// VolumeAttachment of it, those whose status.volumesInUse lists it, and those to
 	// which one of the pods is bound. The attachment alone can be taken away by force
@@ -28,9 +29,14 @@ type Seen struct {
 	// Watchers are the addresses of all watchers of the image, Explained those that
 	// this cluster accounts for.
 	Watchers, Explained []string
-	// Lost are the names of nodes whose Node object is gone: what was forced off them
-	// may still be mapped there.
-	Lost []string
+	// Present are the nodes of this cluster that [Concerns] holds for and a holder in the
+	// record.
+	Present []Present
+	// Cached: not all of it is from the API server. Then no holder leaves the record: a
+	// cache that lags shows a node as it was before it mapped the image.
+	Cached bool
+	// WithoutProof: a person answers for the holders that nothing shows to use the image.
+	WithoutProof bool
 	// Quiet: the admissions have been the same for longer than a request to the API
 	// server may take, on one monotonic clock. No pod that was let start before can
 	// still appear.
@@ -71,7 +77,7 @@ const (
 //	held by another  unused                                      leave
 //	fencing          any                                         leave
 //	held by us       a pod, an attachment or any watcher         refresh, or leave
-//	held by us       a holder's node is lost                     refresh, or leave
+//	held by us       a holder is not known to have let go        refresh, or leave
 //	held by us       a pod was let start and may still appear    refresh, or leave
 //	held by us       nothing of all that                         release
 //
@@ -120,11 +126,30 @@ func busy(record ceph.Record, seen Seen) string {
 		return "client " + seen.Watchers[0] + " has it open"
 	case len(record.Pending) > 0:
 		return "a pod that was let start may still appear"
+	case len(record.Unbound) > 0:
+		return "a pod that was let start may have been bound to a node"
 	case len(record.Owner.Nodes) > 0:
-		// refresh keeps only those that are attached or lost.
-		return "it was on node " + record.Owner.Nodes[0].Name + ", whose Node object is gone"
+		// refresh keeps only those that are attached or may still have it mapped.
+		return cmp.Or(held(record.Owner.Nodes[0], seen.Present), "it may be on node "+record.Owner.Nodes[0].Name)
 	}
 	return ""
+}
+
+// Unproven reports whether what the cache shows leaves open if a holder, or a pod without
+// a node, is in the record for nothing.
+func Unproven(record ceph.Record, seen Seen) bool {
+	if record.Owner == nil {
+		return false
+	}
+	return slices.ContainsFunc(record.Unbound, func(pod string) bool { return !slices.Contains(seen.Unbound, pod) }) ||
+		slices.ContainsFunc(record.Owner.Nodes, func(n ceph.Node) bool { return !seen.uses(n) })
+}
+
+// uses reports whether something shows that the holder uses the image.
+func (s Seen) uses(holder ceph.Node) bool {
+	return slices.ContainsFunc(s.Attached, func(n ceph.Node) bool {
+		return sameBoot(holder, n) || holder.Name == n.Name && (holder.BootID == "" || n.BootID == "")
+	})
 }
 
 // takenFrom reports whether the cluster lost the image by a takeover, and has not had
@@ -142,8 +167,12 @@ func takenFrom(record ceph.Record, cluster ceph.Party) bool {
 }
 
 // refresh is the record with the holders that there are, and the pods that were not
-// seen yet. A node that is lost stays: it may come back and write. While a pod has no
-// node, all stay: the one that a binding was just allowed to is among them.
+// seen yet, or have no node.
+//
+// A holder goes when nothing shows that it uses the image, and it is known to have let go.
+// While a pod has no node, all stay: the one that a binding was just allowed to is among
+// them. A pod without a node goes when it is seen with one, which is a holder then, or when
+// it is gone for good.
 func refresh(stored ceph.Record, seen Seen) ceph.Record {
 	next := stored
 	next.Pending = nil
@@ -152,51 +181,35 @@ func refresh(stored ceph.Record, seen Seen) ceph.Record {
 			next.Pending = append(next.Pending, pod)
 		}
 	}
+	next.Unbound = nil
+	for _, pod := range stored.Unbound {
+		gone := !slices.Contains(seen.Pods, pod) && len(next.Pending) == 0 && !seen.Cached
+		bound := slices.Contains(seen.Pods, pod) && !slices.Contains(seen.Unbound, pod)
+		if !gone && !bound {
+			next.Unbound = append(next.Unbound, pod)
+		}
+	}
+	for _, pod := range seen.Unbound {
+		next.Unbound = noteUID(next.Unbound, pod)
+	}
 	owner := *stored.Owner
 	owner.Nodes = nil
-	for _, node := range stored.Owner.Nodes {
-		if seen.Unbound || len(next.Pending) > 0 || slices.Contains(seen.Lost, node.Name) {
-			owner.Nodes = append(owner.Nodes, node)
+	stay := len(next.Unbound) > 0 || len(next.Pending) > 0 || seen.Cached
+	for _, holder := range stored.Owner.Nodes {
+		switch {
+		case seen.uses(holder), stay, !seen.WithoutProof && held(holder, seen.Present) != "":
+			owner.Nodes = append(owner.Nodes, holder)
 		}
 	}
 	for _, node := range seen.Attached {
 		owner.Nodes = with(owner.Nodes, node)
 	}
-	owner.Clients = clients(stored.Owner, owner.Nodes, seen.Explained)
+	if len(owner.Nodes) == 0 {
+		owner.Clients = nil
+	}
+	assign(&owner, seen.Explained)
 	next.Owner = &owner
 	return next
-}
-
-// clients are the client instances of the nodes that hold the image. One that is cut
-// off has no watch, and lives: it stays while its node is a holder and no other
-// client has come from its address. So does one from no node's address, as behind
-// NAT, while there is any holder.
-func clients(before *ceph.Owner, nodes []ceph.Node, watching []string) []string {
-	all := slices.Clone(watching)
-	for _, client := range before.Clients {
-		address := ip(client)
-		if len(nodes) == 0 || slices.ContainsFunc(watching, func(w string) bool { return ip(w) == address }) {
-			continue
-		}
-		if !hasAddress(before.Nodes, address) || hasAddress(nodes, address) {
-			all = append(all, client)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// ip is the address without port and nonce, or all of it if that cannot be read.
-func ip(client string) string {
-	address, err := ceph.ParseAddress(client)
-	if err != nil {
-		return client
-	}
-	return address.String()
-}
-
-func hasAddress(nodes []ceph.Node, address string) bool {
-	return slices.ContainsFunc(nodes, func(n ceph.Node) bool { return slices.Contains(n.Addresses, address) })
 }
 
 // Release is the record of an image that its owner does not need any more, or a
@@ -207,7 +220,7 @@ func Release(stored ceph.Record, cluster ceph.Party, person string, now time.Tim
 		return ceph.Record{}, refuse(stored)
 	}
 	next := stored
-	next.State, next.Owner, next.Pending = ceph.Free, nil, nil
+	next.State, next.Owner, next.Pending, next.Unbound = ceph.Free, nil, nil, nil
 	next.History = noted(stored.History, ceph.Change{At: now, Event: ceph.Released, Party: cluster, By: person})
 	return next, nil
 }

@@ -234,7 +234,7 @@ func TestChange(t *testing.T) {
 	if !errors.Is(err, ownership.OwnedElsewhere) {
 		t.Errorf("got %v", err)
 	}
-	r.ceph.WriteRecord(image, []byte(`{"version":3}`))
+	r.ceph.WriteRecord(image, []byte(`{"version":9}`))
 	if _, err := ownership.Read(t.Context(), r.client, image); !errors.Is(err, ceph.ErrRecordUnknown) {
 		t.Errorf("a record of a later version: %v", err)
 	}

@@ -20,8 +20,8 @@ var (
 	earlier = time.Date(2026, 11, 22, 14, 3, 0, 0, time.UTC)
 	now     = time.Date(2026, 11, 22, 15, 0, 0, 999, time.FixedZone("", 3600))
 	nowKept = time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
-	e1      = ceph.Node{Name: "e1", Addresses: []string{"10.0.1.11", "fd00::11"}}
-	e2      = ceph.Node{Name: "e2", Addresses: []string{"10.0.1.12"}}
+	e1      = ceph.Node{Name: "e1", Addresses: []string{"10.0.1.11", "fd00::11"}, BootID: "boot-1", UID: "uid-1", MachineID: "machine-1", SystemUUID: "system-1"}
+	e2      = ceph.Node{Name: "e2", Addresses: []string{"10.0.1.12"}, BootID: "boot-2", UID: "uid-2", MachineID: "machine-2", SystemUUID: "system-2"}
 )
 
 const (
@@ -56,6 +56,13 @@ func on(nodes ...ceph.Node) func(*ceph.Record) { return func(r *ceph.Record) { r
 func from(clients ...string) func(*ceph.Record) {
 	return func(r *ceph.Record) { r.Owner.Clients = clients }
 }
+
+// opened is a node from which clients have opened the image.
+func opened(node ceph.Node, clients ...string) ceph.Node {
+	node.Clients = clients
+	return node
+}
+func unbound(pods ...string) func(*ceph.Record) { return func(r *ceph.Record) { r.Unbound = pods } }
 func pending(pods ...string) func(*ceph.Record) { return func(r *ceph.Record) { r.Pending = pods } }
 func history(changes ...ceph.Change) func(*ceph.Record) {
 	return func(r *ceph.Record) { r.History = changes }
@@ -119,9 +126,15 @@ func TestAcquire(t *testing.T) {
 		return func(r ceph.Record) (ceph.Record, error) { return ownership.Acquire(r, request) }
 	}
 	goes := func(request ownership.Request, node ceph.Node) ownership.Request {
-		request.Node = &node
+		request.Nodes = append(request.Nodes, node)
 		return request
 	}
+	waits := func(request ownership.Request, pods ...string) ownership.Request {
+		request.Unbound = pods
+		return request
+	}
+	rebooted := e1
+	rebooted.BootID = "boot-9"
 	var full, overfull []string
 	for i := range 32 {
 		full = append(full, fmt.Sprint("pod-", i))
@@ -151,6 +164,30 @@ func TestAcquire(t *testing.T) {
 		"a node is known that is recorded": {
 			stored: held(west, on(ceph.Node{Name: "e1"}, e2)), do: acquire(goes(asks(west, "p"), e1)),
 			want: held(west, on(e1, e2), pending("p"), admitted),
+		},
+		"another boot of a node that is recorded": {
+			stored: held(west, on(opened(e1, clientOnE1))), do: acquire(goes(asks(west, ""), rebooted)),
+			want: held(west, on(opened(e1, clientOnE1), rebooted), admitted),
+		},
+		"a recorded node without a Node object": {
+			stored: held(west, on(e1)), do: acquire(goes(asks(west, ""), ceph.Node{Name: "e1"})),
+			want: held(west, on(e1), admitted),
+		},
+		"a pod without a node": {
+			stored: held(west, unbound("p")), do: acquire(waits(asks(west, "q"), "q")),
+			want: held(west, pending("q"), unbound("p", "q"), admitted),
+		},
+		"a pod without a node that gets one": {
+			stored: held(west, unbound("p")), do: acquire(goes(asks(west, ""), e1)),
+			want: held(west, on(e1), unbound("p"), admitted),
+		},
+		"more pods without a node than are kept": {
+			stored: held(west, unbound(full...)), do: acquire(waits(asks(west, ""), "new")),
+			want: held(west, unbound(overfull...), admitted),
+		},
+		"the pod that a person has taken the image for": {
+			stored: held(west, pending(ownership.Awaited)), do: acquire(asks(west, "p")),
+			want: held(west, pending("p"), admitted),
 		},
 		"nobody has it, and a node is known": {
 			stored: free(), do: acquire(goes(asks(west, ""), e1)),
@@ -279,8 +316,8 @@ func TestFence(t *testing.T) {
 		"begin with what one has":           {stored: held(west), do: begin(takes(west, "ann")), err: ownership.OwnedHere},
 
 		"finish": {
-			stored: fencing(east, west, "ann", on(e1), from(clientOnE1), pending("p")), do: finish(takes(west, "ann")),
-			want: held(west, nextEpoch, admitted, sinceNow, pending(ownership.Many), func(r *ceph.Record) { r.Owner.Namespace, r.Owner.Claim = "store", "db" },
+			stored: fencing(east, west, "ann", on(e1), from(clientOnE1), pending("p"), unbound("p")), do: finish(takes(west, "ann")),
+			want: held(west, nextEpoch, admitted, sinceNow, pending(ownership.Awaited), func(r *ceph.Record) { r.Owner.Namespace, r.Owner.Claim = "store", "db" },
 				history(ceph.Change{At: nowKept, Event: ceph.TakenOver, Party: west, By: "ann", From: &east, Fenced: []string{clientOnE1}})),
 		},
 		"finish what was dropped and begun again by somebody else": {
@@ -294,7 +331,7 @@ func TestFence(t *testing.T) {
 		},
 		"finish what a person has written into besides": {
 			stored: fencing(east, west, "ann", on(e1), func(r *ceph.Record) { r.GrowTo, r.Token, r.Revision = 99, "other", 9 }), do: finishFrom(fencing(east, west, "ann", on(e1))),
-			want: held(west, nextEpoch, admitted, sinceNow, pending(ownership.Many), func(r *ceph.Record) {
+			want: held(west, nextEpoch, admitted, sinceNow, pending(ownership.Awaited), func(r *ceph.Record) {
 				r.Owner.Namespace, r.Owner.Claim, r.GrowTo, r.Token, r.Revision = "store", "db", 99, "other", 9
 			},
 				history(ceph.Change{At: nowKept, Event: ceph.TakenOver, Party: west, By: "ann", From: &east})),

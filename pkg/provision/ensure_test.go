@@ -589,7 +589,7 @@ func TestEnsureRefusesAnUnknownRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.WriteRecord(found, []byte(`{"version":3}`))
+	c.WriteRecord(found, []byte(`{"version":9}`))
 	results := provision.Ensure(t.Context(), requests(cluster, map[string]uint64{"a": 2 * gib, "b": gib}))
 	if !errors.Is(results[0].Err, ceph.ErrRecordUnknown) || results[1].Err != nil {
 		t.Errorf("got %+v", results)

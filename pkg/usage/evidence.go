@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -55,7 +57,8 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 		}
 		evidence.Uses = append(evidence.Uses, uses...)
 	}
-	if evidence.Uses, evidence.Seen = seen(evidence.Uses, locals); !source.Cached {
+	evidence.Uses, evidence.Seen = seen(evidence.Uses, locals, state.nodes)
+	if evidence.Cached = source.Cached; !source.Cached {
 		if evidence.Strays, err = g.strays(ctx, state, pvs, volume); err != nil {
 			return Evidence{}, err
 		}
@@ -78,17 +81,25 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 		}
 	}
 	if ours {
-		for _, node := range record.Owner.Nodes {
-			if _, exists := locals[0].Nodes[node.Name]; !exists {
-				evidence.Lost = append(evidence.Lost, node.Name)
-			}
-		}
+		evidence.Present = present(record.Owner.Nodes, state.nodes)
 	}
 	return evidence, nil
 }
 
+// present are the nodes that may say something about the holders.
+func present(holders []ceph.Node, nodes []corev1.Node) []ownership.Present {
+	var all []ownership.Present
+	for i := range nodes {
+		node := RecordedNode(&nodes[i])
+		if slices.ContainsFunc(holders, func(holder ceph.Node) bool { return ownership.Concerns(holder, node) }) {
+			all = append(all, ownership.Present{Node: node, Reports: len(nodes[i].Status.VolumesInUse) > 0})
+		}
+	}
+	return all
+}
+
 // seen is what the uses say, each of which is taken once.
-func seen(uses []Use, locals []Local) ([]Use, ownership.Seen) {
+func seen(uses []Use, locals []Local, all []corev1.Node) ([]Use, ownership.Seen) {
 	var seen ownership.Seen
 	var once []Use
 	var nodes []string
@@ -99,7 +110,9 @@ func seen(uses []Use, locals []Local) ([]Use, ownership.Seen) {
 		once, nodes = append(once, use), append(nodes, use.Node)
 		if use.Pod != "" {
 			seen.Pods = append(seen.Pods, use.Pod)
-			seen.Unbound = seen.Unbound || use.Node == ""
+			if use.Node == "" {
+				seen.Unbound = append(seen.Unbound, use.Pod)
+			}
 		}
 	}
 	for _, local := range locals {
@@ -108,10 +121,20 @@ func seen(uses []Use, locals []Local) ([]Use, ownership.Seen) {
 	slices.Sort(nodes)
 	for _, name := range slices.Compact(nodes) {
 		if name != "" {
-			seen.Attached = append(seen.Attached, RecordedNode(name, locals[0].Nodes[name], locals[0].Boots[name]))
+			seen.Attached = append(seen.Attached, nodeOf(name, all))
 		}
 	}
 	return once, seen
+}
+
+// nodeOf is the node of that name, of which nothing more is known without a Node object.
+func nodeOf(name string, nodes []corev1.Node) ceph.Node {
+	for i := range nodes {
+		if nodes[i].Name == name {
+			return RecordedNode(&nodes[i])
+		}
+	}
+	return ceph.Node{Name: name}
 }
 
 // pods are the uses that are pods.
@@ -152,6 +175,6 @@ func (g *Gatherer) Uses(ctx context.Context, volume volumes.Volume) ([]Use, erro
 		}
 		uses = append(uses, more...)
 	}
-	uses, _ = seen(uses, []Local{{}})
+	uses, _ = seen(uses, nil, nil)
 	return uses, nil
 }

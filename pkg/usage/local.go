@@ -19,8 +19,6 @@ import (
 type Local struct {
 	// Nodes are all nodes of this cluster with their addresses.
 	Nodes map[string][]netip.Addr
-	// Boots are their boot ids, see [ceph.Node].
-	Boots map[string]string
 	// CIDRs are further ranges from which nodes of this cluster reach Ceph.
 	CIDRs []netip.Prefix
 	// Exempt are the ranges of daemons such as rbd-mirror, whose watches never
@@ -126,7 +124,7 @@ func read(ctx context.Context, source Source) (state, error) {
 
 // local is what the state says about a volume, and the uses that it shows.
 func (g *Gatherer) local(ctx context.Context, source Source, state state, volume volumes.Volume) (Local, []Use, error) {
-	local := Local{Nodes: map[string][]netip.Addr{}, Boots: map[string]string{}, CIDRs: g.CIDRs, Exempt: g.Exempt}
+	local := Local{Nodes: map[string][]netip.Addr{}, CIDRs: g.CIDRs, Exempt: g.Exempt}
 	attached, err := g.attached(ctx, source, state.attachments, volume.PV.Name)
 	if err != nil {
 		return Local{}, nil, err
@@ -142,7 +140,7 @@ func (g *Gatherer) local(ctx context.Context, source Source, state state, volume
 			local.Reporting = append(local.Reporting, node.Name)
 			uses = append(uses, Use{Node: node.Name, What: fmt.Sprintf("status.volumesInUse of node %s (volume %s; kubelet takes it away when it has unmapped it)", node.Name, volume.PV.Name)})
 		}
-		local.Nodes[node.Name], local.Boots[node.Name] = Addresses(node), node.Status.NodeInfo.BootID
+		local.Nodes[node.Name] = Addresses(node)
 	}
 	required, err := attachRequired(ctx, source, volume.PV.Spec.CSI.Driver)
 	if err != nil {

@@ -76,12 +76,13 @@ func Addresses(node *corev1.Node) []netip.Addr {
 }
 
 // RecordedNode is a node as records name it.
-func RecordedNode(name string, addresses []netip.Addr, bootID string) ceph.Node {
-	node := ceph.Node{Name: name, BootID: bootID}
-	for _, address := range addresses {
-		node.Addresses = append(node.Addresses, address.String())
+func RecordedNode(node *corev1.Node) ceph.Node {
+	info := node.Status.NodeInfo
+	recorded := ceph.Node{Name: node.Name, UID: string(node.UID), BootID: info.BootID, MachineID: info.MachineID, SystemUUID: info.SystemUUID}
+	for _, address := range Addresses(node) {
+		recorded.Addresses = append(recorded.Addresses, address.String())
 	}
-	return node
+	return recorded
 }
 
 // sameImage returns volume, and those that may lead to the same image, whatever their

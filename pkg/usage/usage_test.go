@@ -53,10 +53,10 @@ func volumeOf(t *testing.T, pv *corev1.PersistentVolume) volumes.Volume {
 
 func node() *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: "e1"},
+		ObjectMeta: metav1.ObjectMeta{Name: "e1", UID: "uid-e1"},
 		Status: corev1.NodeStatus{
 			Addresses: []corev1.NodeAddress{{Type: corev1.NodeHostName, Address: "e1"}, {Type: corev1.NodeInternalIP, Address: "10.0.1.11"}},
-			NodeInfo:  corev1.NodeSystemInfo{BootID: "b1"},
+			NodeInfo:  corev1.NodeSystemInfo{BootID: "b1", MachineID: "m1", SystemUUID: "s1"},
 		},
 	}
 }
@@ -101,26 +101,27 @@ func TestSeen(t *testing.T) {
 		pod("db-0", "e1", "data"), pod("twin-0", "", "twin"), pod("other-0", "e1", "other"), attachment("csi-1", driver, "shop.data")}
 	api := fake.NewClientBuilder().WithObjects(objects...).WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).Build()
 	g := &Gatherer{Cache: api, API: api, Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.5.0/24")}}
-	e1 := ceph.Node{Name: "e1", Addresses: []string{"10.0.1.11"}, BootID: "b1"}
+	e1 := ceph.Node{Name: "e1", Addresses: []string{"10.0.1.11"}, BootID: "b1", UID: "uid-e1", MachineID: "m1", SystemUUID: "s1"}
 	want := Evidence{
 		Seen: ownership.Seen{
-			Pods: []string{"uid-db-0", "uid-twin-0"}, Unbound: true, Attached: []ceph.Node{e1},
-			Watchers: []string{onE1, "10.0.9.9:0/2"}, Explained: []string{onE1}, Lost: []string{"e9"},
+			Pods: []string{"uid-db-0", "uid-twin-0"}, Unbound: []string{"uid-twin-0"}, Attached: []ceph.Node{e1},
+			Watchers: []string{onE1, "10.0.9.9:0/2"}, Explained: []string{onE1}, Present: []ownership.Present{{Node: e1}},
 		},
 		Uses: []Use{{"e1", "pod shop/db-0", "uid-db-0"}, {"", "pod shop/twin-0", "uid-twin-0"}, {Node: "e1", What: "volumeattachment csi-1"}},
 	}
 	for name, source := range map[string]Source{"cache": g.Cached(), "API server": g.Live()} {
+		want.Cached = source.Cached
 		got, err := g.Seen(t.Context(), source, storage(t, onE1, "10.0.5.1:0/9", "10.0.9.9:0/2"), east, volumeOf(t, data), theData, held(e1, ceph.Node{Name: "e9"}))
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)
 		}
-		// Of what another cluster owns, pods and lost nodes say nothing.
+		// Of what another cluster owns, pods and nodes say nothing.
 		got, err = g.Seen(t.Context(), source, storage(t, onE1), ceph.Party{UID: "u-west"}, volumeOf(t, data), theData, held(e1))
-		if diff := cmp.Diff(ownership.Seen{Attached: []ceph.Node{e1}, Watchers: []string{onE1}, Explained: []string{onE1}}, got.Seen); diff != "" || err != nil {
+		if diff := cmp.Diff(ownership.Seen{Attached: []ceph.Node{e1}, Watchers: []string{onE1}, Explained: []string{onE1}, Cached: source.Cached}, got.Seen); diff != "" || err != nil {
 			t.Errorf("%s, not the owner: %v, -want +got:\n%s", name, err, diff)
 		}
 		got, err = g.Seen(t.Context(), source.WithPods(), storage(t, onE1), ceph.Party{UID: "u-west"}, volumeOf(t, data), theData, held(e1))
-		if pods := []string{"uid-db-0", "uid-twin-0"}; !slices.Equal(got.Pods, pods) || !got.Unbound || err != nil {
+		if pods := []string{"uid-db-0", "uid-twin-0"}; !slices.Equal(got.Pods, pods) || !slices.Equal(got.Unbound, pods[1:]) || err != nil {
 			t.Errorf("%s, not the owner, with pods: %+v, %v", name, got.Seen, err)
 		}
 	}

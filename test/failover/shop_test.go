@@ -163,7 +163,7 @@ func (s *shop) record(claim string) ceph.Record {
 // its own, on that node, and by those clients that have it open.
 func (s *shop) owns(c *lab.Cluster, node *lab.Node, claim string) {
 	s.Helper()
-	want := ceph.Node{Name: node.Name, Addresses: []string{node.Address}, BootID: s.bootID(c, node)}
+	boot := s.bootID(c, node)
 	s.eventually("the record of "+claim+" names "+c.Name, func() error {
 		record := s.record(claim)
 		var clients []string
@@ -171,7 +171,8 @@ func (s *shop) owns(c *lab.Cluster, node *lab.Node, claim string) {
 			clients = append(clients, watcher.Addr)
 		}
 		if record.State != ceph.Held || record.Owner.Name != c.Name ||
-			!cmp.Equal(record.Owner.Nodes, []ceph.Node{want}) || !cmp.Equal(record.Owner.Clients, clients) {
+			len(record.Owner.Nodes) != 1 || record.Owner.Nodes[0].BootID != boot || !cmp.Equal(record.Owner.Nodes[0].Addresses, []string{node.Address}) ||
+			!cmp.Equal(record.Owner.Instances(), clients) || len(record.Unbound) > 0 {
 			return fmt.Errorf("it says %s, %+v", record.State, record.Owner)
 		}
 		return nil

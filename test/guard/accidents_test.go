@@ -55,7 +55,7 @@ func (s *shop) stillOwnedWithoutItsWatch(claim string) {
 	s.free(claim)
 	s.Logf("without a watch %s after the accident", time.Since(begin).Round(time.Millisecond))
 	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=1"), forbidden("scale", s.inUse(claim)))
-	if record := s.record(claim); !ownership.Owns(record, s.party(east)) || len(record.Owner.Clients) != 1 {
+	if record := s.record(claim); !ownership.Owns(record, s.party(east)) || len(record.Owner.Instances()) != 1 {
 		s.Errorf("the record is %s", record.Encode())
 	}
 }

@@ -59,12 +59,15 @@ func (s *shop) holders(claim string) (ceph.Record, []watcher) {
 			return nil
 		}
 		for _, w := range watchers {
-			if !slices.Contains(record.Owner.Clients, w.Address) || record.Owner.Nodes == nil {
+			if !slices.Contains(record.Owner.Instances(), w.Address) || record.Owner.Nodes == nil {
 				return fmt.Errorf("%s is not in %+v", w.Address, record.Owner)
 			}
 		}
 		if len(record.Pending) > 0 {
 			return fmt.Errorf("pods that may still appear: %v", record.Pending)
+		}
+		if len(record.Unbound) > 0 {
+			return fmt.Errorf("pods without a node: %v", record.Unbound)
 		}
 		return nil
 	})
@@ -106,14 +109,14 @@ func (s *shop) takeOver(c *cluster, claim string) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	for _, client := range begun.Owner.Clients {
+	for _, client := range begun.Owner.Instances() {
 		if _, err := s.storage.Run(s.Context(), "osd", "blocklist", "add", client, "36000"); err != nil {
 			s.Fatal(err)
 		}
 	}
 	s.free(claim)
 	if _, err := ownership.Change(s.Context(), s.admin(), image, func(stored ceph.Record) (ceph.Record, error) {
-		return ownership.FinishFence(stored, begun, ann, s.namespace, claim, begun.Owner.Clients)
+		return ownership.FinishFence(stored, begun, ann, s.namespace, claim, begun.Owner.Instances())
 	}); err != nil {
 		s.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func TestTheRecordNamesNodesAndClients(t *testing.T) {
 	s.begins(east, "holder")
 	s.ready(east, "holder")
 	record, watchers := s.holders("data")
-	if len(watchers) != 1 || !slices.Equal(record.Owner.Clients, []string{watchers[0].Address}) || len(record.Owner.Nodes) != 1 || record.Owner.Nodes[0].Addresses[0] != watchers[0].host() {
+	if len(watchers) != 1 || !slices.Equal(record.Owner.Instances(), []string{watchers[0].Address}) || len(record.Owner.Nodes) != 1 || record.Owner.Nodes[0].Addresses[0] != watchers[0].host() {
 		t.Errorf("with watchers %v the record is %s", watchers, record.Encode())
 	}
 	s.letsGo(east, "data")

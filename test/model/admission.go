@@ -16,13 +16,23 @@ func (m *Model) acquire(id recordID, c, p int, now pod, binding bool) answer {
 		if !binding && m.Without != Rule3Pending {
 			asks.Pod = m.uid(c, p)
 		}
+		if !binding && now.node == 0 {
+			asks.Unbound = m.noNode(m.uid(c, p))
+		}
 		if now.node != 0 && m.Without != Rule6Binding {
-			node := m.node(int(now.node) - 1)
-			asks.Node = &node
+			asks.Nodes = []ceph.Node{m.node(int(now.node) - 1)}
 		}
 		next, err := ownership.Acquire(stored, asks)
 		return next, "", err
 	})
+}
+
+// noNode are pods that a record names because they have no node.
+func (m *Model) noNode(pods ...string) []string {
+	if m.Without == Rule6Unbound {
+		return nil
+	}
+	return pods
 }
 
 // admission is the webhook's part of a pod's creation. A webhook that dies takes no

@@ -50,13 +50,12 @@
 //
 // # What it rests on
 //
-//   - Every creation and every binding of a pod passes the webhook
-//     (testdata/hole-no-webhook.txt, hole-unseen-binding.txt), and an API server's state
-//     never goes back: an etcd that is restored from a backup may bring back pods that
-//     nobody admits again (hole-restored-etcd.txt). Fence the nodes of such a cluster first.
-//   - Nodes keep their addresses (hole-boot-elsewhere.txt, hole-other-address.txt), and a
-//     Node object that is made again is that of the same machine, whose kubelet has
-//     reported (hole-registered-anew.txt, hole-other-machine.txt).
+//   - Every creation of a pod passes the webhook (testdata/hole-no-webhook.txt), and an
+//     API server's state never goes back: an etcd that is restored from a backup may bring
+//     back pods that nobody admits again (hole-restored-etcd.txt). Fence the nodes of such a
+//     cluster first.
+//   - A node that is fenced maps nothing from another address afterwards
+//     (hole-boot-elsewhere.txt).
 //   - A pod with a node's name is created after its volume (hole-volume-after-pod.txt),
 //     and claims name no volume but their own (hole-tenant.txt).
 //   - A pod that is created with a node's name is stored within the time that an API

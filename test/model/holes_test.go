@@ -23,7 +23,7 @@ func holes() map[string]hole {
 	return map[string]hole{
 		"hole-unseen-binding": {
 			"if a binding passes while no webhook answers, and somebody fails over: the record names no node",
-			AllRules, with(func(c *Config) { c.Persons, c.Unseen = []int{1}, east }), TwoWriters,
+			Rule6Unbound, with(func(c *Config) { c.Persons, c.Unseen = []int{1}, east }), TwoWriters,
 		},
 		"hole-boot-elsewhere": {
 			"if a node boots with another address: the fence is about the recorded one, and nobody asks for bound pods",
@@ -31,15 +31,15 @@ func holes() map[string]hole {
 		},
 		"hole-other-address": {
 			"if a node gets another address while it has the image mapped: the record forgets the client that has it",
-			AllRules, with(func(c *Config) { c.Persons, c.Readdress = []int{1}, east }), TwoWriters,
+			Rule3Grows, with(func(c *Config) { c.Persons, c.Readdress = []int{1}, east }), TwoWriters,
 		},
 		"hole-registered-anew": {
 			"if a node that was deleted registers again before its kubelet has reported: it counts as one that let go",
-			AllRules, with(func(c *Config) { c.Delete, c.Anew = east, east }), TwoWriters,
+			Rule3Anew, with(func(c *Config) { c.Delete, c.Anew = east, east }), TwoWriters,
 		},
 		"hole-other-machine": {
 			"if another machine registers by the name of a node that was deleted: it counts as that one, which let go",
-			AllRules, with(func(c *Config) { c.Delete, c.Replace = east, east }), TwoWriters,
+			Rule3Machine, with(func(c *Config) { c.Delete, c.Replace = east, east }), TwoWriters,
 		},
 		"hole-volume-after-pod": {
 			"if a pod that names its node is admitted before its claim has a volume, and stored after that was looked at",

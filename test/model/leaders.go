@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -10,22 +11,27 @@ import (
 // sight is what a leader saw, small: bits of pods and nodes. Watches of dead clients,
 // and former addresses, are earlier bits higher.
 type sight struct {
-	pods, attached, lost, watchers, explained, moved uint8
-	quiet, unbound                                   bool
+	pods, unbound, attached, watchers, explained, moved uint8
+	// lost have no Node object, or that of another machine: replaced; or one that was made
+	// anew, and whose kubelet has not reported: anew.
+	lost, replaced, anew uint8
+	quiet                bool
 }
 
 const earlier = 4
 
 func (x sight) number() uint64 {
 	var n uint64
-	for _, bits := range []uint8{x.pods, x.attached, x.lost, x.watchers, x.explained, x.moved} {
+	// Watches and former addresses have two bits for each node.
+	for _, bits := range []uint8{x.watchers, x.explained, x.moved} {
 		n = n<<8 | uint64(bits)
 	}
-	for _, yes := range []bool{x.quiet, x.unbound} {
-		n <<= 1
-		if yes {
-			n |= 1
-		}
+	for _, bits := range []uint8{x.pods, x.unbound, x.attached, x.lost, x.replaced, x.anew} {
+		n = n<<earlier | uint64(bits)
+	}
+	n <<= 1
+	if x.quiet {
+		n |= 1
 	}
 	return n
 }
@@ -33,17 +39,24 @@ func (x sight) number() uint64 {
 // keep asks package ownership what a leader does.
 func (m *Model) keep(id recordID, c int, x sight) answer {
 	return m.records.ask(question{id, 'k', uint8(c), x.number()}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {
-		next, step, _ := ownership.Keep(stored, request(c), m.seen(c, x, m))
+		seen := m.seen(c, x, m)
+		next, step, _ := ownership.Keep(stored, request(c), seen)
+		if m.Without == Rule3Grows {
+			next = forgets(next, seen)
+		}
 		return next, step, nil
 	})
 }
 
 // seen is what a leader saw, for package ownership.
 func (m *Model) seen(c int, x sight, names names) ownership.Seen {
-	seen := ownership.Seen{Quiet: x.quiet, Unbound: x.unbound}
+	seen := ownership.Seen{Quiet: x.quiet}
 	for p := range m.Pods {
 		if x.pods>>p&1 != 0 {
 			seen.Pods = append(seen.Pods, names.uid(c, p))
+		}
+		if x.unbound>>p&1 != 0 {
+			seen.Unbound = append(seen.Unbound, m.noNode(names.uid(c, p))...)
 		}
 	}
 	for n := range m.Nodes {
@@ -63,11 +76,43 @@ func (m *Model) seen(c int, x sight, names names) ownership.Seen {
 				seen.Explained = append(seen.Explained, client)
 			}
 		}
-		if x.lost>>n&1 != 0 {
-			seen.Lost = append(seen.Lost, m.name(n))
+		if m.Nodes[n] == c && x.lost>>n&1 == 0 {
+			seen.Present = append(seen.Present, m.present(n, x))
 		}
 	}
 	return seen
+}
+
+// present is a Node object as it is now.
+func (m *Model) present(n int, x sight) ownership.Present {
+	node := m.node(n)
+	if x.anew>>n&1 != 0 && m.Without != Rule3Anew {
+		node.UID = "made anew"
+	}
+	if x.replaced>>n&1 != 0 && m.Without != Rule3Machine {
+		node.UID, node.BootID, node.MachineID = "of another", "another", "another"
+	}
+	return ownership.Present{Node: node}
+}
+
+// forgets is the record with the addresses and clients that its holders have now.
+func forgets(record ceph.Record, seen ownership.Seen) ceph.Record {
+	if record.Owner == nil {
+		return record
+	}
+	owner := *record.Owner
+	owner.Nodes = slices.Clone(owner.Nodes)
+	for i := range owner.Nodes {
+		node := &owner.Nodes[i]
+		for _, now := range seen.Attached {
+			if now.Name == node.Name {
+				node.Addresses = now.Addresses
+				node.Clients = slices.DeleteFunc(slices.Clone(node.Clients), func(client string) bool { return !slices.Contains(seen.Watchers, client) })
+			}
+		}
+	}
+	record.Owner = &owner
+	return record
 }
 
 // sees is all that a leader can see at one moment.
@@ -80,9 +125,11 @@ func (x sight) and(y sight) sight {
 	x.attached |= y.attached
 	x.watchers |= y.watchers
 	x.lost |= y.lost
+	x.replaced |= y.replaced
+	x.anew |= y.anew
 	x.explained |= y.explained
 	x.moved |= y.moved
-	x.unbound = x.unbound || y.unbound
+	x.unbound |= y.unbound
 	return x
 }
 
@@ -90,7 +137,9 @@ func (m *Model) seesPods(s state, c int) (x sight) {
 	for p := range m.Pods {
 		if s.pods[c][p].phase >= stored {
 			x.pods |= 1 << p
-			x.unbound = x.unbound || s.pods[c][p].phase < bound
+			if s.pods[c][p].phase < bound {
+				x.unbound |= 1 << p
+			}
 		}
 	}
 	return x
@@ -104,6 +153,12 @@ func (m *Model) seesNodes(s state, c int) (x sight) {
 		}
 		if owner == c && now.gone && m.Without != Rule3Gone {
 			x.lost |= 1 << n
+		}
+		if owner == c && now.replaced {
+			x.replaced |= 1 << n
+		}
+		if owner == c && now.anew {
+			x.anew |= 1 << n
 		}
 	}
 	return x

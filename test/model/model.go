@@ -218,7 +218,11 @@ func (m *Model) dies(s state, n int) state {
 }
 
 func (m *Model) node(n int) ceph.Node {
-	return ceph.Node{Name: m.name(n), Addresses: []string{m.address(n).String()}}
+	name := m.name(n)
+	return ceph.Node{
+		Name: name, Addresses: []string{m.address(n).String()},
+		BootID: "boot of " + name, UID: "object of " + name, MachineID: "machine of " + name,
+	}
 }
 
 // watchers are those of the image.

@@ -54,6 +54,7 @@ func (m *Model) client(s state, n int) {
 	now := s.nodes[n]
 	runs := m.hasPod(s, n) || now.forced
 	switch {
+	case now.readdressed:
 	case now.mount == ready && m.Coarse[m.Nodes[n]]:
 		if !now.address.effective() && len(m.watchers(s)) == 0 {
 			m.mapImage(s, n)
@@ -155,8 +156,10 @@ func (m *Model) faults(s state, n int) {
 	if m.Move[m.Nodes[n]] && !now.moved && (now.mount != notMounted || now.forced || m.hasPod(s, n)) {
 		m.emit(Step{bootElsewhere, int8(n), 0, 0}, m.moves(m.boots(s, n), n))
 	}
-	if m.Readdress[m.Nodes[n]] && !now.moved && now.mount == mapped {
-		m.emit(Step{moveAddress, int8(n), 0, 0}, m.moves(s, n))
+	if m.Readdress[m.Nodes[n]] && !now.readdressed && now.mount == mapped {
+		t := m.moves(s, n)
+		t.nodes[n].readdressed = true
+		m.emit(Step{moveAddress, int8(n), 0, 0}, t)
 	}
 	if m.Delete[m.Nodes[n]] && !now.gone {
 		t := s
@@ -214,8 +217,9 @@ func (m *Model) moves(s state, n int) state {
 // ended by then.
 func (m *Model) letGo(s state, n int) bool {
 	c, now := m.Nodes[n], s.nodes[n]
-	fenced := ceph.FencedNode{Cluster: party(c), Node: ceph.Node{Name: m.name(n), BootID: "before"}}
-	sight := failover.Sight{Cluster: party(c), Exists: !now.gone, BootID: "after"}
+	fenced := ceph.FencedNode{Cluster: party(c), Node: m.node(n)}
+	fenced.Node.BootID = "before"
+	sight := failover.Sight{Cluster: party(c), Exists: !now.gone, Node: m.node(n)}
 	if now.inUse {
 		sight.Uses = append(sight.Uses, "volumesInUse")
 	}

@@ -70,7 +70,13 @@ func (m *Model) volume(s state, c int) {
 	}
 	t := s
 	if m.seesPods(s, c).pods != 0 {
-		a := m.acquire(s.record, c, 0, pod{}, true)
+		a := m.records.ask(question{s.record, 'v', uint8(c), m.seesPods(s, c).number()}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {
+			asks := request(c)
+			seen := m.seen(c, m.seesPods(s, c), m)
+			asks.Unbound = seen.Unbound
+			next, err := ownership.Acquire(stored, asks)
+			return next, "", err
+		})
 		if a.refused {
 			return
 		}

@@ -58,12 +58,12 @@ func (m *Model) decide(record ceph.Record, watches []ceph.Watcher, who int) pers
 
 // propose is the plan, and whether there is something to take.
 func (m *Model) propose(record ceph.Record, watches []ceph.Watcher, who int) (failover.Plan, bool) {
-	situation := failover.Situation{Image: imageSpec, Record: record, Watchers: watches, Nodes: map[netip.Addr]string{}}
+	situation := failover.Situation{Image: imageSpec, Record: record, Watchers: watches}
 	wish := failover.Wish{Taker: m.taker(who), Namespace: ownersNamespace, Claim: "data"}
 	var all []string
 	for n, c := range m.Nodes {
 		if c == m.Persons[who] {
-			situation.Nodes[m.address(n)] = m.name(n)
+			situation.Nodes = append(situation.Nodes, m.node(n))
 		} else if record.Owner != nil && record.Owner.UID == clusterNames[c] {
 			all = append(all, machine(m.address(n)))
 		}

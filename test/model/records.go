@@ -89,10 +89,12 @@ func canonical(record ceph.Record) ceph.Record {
 	if record.Owner != nil {
 		owner := *record.Owner
 		owner.Since = time.Time{}
-		owner.Nodes, owner.Clients = slices.Clone(owner.Nodes), slices.Clone(owner.Clients)
+		owner.Nodes = slices.Clone(owner.Nodes)
 		slices.SortFunc(owner.Nodes, func(a, b ceph.Node) int { return strings.Compare(a.Name, b.Name) })
-		slices.Sort(owner.Clients)
-		owner.Clients = slices.Compact(owner.Clients)
+		for i := range owner.Nodes {
+			owner.Nodes[i].Addresses, owner.Nodes[i].Clients = set(owner.Nodes[i].Addresses), set(owner.Nodes[i].Clients)
+		}
+		owner.Clients = set(owner.Clients)
 		record.Owner = &owner
 	}
 	if record.Takeover != nil {
@@ -100,11 +102,16 @@ func canonical(record ceph.Record) ceph.Record {
 		takeover.Since = time.Time{}
 		record.Takeover = &takeover
 	}
-	record.Pending = slices.Clone(record.Pending)
-	slices.Sort(record.Pending)
-	record.Pending = slices.Compact(record.Pending)
+	record.Pending, record.Unbound = set(record.Pending), set(record.Unbound)
 	record.History = lastWords(record.History)
 	return record
+}
+
+// set is each of the names once, sorted.
+func set(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // lastWords are the changes by which clusters lost the image and have not had it since.
@@ -137,13 +144,13 @@ func (r *records) rename(id recordID, what byte, who int, to map[string]string) 
 			}
 			return names
 		}
-		record.Pending = replace(record.Pending)
+		record.Pending, record.Unbound = replace(record.Pending), replace(record.Unbound)
 		if record.Owner != nil {
 			owner := *record.Owner
 			owner.Clients = replace(owner.Clients)
 			owner.Nodes = slices.Clone(owner.Nodes)
 			for i := range owner.Nodes {
-				owner.Nodes[i].Addresses = replace(owner.Nodes[i].Addresses)
+				owner.Nodes[i].Addresses, owner.Nodes[i].Clients = replace(owner.Nodes[i].Addresses), replace(owner.Nodes[i].Clients)
 			}
 			record.Owner = &owner
 		}

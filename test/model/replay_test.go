@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,10 +138,12 @@ func (r *replay) target(c, p int, node uint8, creation bool) (*ownership.Target,
 	target := &ownership.Target{Records: r.storage, Request: request(c)}
 	if creation {
 		target.Request.Pod = r.uids[c][p]
+		if node == 0 {
+			target.Request.Unbound = []string{r.uids[c][p]}
+		}
 	}
 	if node != 0 {
-		n := r.node(int(node) - 1)
-		target.Request.Node = &n
+		target.Request.Nodes = []ceph.Node{r.node(int(node) - 1)}
 	}
 	target.Look = func(ctx context.Context) (ceph.Image, ceph.Record, error) {
 		stored, err := ownership.Read(ctx, r.storage, r.image)
@@ -214,7 +217,7 @@ func (r *replay) losers(by Step, next state) error {
 			}
 		}
 		if r.now.leaders[c].proof > 0 && next.leaders[c].proof == 0 && !(by.Kind == release && int(by.A) == c) {
-			written, _, _ := ownership.Keep(r.proofs[c], request(c), ownership.Seen{Quiet: true})
+			written, _, _ := ownership.Keep(r.proofs[c], request(c), r.seen(c, sight{quiet: true}, r))
 			if _, err := r.storage.PutRecord(r.ctx, r.image, written); !errors.Is(err, ceph.ErrRecordChanged) {
 				return fmt.Errorf("%s released by a record that has changed: %w", clusterNames[c], err)
 			}
@@ -263,7 +266,7 @@ func (r *replay) abstract(stored ceph.Record) []byte {
 			}
 		}
 	}
-	pods[ownership.Many] = ownership.Many
+	pods[ownership.Awaited] = ownership.Awaited
 	for client, n := range r.nodeOf {
 		clients[client] = r.Model.instance(n, true, false)
 	}
@@ -272,17 +275,19 @@ func (r *replay) abstract(stored ceph.Record) []byte {
 			clients[r.clients[n]] = r.Model.instance(n, false, false)
 		}
 	}
-	stored.Pending = slices.Clone(stored.Pending)
-	for i, pod := range stored.Pending {
-		if stored.Pending[i] = pods[pod]; pods[pod] == "" {
-			stored.Pending[i] = formerPod
+	called := func(names []string, in map[string]string, or string) []string {
+		all := slices.Clone(names)
+		for i, name := range all {
+			all[i] = cmp.Or(in[name], or)
 		}
+		return all
 	}
+	stored.Pending, stored.Unbound = called(stored.Pending, pods, formerPod), called(stored.Unbound, pods, formerPod)
 	if stored.Owner != nil {
 		owner := *stored.Owner
-		owner.Clients = slices.Clone(owner.Clients)
-		for i, client := range owner.Clients {
-			owner.Clients[i] = clients[client]
+		owner.Clients, owner.Nodes = called(owner.Clients, clients, ""), slices.Clone(owner.Nodes)
+		for i := range owner.Nodes {
+			owner.Nodes[i].Clients = called(owner.Nodes[i].Clients, clients, "")
 		}
 		stored.Owner = &owner
 	}

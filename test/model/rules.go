@@ -14,6 +14,9 @@ const (
 	Rule3Order
 	Rule3InUse
 	Rule3Gone
+	Rule3Anew
+	Rule3Machine
+	Rule3Grows
 	Rule3Pending
 	Rule3Admissions
 	Rule4
@@ -21,6 +24,7 @@ const (
 	Rule6Watchers
 	Rule6Verify
 	Rule6Binding
+	Rule6Unbound
 	Rule6Finish
 	Rule7Hour
 	Rule7Unfence
@@ -37,6 +41,9 @@ var instead = [...]string{
 	Rule3Order:      "without the order of rule 3's proof: nodes and watchers are looked at before pods",
 	Rule3InUse:      "without status.volumesInUse in rule 3's proof: only a VolumeAttachment shows that a node uses the volume",
 	Rule3Gone:       "without lost nodes in rule 3's proof: a node whose Node object is gone counts as one that let go",
+	Rule3Anew:       "without the uid of the Node object in rule 3's proof: one that was made anew, and lists no volume yet, counts as one that let go",
+	Rule3Machine:    "without the machine in rule 3's proof: another machine with the name of a node counts as that one, which let go",
+	Rule3Grows:      "without holders that only grow: the record forgets addresses and clients that a node had before",
 	Rule3Pending:    "without pending pods in rule 3's proof: the record does not name admitted pods that were not seen yet",
 	Rule3Admissions: "without the owner's admissions in the record: rule 3's proof does not notice them",
 	Rule4:           "without rule 4: an image that nobody has watched for long counts as free",
@@ -44,6 +51,7 @@ var instead = [...]string{
 	Rule6Watchers:   "without rule 6's recorded holder: who watches is fenced instead",
 	Rule6Verify:     "without rule 6's verification: nobody waits until the fence is in force",
 	Rule6Binding:    "without the binding in the record: rule 6 does not know the node that a pod goes to",
+	Rule6Unbound:    "without pods that have no node in the record: rule 6 does not know that a node may be missing there",
 	Rule6Finish:     "without the takeover that was begun: rule 6 finishes whichever goes on now",
 	Rule7Hour:       "without rule 7: a fence lasts as long as Ceph's default",
 	Rule7Unfence:    "without rule 7's proof: an address is taken from the blocklist at any time",

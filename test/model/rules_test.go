@@ -36,8 +36,8 @@ func removed() map[string]struct {
 		"rule-5":            {Rule5, Config{Nodes: []int{0, 1}, Pods: 1, Before: true}, TwoWriters},
 		"rule-6-watchers":   {Rule6Watchers, failover, TwoWriters},
 		"rule-6-verify":     {Rule6Verify, failover, TwoWriters},
-		"rule-6-binding":    {Rule6Binding, failover, TwoWriters},
-		"rule-6-finish":     {Rule6Finish, Config{Nodes: []int{0, 1}, Pods: 1, Persons: []int{1, 1}}, TwoWriters},
+		"rule-6-binding":    {Rule6Binding, Config{Nodes: []int{0, 1}, Pods: 1, Named: true, Persons: []int{1}}, TwoWriters},
+		"rule-6-finish":     {Rule6Finish, Config{Nodes: []int{0, 1}, Pods: 1, Persons: []int{1, 1}, Unfence: true}, TwoWriters},
 		"rule-7-hour":       {Rule7Hour, failover, TwoWriters},
 		"rule-7-unfence":    {Rule7Unfence, Config{Nodes: []int{0, 1}, Pods: 1, Persons: []int{1}, Unfence: true}, TwoWriters},
 	}

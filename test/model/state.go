@@ -83,6 +83,9 @@ type node struct {
 	// from the address that the node had before; former is the entry of that address.
 	moved  bool
 	former entry
+	// readdressed: its address changed without a boot. It maps nothing from the new one:
+	// that would be as after a boot elsewhere.
+	readdressed bool
 }
 
 // mount is how far the node has come with mounting.

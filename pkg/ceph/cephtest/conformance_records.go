@@ -87,7 +87,7 @@ func (s suite) records(t *testing.T) {
 
 	t.Run("one that this version does not understand", func(t *testing.T) {
 		for name, data := range map[string]string{
-			"a later version":  `{"version":3,"token":"t","claimSize":1}`,
+			"a later version":  `{"version":9,"token":"t","claimSize":1}`,
 			"an unknown field": `{"version":1,"token":"t","claimSize":1,"epoch":3}`,
 			"no JSON":          "cephferry",
 			"empty":            "",

@@ -108,8 +108,9 @@ func (n *node) status() corev1.NodeStatus {
 		},
 		NodeInfo: corev1.NodeSystemInfo{
 			OperatingSystem: runtime.GOOS, Architecture: runtime.GOARCH, KubeletVersion: "v0.0.0-lab",
-			// The machine boots when its agent starts.
-			BootID: n.boot,
+			// The machine boots when its agent starts. It is known by its address: the agent of
+			// another machine has another one.
+			BootID: n.boot, MachineID: "machine at " + n.Address, SystemUUID: "system at " + n.Address,
 		},
 	}
 }
