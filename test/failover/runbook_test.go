@@ -228,7 +228,13 @@ spec:
 				t.Errorf("the record says %s, %+v", record.State, record.Owner)
 			}
 		}},
-		{after: shows("namespace/shop unlabeled")},
+		{before: func() {
+			// The API server hears of the end of the policy a moment later.
+			s.eventually("the label may go", func() error {
+				_, err := s.east.Run(s.Context(), "label", "namespace", "shop", "cephferry.io/guarded-", "--dry-run=server")
+				return err
+			})
+		}, after: shows("namespace/shop unlabeled")},
 	}
 	commands := blocks(t, "../../docs/runbook.md")
 	if len(commands) != len(story) {

@@ -6,8 +6,11 @@ import (
 )
 
 // acquire is what an admission makes of the record: of a pod, or of its binding.
-func (m *Model) acquire(id recordID, c, p int, now pod, binding bool) answer {
-	about := uint64(p)<<8 | uint64(now.node)<<1
+func (m *Model) acquire(id recordID, c, p int, now pod, stale, binding bool) answer {
+	about := uint64(p)<<8 | uint64(now.node)<<2
+	if stale {
+		about |= 2
+	}
 	if binding {
 		about |= 1
 	}
@@ -20,7 +23,7 @@ func (m *Model) acquire(id recordID, c, p int, now pod, binding bool) answer {
 			asks.Unbound = m.noNode(m.uid(c, p))
 		}
 		if now.node != 0 && m.Without != Rule6Binding {
-			asks.Nodes = []ceph.Node{m.node(int(now.node) - 1)}
+			asks.Nodes = []ceph.Node{m.object(int(now.node)-1, stale, m)}
 		}
 		next, err := ownership.Acquire(stored, asks)
 		return next, "", err
@@ -51,16 +54,16 @@ func (m *Model) admission(s state, c, p int) {
 		emit(look, s, pod{phase: looked})
 		for n, owner := range m.Nodes {
 			if owner == c && m.Named {
-				emit(lookNamed, s, pod{phase: looked, node: uint8(n + 1)})
+				emit(lookNamed, s, pod{phase: looked, node: uint8(n + 1), stale: s.nodes[n].stale})
 			}
 		}
 	case looked:
 		t := s
 		if m.asks(s.record, c) {
-			t = m.write(s, m.acquire(s.record, c, p, now, false))
+			t = m.write(s, m.acquire(s.record, c, p, now, now.stale, false))
 		}
 		if m.Volumes && m.records.all[s.record].State == ceph.Free {
-			emit(admit, t, pod{taken, now.node, s.record})
+			emit(admit, t, pod{phase: taken, node: now.node, before: s.record})
 			return
 		}
 		emit(admit, t, pod{phase: admitted, node: now.node})
@@ -87,7 +90,7 @@ func (m *Model) refuses(id recordID, c, p int) bool {
 	case m.Without == Rule2 && m.owns(id, c):
 		return true
 	}
-	return m.acquire(id, c, p, pod{}, false).refused
+	return m.acquire(id, c, p, pod{}, false, false).refused
 }
 
 // apiServer is what becomes of an admitted pod.
@@ -117,7 +120,7 @@ func (m *Model) apiServer(s state, c, p int) {
 			}
 			t := s
 			if m.asks(s.record, c) && m.Without != Rule6Binding {
-				a := m.acquire(s.record, c, p, next, true)
+				a := m.acquire(s.record, c, p, next, s.nodes[n].stale, true)
 				if a.refused {
 					continue
 				}

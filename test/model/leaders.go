@@ -14,8 +14,9 @@ type sight struct {
 	pods, unbound, attached, watchers, explained, moved uint8
 	// lost have no Node object, or that of another machine: replaced; or one that was made
 	// anew, and whose kubelet has not reported: anew.
-	lost, replaced, anew uint8
-	quiet                bool
+	// stale show the boot before.
+	lost, replaced, anew, stale uint8
+	quiet                       bool
 }
 
 const earlier = 4
@@ -26,7 +27,7 @@ func (x sight) number() uint64 {
 	for _, bits := range []uint8{x.watchers, x.explained, x.moved} {
 		n = n<<8 | uint64(bits)
 	}
-	for _, bits := range []uint8{x.pods, x.unbound, x.attached, x.lost, x.replaced, x.anew} {
+	for _, bits := range []uint8{x.pods, x.unbound, x.attached, x.lost, x.replaced, x.anew, x.stale} {
 		n = n<<earlier | uint64(bits)
 	}
 	n <<= 1
@@ -61,7 +62,7 @@ func (m *Model) seen(c int, x sight, names names) ownership.Seen {
 	}
 	for n := range m.Nodes {
 		if x.attached>>n&1 != 0 {
-			seen.Attached = append(seen.Attached, m.node(n))
+			seen.Attached = append(seen.Attached, m.object(n, x.stale>>n&1 != 0, names))
 		}
 		for _, dead := range []bool{false, true} {
 			bit := n
@@ -77,15 +78,15 @@ func (m *Model) seen(c int, x sight, names names) ownership.Seen {
 			}
 		}
 		if m.Nodes[n] == c && x.lost>>n&1 == 0 {
-			seen.Present = append(seen.Present, m.present(n, x))
+			seen.Present = append(seen.Present, m.present(n, x, names))
 		}
 	}
 	return seen
 }
 
 // present is a Node object as it is now.
-func (m *Model) present(n int, x sight) ownership.Present {
-	node := m.node(n)
+func (m *Model) present(n int, x sight, names names) ownership.Present {
+	node := m.object(n, x.stale>>n&1 != 0, names)
 	if x.anew>>n&1 != 0 && m.Without != Rule3Anew {
 		node.UID = "made anew"
 	}
@@ -127,6 +128,7 @@ func (x sight) and(y sight) sight {
 	x.lost |= y.lost
 	x.replaced |= y.replaced
 	x.anew |= y.anew
+	x.stale |= y.stale
 	x.explained |= y.explained
 	x.moved |= y.moved
 	x.unbound |= y.unbound
@@ -159,6 +161,9 @@ func (m *Model) seesNodes(s state, c int) (x sight) {
 		}
 		if owner == c && now.anew {
 			x.anew |= 1 << n
+		}
+		if owner == c && now.stale {
+			x.stale |= 1 << n
 		}
 	}
 	return x

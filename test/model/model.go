@@ -221,8 +221,23 @@ func (m *Model) node(n int) ceph.Node {
 	name := m.name(n)
 	return ceph.Node{
 		Name: name, Addresses: []string{m.address(n).String()},
-		BootID: "boot of " + name, UID: "object of " + name, MachineID: "machine of " + name,
+		BootID: m.boot(n, false), UID: "object of " + name, MachineID: "machine of " + name,
 	}
+}
+
+// boot is the boot id of a node, or that of the boot before.
+func (m *Model) boot(n int, former bool) string {
+	if former {
+		return "former boot of " + m.name(n)
+	}
+	return "boot of " + m.name(n)
+}
+
+// object is a node as its Node object shows it.
+func (m *Model) object(n int, stale bool, names names) ceph.Node {
+	node := m.node(n)
+	node.BootID = names.boot(n, stale)
+	return node
 }
 
 // watchers are those of the image.
@@ -236,10 +251,11 @@ func (m *Model) watchers(s state) []ceph.Watcher {
 	return all
 }
 
-// names are what client instances and pods are called.
+// names are what client instances, boots and pods are called.
 type names interface {
 	uid(c, p int) string
 	instance(n int, dead, moved bool) string
+	boot(n int, former bool) string
 }
 
 // watching is the client instance that a node's watch belongs to: the one that has

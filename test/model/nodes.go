@@ -24,10 +24,13 @@ func (m *Model) kubelet(s state, n int) {
 	// The kubelet mounts only after its status has the volume in use, and after it
 	// has seen the attachment; and says that it is not in use only after unstaging.
 	if runs && (now.attached || hasPod) && !now.gone && !s.empty[m.Nodes[n]] && now.mount == notMounted {
-		step(reportInUse, func(x *node) { x.attached, x.inUse, x.anew, x.mount = true, true, false, ready })
+		step(reportInUse, func(x *node) { x.attached, x.inUse, x.anew, x.stale, x.mount = true, true, false, false, ready })
 	}
 	if now.inUse && !runs && now.mount == notMounted {
-		step(reportUnused, func(x *node) { x.inUse = false })
+		step(reportUnused, func(x *node) { x.inUse, x.stale = false, false })
+	}
+	if now.stale && !now.gone {
+		step(reportBoot, func(x *node) { x.stale = false })
 	}
 	if now.attached && !hasPod && !now.inUse {
 		step(detach, func(x *node) { x.attached = false })
@@ -171,7 +174,7 @@ func (m *Model) faults(s state, n int) {
 			}
 		}
 		x := &t.nodes[n]
-		x.gone, x.attached, x.inUse, x.anew, x.replaced = true, false, false, false, false
+		x.gone, x.attached, x.inUse, x.anew, x.replaced, x.stale = true, false, false, false, false, false
 		m.emit(Step{deleteNode, int8(n), 0, 0}, t)
 	}
 	if m.Unfence && now.address == years && (m.Without == Rule7Unfence || m.letGo(s, n)) {
@@ -184,7 +187,13 @@ func (m *Model) faults(s state, n int) {
 // boots is the node after a boot. What it had registered expires.
 func (m *Model) boots(s state, n int) state {
 	x := &s.nodes[n]
-	x.mount, x.forced, x.instance = notMounted, false, noEntry
+	for p := range m.Pods {
+		if pod := &s.pods[m.Nodes[n]][p]; pod.phase == looked && int(pod.node) == n+1 {
+			pod.stale = true
+		}
+	}
+	s.record = m.records.rename(s.record, 'o', n, map[string]string{m.boot(n, false): m.boot(n, true)})
+	x.mount, x.forced, x.instance, x.stale = notMounted, false, noEntry, !x.gone && !x.replaced
 	if x.watch != registered {
 		x.watch = noWatch
 	}

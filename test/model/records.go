@@ -89,8 +89,7 @@ func canonical(record ceph.Record) ceph.Record {
 	if record.Owner != nil {
 		owner := *record.Owner
 		owner.Since = time.Time{}
-		owner.Nodes = slices.Clone(owner.Nodes)
-		slices.SortFunc(owner.Nodes, func(a, b ceph.Node) int { return strings.Compare(a.Name, b.Name) })
+		owner.Nodes = oncePerBoot(owner.Nodes)
 		for i := range owner.Nodes {
 			owner.Nodes[i].Addresses, owner.Nodes[i].Clients = set(owner.Nodes[i].Addresses), set(owner.Nodes[i].Clients)
 		}
@@ -105,6 +104,22 @@ func canonical(record ceph.Record) ceph.Record {
 	record.Pending, record.Unbound = set(record.Pending), set(record.Unbound)
 	record.History = lastWords(record.History)
 	return record
+}
+
+// oncePerBoot is the nodes, of which those that are the same boot by now are one.
+func oncePerBoot(nodes []ceph.Node) []ceph.Node {
+	var once []ceph.Node
+	for _, node := range nodes {
+		i := slices.IndexFunc(once, func(n ceph.Node) bool { return n.BootID == node.BootID })
+		if i < 0 {
+			once = append(once, node)
+			continue
+		}
+		once[i].Addresses = slices.Concat(once[i].Addresses, node.Addresses)
+		once[i].Clients = slices.Concat(once[i].Clients, node.Clients)
+	}
+	slices.SortFunc(once, func(a, b ceph.Node) int { return strings.Compare(a.BootID, b.BootID) })
+	return once
 }
 
 // set is each of the names once, sorted.
@@ -131,7 +146,7 @@ func lastWords(history []ceph.Change) []ceph.Change {
 	return kept
 }
 
-// rename replaces names of client instances, addresses and pods wherever the record
+// rename replaces names of client instances, addresses, boots and pods wherever the record
 // has them.
 func (r *records) rename(id recordID, what byte, who int, to map[string]string) recordID {
 	return r.ask(question{record: id, what: what, who: uint8(who)}, func(record ceph.Record) (ceph.Record, ownership.Step, error) {
@@ -150,6 +165,7 @@ func (r *records) rename(id recordID, what byte, who int, to map[string]string) 
 			owner.Clients = replace(owner.Clients)
 			owner.Nodes = slices.Clone(owner.Nodes)
 			for i := range owner.Nodes {
+				owner.Nodes[i].BootID = replace([]string{owner.Nodes[i].BootID})[0]
 				owner.Nodes[i].Addresses, owner.Nodes[i].Clients = replace(owner.Nodes[i].Addresses), replace(owner.Nodes[i].Clients)
 			}
 			record.Owner = &owner

@@ -36,6 +36,8 @@ type replay struct {
 	// nodeOf has every client instance that there was.
 	nodeOf map[string]int
 	names  int
+	// boots is how often each node has booted.
+	boots [maxNodes]int
 }
 
 func newReplay(ctx context.Context, m *Model) (*replay, error) {
@@ -61,6 +63,13 @@ func (r *replay) uid(c, p int) string { return r.uids[c][p] }
 // instance is the one that was mapped last: of those that are dead, only that may still
 // be watched.
 func (r *replay) instance(n int, _, _ bool) string { return r.clients[n] }
+
+func (r *replay) boot(n int, former bool) string {
+	if former {
+		return fmt.Sprintf("boot %d of %s", r.boots[n]-1, r.name(n))
+	}
+	return fmt.Sprintf("boot %d of %s", r.boots[n], r.name(n))
+}
 
 // step carries one step out, after which the state is next.
 func (r *replay) step(by Step, next state) error {
@@ -112,6 +121,8 @@ func (r *replay) act(by Step, next state) error {
 			_, _, err = ownership.AcquireAll(r.ctx, []ownership.Target{*target})
 		}
 		return err
+	case reboot:
+		r.boots[by.A]++
 	case mapNode:
 		r.names++
 		r.clients[by.A] = fmt.Sprintf("%s:0/%d", r.address(int(by.A)), 1000+r.names)
@@ -143,7 +154,7 @@ func (r *replay) target(c, p int, node uint8, creation bool) (*ownership.Target,
 		}
 	}
 	if node != 0 {
-		target.Request.Nodes = []ceph.Node{r.node(int(node) - 1)}
+		target.Request.Nodes = []ceph.Node{r.object(int(node)-1, r.now.nodes[node-1].stale, r)}
 	}
 	target.Look = func(ctx context.Context) (ceph.Image, ceph.Record, error) {
 		stored, err := ownership.Read(ctx, r.storage, r.image)
@@ -287,7 +298,13 @@ func (r *replay) abstract(stored ceph.Record) []byte {
 		owner := *stored.Owner
 		owner.Clients, owner.Nodes = called(owner.Clients, clients, ""), slices.Clone(owner.Nodes)
 		for i := range owner.Nodes {
-			owner.Nodes[i].Clients = called(owner.Nodes[i].Clients, clients, "")
+			node := &owner.Nodes[i]
+			node.Clients = called(node.Clients, clients, "")
+			for n := range r.Nodes {
+				if node.Name == r.name(n) {
+					node.BootID = r.Model.boot(n, node.BootID != r.boot(n, false))
+				}
+			}
 		}
 		stored.Owner = &owner
 	}

@@ -32,6 +32,8 @@ type pod struct {
 	// node is there from bindingAdmitted on, and before for a pod that is created with
 	// a node's name; counted from one.
 	node uint8
+	// stale: the review of a pod with a node's name has read a boot of it that is over.
+	stale bool
 	// before is the record before it was taken.
 	before recordID
 }
@@ -71,6 +73,8 @@ type node struct {
 	anew bool
 	// replaced: the Node object is that of another machine, which runs nothing here.
 	replaced bool
+	// stale: the node has booted, and its Node object shows the boot before.
+	stale bool
 	// used: a pod was bound to the node at some time, as an old copy of etcd has it.
 	used bool
 

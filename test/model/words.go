@@ -61,6 +61,7 @@ const (
 	registerAnew
 	replaceNode
 	firstReport
+	reportBoot
 	restore
 	usurp
 	kinds
@@ -121,6 +122,7 @@ var words = [kinds]string{
 	registerAnew:   "{n} registers itself again, and its kubelet has not reported its volumes yet",
 	replaceNode:    "another machine registers itself as {n}",
 	firstReport:    "{n}'s kubelet reports which volumes it has in use",
+	reportBoot:     "{n}'s kubelet reports that the node has booted",
 	restore:        "{c}'s etcd is restored to a time when a pod was bound to {m}",
 	usurp:          "{c}'s webhook admits a pod of namespace evil, whose claim names the volume of shop/data",
 }
