@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +27,11 @@ func printPlan(out io.Writer, j job) {
 	for _, doubt := range plan.Doubts {
 		line("uncertain", "%s", doubt)
 	}
-	line("owner", "cluster %s, claim %s/%s, since %s", owner.Name, owner.Namespace, owner.Claim, owner.Since.Format(time.RFC3339))
+	stays := ""
+	if plan.Ours {
+		stays = ", and stays so"
+	}
+	line("owner", "cluster %s, claim %s/%s, since %s%s", owner.Name, owner.Namespace, owner.Claim, owner.Since.Format(time.RFC3339), stays)
 	head := "cut off"
 	for _, addr := range plan.Fence.Machines {
 		line(head, "%s%s: everything that comes from there", strings.TrimSuffix(addr, ":0/0"), nodeAt(plan.Nodes, addr))
@@ -67,17 +70,23 @@ func nodeAt(nodes []ceph.Node, addr string) string {
 	return ""
 }
 
-// confirm asks for the names of the clusters that are dead.
+// confirm asks for the names of the clusters that are dead. Of a stranger whose cluster
+// nobody named it asks for the claim.
 func confirm(std streams, todo []job) error {
 	var names []string
+	questions := map[string]string{}
 	for _, j := range todo {
-		if name := j.plan.From.Name; !slices.Contains(names, name) {
-			names = append(names, name)
+		name, question := j.plan.From.Name, "the name of the cluster that is dead, %s,"
+		if name == "" {
+			name, question = j.claim.String(), "the claim whose strangers are cut off, %s,"
+		}
+		if questions[name] == "" {
+			names, questions[name] = append(names, name), fmt.Sprintf(question, name)
 		}
 	}
 	answers := bufio.NewReader(std.stdin)
 	for _, name := range names {
-		fmt.Fprintf(std.stderr, "\nType the name of the cluster that is dead, %s, to go on: ", name)
+		fmt.Fprintf(std.stderr, "\nType %s to go on: ", questions[name])
 		answer, err := answers.ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err

@@ -245,7 +245,7 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) e
 	fmt.Fprintf(f.std.stdout, "Start the workload here.")
 	if len(nodes) > 0 {
 		fmt.Fprintf(f.std.stdout, " When cluster %s is back, reboot %s and run `kubectl cephferry unfence %s` there.",
-			todo[0].plan.From.Name, strings.Join(nodes, ", "), strings.Join(nodes, " "))
+			cmp.Or(todo[0].plan.From.Name, "of those"), strings.Join(nodes, ", "), strings.Join(nodes, " "))
 	}
 	fmt.Fprintln(f.std.stdout)
 	return nil

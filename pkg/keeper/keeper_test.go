@@ -260,6 +260,26 @@ func TestACrashAfterTheAdmission(t *testing.T) {
 	w.wantOwner("")
 }
 
+// After a failover the image waits for the person's pod. Once that is there, a move waits
+// for nothing.
+func TestAMoveAfterAFailover(t *testing.T) {
+	w := newWorld(t)
+	w.admits(east, "p")
+	ann := ownership.Taker{Cluster: west, By: "ann", Now: noon}
+	w.change(func(stored ceph.Record) (ceph.Record, error) { return ownership.BeginFence(stored, ann) })
+	w.change(func(stored ceph.Record) (ceph.Record, error) {
+		return ownership.FinishFence(stored, stored, ann, "shop", "data", nil)
+	})
+	w.keep()
+	w.wantOwner("west")
+	w.admits(west, "q")
+	w.create(pod("q", "data"))
+	w.keep()
+	w.remove(pod("q", "data"))
+	w.keep()
+	w.wantOwner("")
+}
+
 // Each admission begins the wait anew, and so does another leader.
 func TestTheWaitBeginsAnew(t *testing.T) {
 	w := newWorld(t)

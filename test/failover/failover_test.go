@@ -155,6 +155,45 @@ func TestTheWrongNodeIsNotFenced(t *testing.T) {
 	}
 }
 
+// A client that the owner does not account for has the image open: its pods are refused,
+// and a person fences that client.
+func TestAStrangerOnOnesOwnImage(t *testing.T) {
+	s := newShop(t)
+	e2, w2 := s.east.Nodes[1], s.west.Nodes[1]
+	s.volume("data")
+	s.starts(s.east, e2, "p", "data")
+	s.owns(s.east, e2, "data")
+	stranger := s.watchers("data")[0].Addr
+	s.change("data", func(stored ceph.Record) (ceph.Record, error) {
+		stored.Owner = &ceph.Owner{Party: s.party(s.west), Namespace: s.namespace, Claim: "data"}
+		stored.Pending = []string{"a pod that comes"} // so that it is not released
+		return stored, nil
+	})
+	claim := s.namespace + "/data"
+	refusal := []string{"client " + stranger, "has the image open, and this cluster, which owns it, does not account for it", "--also-fence " + stranger}
+	s.refused(s.cephferry(s.west, "failover", claim), refusal...)
+	s.refused(s.cephferry(s.west, "failover", claim, "--also-fence", "192.0.2.1:0/7"), refusal...)
+	r := finish(s.plugin(s.west, "failover", claim, "--also-fence", stranger), claim+"\n")
+	t.Log(r.stdout + r.stderr)
+	if out := s.must(r); !strings.Contains(out, "and stays so") || !strings.Contains(out, stranger+": a client") {
+		t.Errorf("it says %s", out)
+	}
+	s.starts(s.west, w2, "q", "data")
+	s.wrote("data", "east", "west")
+	if entries := s.blocklisted(); !entries[e2.Address+":0/0"].IsZero() {
+		t.Errorf("the whole machine is on the blocklist: %v", entries)
+	}
+	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.namespace, "--force", "--grace-period=0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e2.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e2.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWhoAnswersWrongChangesNothing(t *testing.T) {
 	s := newShop(t)
 	s.volume("data")
