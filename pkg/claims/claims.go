@@ -117,6 +117,14 @@ func ClassPath(claim *corev1.PersistentVolumeClaim, path *field.Path) *field.Pat
 	return child(path, "spec").Child("storageClassName")
 }
 
+// ImagePath leads to where the claim says how its image is called.
+func ImagePath(claim *corev1.PersistentVolumeClaim, path *field.Path) *field.Path {
+	if _, ok := claim.Annotations[annotations.Image]; ok {
+		return AnnotationPath(path, annotations.Image)
+	}
+	return child(path, "metadata").Child("name")
+}
+
 // SizePath leads to the claim's request.
 func SizePath(path *field.Path) *field.Path {
 	return child(path, "spec").Child("resources", "requests").Key(string(corev1.ResourceStorage))

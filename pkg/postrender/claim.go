@@ -12,8 +12,8 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/staticpv"
-	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
 // Annotations of Helm and Kubernetes that matter here.
@@ -39,24 +39,10 @@ type pair struct {
 	ordinal bool
 	// annotate means that a selector picked the claim, which gets the annotation.
 	annotate bool
-	// namespace is the claim's, also where the manifest leaves it to Helm.
-	namespace string
-	class     *storageclass.Class
-	image     string
-	adopt     bool
-	// look means that the pair is not rendered; only the recorded size of its
-	// image is of interest.
-	look bool
-	// size in bytes is what PV and PVC keep. Zero means the claim's request.
-	size uint64
-	// features are those of an adopted image; nil means the class's.
-	features []string
-	// rootPath is where a subvolume is.
-	rootPath string
-	// mapping is what claim and class say of how the image is mapped, and exclusive
-	// how it is.
-	mapping   staticpv.Mapping
-	exclusive bool
+	// plan is what the claim gets, made what became of its image. Until they are known,
+	// they are empty.
+	plan staticpv.Plan
+	made provision.Result
 }
 
 func (p *pair) request() resource.Quantity {
@@ -67,10 +53,10 @@ func (p *pair) request() resource.Quantity {
 // size.
 func (p *pair) capacity() resource.Quantity {
 	request := p.request()
-	if p.size == 0 || uint64(request.Value()) == p.size {
+	if p.made.ClaimSize == 0 || uint64(request.Value()) == p.made.ClaimSize {
 		return request
 	}
-	return *resource.NewQuantity(int64(p.size), resource.BinarySI)
+	return *resource.NewQuantity(int64(p.made.ClaimSize), resource.BinarySI)
 }
 
 func (p *pair) volume() *corev1.PersistentVolume {
@@ -80,18 +66,11 @@ func (p *pair) volume() *corev1.PersistentVolume {
 			carried[key] = value
 		}
 	}
-	return staticpv.New(staticpv.Claim{
-		Namespace:   p.namespace,
-		Name:        p.claim.Name,
-		Image:       p.image,
-		Size:        p.capacity(),
-		AccessModes: p.claim.Spec.AccessModes,
-		VolumeMode:  claims.VolumeMode(p.claim),
-		Annotations: carried,
-		Features:    p.features,
-		RootPath:    p.rootPath,
-		Exclusive:   p.exclusive,
-	}, *p.class)
+	made := staticpv.Made{Size: p.capacity(), Annotations: carried, RootPath: p.made.Path, Exclusive: p.made.Exclusive}
+	if p.plan.Adopt {
+		made.Features = p.made.Features
+	}
+	return p.plan.PV(made)
 }
 
 // planClaim plans the pair of a PVC. There is none if the claim is not
@@ -122,18 +101,13 @@ func (p *planner) planClaim(c claimIn, annotate bool) {
 		p.mistakes.add(label, field.Forbidden(field.NewPath("spec", "volumeName"), fmt.Sprintf("is set to %q, but the manifests have no static PersistentVolume of that name for this claim; remove it to have the pair rendered", volume)))
 		return
 	}
-	image := asked.Image
-	if image == "" {
-		image = staticpv.ImageName(namespace, claim.Name)
-	}
-	class, mapping, errs := p.validate(claim, asked, nil)
+	names := staticpv.NamesOf(namespace, claim.Name, asked)
+	plans, errs := p.plans(staticpv.Input{Claim: claim, Namespace: namespace, Asked: asked}, names)
 	p.mistakes.add(label, errs...)
-	p.claimImage(image, label, imagePath(asked, nil))
-	p.mistakes.add(label, validateHandle(image, class, imagePath(asked, nil))...)
-	p.pairs = append(p.pairs, &pair{
-		origin: o, label: label, claim: claim, namespace: namespace,
-		class: class, image: image, adopt: asked.Adopt, mapping: mapping, annotate: annotate,
-	})
+	p.claimImage(names.Image, label, claims.ImagePath(claim, nil))
+	for _, plan := range plans {
+		p.pairs = append(p.pairs, &pair{origin: o, label: label, claim: claim, annotate: annotate, plan: plan})
+	}
 }
 
 // parseAnnotations refuses what only the reconciler in the cluster understands.
@@ -166,13 +140,6 @@ func (p *planner) claimImage(image, label string, path *field.Path) {
 	p.images[image] = label
 }
 
-func imagePath(asked annotations.Claim, claim *field.Path) *field.Path {
-	if asked.Image == "" {
-		return child(claim, "metadata").Child("name")
-	}
-	return child(claim, "metadata").Child("annotations").Key(annotations.Image)
-}
-
 // namespaceOf returns where the object goes: its own namespace, or the
 // release's.
 func (p *planner) namespaceOf(meta metav1.ObjectMeta, metadata *field.Path) (string, field.ErrorList) {
@@ -203,44 +170,28 @@ func withoutClass(claim *corev1.PersistentVolumeClaim) bool {
 	return name != nil && *name == ""
 }
 
-// validate checks what the binder and ceph-csi will not: with a claimRef, the
-// binder compares nothing. path leads to the claim, nil for a PVC. The class is
-// nil when there is a mistake in it.
-func (p *planner) validate(claim *corev1.PersistentVolumeClaim, asked annotations.Claim, path *field.Path) (*storageclass.Class, staticpv.Mapping, field.ErrorList) {
-	errs := claims.Refuse(claim, path)
-	name, classPath := claims.ClassName(claim), claims.ClassPath(claim, path)
+// plans finds the claim's class, and checks what the binder and ceph-csi will not: with a
+// claimRef, the binder compares nothing. There are none when there is a mistake in the
+// class.
+func (p *planner) plans(in staticpv.Input, names ...staticpv.Names) ([]staticpv.Plan, field.ErrorList) {
+	errs := claims.Refuse(in.Claim, in.Path)
+	name, classPath := claims.ClassName(in.Claim), claims.ClassPath(in.Claim, in.Path)
 	switch {
 	case name == nil:
 		name = new(string)
 	case *name == "":
-		return nil, staticpv.Mapping{}, append(errs, field.Invalid(classPath, "", "a migratable claim takes its settings from a StorageClass; name one, or leave the field out for the default class"))
+		return nil, append(errs, field.Invalid(classPath, "", "a migratable claim takes its settings from a StorageClass; name one, or leave the field out for the default class"))
 	}
 	class, err := p.class(*name)
-	if err != nil {
-		if *name == "" {
-			return nil, staticpv.Mapping{}, append(errs, field.Required(classPath, err.Error()))
-		}
-		return nil, staticpv.Mapping{}, append(errs, field.Invalid(classPath, *name, err.Error()))
+	switch {
+	case err != nil && *name == "":
+		return nil, append(errs, field.Required(classPath, err.Error()))
+	case err != nil:
+		return nil, append(errs, field.Invalid(classPath, *name, err.Error()))
 	}
-	if class.RBD != nil {
-		errs = append(errs, claims.RefuseOnRBD(claim, class.Name, path)...)
-	} else {
-		errs = append(errs, claims.RefuseOnCephFS(claim, class.Name, path)...)
-	}
-	mapping, mistakes := staticpv.MappingOf(claim, asked, *class, path)
-	return class, mapping, append(errs, mistakes...)
-}
-
-// validateHandle checks the name of an image as the volumeHandle of a volume of the
-// class, which is nil when there is a mistake in it.
-func validateHandle(image string, class *storageclass.Class, path *field.Path) field.ErrorList {
-	if class == nil {
-		return nil
-	}
-	if err := staticpv.ValidateHandle(image, *class); err != nil {
-		return field.ErrorList{field.Invalid(path, image, err.Error())}
-	}
-	return nil
+	in.Class = *class
+	plans, mistakes := staticpv.Plans(in, names...)
+	return plans, append(errs, mistakes...)
 }
 
 // edit plans how the claim of the manifest at the path in its object, or the template
@@ -253,7 +204,7 @@ func (p *pair) edit(path []string) {
 	o.remove(path, "metadata", "annotations", betaClass)
 	o.set(path, "", "spec", "storageClassName")
 	if !p.ordinal {
-		o.set(path, p.image, "spec", "volumeName")
+		o.set(path, p.plan.Image, "spec", "volumeName")
 	}
 	// The size is written where what the claim keeps differs from the chart's.
 	if capacity := p.capacity(); capacity.Cmp(p.request()) != 0 {

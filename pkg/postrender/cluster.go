@@ -200,7 +200,7 @@ func (p *clusterPlan) addClaim(c claimIn) bool {
 	}
 	p.mistakes.add(label, errs...)
 	if asked.Image != "" {
-		p.images = append(p.images, namedImage{label, imagePath(asked, c.field), asked.Image, c.place == annotations.OnTemplate})
+		p.images = append(p.images, namedImage{label, claims.ImagePath(c.claim, c.field), asked.Image, c.place == annotations.OnTemplate})
 	}
 	c.edit(picked != "", class)
 	return true

@@ -15,6 +15,8 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/manifest"
 	"github.com/cephferry/cephferry/pkg/postrender"
+	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
@@ -40,12 +42,12 @@ func corpus(t *testing.T) []string {
 // sized makes every claim keep one size.
 type sized struct{ size uint64 }
 
-func (s sized) Ensure(_ context.Context, images []postrender.Image) ([]postrender.Outcome, []string) {
-	outcomes := make([]postrender.Outcome, len(images))
-	for i := range outcomes {
-		outcomes[i].ClaimSize = s.size
+func (s sized) Ensure(_ context.Context, plans []staticpv.Plan) ([]provision.Result, []string) {
+	results := make([]provision.Result, len(plans))
+	for i := range results {
+		results[i].ClaimSize = s.size
 	}
-	return outcomes, nil
+	return results, nil
 }
 
 // TestCorpus renders real streams and checks what holds for every stream.

@@ -14,61 +14,31 @@ import (
 	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/staticpv"
-	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// Image is one image, or on a CephFS class one subvolume, that the pairs need.
-type Image struct {
-	Class storageclass.Class
-	Name  string
-	// Size is the claim's request in bytes.
-	Size uint64
-	// Adopt means that the image must exist; the pair takes size and features
-	// from it.
-	Adopt bool
-	// Look means that only the recorded size is asked for.
-	Look bool
-	// Mapping is what claim and class say of how the image is mapped.
-	Mapping staticpv.Mapping
-}
-
-// Outcome is what became of one Image.
-type Outcome struct {
-	// ClaimSize in bytes is what PV and PVC keep; 0 leaves the claim's request.
-	ClaimSize uint64
-	// Features are those of an adopted image; nil leaves the class's.
-	Features []string
-	// RootPath is where a subvolume is in its file system.
-	RootPath string
-	// Exclusive says that clients map the image with krbd's option exclusive.
-	Exclusive bool
-	Err       error
-}
-
-// Images makes sure that images exist. Outcomes are in the order of the images;
-// notes are for people.
+// Images makes sure that the images exist, or on CephFS classes the subvolumes, that
+// plans are about. Results are in the order of the plans; notes are for people.
 type Images interface {
-	Ensure(ctx context.Context, images []Image) (outcomes []Outcome, notes []string)
+	Ensure(ctx context.Context, plans []staticpv.Plan) (results []provision.Result, notes []string)
 }
 
-// ensure asks for the images of all pairs and notes what the pairs take from them.
+// ensure asks for the images of all pairs.
 func (p *planner) ensure(ctx context.Context, images Images) error {
-	wanted := make([]Image, len(p.pairs))
+	plans := make([]staticpv.Plan, len(p.pairs))
 	for i, pair := range p.pairs {
-		request := pair.request()
-		wanted[i] = Image{*pair.class, pair.image, uint64(request.Value()), pair.adopt, pair.look, pair.mapping}
+		plans[i] = pair.plan
 	}
-	outcomes, notes := images.Ensure(ctx, wanted)
+	results, notes := images.Ensure(ctx, plans)
 	seen := map[string]bool{}
-	for i, outcome := range outcomes {
+	for i, result := range results {
 		pair := p.pairs[i]
-		pair.size, pair.features, pair.rootPath, pair.exclusive = outcome.ClaimSize, outcome.Features, outcome.RootPath, outcome.Exclusive
-		if outcome.Err == nil {
+		pair.made = result
+		if result.Err == nil {
 			continue
 		}
-		if key := sharedCause(pair, outcome.Err); !seen[key] {
+		if key := sharedCause(pair, result.Err); !seen[key] {
 			seen[key] = true
-			p.mistakes = append(p.mistakes, Mistake{pair.label, locate(pair, outcome.Err)})
+			p.mistakes = append(p.mistakes, Mistake{pair.label, locate(pair, result.Err)})
 		}
 	}
 	p.notes = notes
@@ -86,7 +56,7 @@ func (p *planner) ensure(ctx context.Context, images Images) error {
 func (p *planner) unguarded() []string {
 	var notes []string
 	for _, pair := range p.pairs {
-		if pair.class.CephFS == nil || !claims.SingleWriter(pair.claim.Spec.AccessModes) {
+		if pair.plan.Class.CephFS == nil || !claims.SingleWriter(pair.claim.Spec.AccessModes) {
 			continue
 		}
 		note := fmt.Sprintf("%s: %s: a volume on CephFS is not guarded, and nothing keeps a second cluster from writing to it at the same time", pair.label, child(pair.path, "spec").Child("accessModes"))
@@ -105,7 +75,7 @@ func sharedCause(p *pair, err error) string {
 		ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull, ceph.ErrFilesystemNotFound,
 	} {
 		if errors.Is(err, cause) {
-			return p.class.Name + ": " + cause.Error()
+			return p.plan.Class.Name + ": " + cause.Error()
 		}
 	}
 	return err.Error()

@@ -57,10 +57,8 @@ func (c chosen) list(namespace string) []Listed {
 	one := Listed{Object: c.label(namespace), Selector: c.selector, Class: class}
 	switch {
 	case c.isClaim():
-		one.Claim, one.Image = c.claim.Name, c.asked.Image
-		if one.Image == "" {
-			one.Image = staticpv.ImageName(namespace, one.Claim)
-		}
+		names := staticpv.NamesOf(namespace, c.claim.Name, c.asked)
+		one.Claim, one.Image = names.Claim, names.Image
 	case c.statefulSet != nil:
 		return c.listOrdinals(one, namespace)
 	}
@@ -73,8 +71,8 @@ func (c chosen) listOrdinals(one Listed, namespace string) []Listed {
 	start, count := ordinals(c.statefulSet, c.asked)
 	var all []Listed
 	for ordinal := start; ordinal < start+min(count, maxOrdinals); ordinal++ {
-		one.Claim = staticpv.ClaimName(c.claim.Name, c.statefulSet.Name, ordinal)
-		one.Image = ordinalImage(c.asked, namespace, one.Claim, ordinal)
+		names := staticpv.NamesOfOrdinal(namespace, staticpv.ClaimName(c.claim.Name, c.statefulSet.Name, ordinal), c.asked, ordinal)
+		one.Claim, one.Image = names.Claim, names.Image
 		all = append(all, one)
 	}
 	if len(all) == 0 {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/manifest"
 	"github.com/cephferry/cephferry/pkg/postrender"
+	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 )
 
 // checkRender renders a stream of namespace "shop" and checks what must hold for
@@ -155,9 +157,9 @@ type counted struct {
 	asked int
 }
 
-func (c *counted) Ensure(ctx context.Context, images []postrender.Image) ([]postrender.Outcome, []string) {
-	c.asked += len(images)
-	return c.Untouched.Ensure(ctx, images)
+func (c *counted) Ensure(ctx context.Context, plans []staticpv.Plan) ([]provision.Result, []string) {
+	c.asked += len(plans)
+	return c.Untouched.Ensure(ctx, plans)
 }
 
 // checkKept looks for the input's foreign documents in the output, in their

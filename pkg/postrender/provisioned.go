@@ -29,61 +29,52 @@ type Provisioned struct {
 var errAdoption = errors.New("this volume cannot be adopted now")
 
 // Ensure implements [Images].
-func (p Provisioned) Ensure(ctx context.Context, images []Image) ([]Outcome, []string) {
-	outcomes := p.refuseAdoptions(ctx, images)
-	if failed(outcomes) {
-		return outcomes, nil
+func (p Provisioned) Ensure(ctx context.Context, plans []staticpv.Plan) ([]provision.Result, []string) {
+	results := p.refuseAdoptions(ctx, plans)
+	if failed(results) {
+		return results, nil
 	}
 	connect := once(func(name string) (provision.Location, error) {
-		i := slices.IndexFunc(images, func(i Image) bool { return i.Class.Name == name })
-		return p.Connect(ctx, images[i].Class)
+		i := slices.IndexFunc(plans, func(plan staticpv.Plan) bool { return plan.Class.Name == name })
+		return p.Connect(ctx, plans[i].Class)
 	})
-	requests := make([]provision.Request, len(images))
-	for i, image := range images {
-		at, err := connect(image.Class.Name)
+	requests := make([]provision.Request, len(plans))
+	for i, plan := range plans {
+		at, err := connect(plan.Class.Name)
 		if err != nil {
-			outcomes[i].Err = fmt.Errorf("connect to the Ceph cluster of class %q: %w", image.Class.Name, err)
+			results[i].Err = fmt.Errorf("connect to the Ceph cluster of class %q: %w", plan.Class.Name, err)
 			continue
 		}
-		requests[i] = provision.Request{
-			Volume: at.Volume(image.Class, image.Name), Size: image.Size, Adopt: image.Adopt, Look: image.Look,
-			Exclusive: image.Mapping.Exclusive, NewExclusive: image.Mapping.NewExclusive,
-		}
+		requests[i] = at.Request(plan)
 	}
-	if failed(outcomes) {
-		return outcomes, nil
+	if failed(results) {
+		return results, nil
 	}
-	results := provision.Ensure(ctx, requests)
-	for i, result := range results {
-		outcomes[i] = Outcome{ClaimSize: result.ClaimSize, RootPath: result.Path, Exclusive: result.Exclusive, Err: result.Err}
-		if images[i].Adopt {
-			outcomes[i].Features = result.Features
-		}
-	}
-	return outcomes, provision.Summary(requests, results)
+	results = provision.Ensure(ctx, requests)
+	return results, provision.Summary(requests, results)
 }
 
-func failed(outcomes []Outcome) bool {
-	return slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Err != nil })
+func failed(results []provision.Result) bool {
+	return slices.ContainsFunc(results, func(r provision.Result) bool { return r.Err != nil })
 }
 
 // refuseAdoptions fails for the images that a volume of this cluster stands in the
 // way of.
-func (p Provisioned) refuseAdoptions(ctx context.Context, images []Image) []Outcome {
-	outcomes := make([]Outcome, len(images))
+func (p Provisioned) refuseAdoptions(ctx context.Context, plans []staticpv.Plan) []provision.Result {
+	results := make([]provision.Result, len(plans))
 	volumes := once(func(struct{}) ([]corev1.PersistentVolume, error) { return p.Volumes(ctx) })
-	for i, image := range images {
-		if !image.Adopt {
+	for i, plan := range plans {
+		if !plan.Adopt {
 			continue
 		}
 		all, err := volumes(struct{}{})
 		if err != nil {
-			outcomes[i].Err = fmt.Errorf("find out whether a volume of this cluster still uses what is adopted: %w", err)
-		} else if err := staticpv.RefuseAdoption(all, image.Name, image.Class); err != nil {
-			outcomes[i].Err = fmt.Errorf("%w: %w", errAdoption, err)
+			results[i].Err = fmt.Errorf("find out whether a volume of this cluster still uses what is adopted: %w", err)
+		} else if err := staticpv.RefuseAdoption(all, plan.Image, plan.Class); err != nil {
+			results[i].Err = fmt.Errorf("%w: %w", errAdoption, err)
 		}
 	}
-	return outcomes
+	return results
 }
 
 // Existing is for images that somebody else makes. Of those it asks nothing: every
@@ -98,58 +89,58 @@ type Existing struct {
 }
 
 // Ensure implements [Images].
-func (e Existing) Ensure(ctx context.Context, images []Image) ([]Outcome, []string) {
-	var asked []Image
+func (e Existing) Ensure(ctx context.Context, plans []staticpv.Plan) ([]provision.Result, []string) {
+	var looks []staticpv.Plan
 	var positions []int
-	for i, image := range images {
-		if image.Adopt || image.Class.CephFS != nil {
-			image.Look = true
-			asked, positions = append(asked, image), append(positions, i)
+	for i, plan := range plans {
+		if plan.Adopt || plan.Class.CephFS != nil {
+			plan.Look = true
+			looks, positions = append(looks, plan), append(positions, i)
 		}
 	}
-	outcomes := make([]Outcome, len(images))
-	for i, image := range images {
-		outcomes[i].Exclusive = unrecorded(image, false)
+	results := make([]provision.Result, len(plans))
+	for i, plan := range plans {
+		results[i].Exclusive = unrecorded(plan, false)
 	}
-	if len(asked) == 0 {
-		return outcomes, nil
+	if len(looks) == 0 {
+		return results, nil
 	}
 	dry, err := e.DryRun(ctx)
 	if err != nil {
-		outcomes[positions[0]].Err = err
-		return outcomes, nil
+		results[positions[0]].Err = err
+		return results, nil
 	}
 	if dry {
-		return Untouched{Exist: true}.Ensure(ctx, images)
+		return Untouched{Exist: true}.Ensure(ctx, plans)
 	}
-	found, notes := e.Provisioned.Ensure(ctx, asked)
-	for i, outcome := range found {
+	found, notes := e.Provisioned.Ensure(ctx, looks)
+	for i, result := range found {
 		at := positions[i]
-		if outcomes[at] = outcome; outcome.Err == nil && !images[at].Look {
-			outcomes[at].Err = absent(asked[i], outcome)
+		if results[at] = result; result.Err == nil && !plans[at].Look {
+			results[at].Err = absent(looks[i], result)
 		}
 	}
-	return outcomes, notes
+	return results, notes
 }
 
 // absent is the error for what had to exist and was not found.
-func absent(image Image, outcome Outcome) error {
+func absent(plan staticpv.Plan, result provision.Result) error {
 	switch {
-	case image.Class.CephFS != nil && outcome.RootPath == "":
-		return fmt.Errorf("look at subvolume %q: %w", image.Name, ceph.ErrSubvolumeNotFound)
-	case image.Class.RBD != nil && outcome.Features == nil:
-		return fmt.Errorf("look at image %q: %w", image.Name, ceph.ErrImageNotFound)
+	case plan.Class.CephFS != nil && result.Path == "":
+		return fmt.Errorf("look at subvolume %q: %w", plan.Image, ceph.ErrSubvolumeNotFound)
+	case plan.Class.RBD != nil && result.Features == nil:
+		return fmt.Errorf("look at image %q: %w", plan.Image, ceph.ErrImageNotFound)
 	}
 	return nil
 }
 
 // unrecorded reports whether an image is mapped exclusively, as far as can be said
 // without its record.
-func unrecorded(image Image, isNew bool) bool {
-	if asked := image.Mapping.Exclusive; asked != nil {
+func unrecorded(plan staticpv.Plan, isNew bool) bool {
+	if asked := plan.Mapping.Exclusive; asked != nil {
 		return *asked
 	}
-	return isNew && !image.Adopt && image.Mapping.NewExclusive
+	return isNew && !plan.Adopt && plan.Mapping.NewExclusive
 }
 
 // Untouched connects to nothing: for dry runs. Every claim keeps its request, an
@@ -161,18 +152,18 @@ type Untouched struct {
 }
 
 // Ensure implements [Images].
-func (u Untouched) Ensure(_ context.Context, images []Image) ([]Outcome, []string) {
-	outcomes := make([]Outcome, len(images))
+func (u Untouched) Ensure(_ context.Context, plans []staticpv.Plan) ([]provision.Result, []string) {
+	results := make([]provision.Result, len(plans))
 	var unknown []string
-	for i, image := range images {
-		outcomes[i].Exclusive = unrecorded(image, !u.Exist)
-		if image.Class.CephFS != nil && !image.Look {
-			outcomes[i].RootPath = "(dry run: only Ceph knows the path of subvolume " + image.Name + ")"
-			unknown = append(unknown, image.Name)
+	for i, plan := range plans {
+		results[i].Exclusive = unrecorded(plan, !u.Exist)
+		if plan.Class.CephFS != nil && !plan.Look {
+			results[i].Path = "(dry run: only Ceph knows the path of subvolume " + plan.Image + ")"
+			unknown = append(unknown, plan.Image)
 		}
 	}
 	if len(unknown) == 0 {
-		return outcomes, nil
+		return results, nil
 	}
-	return outcomes, []string{"dry run: the rootPath of PersistentVolume " + strings.Join(unknown, ", ") + " is a placeholder, so this output is not for kubectl apply"}
+	return results, []string{"dry run: the rootPath of PersistentVolume " + strings.Join(unknown, ", ") + " is a placeholder, so this output is not for kubectl apply"}
 }

@@ -13,13 +13,15 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/pkg/postrender"
+	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 )
 
 // TestUntouched keeps every request.
 func TestUntouched(t *testing.T) {
-	outcomes, notes := postrender.Untouched{}.Ensure(t.Context(), make([]postrender.Image, 2))
-	if diff := cmp.Diff([]postrender.Outcome{{}, {}}, outcomes); diff != "" || notes != nil {
-		t.Errorf("notes %v, outcomes (-want +got):\n%s", notes, diff)
+	results, notes := postrender.Untouched{}.Ensure(t.Context(), make([]staticpv.Plan, 2))
+	if diff := cmp.Diff([]provision.Result{{}, {}}, results); diff != "" || notes != nil {
+		t.Errorf("notes %v, results (-want +got):\n%s", notes, diff)
 	}
 }
 

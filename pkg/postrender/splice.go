@@ -16,7 +16,7 @@ import (
 // origins.
 func (p *planner) splice() error {
 	for _, pair := range p.pairs {
-		if pair.look {
+		if pair.plan.Look {
 			continue
 		}
 		made, err := pair.objects()

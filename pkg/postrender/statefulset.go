@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/staticpv"
-	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
 // maxOrdinals keeps a slip of the keyboard from making a million images.
@@ -126,31 +126,29 @@ func (p *planner) planTemplate(c claimIn, asked annotations.Claim, namespace str
 	if claim.Spec.VolumeName != "" {
 		p.mistakes.add(label, field.Forbidden(path.Child("spec", "volumeName"), "all ordinals would share the volume"))
 	}
-	class, mapping, errs := p.validate(claim, asked, path)
-	p.mistakes.add(label, errs...)
-
-	t := &template{origin: o, path: c.path}
-	for ordinal := start; ordinal < start+count; ordinal++ {
-		next := ordinalPair(o, set, claim, class, asked, namespace, ordinal)
-		next.label, next.path, next.mapping, next.annotate = label, path, mapping, annotate
-		if errs := validateName(next.claim.Name, path.Child("metadata", "name")); len(errs) > 0 {
-			p.mistakes.add(label, errs...)
-			return
+	// For no ordinal there is one to look at: the template's size may have been fixed
+	// when there were some, and Kubernetes refuses to change a template.
+	var made []*corev1.PersistentVolumeClaim
+	var names []staticpv.Names
+	var unnamed field.ErrorList
+	for ordinal := start; ordinal < start+max(count, 1) && len(unnamed) == 0; ordinal++ {
+		name := staticpv.NamesOfOrdinal(namespace, staticpv.ClaimName(claim.Name, set.Name, ordinal), asked, ordinal)
+		made, names = append(made, ordinalClaim(set, claim, name)), append(names, name)
+		unnamed = validateName(name.Claim, path.Child("metadata", "name"))
+	}
+	plans, errs := p.plans(staticpv.Input{Claim: claim, Path: path, Namespace: namespace, Asked: asked}, names...)
+	p.mistakes.add(label, append(errs, unnamed...)...)
+	if count > 0 {
+		for _, name := range names {
+			p.claimImage(name.Image, label, claims.ImagePath(claim, path))
 		}
-		p.claimImage(next.image, label, imagePath(asked, path))
-		p.mistakes.add(label, validateHandle(next.image, class, imagePath(asked, path))...)
-		t.pairs = append(t.pairs, next)
 	}
-	p.pairs = append(p.pairs, t.pairs...)
-	if count == 0 {
-		// The template's size may have been fixed when there were ordinals, and
-		// Kubernetes refuses to change a template.
-		first := ordinalPair(o, set, claim, class, asked, namespace, start)
-		first.label, first.path, first.look, first.mapping, first.annotate = label, path, true, mapping, annotate
-		t.pairs = append(t.pairs, first)
-		p.pairs = append(p.pairs, first)
+	t := &template{origin: o, path: c.path}
+	for i, plan := range plans {
+		plan.Look = count == 0
+		t.pairs = append(t.pairs, &pair{origin: o, label: label, path: path, claim: made[i], ordinal: true, annotate: annotate, plan: plan})
 	}
-	p.templates = append(p.templates, t)
+	p.pairs, p.templates = append(p.pairs, t.pairs...), append(p.templates, t)
 }
 
 // checkRendered accepts a template without a class if the stream has the pairs
@@ -165,31 +163,21 @@ func (p *planner) checkRendered(set *appsv1.StatefulSet, claim *corev1.Persisten
 	}
 }
 
-// ordinalPair is the pair of one ordinal.
-func ordinalPair(o object, set *appsv1.StatefulSet, claim *corev1.PersistentVolumeClaim, class *storageclass.Class, asked annotations.Claim, namespace string, ordinal int) *pair {
+// ordinalClaim is the claim of one ordinal, as part of a pair.
+func ordinalClaim(set *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim, names staticpv.Names) *corev1.PersistentVolumeClaim {
 	// An upgrade without the renderer would delete the pair silently.
 	extra := map[string]string{helmPolicy: helmKeep}
 	if name, ok := set.Annotations[helmFilename]; ok {
 		extra[helmFilename] = name
 	}
-	name := staticpv.ClaimName(claim.Name, set.Name, ordinal)
-	image := ordinalImage(asked, namespace, name, ordinal)
-	if asked.Image != "" {
-		extra[annotations.Image] = image
+	if _, ok := template.Annotations[annotations.Image]; ok {
+		extra[annotations.Image] = names.Image
 	}
-	made := newClaim(claim, name, set.Namespace, set.Spec.Selector, extra)
+	made := newClaim(template, names.Claim, set.Namespace, set.Spec.Selector, extra)
 	empty := ""
 	made.Spec.StorageClassName = &empty
-	made.Spec.VolumeName = image
-	return &pair{origin: o, claim: made, ordinal: true, namespace: namespace, class: class, image: image, adopt: asked.Adopt}
-}
-
-// ordinalImage is the name of an ordinal's image.
-func ordinalImage(asked annotations.Claim, namespace, claim string, ordinal int) string {
-	if asked.Image != "" {
-		return staticpv.OrdinalImageName(asked.Image, ordinal)
-	}
-	return staticpv.ImageName(namespace, claim)
+	made.Spec.VolumeName = names.Image
+	return made
 }
 
 // edit plans that the class of the template is emptied. The size becomes the smallest that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
@@ -53,6 +54,14 @@ type Location struct {
 	// RadosNamespace is that of images, SubvolumeGroup that of subvolumes. Both
 	// stand in ceph-csi's config.json only.
 	RadosNamespace, SubvolumeGroup string
+}
+
+// Request is for the volume of a plan.
+func (l Location) Request(plan staticpv.Plan) Request {
+	return Request{
+		Volume: l.Volume(plan.Class, plan.Image), Size: uint64(plan.Request.Value()), Adopt: plan.Adopt, Look: plan.Look,
+		Exclusive: plan.Mapping.Exclusive, NewExclusive: plan.Mapping.NewExclusive,
+	}
 }
 
 // Volume returns the volume of that class and name.

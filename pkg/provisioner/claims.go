@@ -73,10 +73,10 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 		return failure{invalid, err.Error()}
 	}
 	if _, failed := failureOf(claim, provisioning); !failed {
-		c.Events.normal(claim, eventProvisioning, "makes "+p.kind()+" "+p.image+" for class "+p.class.Name)
+		c.Events.normal(claim, eventProvisioning, "makes "+p.kind()+" "+p.Image+" for class "+p.Class.Name)
 	}
 	begin := c.Now()
-	request, result, err := c.ensure(ctx, claim, &p)
+	request, result, err := c.ensure(ctx, &p)
 	if err != nil {
 		return err
 	}
@@ -93,8 +93,8 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 }
 
 // ensure makes sure that the image or subvolume exists.
-func (c *Claims) ensure(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan) (provision.Request, provision.Result, error) {
-	request, err := c.request(ctx, claim, p)
+func (c *Claims) ensure(ctx context.Context, p *plan) (provision.Request, provision.Result, error) {
+	request, err := c.request(ctx, p)
 	if err != nil {
 		return provision.Request{}, provision.Result{}, err
 	}
@@ -107,19 +107,15 @@ func (c *Claims) ensure(ctx context.Context, claim *corev1.PersistentVolumeClaim
 }
 
 // request is what package provision is asked for.
-func (c *Claims) request(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan) (provision.Request, error) {
-	cluster, settings, err := c.Clusters.ClusterAs(ctx, p.class.ClusterID, p.class.ProvisionerSecret)
+func (c *Claims) request(ctx context.Context, p *plan) (provision.Request, error) {
+	cluster, settings, err := c.Clusters.ClusterAs(ctx, p.Class.ClusterID, p.Class.ProvisionerSecret)
 	if err != nil {
 		return provision.Request{}, explainSecret(err)
 	}
 	at := provision.Location{Cluster: cluster, RadosNamespace: settings.RadosNamespace, SubvolumeGroup: settings.SubvolumeGroup}
-	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
-	request := provision.Request{
-		Volume: at.Volume(p.class, p.image), Size: uint64(size.Value()), Adopt: p.asked.Adopt,
-		Exclusive: p.mapping.Exclusive, NewExclusive: p.mapping.NewExclusive,
-	}
-	if p.asked.Size != nil {
-		request.AtLeast = uint64(p.asked.Size.Value())
+	request := at.Request(p.Plan)
+	if p.size != nil {
+		request.AtLeast = uint64(p.size.Value())
 	}
 	return request, nil
 }

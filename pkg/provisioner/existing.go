@@ -42,14 +42,14 @@ const (
 func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.PersistentVolume) (next, error) {
 	var found *corev1.PersistentVolume
 	for i := range volumes {
-		if volumes[i].Name == p.image {
+		if volumes[i].Name == p.Image {
 			found = &volumes[i]
 		} else if err := p.taken(&volumes[i], claim.Namespace); err != nil {
 			return refused, err
 		}
 	}
-	if p.asked.Adopt {
-		if err := staticpv.RefuseAdoption(volumes, p.image, p.class); err != nil {
+	if p.Adopt {
+		if err := staticpv.RefuseAdoption(volumes, p.Image, p.Class); err != nil {
 			return refused, err
 		}
 	}
@@ -68,7 +68,7 @@ func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.Persis
 	case same:
 		return wait, fmt.Errorf("PersistentVolume %s is that of the claim's predecessor, and goes when no node has it attached", found.Name)
 	default:
-		return refused, fmt.Errorf("PersistentVolume %s has %s %s already, for %s", found.Name, p.kind(), p.image, who(ref, claim.Namespace))
+		return refused, fmt.Errorf("PersistentVolume %s has %s %s already, for %s", found.Name, p.kind(), p.Image, who(ref, claim.Namespace))
 	}
 }
 
@@ -82,18 +82,18 @@ func (p *plan) taken(pv *corev1.PersistentVolume, namespace string) error {
 		return nil
 	}
 	var same, static bool
-	if fs := p.class.CephFS; fs != nil {
+	if fs := p.Class.CephFS; fs != nil {
 		subvolume, ok := staticpv.SubvolumeOf(pv)
-		same, static = ok && subvolume.Filesystem == fs.Filesystem && subvolume.Name == p.image, subvolume.Static
+		same, static = ok && subvolume.Filesystem == fs.Filesystem && subvolume.Name == p.Image, subvolume.Static
 	} else {
 		image, ok, err := staticpv.ImageOf(pv)
-		same, static = ok && err == nil && image.Pool == p.class.RBD.Pool && image.Name == p.image, image.Static
+		same, static = ok && err == nil && image.Pool == p.Class.RBD.Pool && image.Name == p.Image, image.Static
 	}
-	same = same || csi.Driver == p.class.Driver && csi.VolumeHandle == p.image
-	if !same || p.asked.Adopt && !static {
+	same = same || csi.Driver == p.Class.Driver && csi.VolumeHandle == p.Image
+	if !same || p.Adopt && !static {
 		return nil
 	}
-	return fmt.Errorf("PersistentVolume %s has %s %s already, for %s", pv.Name, p.kind(), p.image, who(pv.Spec.ClaimRef, namespace))
+	return fmt.Errorf("PersistentVolume %s has %s %s already, for %s", pv.Name, p.kind(), p.Image, who(pv.Spec.ClaimRef, namespace))
 }
 
 // who is whose volume it is, for people of the namespace.

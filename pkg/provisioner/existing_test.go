@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
@@ -106,10 +106,10 @@ func TestDecide(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			p := plan{
-				asked: annotations.Claim{Adopt: test.adopt}, image: "shop.data",
-				class: storageclass.Class{Driver: "rook-ceph.rbd.csi.ceph.com", RBD: &storageclass.RBD{Pool: "replicapool"}},
-			}
+			p := plan{Plan: staticpv.Plan{
+				Adopt: test.adopt, Names: staticpv.Names{Image: "shop.data"},
+				Class: storageclass.Class{Driver: "rook-ceph.rbd.csi.ceph.com", RBD: &storageclass.RBD{Pool: "replicapool"}},
+			}}
 			var volumes []corev1.PersistentVolume
 			for _, change := range test.volumes {
 				volumes = append(volumes, volume(change...))

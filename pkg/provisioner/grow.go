@@ -47,16 +47,15 @@ func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	if pv.Annotations[annotations.Migratable] != "true" || !staticpv.IsPair(&pv, claim.Namespace, claim.Name) || ref.UID != claim.UID {
 		return mistakes(field.ErrorList{field.Forbidden(size, "PersistentVolume "+pv.Name+" is not one that cephferry made for this claim")})
 	}
-	p := plan{asked: asked, image: pv.Name}
-	errs, err := c.class(ctx, claim, &p)
+	p, errs, err := c.planFor(ctx, claim, asked, staticpv.Names{Claim: claim.Name, Image: pv.Name})
 	if err != nil {
 		return err
 	} else if len(errs) > 0 {
 		return mistakes(errs)
 	}
-	if there, of := whereOf(&pv), whereOfClass(p.class); there != of {
+	if there, of := whereOf(&pv), whereOfClass(p.Class); there != of {
 		return mistakes(field.ErrorList{field.Invalid(annotationPath(annotations.Class), asked.Class, fmt.Sprintf(
-			"StorageClass %s is of %s, the volume is in %s; name the class of the volume", p.class.Name, of, there))})
+			"StorageClass %s is of %s, the volume is in %s; name the class of the volume", p.Class.Name, of, there))})
 	}
 	return c.growImage(ctx, claim, &p, &pv)
 }
@@ -79,7 +78,7 @@ func whereOfClass(class storageclass.Class) string {
 }
 
 func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan, pv *corev1.PersistentVolume) error {
-	request, err := c.request(ctx, claim, p)
+	request, err := c.request(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 		return explain(results[0].Err)
 	}
 	if results[0].Deferred {
-		return failure{filesystem, deferred(p.image, p.asked.Size.String())}
+		return failure{filesystem, deferred(p.Image, p.size.String())}
 	}
 	attached, err := c.attachedBefore(ctx, claim, pv)
 	if err != nil {
@@ -101,12 +100,12 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 		c.Events.normal(claim, eventGrown, strings.Join(provision.Summary(requests, results), "; "))
 	}
 	pending := conditionOf(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
-	atOnce := p.class.CephFS != nil || claims.VolumeMode(claim) == corev1.PersistentVolumeBlock
+	atOnce := p.Class.CephFS != nil || claims.VolumeMode(claim) == corev1.PersistentVolumeBlock
 	if atOnce || !attached || !results[0].Grown && pending == nil {
 		return nil
 	}
 	return failure{filesystem, fmt.Sprintf(
-		"image %s has %s; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again", p.image, p.asked.Size)}
+		"image %s has %s; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again", p.Image, p.size)}
 }
 
 // attachedBefore reports whether a node has had the volume since before the image

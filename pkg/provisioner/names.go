@@ -44,22 +44,19 @@ func templateOf(claim *corev1.PersistentVolumeClaim, sets []appsv1.StatefulSet) 
 	return nil
 }
 
-// imageName is the name of the claim's image. On a claim template, the annotation
+// namesOf is how the claim and its image are called. On a claim template, the annotation
 // has a base name, and a claim made from it carries the same text.
-func imageName(claim *corev1.PersistentVolumeClaim, asked annotations.Claim, template *corev1.PersistentVolumeClaim) (string, *field.Error) {
-	if asked.Image == "" {
-		return staticpv.ImageName(claim.Namespace, claim.Name), nil
-	}
+func namesOf(claim *corev1.PersistentVolumeClaim, asked annotations.Claim, template *corev1.PersistentVolumeClaim) (staticpv.Names, *field.Error) {
 	n, numbered := ordinal(claim.Name)
 	switch {
 	case template != nil:
-		return staticpv.OrdinalImageName(asked.Image, n), nil
-	case numbered && !asked.Adopt:
-		return "", field.Invalid(annotationPath(annotations.Image), asked.Image,
+		return staticpv.NamesOfOrdinal(claim.Namespace, claim.Name, asked, n), nil
+	case asked.Image != "" && numbered && !asked.Adopt:
+		return staticpv.Names{}, field.Invalid(annotationPath(annotations.Image), asked.Image,
 			"the claim's name ends in a number, like those of a StatefulSet, and no StatefulSet of the namespace has a claim template for it with this annotation: "+
 				"it cannot be known whether this is the image's name or a base name; create the StatefulSet first, or give the claim another name")
 	}
-	return asked.Image, nil
+	return staticpv.NamesOf(claim.Namespace, claim.Name, asked), nil
 }
 
 func annotationPath(key string) *field.Path {

@@ -20,11 +20,10 @@ import (
 
 // plan is what a claim gets. Nothing of it has been looked up in Ceph.
 type plan struct {
-	asked annotations.Claim
-	image string
-	class storageclass.Class
-	// mapping is what claim and class say of how the image is mapped.
-	mapping staticpv.Mapping
+	staticpv.Plan
+	// size is what the image is to have if that is more than the claim's request; nil
+	// is the request.
+	size *resource.Quantity
 }
 
 // isOurs reports whether the cluster is to make the claim's volume. A claim with
@@ -51,31 +50,36 @@ func (c *Claims) plan(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	}
 	asked, errs := annotations.Parse(claim.Annotations, place, field.NewPath("metadata", "annotations"))
 	errs = append(errs, claims.Refuse(claim, nil)...)
-	p := plan{asked: asked}
-	if asked.Migratable {
-		var mistake *field.Error
-		if p.image, mistake = imageName(claim, asked, template); mistake != nil {
-			errs = append(errs, mistake)
-		} else if mistake, err = c.tenant(ctx, claim, p.image); err != nil {
-			return plan{}, err
-		} else if mistake != nil {
-			errs = append(errs, mistake)
-		}
-		classErrs, err := c.class(ctx, claim, &p)
-		if err != nil {
-			return plan{}, err
-		}
-		errs = append(errs, classErrs...)
-		if len(errs) == 0 {
-			if err := staticpv.ValidateHandle(p.image, p.class); err != nil {
-				errs = append(errs, field.Invalid(annotationPath(annotations.Image), p.image, err.Error()))
-			}
-		}
+	if !asked.Migratable {
+		return plan{}, mistakes(errs)
 	}
-	if len(errs) > 0 {
+	names, mistake := namesOf(claim, asked, template)
+	if mistake == nil {
+		mistake, err = c.tenant(ctx, claim, names.Image)
+	}
+	if err != nil {
+		return plan{}, err
+	} else if mistake != nil {
+		errs = append(errs, mistake)
+	}
+	p, more, err := c.planFor(ctx, claim, asked, names)
+	if err != nil {
+		return plan{}, err
+	}
+	if errs = append(errs, more...); len(errs) > 0 {
 		return plan{}, mistakes(errs)
 	}
 	return p, nil
+}
+
+// planFor is what the claim gets with its class, and what speaks against it.
+func (c *Claims) planFor(ctx context.Context, claim *corev1.PersistentVolumeClaim, asked annotations.Claim, names staticpv.Names) (plan, field.ErrorList, error) {
+	class, errs, err := c.class(ctx, asked)
+	if class == nil || err != nil {
+		return plan{}, errs, err
+	}
+	plans, more := staticpv.Plans(staticpv.Input{Claim: claim, Namespace: claim.Namespace, Asked: asked, Class: *class}, names)
+	return plan{plans[0], asked.Size}, append(errs, more...), nil
 }
 
 // template returns the claim template that the claim was made from, if it matters.
@@ -111,37 +115,31 @@ func (c *Claims) tenant(ctx context.Context, claim *corev1.PersistentVolumeClaim
 	}
 }
 
-// class finds the claim's class and what the class refuses.
-func (c *Claims) class(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan) (field.ErrorList, error) {
+// class finds the class that a claim asks for, and what is wrong with it; nil if it
+// cannot be used at all.
+func (c *Claims) class(ctx context.Context, asked annotations.Claim) (*storageclass.Class, field.ErrorList, error) {
 	var classes storagev1.StorageClassList
 	if err := c.Client.List(ctx, &classes); err != nil {
-		return nil, fmt.Errorf("list the StorageClasses: %w", err)
+		return nil, nil, fmt.Errorf("list the StorageClasses: %w", err)
 	}
 	path := annotationPath(annotations.Class)
-	found, err := storageclass.Find(classes.Items, p.asked.Class)
+	found, err := storageclass.Find(classes.Items, asked.Class)
 	if err != nil {
-		return field.ErrorList{field.Invalid(path, p.asked.Class, err.Error())}, nil
+		return nil, field.ErrorList{field.Invalid(path, asked.Class, err.Error())}, nil
 	}
 	class, errs := storageclass.Parse(found)
 	if len(errs) > 0 {
-		return field.ErrorList{field.Invalid(path, found.Name, "StorageClass "+found.Name+": "+text(errs))}, nil
+		return nil, field.ErrorList{field.Invalid(path, found.Name, "StorageClass "+found.Name+": "+text(errs))}, nil
 	}
 	if class.ProvisionerSecret.Name == "" || class.ProvisionerSecret.Namespace == "" {
 		errs = append(errs, field.Invalid(path, found.Name, "StorageClass "+found.Name+" names no secret to make images with: set its parameters csi.storage.k8s.io/provisioner-secret-name and -namespace"))
 	}
-	p.class = class
-	var mistakes field.ErrorList
-	p.mapping, mistakes = staticpv.MappingOf(claim, p.asked, class, nil)
-	errs = append(errs, mistakes...)
-	if class.CephFS != nil {
-		return append(errs, claims.RefuseOnCephFS(claim, class.Name, nil)...), nil
-	}
-	return append(errs, claims.RefuseOnRBD(claim, class.Name, nil)...), nil
+	return &class, errs, nil
 }
 
 // kind is what the class makes.
 func (p *plan) kind() string {
-	if p.class.CephFS != nil {
+	if p.Class.CephFS != nil {
 		return "subvolume"
 	}
 	return "image"
@@ -150,22 +148,17 @@ func (p *plan) kind() string {
 // volume is the PersistentVolume to create. Its capacity is the claim's request, or
 // what an adopted image has if that is more.
 func (p *plan) volume(claim *corev1.PersistentVolumeClaim, made provision.Result) *corev1.PersistentVolume {
-	capacity := claim.Spec.Resources.Requests[corev1.ResourceStorage]
-	if p.asked.Adopt && made.ClaimSize > uint64(capacity.Value()) {
+	capacity := p.Request
+	if p.Adopt && made.ClaimSize > uint64(capacity.Value()) {
 		capacity = *resource.NewQuantity(int64(made.ClaimSize), resource.BinarySI)
 	}
-	pv := staticpv.New(staticpv.Claim{
-		Namespace:   claim.Namespace,
-		Name:        claim.Name,
-		Image:       p.image,
+	pv := p.PV(staticpv.Made{
 		Size:        capacity,
-		AccessModes: claim.Spec.AccessModes,
-		VolumeMode:  claims.VolumeMode(claim),
 		Annotations: map[string]string{CreatedBy: byCluster},
 		Features:    made.Features,
 		RootPath:    made.Path,
 		Exclusive:   made.Exclusive,
-	}, p.class)
+	})
 	// The binder looks at once for a claim that a volume names by uid, and at its
 	// next round, up to 15 s later, for one that it names otherwise.
 	pv.Spec.ClaimRef.UID = claim.UID

@@ -115,7 +115,7 @@ func TestMapOptions(t *testing.T) {
 				if !exclusive {
 					want = test.class
 				}
-				pv := staticpv.New(staticpv.Claim{Exclusive: exclusive}, class)
+				pv := staticpv.Plan{Class: class}.PV(staticpv.Made{Exclusive: exclusive})
 				if got := pv.Spec.CSI.VolumeAttributes["mapOptions"]; got != want {
 					t.Errorf("exclusive %t: got %q, want %q", exclusive, got, want)
 				}

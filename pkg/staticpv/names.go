@@ -28,6 +28,26 @@ func OrdinalImageName(base string, ordinal int) string {
 	return shorten(fmt.Sprintf("%s-%d", base, ordinal), annotations.MaxImageName)
 }
 
+// Names are those of a claim and of its image or subvolume.
+type Names struct{ Claim, Image string }
+
+// NamesOf returns the names of a PVC that asks for that.
+func NamesOf(namespace, claim string, asked annotations.Claim) Names {
+	if asked.Image != "" {
+		return Names{claim, asked.Image}
+	}
+	return Names{claim, ImageName(namespace, claim)}
+}
+
+// NamesOfOrdinal returns the names of a claim that is made from a claim template which
+// asks for that: its annotation has a base name.
+func NamesOfOrdinal(namespace, claim string, asked annotations.Claim, ordinal int) Names {
+	if asked.Image != "" {
+		return Names{claim, OrdinalImageName(asked.Image, ordinal)}
+	}
+	return NamesOf(namespace, claim, asked)
+}
+
 // ClaimName is the name of the PVC that the StatefulSet controller looks for.
 func ClaimName(template, statefulSet string, ordinal int) string {
 	return fmt.Sprintf("%s-%s-%d", template, statefulSet, ordinal)

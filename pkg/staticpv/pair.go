@@ -16,15 +16,11 @@ import (
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// Claim is what a pair is made for.
-type Claim struct {
-	Namespace, Name string
-	// Image is the name of the image, or of the subvolume.
-	Image       string
-	Size        resource.Quantity
-	AccessModes []corev1.PersistentVolumeAccessMode
-	// VolumeMode is empty for Filesystem.
-	VolumeMode corev1.PersistentVolumeMode
+// Made is what the image or subvolume of a plan turned out to be, and what else the
+// PersistentVolume says.
+type Made struct {
+	// Size is what the PersistentVolume shows.
+	Size resource.Quantity
 	// Annotations go to the PV, beside the one that marks it as ours.
 	Annotations map[string]string
 	// Features are those of an image that was not made by its class. Nil means the
@@ -40,7 +36,7 @@ type Claim struct {
 // docs/static-pvc.md).
 const staticVolume = "staticVolume"
 
-// New returns the PV of a claim's image:
+// PV returns the PersistentVolume of the claim's image:
 //
 //	apiVersion: v1
 //	kind: PersistentVolume
@@ -72,14 +68,14 @@ const staticVolume = "staticVolume"
 // The claimRef keeps other class-less claims from taking the PV. It has no uid:
 // the binder fills in the claim's. There is no expand secret, because ceph-csi
 // cannot expand a static volume (ceph-csi issue 5776).
-func New(claim Claim, class storageclass.Class) *corev1.PersistentVolume {
-	mode := claim.VolumeMode
+func (p Plan) PV(made Made) *corev1.PersistentVolume {
+	class, mode := p.Class, p.VolumeMode
 	if mode == "" {
 		mode = corev1.PersistentVolumeFilesystem
 	}
 	csi := &corev1.CSIPersistentVolumeSource{
 		Driver:             class.Driver,
-		VolumeHandle:       claim.Image,
+		VolumeHandle:       p.Image,
 		VolumeAttributes:   map[string]string{staticVolume: "true", "clusterID": class.ClusterID},
 		NodeStageSecretRef: &class.NodeStageSecret,
 	}
@@ -87,12 +83,12 @@ func New(claim Claim, class storageclass.Class) *corev1.PersistentVolume {
 	switch {
 	case class.RBD != nil:
 		csi.VolumeAttributes["pool"] = class.RBD.Pool
-		features := claim.Features
+		features := made.Features
 		if features == nil {
 			features = class.RBD.Layout.Features
 		}
 		csi.VolumeAttributes["imageFeatures"] = strings.Join(features, ",")
-		if claim.Exclusive {
+		if made.Exclusive {
 			csi.VolumeAttributes[mapOptions] = withExclusive(class.Attributes[mapOptions])
 		}
 		if mode == corev1.PersistentVolumeFilesystem {
@@ -100,26 +96,26 @@ func New(claim Claim, class storageclass.Class) *corev1.PersistentVolume {
 		}
 	case class.CephFS != nil:
 		csi.VolumeAttributes["fsName"] = class.CephFS.Filesystem
-		csi.VolumeAttributes["rootPath"] = claim.RootPath
+		csi.VolumeAttributes["rootPath"] = made.RootPath
 	}
 	pv := &corev1.PersistentVolume{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolume"},
-		ObjectMeta: metav1.ObjectMeta{Name: claim.Image, Annotations: map[string]string{annotations.Migratable: "true"}},
+		ObjectMeta: metav1.ObjectMeta{Name: p.Image, Annotations: map[string]string{annotations.Migratable: "true"}},
 		Spec: corev1.PersistentVolumeSpec{
-			AccessModes: claim.AccessModes,
-			Capacity:    corev1.ResourceList{corev1.ResourceStorage: claim.Size},
+			AccessModes: p.AccessModes,
+			Capacity:    corev1.ResourceList{corev1.ResourceStorage: made.Size},
 			ClaimRef: &corev1.ObjectReference{
 				APIVersion: "v1",
 				Kind:       "PersistentVolumeClaim",
-				Namespace:  claim.Namespace,
-				Name:       claim.Name,
+				Namespace:  p.Namespace,
+				Name:       p.Claim,
 			},
 			PersistentVolumeSource:        corev1.PersistentVolumeSource{CSI: csi},
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
 			VolumeMode:                    &mode,
 		},
 	}
-	maps.Copy(pv.Annotations, claim.Annotations)
+	maps.Copy(pv.Annotations, made.Annotations)
 	if mode == corev1.PersistentVolumeFilesystem {
 		pv.Spec.MountOptions = class.MountOptions
 	}
@@ -127,7 +123,7 @@ func New(claim Claim, class storageclass.Class) *corev1.PersistentVolume {
 }
 
 // IsPair reports whether pv is a static volume of ceph-csi, made for that claim,
-// whose image or subvolume has the PV's name: what [New] returns, whatever the
+// whose image or subvolume has the PV's name: what [Plan.PV] returns, whatever the
 // class was.
 func IsPair(pv *corev1.PersistentVolume, namespace, claim string) bool {
 	csi, ref := pv.Spec.CSI, pv.Spec.ClaimRef

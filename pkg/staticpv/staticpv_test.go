@@ -215,14 +215,14 @@ func shared(change func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
 	})
 }
 
-func TestNew(t *testing.T) {
-	claim := staticpv.Claim{
-		Namespace: "shop", Name: "data", Image: "shop.data", Size: resource.MustParse("8Gi"),
-		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+func TestPV(t *testing.T) {
+	type input struct {
+		staticpv.Plan
+		staticpv.Made
 	}
 	block := corev1.PersistentVolumeBlock
 	tests := map[string]struct {
-		change func(*staticpv.Claim)
+		change func(*input)
 		class  *storageclass.Class
 		want   *corev1.PersistentVolume
 	}{
@@ -230,11 +230,11 @@ func TestNew(t *testing.T) {
 			want: volume(nil),
 		},
 		"a filesystem, by name": {
-			change: func(c *staticpv.Claim) { c.VolumeMode = corev1.PersistentVolumeFilesystem },
+			change: func(c *input) { c.VolumeMode = corev1.PersistentVolumeFilesystem },
 			want:   volume(nil),
 		},
 		"a block device has neither filesystem nor mount options": {
-			change: func(c *staticpv.Claim) {
+			change: func(c *input) {
 				c.VolumeMode = block
 				c.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 			},
@@ -246,7 +246,7 @@ func TestNew(t *testing.T) {
 			}),
 		},
 		"an image of another name, and annotations": {
-			change: func(c *staticpv.Claim) {
+			change: func(c *input) {
 				c.Image = "orders"
 				c.Annotations = map[string]string{"helm.sh/resource-policy": "keep"}
 			},
@@ -256,20 +256,20 @@ func TestNew(t *testing.T) {
 			}),
 		},
 		"an image with features of its own": {
-			change: func(c *staticpv.Claim) { c.Features = []string{"layering"} },
+			change: func(c *input) { c.Features = []string{"layering"} },
 			want: volume(func(pv *corev1.PersistentVolume) {
 				pv.Spec.CSI.VolumeAttributes["imageFeatures"] = "layering"
 			}),
 		},
 		"an image without features": {
-			change: func(c *staticpv.Claim) { c.Features = []string{} },
+			change: func(c *input) { c.Features = []string{} },
 			want: volume(func(pv *corev1.PersistentVolume) {
 				pv.Spec.CSI.VolumeAttributes["imageFeatures"] = ""
 			}),
 		},
 		"a subvolume": {
 			class: &cephFS,
-			change: func(c *staticpv.Claim) {
+			change: func(c *input) {
 				c.RootPath = "/volumes/csi/shop.data/7ba5c3c4"
 				c.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 			},
@@ -278,15 +278,17 @@ func TestNew(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			asked := claim
-			if test.change != nil {
-				test.change(&asked)
-			}
-			of := class
+			in := input{staticpv.Plan{
+				Namespace: "shop", Names: staticpv.Names{Claim: "data", Image: "shop.data"}, Class: class,
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			}, staticpv.Made{Size: resource.MustParse("8Gi")}}
 			if test.class != nil {
-				of = *test.class
+				in.Class = *test.class
 			}
-			got := staticpv.New(asked, of)
+			if test.change != nil {
+				test.change(&in)
+			}
+			got := in.PV(in.Made)
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -297,10 +299,10 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// TestNewSharesNothing changes a PV, and expects class and claim to stay.
-func TestNewSharesNothing(t *testing.T) {
+// TestPVSharesNothing changes a PV, and expects class and claim to stay.
+func TestPVSharesNothing(t *testing.T) {
 	asked := map[string]string{"a": "b"}
-	got := staticpv.New(staticpv.Claim{Image: "x", Annotations: asked}, class)
+	got := staticpv.Plan{Names: staticpv.Names{Image: "x"}, Class: class}.PV(staticpv.Made{Annotations: asked})
 	got.Annotations["c"] = "d"
 	got.Spec.CSI.VolumeAttributes["c"] = "d"
 	got.Spec.CSI.NodeStageSecretRef.Name = "other"
@@ -320,7 +322,7 @@ func TestIsPair(t *testing.T) {
 		change func(*corev1.PersistentVolume)
 		want   bool
 	}{
-		"what New returns": {nil, true},
+		"what a plan makes": {nil, true},
 		"another class's settings": {func(pv *corev1.PersistentVolume) {
 			pv.Spec.CSI.VolumeAttributes["pool"] = "other"
 			pv.Spec.CSI.Driver = "rbd.csi.ceph.com"
@@ -360,7 +362,7 @@ func TestSubvolumeOf(t *testing.T) {
 		want      staticpv.Subvolume
 		wantOther bool
 	}{
-		"what New returns": {pv: shared(nil), want: ours},
+		"what a plan makes": {pv: shared(nil), want: ours},
 		"a volume of ceph-csi": {
 			pv: shared(func(pv *corev1.PersistentVolume) {
 				pv.Spec.CSI.VolumeHandle = handle
@@ -414,7 +416,7 @@ func TestImageOf(t *testing.T) {
 		wantOther bool
 		wantError string
 	}{
-		"what New returns": {nil, ours, false, ""},
+		"what a plan makes": {nil, ours, false, ""},
 		"a static volume's image is its handle, whatever else is noted": {
 			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["imageName"] = "other" }, ours, false, "",
 		},

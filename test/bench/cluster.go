@@ -99,10 +99,10 @@ func createVolumes(ctx context.Context, api client.Client, n, nodes int) error {
 		image := staticpv.ImageName(namespace, name)
 		switch i % 3 {
 		case 0:
-			return staticpv.New(staticpv.Claim{
-				Namespace: namespace, Name: name, Image: image, Size: size,
+			return staticpv.Plan{
+				Namespace: namespace, Names: staticpv.Names{Claim: name, Image: image}, Class: class,
 				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-			}, class)
+			}.PV(staticpv.Made{Size: size})
 		case 1:
 			return newClaim(name, image)
 		default:

@@ -32,7 +32,8 @@ const (
 var layers = [][]string{
 	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/helmcall", "pkg/csiconfig", "pkg/version", "pkg/recorder", "pkg/flagvalue"},
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
-	{"pkg/staticpv", "pkg/provision", "pkg/clusters", "pkg/ownership"},
+	{"pkg/staticpv"},
+	{"pkg/provision", "pkg/clusters", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
 	{"pkg/usage", "pkg/failover"},
 	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/helmrender"},

@@ -1,0 +1,74 @@
+package staticpv
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// Input is a claim, or a claim template, and what it gets its volume by.
+type Input struct {
+	Claim *corev1.PersistentVolumeClaim
+	// Path leads to the claim, nil for a PVC.
+	Path *field.Path
+	// Namespace is the claim's, also where a manifest leaves it to Helm.
+	Namespace string
+	// Asked is what its annotations ask for.
+	Asked annotations.Claim
+	Class storageclass.Class
+}
+
+// Plan is what one claim gets, as far as it is known without asking Ceph. The image
+// is asked for by it (provision.Location.Request), and with what that brought, [Plan.PV]
+// makes the PersistentVolume.
+type Plan struct {
+	Namespace string
+	Names
+	Class storageclass.Class
+	// Request is the claim's.
+	Request     resource.Quantity
+	AccessModes []corev1.PersistentVolumeAccessMode
+	VolumeMode  corev1.PersistentVolumeMode
+	// Mapping is what claim and class say of how the image is mapped.
+	Mapping Mapping
+	// Adopt means that the image must exist.
+	Adopt bool
+	// Look means that nothing is made, and only what there is of the image is of
+	// interest.
+	Look bool
+}
+
+// Plans returns what claims of these names get: one for a PVC, one for each ordinal of a
+// claim template. It also returns every mistake that claim, class and names make together;
+// what is wrong with the claim whatever its class says [claims.Refuse].
+func Plans(in Input, names ...Names) ([]Plan, field.ErrorList) {
+	var errs field.ErrorList
+	if in.Class.CephFS != nil {
+		errs = claims.RefuseOnCephFS(in.Claim, in.Class.Name, in.Path)
+	} else {
+		errs = claims.RefuseOnRBD(in.Claim, in.Class.Name, in.Path)
+	}
+	mapping, mistakes := MappingOf(in.Claim, in.Asked, in.Class, in.Path)
+	errs = append(errs, mistakes...)
+	plans := make([]Plan, 0, len(names))
+	for _, name := range names {
+		if err := ValidateHandle(name.Image, in.Class); err != nil {
+			errs = append(errs, field.Invalid(claims.ImagePath(in.Claim, in.Path), name.Image, err.Error()))
+		}
+		plans = append(plans, Plan{
+			Namespace:   in.Namespace,
+			Names:       name,
+			Class:       in.Class,
+			Request:     in.Claim.Spec.Resources.Requests[corev1.ResourceStorage],
+			AccessModes: in.Claim.Spec.AccessModes,
+			VolumeMode:  claims.VolumeMode(in.Claim),
+			Mapping:     mapping,
+			Adopt:       in.Asked.Adopt,
+		})
+	}
+	return plans, errs
+}
