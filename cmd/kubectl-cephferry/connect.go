@@ -22,7 +22,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/goceph"
-	"github.com/cephferry/cephferry/pkg/clusters"
+	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
@@ -171,8 +171,8 @@ func (c *connection) spaces(ctx context.Context, clusterID string) ([]failover.S
 
 // storages lead to Ceph, as the webhook finds it, or as the flags say.
 type storages struct {
-	byCSI         *clusters.Clusters
-	source        clusters.CSI
+	byCSI         *connect.Storages
+	source        connect.CSI
 	configuration *once
 	// byFlags is what the flags say, if they do; dialed is what they led to.
 	byFlags *goceph.Config
@@ -182,12 +182,12 @@ type storages struct {
 
 func (o *options) newStorages(api client.Reader, s settings) *storages {
 	configuration := &once{api: api}
-	source := clusters.CSI{Get: configuration.get, Namespaces: s.configNamespaces, Secret: s.secret, Secrets: s.secrets}
+	source := connect.CSI{Get: configuration.get, Namespaces: s.configNamespaces, Secret: s.secret, Secrets: s.secrets}
 	all := &storages{source: source, configuration: configuration}
 	if o.cephByFlags() {
 		all.byFlags = o.cephConfig()
 	} else {
-		all.byCSI = clusters.New(source, dial)
+		all.byCSI = connect.New(source, dial)
 	}
 	return all
 }

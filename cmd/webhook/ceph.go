@@ -14,7 +14,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/goceph"
-	"github.com/cephferry/cephferry/pkg/clusters"
+	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/guard"
 )
@@ -25,7 +25,7 @@ const cephTimeout = time.Second
 
 // cephAccess leads to Ceph by what ceph-csi is configured with, and counts calls.
 type cephAccess struct {
-	*clusters.Clusters
+	*connect.Storages
 	options options
 	get     csiconfig.Get
 	counted *guard.Metrics
@@ -36,15 +36,15 @@ type cephAccess struct {
 // instead of on the named ones.
 func newCeph(o options, api client.Reader, counted *guard.Metrics) *cephAccess {
 	c := &cephAccess{options: o, get: (&recent{api: api, answers: map[string]answer{}}).get, counted: counted}
-	c.Clusters = c.connections(cephTimeout)
+	c.Storages = c.connections(cephTimeout)
 	return c
 }
 
 // connections are without one yet. timeout bounds one RADOS operation.
-func (c *cephAccess) connections(timeout time.Duration) *clusters.Clusters {
+func (c *cephAccess) connections(timeout time.Duration) *connect.Storages {
 	o := c.options
-	source := clusters.CSI{Get: c.get, Namespaces: o.configNamespaces, Secret: o.secret, Secrets: o.secrets}
-	return clusters.New(source, func(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
+	source := connect.CSI{Get: c.get, Namespaces: o.configNamespaces, Secret: o.secret, Secrets: o.secrets}
+	return connect.New(source, func(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
 		begin := time.Now()
 		config.Timeout = timeout
 		cluster, err := goceph.Dial(ctx, config)
@@ -55,7 +55,7 @@ func (c *cephAccess) connections(timeout time.Duration) *clusters.Clusters {
 
 // Cluster implements guard.Storages.
 func (c *cephAccess) Cluster(ctx context.Context, clusterID string) (guard.Ceph, string, error) {
-	cluster, radosNamespace, err := c.Clusters.Cluster(ctx, clusterID)
+	cluster, radosNamespace, err := c.Storages.Cluster(ctx, clusterID)
 	if err != nil {
 		return nil, "", err
 	}

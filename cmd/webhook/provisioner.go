@@ -19,7 +19,7 @@ const provisionTimeout = 5 * time.Second
 
 // setUpProvisioner makes the leader provision claims and look after volumes, if that
 // is wanted.
-func setUpProvisioner(manager ctrl.Manager, o options, connections provisioner.Clusters) error {
+func setUpProvisioner(manager ctrl.Manager, o options, connections provisioner.Storages) error {
 	if !o.provisioner {
 		return nil
 	}
@@ -27,7 +27,7 @@ func setUpProvisioner(manager ctrl.Manager, o options, connections provisioner.C
 	claims := &provisioner.Claims{
 		Client:   manager.GetClient(),
 		API:      manager.GetAPIReader(),
-		Clusters: connections,
+		Storages: connections,
 		Events:   provisioner.Events{EventRecorder: eventRecorder(manager)},
 		Metrics:  counted,
 		Now:      time.Now,

@@ -13,14 +13,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/clusters"
+	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/provision"
 )
 
-// Clusters leads from a clusterID and a CSI secret to a Ceph cluster, and to where
+// Storages lead from a clusterID and a CSI secret to a Ceph cluster, and to where
 // volumes are in it.
-type Clusters interface {
-	ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, clusters.Settings, error)
+type Storages interface {
+	ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, connect.Settings, error)
 }
 
 // Claims makes the volumes of claims.
@@ -28,7 +28,7 @@ type Claims struct {
 	// Client reads from the cache and writes, API reads from the API server.
 	Client   client.Client
 	API      client.Reader
-	Clusters Clusters
+	Storages Storages
 	Events   Events
 	Metrics  *Metrics
 	Now      func() time.Time
@@ -108,7 +108,7 @@ func (c *Claims) ensure(ctx context.Context, p *plan) (provision.Request, provis
 
 // request is what package provision is asked for.
 func (c *Claims) request(ctx context.Context, p *plan) (provision.Request, error) {
-	cluster, settings, err := c.Clusters.ClusterAs(ctx, p.Class.ClusterID, p.Class.ProvisionerSecret)
+	cluster, settings, err := c.Storages.ClusterAs(ctx, p.Class.ClusterID, p.Class.ProvisionerSecret)
 	if err != nil {
 		return provision.Request{}, explainSecret(err)
 	}

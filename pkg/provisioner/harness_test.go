@@ -22,7 +22,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
-	"github.com/cephferry/cephferry/pkg/clusters"
+	"github.com/cephferry/cephferry/pkg/connect"
 )
 
 // world is a cluster with its provisioner, and the Ceph that it uses.
@@ -71,19 +71,19 @@ func newWorld(t *testing.T, images []cephtest.Image, objects ...client.Object) *
 		}).Build()
 	registry := prometheus.NewRegistry()
 	metrics := NewMetrics(registry)
-	w.claims = &Claims{Client: w.objects, API: w.objects, Clusters: w, Events: Events{w}, Metrics: metrics, Now: time.Now}
+	w.claims = &Claims{Client: w.objects, API: w.objects, Storages: w, Events: Events{w}, Metrics: metrics, Now: time.Now}
 	w.volumes = &Volumes{Client: w.objects, API: w.objects, Metrics: metrics}
 	return w
 }
 
-// ClusterAs implements Clusters.
-func (w *world) ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, clusters.Settings, error) {
+// ClusterAs implements Storages.
+func (w *world) ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, connect.Settings, error) {
 	w.asked = append(w.asked, clusterID+" as "+secret.Namespace+"/"+secret.Name)
 	if w.connect != nil {
-		return nil, clusters.Settings{}, w.connect
+		return nil, connect.Settings{}, w.connect
 	}
 	cluster, err := w.ceph.Dial(ctx, cephtest.Provisioner)
-	return cluster, clusters.Settings{RadosNamespace: "north", SubvolumeGroup: "apps"}, err
+	return cluster, connect.Settings{RadosNamespace: "north", SubvolumeGroup: "apps"}, err
 }
 
 // Eventf implements events.EventRecorder.

@@ -68,7 +68,7 @@ func (c *Claims) exclusiveVolume(ctx context.Context, claim *corev1.PersistentVo
 }
 
 func (c *Claims) recordOf(ctx context.Context, class *storageclass.Class, name string) (ceph.Cluster, ceph.Image, ceph.Record, error) {
-	cluster, settings, err := c.Clusters.ClusterAs(ctx, class.ClusterID, class.ProvisionerSecret)
+	cluster, settings, err := c.Storages.ClusterAs(ctx, class.ClusterID, class.ProvisionerSecret)
 	if err != nil {
 		return nil, ceph.Image{}, ceph.Record{}, err
 	}

@@ -1,4 +1,4 @@
-package clusters
+package connect
 
 import (
 	"context"
@@ -49,12 +49,12 @@ type Source interface {
 // Dial connects to Ceph. It is bounded in time, and ends when ctx does.
 type Dial func(ctx context.Context, config goceph.Config) (ceph.Cluster, error)
 
-// Clusters are connections by clusterID and secret. There is one per set of monitors, user
+// Storages are connections by clusterID and secret. There is one per set of monitors, user
 // and key, whoever asks for it.
-type Clusters struct {
+type Storages struct {
 	source Source
 	dial   Dial
-	// open ends when Clusters is closed. Attempts to connect live as long, and not
+	// open ends when Storages is closed. Attempts to connect live as long, and not
 	// as long as the caller who happened to be the first.
 	open context.Context
 	end  context.CancelFunc
@@ -76,7 +76,7 @@ type id struct {
 type key struct{ monitors, user, key string }
 
 // connection is one connection, or what became of the attempt to make it. Its
-// fields belong to Clusters.mu.
+// fields belong to Storages.mu.
 type connection struct {
 	key key
 	// ids is how many ids lead here. With none, the connection lingers.
@@ -95,10 +95,10 @@ type attempt struct {
 }
 
 // New is without connections yet.
-func New(source Source, dial Dial) *Clusters {
-	c := &Clusters{source: source, dial: dial, byID: map[id]*connection{}, byKey: map[key]*connection{}}
-	c.open, c.end = context.WithCancel(context.Background())
-	return c
+func New(source Source, dial Dial) *Storages {
+	s := &Storages{source: source, dial: dial, byID: map[id]*connection{}, byKey: map[key]*connection{}}
+	s.open, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // Cluster returns the Ceph cluster of clusterID, connected, and the rados
@@ -111,29 +111,29 @@ func New(source Source, dial Dial) *Clusters {
 //
 // The errors are those of the Source, ceph.ErrUnreachable, ceph.ErrAuth and
 // ceph.ErrSettings, those of ctx, and fs.ErrClosed after Close.
-func (c *Clusters) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
-	cluster, settings, err := c.ClusterAs(ctx, clusterID, corev1.SecretReference{})
+func (s *Storages) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
+	cluster, settings, err := s.ClusterAs(ctx, clusterID, corev1.SecretReference{})
 	return cluster, settings.RadosNamespace, err
 }
 
 // ClusterAs is Cluster as the Ceph user in a CSI secret. It returns all settings.
-func (c *Clusters) ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, Settings, error) {
-	cluster, settings, err := c.cluster(ctx, id{clusterID, secret})
+func (s *Storages) ClusterAs(ctx context.Context, clusterID string, secret corev1.SecretReference) (ceph.Cluster, Settings, error) {
+	cluster, settings, err := s.cluster(ctx, id{clusterID, secret})
 	if err != nil {
 		return nil, Settings{}, fmt.Errorf("find ceph cluster of clusterID %q: %w", clusterID, err)
 	}
 	return shared{cluster}, settings, nil
 }
 
-func (c *Clusters) cluster(ctx context.Context, asked id) (ceph.Cluster, Settings, error) {
-	settings, err := c.source.Settings(ctx, asked.clusterID, asked.secret)
+func (s *Storages) cluster(ctx context.Context, asked id) (ceph.Cluster, Settings, error) {
+	settings, err := s.source.Settings(ctx, asked.clusterID, asked.secret)
 	if errors.Is(err, csiconfig.ErrNotFound) {
-		c.forget(asked)
+		s.forget(asked)
 	}
 	if err != nil {
 		return nil, Settings{}, err
 	}
-	a, err := c.lead(asked, settings)
+	a, err := s.lead(asked, settings)
 	if err != nil {
 		return nil, Settings{}, err
 	}
@@ -150,28 +150,28 @@ func (c *Clusters) cluster(ctx context.Context, asked id) (ceph.Cluster, Setting
 
 // lead makes the id lead to the connection of these settings, and returns the
 // attempt that made it, or a new one when the last one failed some time ago.
-func (c *Clusters) lead(asked id, settings Settings) (*attempt, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open.Err() != nil {
+func (s *Storages) lead(asked id, settings Settings) (*attempt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open.Err() != nil {
 		return nil, fs.ErrClosed
 	}
 	k := settings.key()
-	to := c.byKey[k]
+	to := s.byKey[k]
 	if to == nil {
 		to = &connection{key: k}
-		c.byKey[k] = to
+		s.byKey[k] = to
 	}
-	if c.byID[asked] != to {
+	if s.byID[asked] != to {
 		to.ids++
 		if to.lingers != nil {
 			to.lingers.Stop()
 		}
-		c.leave(asked)
-		c.byID[asked] = to
+		s.leave(asked)
+		s.byID[asked] = to
 	}
 	if to.attempt == nil || to.attempt.expired() {
-		to.attempt = c.connect(settings)
+		to.attempt = s.connect(settings)
 	}
 	return to.attempt, nil
 }
@@ -183,12 +183,12 @@ func (s Settings) key() key {
 }
 
 // connect begins an attempt.
-func (c *Clusters) connect(settings Settings) *attempt {
+func (s *Storages) connect(settings Settings) *attempt {
 	a := &attempt{done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.cluster, a.err = c.dial(c.open, goceph.Config{Monitors: settings.Monitors, User: settings.User, Key: settings.Key})
-		if a.err != nil && c.open.Err() != nil {
+		a.cluster, a.err = s.dial(s.open, goceph.Config{Monitors: settings.Monitors, User: settings.User, Key: settings.Key})
+		if a.err != nil && s.open.Err() != nil {
 			a.err = fs.ErrClosed
 		}
 		a.ended = time.Now()
@@ -207,33 +207,33 @@ func (a *attempt) expired() bool {
 }
 
 // forget is for an id that is in the configuration no more.
-func (c *Clusters) forget(gone id) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.leave(gone)
+func (s *Storages) forget(gone id) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leave(gone)
 }
 
 // leave makes the id lead nowhere. The caller holds mu.
-func (c *Clusters) leave(gone id) {
-	from := c.byID[gone]
+func (s *Storages) leave(gone id) {
+	from := s.byID[gone]
 	if from == nil {
 		return
 	}
-	delete(c.byID, gone)
+	delete(s.byID, gone)
 	if from.ids--; from.ids == 0 {
-		from.lingers = time.AfterFunc(linger, func() { c.retire(from) })
+		from.lingers = time.AfterFunc(linger, func() { s.retire(from) })
 	}
 }
 
 // retire closes a connection that no id leads to.
-func (c *Clusters) retire(from *connection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if from.ids != 0 || c.byKey[from.key] != from {
+func (s *Storages) retire(from *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if from.ids != 0 || s.byKey[from.key] != from {
 		return
 	}
-	delete(c.byKey, from.key)
-	c.closing.Go(func() {
+	delete(s.byKey, from.key)
+	s.closing.Go(func() {
 		// What is wrong with it concerns nobody any more.
 		_ = from.attempt.close()
 	})
@@ -250,12 +250,12 @@ func (a *attempt) close() error {
 
 // Close closes all connections, and waits for that, bounded as their Close. A
 // second Close does nothing.
-func (c *Clusters) Close() error {
-	c.mu.Lock()
-	c.end()
-	connections := c.byKey
-	c.byKey, c.byID = map[key]*connection{}, map[id]*connection{}
-	c.mu.Unlock()
+func (s *Storages) Close() error {
+	s.mu.Lock()
+	s.end()
+	connections := s.byKey
+	s.byKey, s.byID = map[key]*connection{}, map[id]*connection{}
+	s.mu.Unlock()
 
 	var mu sync.Mutex
 	var errs []error
@@ -263,14 +263,14 @@ func (c *Clusters) Close() error {
 		if connection.lingers != nil {
 			connection.lingers.Stop()
 		}
-		c.closing.Go(func() {
+		s.closing.Go(func() {
 			err := connection.attempt.close()
 			mu.Lock()
 			defer mu.Unlock()
 			errs = append(errs, err)
 		})
 	}
-	c.closing.Wait()
+	s.closing.Wait()
 	return errors.Join(errs...)
 }
 

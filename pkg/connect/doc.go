@@ -1,4 +1,4 @@
-// Package clusters leads from a clusterID, which is what a PersistentVolume knows
+// Package connect leads from a clusterID, which is what a PersistentVolume knows
 // of its Ceph cluster, to a connection, as one Ceph user for all or as the one that
 // the caller names.
 //
@@ -6,4 +6,4 @@
 // so several of them may share a connection. The configuration changes while the
 // program runs: monitors move, keys are rotated. It is therefore looked up at each
 // call, which a cached client makes cheap, and connections follow it.
-package clusters
+package connect

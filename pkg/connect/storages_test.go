@@ -1,4 +1,4 @@
-package clusters
+package connect
 
 import (
 	"cmp"
@@ -25,7 +25,7 @@ import (
 type world struct {
 	*cephtest.Ceph
 	t        *testing.T
-	clusters *Clusters
+	storages *Storages
 
 	mu       sync.Mutex
 	settings map[string]Settings
@@ -44,7 +44,7 @@ func newWorld(t *testing.T, settings map[string]Settings) *world {
 		t:        t,
 		settings: settings,
 	}
-	w.clusters = New(w, w.dial)
+	w.storages = New(w, w.dial)
 	return w
 }
 
@@ -93,7 +93,7 @@ func (w *world) set(change func()) {
 // connections were made and are open by then.
 func (w *world) want(clusterID string, opened int) ceph.Cluster {
 	w.t.Helper()
-	cluster, _, err := w.clusters.Cluster(w.t.Context(), clusterID)
+	cluster, _, err := w.storages.Cluster(w.t.Context(), clusterID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func (w *world) answers(cluster ceph.Cluster, want error) {
 func (w *world) end() {
 	w.t.Helper()
 	for range 2 {
-		if err := w.clusters.Close(); err != nil {
+		if err := w.storages.Close(); err != nil {
 			w.t.Error(err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestConnectionIsShared(t *testing.T) {
 				if i%2 == 0 {
 					id, want = "north", "north"
 				}
-				cluster, namespace, err := w.clusters.Cluster(t.Context(), id)
+				cluster, namespace, err := w.storages.Cluster(t.Context(), id)
 				if err != nil || namespace != want {
 					t.Errorf("%s: namespace %q, %v", id, namespace, err)
 					return
@@ -171,7 +171,7 @@ func TestCallersNameTheSecret(t *testing.T) {
 		defer w.end()
 		as := func(clusterID, secret string, opened int) ceph.Cluster {
 			t.Helper()
-			cluster, got, err := w.clusters.ClusterAs(t.Context(), clusterID, corev1.SecretReference{Namespace: "rook-ceph", Name: secret})
+			cluster, got, err := w.storages.ClusterAs(t.Context(), clusterID, corev1.SecretReference{Namespace: "rook-ceph", Name: secret})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +206,7 @@ func TestConnectionsOfSeveralCephClusters(t *testing.T) {
 	defer w.end()
 	for range 2 {
 		for id := range w.settings {
-			if _, _, err := w.clusters.Cluster(t.Context(), id); err != nil {
+			if _, _, err := w.storages.Cluster(t.Context(), id); err != nil {
 				t.Error(err)
 			}
 		}
@@ -243,7 +243,7 @@ func TestCephThatDoesNotAnswer(t *testing.T) {
 						wg.Go(func() {
 							ctx, cancel := test.ctx(t.Context())
 							defer cancel()
-							_, _, err := w.clusters.Cluster(ctx, "rook")
+							_, _, err := w.storages.Cluster(ctx, "rook")
 							for _, want := range test.want {
 								if !errors.Is(err, want) {
 									t.Errorf("got %v; want %v", err, want)
@@ -278,7 +278,7 @@ func TestFailureIsRememberedForAMoment(t *testing.T) {
 		wantDialed := func(n int) {
 			t.Helper()
 			for range 10 {
-				if _, _, err := w.clusters.Cluster(t.Context(), "rook"); !errors.Is(err, ceph.ErrUnreachable) {
+				if _, _, err := w.storages.Cluster(t.Context(), "rook"); !errors.Is(err, ceph.ErrUnreachable) {
 					t.Errorf("got %v; want %v", err, ceph.ErrUnreachable)
 				}
 			}
@@ -310,7 +310,7 @@ func TestSettingsChange(t *testing.T) {
 
 		// The rados namespace is not the connection's.
 		w.set(func() { w.settings["north"] = settings("m", "k", "south") })
-		if _, namespace, err := w.clusters.Cluster(t.Context(), "north"); err != nil || namespace != "south" || w.Opened() != 1 {
+		if _, namespace, err := w.storages.Cluster(t.Context(), "north"); err != nil || namespace != "south" || w.Opened() != 1 {
 			t.Errorf("namespace %q, %v, %d connections", namespace, err, w.Opened())
 		}
 
@@ -360,7 +360,7 @@ func TestSourceFails(t *testing.T) {
 
 		// When it does not know, nothing has changed.
 		w.set(func() { w.broken = errors.New("the API server is away") })
-		if _, _, err := w.clusters.Cluster(t.Context(), "rook"); !errors.Is(err, w.broken) {
+		if _, _, err := w.storages.Cluster(t.Context(), "rook"); !errors.Is(err, w.broken) {
 			t.Errorf("got %v; want %v", err, w.broken)
 		}
 		time.Sleep(2 * linger)
@@ -371,7 +371,7 @@ func TestSourceFails(t *testing.T) {
 		// When it knows that there is none, the connection is of no use.
 		w.set(func() { delete(w.settings, "rook") })
 		for range 2 {
-			if _, _, err := w.clusters.Cluster(t.Context(), "rook"); !errors.Is(err, csiconfig.ErrNotFound) {
+			if _, _, err := w.storages.Cluster(t.Context(), "rook"); !errors.Is(err, csiconfig.ErrNotFound) {
 				t.Errorf("got %v; want %v", err, csiconfig.ErrNotFound)
 			}
 		}
@@ -386,7 +386,7 @@ func TestErrorNamesTheClusterID(t *testing.T) {
 	w := newWorld(t, map[string]Settings{"rook": settings("m", "k", "")})
 	defer w.end()
 	w.refuse = ceph.ErrAuth
-	_, _, err := w.clusters.Cluster(t.Context(), "rook")
+	_, _, err := w.storages.Cluster(t.Context(), "rook")
 	if diff := gocmp.Diff(`find ceph cluster of clusterID "rook": ceph does not accept the key`, fmt.Sprint(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -399,13 +399,13 @@ func TestClose(t *testing.T) {
 		w.set(func() { w.settings["a"] = settings("m1", "rotated", "") })
 		w.want("a", 2) // and the old connection lingers
 		w.set(func() { w.refuse = ceph.ErrAuth })
-		if _, _, err := w.clusters.Cluster(t.Context(), "b"); !errors.Is(err, ceph.ErrAuth) {
+		if _, _, err := w.storages.Cluster(t.Context(), "b"); !errors.Is(err, ceph.ErrAuth) {
 			t.Errorf("got %v; want %v", err, ceph.ErrAuth)
 		}
 		w.set(func() { w.hang = make(chan struct{}) })
 		waiting := make(chan error)
 		go func() {
-			_, _, err := w.clusters.Cluster(t.Context(), "c")
+			_, _, err := w.storages.Cluster(t.Context(), "c")
 			waiting <- err
 		}()
 		synctest.Wait()
@@ -416,7 +416,7 @@ func TestClose(t *testing.T) {
 		}
 		synctest.Wait()
 		w.answers(old, fs.ErrClosed)
-		if _, _, err := w.clusters.Cluster(t.Context(), "a"); !errors.Is(err, fs.ErrClosed) {
+		if _, _, err := w.storages.Cluster(t.Context(), "a"); !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("afterwards: %v; want %v", err, fs.ErrClosed)
 		}
 		time.Sleep(2 * linger)
@@ -426,7 +426,7 @@ func TestClose(t *testing.T) {
 
 // Many callers, while settings change, Ceph goes away and comes back, and at last
 // everything is closed under them.
-func TestClustersOfMany(t *testing.T) {
+func TestStoragesOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]Settings{})
 		ids := []string{"a", "b", "c", "d"}
@@ -449,7 +449,7 @@ func TestClustersOfMany(t *testing.T) {
 				for {
 					change()
 					id := ids[rand.IntN(len(ids))]
-					cluster, namespace, err := w.clusters.Cluster(t.Context(), id)
+					cluster, namespace, err := w.storages.Cluster(t.Context(), id)
 					switch {
 					case errors.Is(err, fs.ErrClosed):
 						return

@@ -1,6 +1,6 @@
 //go:build lab && cgo
 
-package clusters_test
+package connect_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/goceph"
-	"github.com/cephferry/cephferry/pkg/clusters"
+	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/labtest"
@@ -47,7 +47,7 @@ func TestTwoCephs(t *testing.T) {
 		}
 		return nil
 	}
-	all := clusters.New(clusters.CSI{
+	all := connect.New(connect.CSI{
 		Get: get, Namespaces: []string{"rook-ceph"},
 		Secret:  corev1.SecretReference{Namespace: "rook-ceph", Name: "near-node"},
 		Secrets: map[string]corev1.SecretReference{"far": {Namespace: "rook-ceph", Name: "far-node"}},
