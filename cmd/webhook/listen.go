@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/keeper"
 	"github.com/cephferry/cephferry/pkg/recorder"
 )
 
@@ -110,7 +111,7 @@ func (n noted) Refused(object client.Object, message string) {
 	n.Eventf(object, nil, corev1.EventTypeWarning, "VolumeInUse", "Start", "%s", message)
 }
 
-// Conflict is noted at a volume that this cluster uses and does not own.
-func (n noted) Conflict(object client.Object, message string) {
-	n.Eventf(object, nil, corev1.EventTypeWarning, "OwnedElsewhere", "Keep", "%s", message)
+// OwnedElsewhere is noted at what uses a volume that this cluster does not own.
+func (n noted) OwnedElsewhere(object, related client.Object, message string) {
+	n.Eventf(object, related, corev1.EventTypeWarning, keeper.Reason, "Keep", "%s", message)
 }

@@ -26,6 +26,7 @@ func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, stora
 		},
 		Metrics: access.counted,
 		Events:  noted{eventRecorder(manager)},
+		Client:  manager.GetClient(),
 	}
 	if err := keep.SetupWithManager(manager); err != nil {
 		return nil, fmt.Errorf("set up the controller of owners: %w", err)

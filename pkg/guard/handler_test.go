@@ -327,7 +327,10 @@ func TestMetricsOfCeph(t *testing.T) {
 	metrics.CephCall("connect", time.Millisecond, nil)
 	metrics.CephCall("watchers", time.Millisecond, nil)
 	metrics.CephCall("watchers", time.Second, ceph.ErrUnreachable)
+	metrics.OwnedElsewhere(3)
+	metrics.OwnedElsewhere(2)
 	same(t, map[string]float64{
+		"cephferry_volumes_owned_elsewhere":    2,
 		"cephferry_certificate_expiry_seconds": 17,
 		"cephferry_ceph_call_seconds connect":  1,
 		"cephferry_ceph_call_seconds watchers": 2,

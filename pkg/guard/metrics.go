@@ -18,6 +18,7 @@ type Metrics struct {
 	cephErr   *prometheus.CounterVec
 	cephUp    prometheus.Gauge
 	owners    *prometheus.CounterVec
+	elsewhere prometheus.Gauge
 }
 
 // NewMetrics makes the metrics and registers them. expiry returns when the serving
@@ -55,7 +56,11 @@ func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics 
 		Name: "cephferry_ceph_up",
 		Help: "Whether Ceph answered the last call: 1 or 0.",
 	})
-	registry.MustRegister(m.decisions, m.latency, m.ceph, m.cephErr, m.cephUp, m.owners)
+	m.elsewhere = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "cephferry_volumes_owned_elsewhere",
+		Help: "Volumes that this cluster uses although it does not own their images, as the leader sees it; 0 in other replicas.",
+	})
+	registry.MustRegister(m.decisions, m.latency, m.ceph, m.cephErr, m.cephUp, m.owners, m.elsewhere)
 	return m
 }
 
@@ -71,6 +76,9 @@ func (m *Metrics) decided(endpoint string, answer Answer, took time.Duration) {
 func (m *Metrics) OwnerChanged(change string, times int) {
 	m.owners.WithLabelValues(change).Add(float64(times))
 }
+
+// OwnedElsewhere notes how many volumes this cluster uses and does not own.
+func (m *Metrics) OwnedElsewhere(volumes int) { m.elsewhere.Set(float64(volumes)) }
 
 // CephCall notes one call of Ceph.
 func (m *Metrics) CephCall(call string, took time.Duration, err error) {

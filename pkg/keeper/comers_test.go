@@ -24,11 +24,11 @@ func TestAPodThatIsStoredAfterItsVolumeWasLookedAt(t *testing.T) {
 		"nobody came":       {},
 		"another cluster owns the image": {
 			objects: []client.Object{pod("late", "data")}, change: func(w *world) { w.admits(east, "uid-east") }, wantOwner: "east",
-			wantConflicts: []string{"shop.data: image replicapool/shop.data: cluster east owns the image"},
+			wantConflicts: []string{"shop.data: volume shop/data (image replicapool/shop.data): cluster east owns the image"},
 		},
 		"another cluster has the image open": {
 			objects: []client.Object{pod("late", "data")}, change: func(w *world) { w.ceph.AddWatcher(theData, ceph.Watcher{Addr: "10.0.1.12:0/1"}) },
-			wantConflicts: []string{"shop.data: image replicapool/shop.data: another cluster has the image open"},
+			wantConflicts: []string{"shop.data: volume shop/data (image replicapool/shop.data): another cluster has the image open"},
 		},
 		"another cluster owns the image, and nobody came": {change: func(w *world) { w.admits(east, "uid-east") }, wantOwner: "east"},
 	} {

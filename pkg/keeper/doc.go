@@ -6,7 +6,9 @@
 // proven idle. What it does is decided by the pure function ownership.Keep; the
 // table stands there. It looks when a VolumeAttachment changes, and from time to
 // time; and at the pods of a claim again, when the admission grace is over since its
-// volume came (comers.go).
+// volume came (comers.go). What this cluster uses and another one owns, it says at pods,
+// claims and PersistentVolumes (tell.go): when that begins, and from time to time while it
+// lasts (incidents.go).
 //
 // [Orphans] runs beside it. It finds, by the records, what this cluster owns and no
 // PersistentVolume of it leads to any more.

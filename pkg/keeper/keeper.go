@@ -40,15 +40,19 @@ const (
 	parallel = 8
 )
 
-// Events notes at a volume what its record says against it.
+// Events are those of package recorder, or a test's.
 type Events interface {
-	Conflict(object client.Object, message string)
+	// OwnedElsewhere notes at a pod, a claim or a PersistentVolume that the cluster uses
+	// what another one owns. related may be nil.
+	OwnedElsewhere(object, related client.Object, message string)
 }
 
 // Metrics count.
 type Metrics interface {
 	// OwnerChanged notes how often this cluster has changed the owner of an image.
 	OwnerChanged(change string, times int)
+	// OwnedElsewhere notes how many volumes this cluster uses and does not own.
+	OwnedElsewhere(volumes int)
 }
 
 // Keeper keeps the records of one cluster.
@@ -60,12 +64,15 @@ type Keeper struct {
 	Storage func(ctx context.Context, clusterID string) (idle.Ceph, string, error)
 	Metrics Metrics
 	Events  Events
+	// Client writes conditions.
+	Client client.Client
 
 	// acquired are the volumes that this replica let pods start on. Nothing else tells
 	// of a pod that is attached nowhere.
-	acquired chan event.GenericEvent
-	patience patience
-	comers   comers
+	acquired  chan event.GenericEvent
+	patience  patience
+	comers    comers
+	incidents incidents
 	// known are the volumes that were looked at, by the names of their
 	// PersistentVolumes.
 	known sync.Map
@@ -112,10 +119,14 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	defer cancel()
 	volume, ok, err := k.volume(ctx, request.Name)
 	if !ok {
+		k.noVolume(ctx, request.Name)
 		k.forget(request.Name)
 		return reconcile.Result{}, err
 	}
 	wait, err := k.keep(ctx, volume)
+	if errors.Is(err, ceph.ErrImageNotFound) {
+		k.noVolume(ctx, request.Name)
+	}
 	switch {
 	case err == nil && wait == done, errors.Is(err, ceph.ErrImageNotFound) && volume.PV.DeletionTimestamp != nil:
 		k.forget(request.Name)
@@ -181,6 +192,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	if err != nil {
 		return 0, err
 	}
+	defer k.tell(ctx, look)
 	log := ctrl.LoggerFrom(ctx).WithValues("volume", look.Volume.Namespace+"/"+look.Volume.Claim, "image", look.Image.String(), "reason", look.Reason)
 	if look.Stray != nil {
 		if k.patience.isNews(volume.PV.Name, look.Stray.What) {
@@ -197,11 +209,6 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 		k.Metrics.OwnerChanged(string(look.Step), 1)
 		if look.Step != ownership.Refresh {
 			log.Info("owner changed", "step", look.Step)
-		}
-	case ownership.Conflict:
-		if k.patience.isNews(volume.PV.Name, look.Reason) {
-			log.Info("this cluster uses what is not its own")
-			k.Events.Conflict(volume.PV, "image "+look.Image.String()+": "+look.Reason)
 		}
 	}
 	wait := k.next(volume.PV, next, look.Reason, look.Rest)

@@ -39,10 +39,11 @@ var (
 // world is cluster west with its keeper, and the Ceph that it shares.
 type world struct {
 	*testing.T
-	ceph   *cephtest.Ceph
-	client ceph.Cluster
-	api    client.WithWatch
-	keeper *keeper.Keeper
+	ceph    *cephtest.Ceph
+	client  ceph.Cluster
+	api     client.WithWatch
+	keeper  *keeper.Keeper
+	metrics *metrics
 
 	mu        sync.Mutex
 	now       time.Time
@@ -60,14 +61,15 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.api = fake.NewClientBuilder().WithObjects(append(objects, volume("shop.data", "data"), node("w1", "10.0.2.11"), node("w2", "10.0.2.12"))...).
 		WithIndex(&corev1.PersistentVolume{}, volumes.ByClaim, volumes.ClaimOf).
 		WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).
-		WithStatusSubresource(&corev1.Node{}).Build()
+		WithStatusSubresource(&corev1.Node{}, &corev1.Pod{}, &corev1.PersistentVolumeClaim{}).Build()
+	w.metrics = &metrics{world: w}
 	w.keeper = &keeper.Keeper{
 		Prover: &idle.Prover{
 			Self: west, Usage: &usage.Gatherer{Cache: w.api, API: w.api}, Quiet: &ownership.Quiet{Grace: grace}, Now: w.clock,
 		},
 		Finder:  volumes.Finder{Cache: w.api, API: w.api},
 		Storage: func(context.Context, string) (idle.Ceph, string, error) { return w.client, "", nil },
-		Metrics: w, Events: w,
+		Metrics: w.metrics, Events: w, Client: w.api,
 	}
 	return w
 }
@@ -75,10 +77,23 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 // OwnerChanged is what the metrics count; the records tell.
 func (w *world) OwnerChanged(string, int) {}
 
-func (w *world) Conflict(object client.Object, message string) {
+// metrics count for the gauge, beside the events of the world.
+type metrics struct {
+	*world
+	elsewhere int
+}
+
+func (m *metrics) OwnedElsewhere(volumes int) { m.elsewhere = volumes }
+
+// OwnedElsewhere notes an event, and to which pod it is related.
+func (w *world) OwnedElsewhere(object, related client.Object, message string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.conflicts = append(w.conflicts, object.GetName()+": "+message)
+	line := object.GetName() + ": " + message
+	if related != nil {
+		line += " [" + related.GetName() + "]"
+	}
+	w.conflicts = append(w.conflicts, line)
 }
 
 func (w *world) clock() time.Time {
@@ -447,7 +462,7 @@ func TestConflict(t *testing.T) {
 	w.keep()
 	w.keep()
 	w.wantOwner("east")
-	if want := []string{"shop.data: image replicapool/shop.data: cluster east owns the image"}; !slices.Equal(w.conflicts, want) {
+	if want := []string{"shop.data: volume shop/data (image replicapool/shop.data): cluster east owns the image"}; !slices.Equal(w.conflicts, want) {
 		t.Errorf("events %q, want %q", w.conflicts, want)
 	}
 }

@@ -4,6 +4,7 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -204,7 +205,17 @@ spec:
 		{stdin: "east\n", after: shows("cut off     "+e1.Address+" (node east-1)", string(failover.TakenOver))},
 		{after: runs(s.west, w1)},
 
-		{before: again},
+		{before: func() {
+			again()
+			s.eventually("east says that it uses what west owns", func() error {
+				out, err := s.east.Run(t.Context(), "get", "events", "-n", "shop", "--field-selector=reason=OwnedElsewhere", "-o", "name")
+				if err == nil && len(out) == 0 {
+					err = errors.New("there is no event")
+				}
+				return err
+			})
+		}, after: shows("OwnedElsewhere", "pod/db-0", "persistentvolume/shop.data-db-0", "(image replicapool/shop.data-db-0): cluster west owns the image")},
+		{},
 		{before: reboot, after: shows("node east-1 of cluster east may use Ceph again")},
 
 		{after: stopped},

@@ -185,6 +185,7 @@ func TestRules(t *testing.T) {
 		"cluster: patch jobs/status.batch",
 		"cluster: patch namespaces",
 		"cluster: patch persistentvolumeclaims/status",
+		"cluster: patch pods/status",
 		"cluster: patch replicasets/status.apps",
 		"cluster: patch replicationcontrollers/status",
 		"cluster: patch statefulsets/status.apps",

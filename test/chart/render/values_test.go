@@ -95,7 +95,7 @@ var valueCases = []struct {
 		"provisioner.enabled", "false",
 		func(r *rendered) any {
 			all := r.flags("--provisioner")
-			for _, part := range []string{"create,patch,delete persistentvolumes", "persistentvolumeclaims/status", "watch storageclasses", "list statefulsets", "provisioner"} {
+			for _, part := range []string{"create,patch,delete persistentvolumes", "watch storageclasses", "list statefulsets", "provisioner"} {
 				all = append(all, containing(r.rules(), part)...)
 			}
 			return all
@@ -103,7 +103,6 @@ var valueCases = []struct {
 		[]string{
 			"true",
 			"cluster: create,patch,delete persistentvolumes",
-			"cluster: patch persistentvolumeclaims/status",
 			"cluster: watch storageclasses.storage.k8s.io",
 			"cluster: list statefulsets.apps",
 			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
