@@ -309,17 +309,28 @@ func TestRecordsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// TestRefusedWait: who was refused is remembered, and a dry run is not.
+// TestRefusedWait: who was refused is remembered, whatever it was for, and a dry run is not.
 func TestRefusedWait(t *testing.T) {
-	w := newWorld(t, []string{"shop.data"}, pair("data")...)
-	w.write("shop.data", owned(east))
-	waits := &waiting{}
-	handler := w.handler("pod")
-	handler.Waiting = waits
-	handler.Handle(t.Context(), dryRun(withUID(t, "p", "data")))
-	same(t, nil, waits.refused)
-	handler.Handle(t.Context(), withUID(t, "p", "data"))
-	same(t, []string{"db-0 data"}, waits.refused)
+	tests := map[string]func(*world){
+		"another cluster is the owner": func(w *world) { w.write("shop.data", owned(east)) },
+		"Ceph does not answer":         func(w *world) { w.ceph.Intercept(cephtest.Unreachable) },
+		"the API server does not answer": func(w *world) {
+			w.api.fail = map[string]error{"get *v1.PersistentVolumeClaim data": errors.New("timed out")}
+		},
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, []string{"shop.data"}, pair("data")...)
+			change(w)
+			waits := &waiting{}
+			handler := w.handler("pod")
+			handler.Waiting = waits
+			handler.Handle(t.Context(), dryRun(withUID(t, "p", "data")))
+			same(t, nil, waits.refused)
+			handler.Handle(t.Context(), withUID(t, "p", "data"))
+			same(t, []string{"db-0 data"}, waits.refused)
+		})
+	}
 }
 
 // ownerChanges are those that were counted.

@@ -27,7 +27,9 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 	if known := answer.Result == Allowed || answer.Result == Denied; known && start != nil && !start.dryRun && !e.ownsAll(sights) {
 		live, err := e.live(ctx, namespace, claims, answer.Result)
 		if err != nil {
-			return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
+			answer = cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
+			answer.Volumes = found.Guarded // who waits for them is woken
+			return answer
 		}
 		if !slices.EqualFunc(found.Guarded, live.Guarded, sameVolume) {
 			answer, sights = e.look(ctx, live.Guarded)

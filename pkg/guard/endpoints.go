@@ -79,7 +79,7 @@ func maker(pod *corev1.Pod) client.Object {
 }
 
 // Scale answers for a scale subresource, and for a Deployment or StatefulSet that
-// is created or changed.
+// is created or changed. What is created is never refused for its volumes, see [created].
 func (e *Endpoints) Scale(ctx context.Context, request admission.Request) (Answer, client.Object) {
 	var workload volumes.Workload
 	var from, to int
@@ -108,7 +108,11 @@ func (e *Endpoints) Scale(ctx context.Context, request admission.Request) (Answe
 	if workload.Template == nil {
 		return allowed(PodsUnknown), workload.Object
 	}
-	return e.claims(ctx, request.Namespace, workload.NewClaims(from, to), nil), workload.Object
+	answer := e.claims(ctx, request.Namespace, workload.NewClaims(from, to), nil)
+	if request.Operation == admissionv1.Create {
+		answer = created(fmt.Sprintf("%s %s/%s", request.Kind.Kind, request.Namespace, workload.Object.GetName()), answer)
+	}
+	return answer, workload.Object
 }
 
 func isDryRun(request admission.Request) bool { return request.DryRun != nil && *request.DryRun }

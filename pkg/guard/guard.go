@@ -63,6 +63,8 @@ const (
 	NotRising Reason = "not-rising"
 	// PodsUnknown: the kind's pods are not known; the pod endpoint sees them.
 	PodsUnknown Reason = "pods-unknown"
+	// PodsWait: a workload is created, although its pods are refused for now.
+	PodsWait Reason = "pods-wait"
 	// NobodyWaits: a volume gets its claim, and no pod uses the claim yet.
 	NobodyWaits Reason = "nobody-waits"
 	// BecomesGuarded: a volume that has its claim already becomes guarded, although its

@@ -42,6 +42,10 @@ func TestScale(t *testing.T) {
 	const advice = "\n  do this   see to that, then retry here; nothing was changed"
 	refused := denied(inUse("data", "shop.data"))
 	refusedOrdinal := denied(inUse("data-db-1", "shop.data-db-1"))
+	// What is created is stored, and says why it has no pods yet.
+	const held = " is in use by another cluster, held by 10.0.1.12 (client.4153), not a node of west"
+	waits := allowed(guard.PodsWait, "the pods of Deployment shop/db wait: volume shop/data (image replicapool/shop.data)"+held)
+	ordinalWaits := allowed(guard.PodsWait, "the pods of StatefulSet shop/db wait: volume shop/data-db-1 (image replicapool/shop.data-db-1)"+held)
 	still, free := allowed(guard.NotRising), allowed(guard.NoWatcher)
 
 	withReplicas := func(d *appsv1.Deployment, replicas *int32) *appsv1.Deployment {
@@ -96,8 +100,9 @@ func TestScale(t *testing.T) {
 		"a Deployment that is not there": {nil, deployments(0, 1),
 			unknown(`cannot know whether what shop/db uses is in use by another cluster: read Deployment shop/db: deployments.apps "db" not found` + advice)},
 
-		"a Deployment is created":                  {nil, create(deploymentKind, "deployments", withReplicas(deployment("data"), ptr[int32](1))), refused},
-		"a Deployment is created with the default": {nil, create(deploymentKind, "deployments", deployment("data")), refused},
+		"a Deployment is created":                  {nil, create(deploymentKind, "deployments", withReplicas(deployment("data"), ptr[int32](1))), waits},
+		"a Deployment is created with the default": {nil, create(deploymentKind, "deployments", deployment("data")), waits},
+		"a Deployment of a free volume is created": {nil, create(deploymentKind, "deployments", deployment("free")), free},
 		"a Deployment is created without replicas": {nil, create(deploymentKind, "deployments", withReplicas(deployment("data"), ptr[int32](0))), still},
 		"a Deployment is changed and rises": {nil, update(deploymentKind, "deployments",
 			withReplicas(deployment("data"), ptr[int32](2)), withReplicas(deployment("data"), ptr[int32](1))), refused},
@@ -124,8 +129,8 @@ func TestScale(t *testing.T) {
 		"a StatefulSet whose template goes before":   {hidden, statefulSets(0, 1), free},
 		"a StatefulSet that is not there": {nil, statefulSets(0, 1),
 			unknown(`cannot know whether what shop/db uses is in use by another cluster: read StatefulSet shop/db: statefulsets.apps "db" not found` + advice)},
-		"a StatefulSet is created":                  {nil, create(statefulSetKind, "statefulsets", setWithReplicas(statefulSet(0), ptr[int32](2))), refusedOrdinal},
-		"a StatefulSet is created with the default": {nil, create(statefulSetKind, "statefulsets", statefulSet(1)), refusedOrdinal},
+		"a StatefulSet is created":                  {nil, create(statefulSetKind, "statefulsets", setWithReplicas(statefulSet(0), ptr[int32](2))), ordinalWaits},
+		"a StatefulSet is created with the default": {nil, create(statefulSetKind, "statefulsets", statefulSet(1)), ordinalWaits},
 		"a StatefulSet is created without replicas": {nil, create(statefulSetKind, "statefulsets", setWithReplicas(statefulSet(0), ptr[int32](0))), still},
 		"a StatefulSet is changed and rises": {nil, update(statefulSetKind, "statefulsets",
 			setWithReplicas(statefulSet(0), ptr[int32](2)), statefulSet(0)), refusedOrdinal},

@@ -206,6 +206,18 @@ func (s *shop) inUseOf(c *cluster, claims ...string) string {
 	return strings.Join(texts, "\n")
 }
 
+// waits is what kubectl shows when a workload is created whose pods are refused with that
+// text, of one volume.
+func (s *shop) waits(workload, text string) string {
+	s.Helper()
+	lines := strings.Split(text, "\n")
+	holder, ok := strings.CutPrefix(lines[1], "  held by ")
+	if !ok {
+		s.Fatalf("%q does not say who holds the volume", text)
+	}
+	return "Warning: the pods of " + workload + " wait: " + lines[0] + ", held by " + strings.TrimSpace(holder)
+}
+
 // foreign is what the cluster says about an address whose watch it does not
 // explain.
 func (c *cluster) foreign(address string) string {

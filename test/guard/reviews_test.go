@@ -159,7 +159,11 @@ func TestADryRunIsAnsweredAlikeAndLeavesNoTrace(t *testing.T) {
 	text := s.inUse("data")
 	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=1", "--dry-run=server"), forbidden("scale", text))
 	s.refused(s.run(west, pod("x", "data"), "create", "--dry-run=server", "-f", "-"), forbidden("pod", text, creating))
-	s.refused(s.run(west, workload("Deployment", "z", "data", 1), "create", "--dry-run=server", "-f", "-"), forbidden("scale", text, creating))
+	created := s.run(west, workload("Deployment", "z", "data", 1), "create", "--dry-run=server", "-f", "-")
+	s.must(created)
+	if want := s.waits("Deployment "+s.namespace+"/z", text); created.stderr != want {
+		t.Errorf("it says %q, want %q", created.stderr, want)
+	}
 	// An event that is made on purpose comes after all that were made before.
 	s.refused(s.run(west, pod("last", "data"), "create", "-f", "-"), forbidden("pod", text, creating))
 	s.event(west, "VolumeInUse", "Pod/last", text)

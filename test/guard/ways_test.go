@@ -24,8 +24,9 @@ type way struct {
 	kubectl, manifest string
 	// refusedBy is the endpoint that refuses the command. It then succeeds when
 	// east is done. Without one, the command succeeds, the pods are refused, which
-	// is noted at owner, and they come by themselves when east is done.
-	refusedBy, owner string
+	// is noted at owner, and they come by themselves when east is done. warned is the
+	// kind of workload x that the command warns of.
+	refusedBy, owner, warned string
 	// noPods is for kinds that nobody here makes pods for.
 	noPods bool
 }
@@ -60,10 +61,10 @@ var ways = map[string]way{
 		kubectl: `patch deployment/x --type=json --patch=[{"op":"remove","path":"/spec/replicas"}]`,
 	},
 	"a new Deployment": {
-		kubectl: create, manifest: workload("Deployment", "x", "data", 1), refusedBy: "scale",
+		kubectl: create, manifest: workload("Deployment", "x", "data", 1), warned: "Deployment",
 	},
 	"a new StatefulSet": {
-		kubectl: create, manifest: workload("StatefulSet", "x", "data", 1), refusedBy: "scale",
+		kubectl: create, manifest: workload("StatefulSet", "x", "data", 1), owner: "StatefulSet/x", warned: "StatefulSet",
 	},
 	"a new ReplicaSet": {
 		kubectl: create, manifest: workload("ReplicaSet", "x", "data", 1), owner: "ReplicaSet/x",
@@ -160,7 +161,14 @@ func (way way) try(s *shop) {
 		s.refused(start(), forbidden(way.refusedBy, text, doing...))
 		unchanged()
 	} else {
-		s.must(start())
+		r := start()
+		s.must(r)
+		if want := s.waits(way.warned+" "+s.namespace+"/x", text); way.warned != "" && r.stderr != want {
+			s.Errorf("it says %q, want %q", r.stderr, want)
+		}
+		if way.warned == "Deployment" {
+			way.owner = "ReplicaSet/" + s.replicaSets(west)[0].Name
+		}
 		s.event(west, "FailedCreate", way.owner, `admission webhook "pod.guard.cephferry.io" denied the request: `, text)
 		s.event(west, "VolumeInUse", way.owner, text)
 		if pods := s.pods(west, "x"); len(pods) != 0 {
@@ -295,22 +303,10 @@ func TestHelmIsRefusedWithTheWholeText(t *testing.T) {
 		return nil
 	})
 	s.must(s.helm(west, "install", "web", web, migratable, noReplicas))
-	for command, args := range map[string][]string{
-		"UPGRADE":      {"upgrade", "web", web, migratable},
-		"INSTALLATION": {"install", "db", db, migratable, `--set=persistence.annotations.cephferry\.io/image=` + s.namespace + ".db"},
-	} {
-		claim := "web-files"
-		if command == "INSTALLATION" {
-			// Too early: at once in the second cluster.
-			s.must(s.helm(east, args...))
-			s.ready(east, "db-0")
-			claim = "db-0"
-		}
-		got := s.helm(west, args...)
-		if text := s.inUseOf(west, claim); got.err == nil || !strings.Contains(got.stderr, command+" FAILED") ||
-			!strings.Contains(got.stderr, "admission webhook \"scale.guard.cephferry.io\" denied the request: \n"+strings.ReplaceAll(text, s.namespace+"/db-0", s.namespace+"/data-db-0")) {
-			t.Errorf("helm %s:\n%s\nwant in it:\n%s", args[0], got.stderr, text)
-		}
+	got := s.helm(west, "upgrade", "web", web, migratable)
+	want := "admission webhook \"scale.guard.cephferry.io\" denied the request: \n" + s.inUse("web-files")
+	if got.err == nil || !strings.Contains(got.stderr, "UPGRADE FAILED") || !strings.Contains(got.stderr, want) {
+		t.Errorf("helm upgrade:\n%s\nwant in it:\n%s", got.stderr, want)
 	}
 	s.kubectl(east, "scale", "deployment/web", "--replicas=0")
 	s.released(east, "web-files")
