@@ -15,5 +15,5 @@
 //
 // [Waker] runs in every replica. It remembers the workloads whose pods this replica
 // refused, and touches them when their volumes are free: their controllers would
-// otherwise wait for minutes before they try again.
+// otherwise wait for minutes before they try again. Namespaces take turns (queue.go).
 package keeper

@@ -3,7 +3,6 @@ package keeper
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -23,13 +22,16 @@ const WokenAnnotation = "cephferry.io/woken"
 const (
 	// interval is how often the refused volumes are looked at.
 	interval = 400 * time.Millisecond
+	// looks bounds how many volumes are looked at in a pass.
+	looks = 50
 	// remembered is longer than any controller waits before it tries again.
 	remembered = 30 * time.Minute
-	// maxRefused bounds the workloads that are remembered.
-	maxRefused = 1000
+	// maxVolumes bounds the volumes that are remembered. One of two workloads counts twice.
+	maxVolumes = 1000
 )
 
-// Waker wakes workloads.
+// Waker wakes workloads. Namespaces take turns, so that one in which many wait does not
+// keep the others waiting.
 type Waker struct {
 	// Free reports whether pods may start on all of the volumes now.
 	Free   func(ctx context.Context, all []volumes.Volume) bool
@@ -38,8 +40,7 @@ type Waker struct {
 	// Now is for how long a workload is remembered.
 	Now func() time.Time
 
-	mu      sync.Mutex
-	refused map[types.UID]*sleeper
+	queue queue
 }
 
 // sleeper is a workload that waits for volumes.
@@ -47,6 +48,8 @@ type sleeper struct {
 	object  *metav1.PartialObjectMetadata
 	volumes []volumes.Volume
 	since   time.Time
+	// pass is the last one in which it had its turn.
+	pass int
 }
 
 // kinds are those whose controllers sync an object when it has changed. Who made
@@ -65,14 +68,7 @@ func (w *Waker) Refused(object client.Object, all []volumes.Volume) {
 	s := &sleeper{object: &metav1.PartialObjectMetadata{}, volumes: all, since: w.Now()}
 	s.object.SetGroupVersionKind(kind)
 	s.object.Namespace, s.object.Name, s.object.UID = object.GetNamespace(), object.GetName(), object.GetUID()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.refused == nil {
-		w.refused = map[types.UID]*sleeper{}
-	}
-	if len(w.refused) < maxRefused {
-		w.refused[s.object.UID] = s
-	}
+	w.queue.add(s)
 }
 
 // NeedLeaderElection is false: every replica wakes those that it refused.
@@ -87,26 +83,24 @@ func (w *Waker) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			for _, s := range w.sleepers() {
-				w.tryToWake(ctx, s)
-			}
+			w.pass(ctx)
 		}
 	}
 }
 
-// sleepers are those that are still worth waking.
-func (w *Waker) sleepers() []*sleeper {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var all []*sleeper
-	for uid, s := range w.refused {
-		if w.Now().Sub(s.since) > remembered {
-			delete(w.refused, uid)
-			continue
+// pass looks at those whose turn it is. It ends after a slow look, and the next pass goes on
+// with the next namespace: one whose Ceph does not answer delays the others by one look.
+func (w *Waker) pass(ctx context.Context) {
+	begin := w.Now()
+	w.queue.begin()
+	for left := looks; left > 0 && w.Now().Sub(begin) < interval && ctx.Err() == nil; {
+		s := w.queue.next(w.Now())
+		if s == nil {
+			return
 		}
-		all = append(all, s)
+		w.tryToWake(ctx, s)
+		left -= len(s.volumes)
 	}
-	return all
 }
 
 // tryToWake wakes a workload whose volumes are free.
@@ -117,11 +111,7 @@ func (w *Waker) tryToWake(ctx context.Context, s *sleeper) {
 		return
 	}
 	// Refused again, it comes back.
-	w.mu.Lock()
-	if w.refused[s.object.UID] == s {
-		delete(w.refused, s.object.UID)
-	}
-	w.mu.Unlock()
+	w.queue.remove(s)
 	// By the status subresource, whose right does not include the pods' template.
 	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, s.object.UID, WokenAnnotation, w.Now().UTC().Format(time.RFC3339Nano))
 	err := w.Client.Status().Patch(ctx, s.object.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))

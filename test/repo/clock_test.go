@@ -25,7 +25,7 @@ var readsClock = map[string]string{
 	"pkg/idle Release":     "since when nobody has the image, for people",
 	"pkg/keeper keep":      "for how long a volume has had its claim, a difference",
 	"pkg/keeper Refused":   "for how long a workload is remembered, a difference",
-	"pkg/keeper sleepers":  "the same",
+	"pkg/keeper pass":      "the same, and for how long a pass lasts",
 	"pkg/keeper tryToWake": "an annotation that is new each time, for people",
 }
 

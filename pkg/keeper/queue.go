@@ -1,0 +1,109 @@
+package keeper
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// queue are the workloads that wait for volumes. Namespaces take turns, and so do the
+// workloads of a namespace. The zero value is ready.
+type queue struct {
+	mu sync.Mutex
+	// turns are the namespaces in which somebody waits, and waiting is who, each with
+	// the next one first.
+	turns   []string
+	waiting map[string][]*sleeper
+	pass    int
+}
+
+// add remembers a workload, instead of what is known of it already. It has its first turn
+// in the next pass. Where too much is remembered, the namespace with most of it loses the
+// last of its workloads.
+func (q *queue) add(s *sleeper) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.pass = q.pass
+	namespace := s.object.Namespace
+	all, known := q.waiting[namespace]
+	if i := slices.IndexFunc(all, func(other *sleeper) bool { return other.object.UID == s.object.UID }); i >= 0 {
+		all[i] = s
+	} else {
+		all = append(all, s)
+	}
+	if q.waiting == nil {
+		q.waiting = map[string][]*sleeper{}
+	}
+	q.waiting[namespace] = all
+	if !known {
+		q.turns = append(q.turns, namespace)
+	}
+	for {
+		total, most := 0, ""
+		for _, namespace := range q.turns {
+			total += size(q.waiting[namespace])
+			if size(q.waiting[namespace]) > size(q.waiting[most]) {
+				most = namespace
+			}
+		}
+		if total <= maxVolumes {
+			return
+		}
+		q.drop(q.waiting[most][len(q.waiting[most])-1])
+	}
+}
+
+func size(all []*sleeper) (volumes int) {
+	for _, s := range all {
+		volumes += len(s.volumes)
+	}
+	return volumes
+}
+
+// begin begins a pass.
+func (q *queue) begin() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pass++
+}
+
+// next returns whose turn it is, nil if everybody had one in this pass. It forgets whoever
+// is not worth waking any more.
+func (q *queue) next(now time.Time) *sleeper {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for done := 0; done < len(q.turns); {
+		namespace := q.turns[0]
+		all := q.waiting[namespace]
+		s := all[0]
+		if now.Sub(s.since) > remembered {
+			q.drop(s)
+			continue
+		}
+		q.turns = append(q.turns[1:], namespace)
+		if s.pass == q.pass {
+			done++ // the others behind it had theirs before, or came since
+			continue
+		}
+		s.pass = q.pass
+		q.waiting[namespace] = append(all[1:], s)
+		return s
+	}
+	return nil
+}
+
+// remove forgets a workload that was not refused anew.
+func (q *queue) remove(s *sleeper) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.drop(s)
+}
+
+func (q *queue) drop(s *sleeper) {
+	namespace := s.object.Namespace
+	all := slices.DeleteFunc(q.waiting[namespace], func(other *sleeper) bool { return other == s })
+	if q.waiting[namespace] = all; len(all) == 0 {
+		delete(q.waiting, namespace)
+		q.turns = slices.DeleteFunc(q.turns, func(other string) bool { return other == namespace })
+	}
+}
