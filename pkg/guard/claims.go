@@ -12,6 +12,16 @@ import (
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
+const (
+	// mostAhead is how many claims of a workload are looked at when its replicas rise: a
+	// request must not cost as much as its sender likes. What is left out is seen when
+	// the pods are made.
+	mostAhead = 32
+	// mostOfPod is how many claims a pod may have, for the same reason. Each of them has
+	// to be looked at before it starts, so one with more is refused.
+	mostOfPod = 256
+)
+
 // claims answers for the claims that pods would use, and acquires their images for a
 // pod that starts now.
 //
@@ -19,6 +29,9 @@ import (
 // time, claims and volumes are read from the API server: a cache that has stood still
 // while they were made again would lead to what is somebody else's by now.
 func (e *Endpoints) claims(ctx context.Context, namespace string, claims []string, start *start) Answer {
+	if start != nil && len(claims) > mostOfPod {
+		return Answer{Result: Denied, Reason: TooManyClaims, Message: tooMany(len(claims))}
+	}
 	found, err := e.Finder.OfClaims(ctx, namespace, claims)
 	if err != nil {
 		return cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
@@ -68,6 +81,17 @@ func (g *Guard) ownsAll(sights []sight) bool {
 func sameVolume(a, b volumes.Volume) bool {
 	return a.Namespace == b.Namespace && a.Claim == b.Claim && a.Image == b.Image &&
 		a.PV.Name == b.PV.Name && a.PV.UID == b.PV.UID && equality.Semantic.DeepEqual(a.PV.Spec.CSI, b.PV.Spec.CSI)
+}
+
+// notAhead is the warning about a workload with more claims than are looked at.
+func notAhead(claims, more int) string {
+	return fmt.Sprintf("the volumes of the first %d claims may be used here; those of %d more are looked at when their pods are made", claims, more)
+}
+
+// tooMany is the text for a pod with too many claims.
+func tooMany(claims int) string {
+	return fmt.Sprintf("the pod has %d claims, and no more than %d volumes of a pod are looked at\n"+
+		"  do this   spread the volumes over several pods; nothing was changed", claims, mostOfPod)
 }
 
 // notBound is the text for a pod that names its node before its claims have volumes. No

@@ -108,7 +108,11 @@ func (e *Endpoints) Scale(ctx context.Context, request admission.Request) (Answe
 	if workload.Template == nil {
 		return allowed(PodsUnknown), workload.Object
 	}
-	answer := e.claims(ctx, request.Namespace, workload.NewClaims(from, to), nil)
+	claims, more := workload.NewClaims(from, to, mostAhead)
+	answer := e.claims(ctx, request.Namespace, claims, nil)
+	if more > 0 && answer.Result == Allowed && len(answer.Volumes) > 0 {
+		answer.Warnings = append(answer.Warnings, notAhead(len(claims), more))
+	}
 	if request.Operation == admissionv1.Create {
 		answer = created(fmt.Sprintf("%s %s/%s", request.Kind.Kind, request.Namespace, workload.Object.GetName()), answer)
 	}

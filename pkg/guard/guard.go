@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -72,6 +73,8 @@ const (
 	BecomesGuarded Reason = "becomes-guarded"
 	// UnboundClaim: the pod names its node, and one of its claims has no volume yet.
 	UnboundClaim Reason = "unbound-claim"
+	// TooManyClaims: the pod has more claims than are looked at.
+	TooManyClaims Reason = "too-many-claims"
 	// CephUnknown and KubernetesUnknown: what has to be known cannot be found out.
 	CephUnknown       Reason = "ceph-unknown"
 	KubernetesUnknown Reason = "kubernetes-unknown"
@@ -100,14 +103,8 @@ func cannotKnow(reason Reason, what string, err error) Answer {
 // parallel bounds how many volumes of one request are looked at at a time.
 const parallel = 8
 
-// check answers for all volumes together and changes nothing: the worst answer is
-// the answer.
-func (g *Guard) check(ctx context.Context, all []volumes.Volume) Answer {
-	answer, _ := g.look(ctx, all)
-	return answer
-}
-
-// look is check, and returns what was seen of each volume.
+// look answers for all volumes together and changes nothing: the worst answer is the
+// answer. It returns what was seen of each volume.
 func (g *Guard) look(ctx context.Context, all []volumes.Volume) (Answer, []sight) {
 	sights := make([]sight, len(all))
 	answers := make([]Answer, len(all))
@@ -193,18 +190,19 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 }
 
 // decide is [Decide] with what this cluster accounts for, which the cache is asked for
-// first. A refusal rests on what the API server says: a VolumeAttachment may be a moment
-// old. Refusals share that look; what it would allow is looked at once more.
+// first. A refusal for a watcher rests on what the API server says: a VolumeAttachment may
+// be a moment old. Refusals share that look; what it would allow is looked at once more.
+// Where the record alone refuses, nothing of it matters.
 func (g *Guard) decide(ctx context.Context, s sight, watchers []ceph.Watcher) (Verdict, error) {
+	unwatched := Decide(nil, s.record, g.Self, usage.Local{})
 	if len(watchers) == 0 {
-		// What nobody watches is free or not, whatever this cluster knows of itself.
-		return Decide(nil, s.record, g.Self, usage.Local{}), nil
+		return unwatched, nil
 	}
 	local, err := g.Usage.Local(ctx, g.Usage.Cached(), s.volume)
 	if err != nil {
 		return Verdict{}, err
 	}
-	if verdict := Decide(watchers, s.record, g.Self, local); verdict.Allowed {
+	if verdict := Decide(watchers, s.record, g.Self, local); verdict.Allowed || !unwatched.Allowed {
 		return verdict, nil
 	}
 	live := func(ctx context.Context) (usage.Local, error) { return g.Usage.Local(ctx, g.Usage.Live(), s.volume) }
@@ -235,7 +233,22 @@ func (g *Guard) ask(ctx context.Context, s *sight) ([]ceph.Watcher, error) {
 	return s.ceph.Watchers(ctx, s.spec)
 }
 
-// Free reports whether pods may start on all of the volumes now.
+// Free reports whether pods may start on all of the volumes now. Who waits long makes it
+// asked often, so it stops at the first that is not free, and rests on the cache: a pod
+// that comes too early is refused once more.
 func (g *Guard) Free(ctx context.Context, all []volumes.Volume) bool {
-	return g.check(ctx, all).Result == Allowed
+	return !slices.ContainsFunc(all, func(v volumes.Volume) bool { return !g.isFree(ctx, v) })
+}
+
+func (g *Guard) isFree(ctx context.Context, volume volumes.Volume) bool {
+	s := sight{volume: volume, spec: ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name}}
+	watchers, err := g.ask(ctx, &s)
+	if err != nil || !Decide(nil, s.record, g.Self, usage.Local{}).Allowed {
+		return false
+	}
+	if len(watchers) == 0 {
+		return true
+	}
+	local, err := g.Usage.Local(ctx, g.Usage.Cached(), volume)
+	return err == nil && Decide(watchers, s.record, g.Self, local).Allowed
 }

@@ -459,35 +459,40 @@ func TestNewClaims(t *testing.T) {
 	ten := int32(10)
 	data := []string{"data"}
 
+	const most = 4
 	tests := map[string]struct {
 		workload volumes.Workload
 		from, to int
 		want     []string
+		more     int
 	}{
-		"nothing is known of the pods":           {volumes.Workload{}, 0, 3, nil},
-		"a Deployment rises":                     {deployment("a", "~scratch", "!tmp", "b"), 1, 3, []string{"claim-a", "claim-b"}},
-		"a Deployment stays":                     {deployment("a"), 1, 1, nil},
-		"a Deployment falls":                     {deployment("a"), 2, 1, nil},
-		"a StatefulSet rises from zero":          {set(nil, data), 0, 2, []string{"data-db-0", "data-db-1"}},
-		"a StatefulSet rises":                    {set(nil, data), 2, 4, []string{"data-db-2", "data-db-3"}},
-		"a StatefulSet stays":                    {set(nil, data), 2, 2, nil},
-		"a StatefulSet falls":                    {set(nil, data, "a"), 2, 0, nil},
-		"a StatefulSet that starts at ten":       {set(&ten, data), 0, 2, []string{"data-db-10", "data-db-11"}},
-		"a StatefulSet that starts at ten rises": {set(&ten, data), 2, 3, []string{"data-db-12"}},
-		"several templates":                      {set(nil, []string{"data", "log"}), 0, 2, []string{"data-db-0", "data-db-1", "log-db-0", "log-db-1"}},
-		"a template and a shared claim":          {set(nil, data, "a"), 1, 2, []string{"claim-a", "data-db-1"}},
-		"a template goes before a volume":        {set(nil, data, "data", "a"), 0, 1, []string{"claim-a", "data-db-0"}},
+		"nothing is known of the pods":           {volumes.Workload{}, 0, 3, nil, 0},
+		"a Deployment rises":                     {deployment("a", "~scratch", "!tmp", "b"), 1, 3, []string{"claim-a", "claim-b"}, 0},
+		"a Deployment stays":                     {deployment("a"), 1, 1, nil, 0},
+		"a Deployment falls":                     {deployment("a"), 2, 1, nil, 0},
+		"a Deployment with a claim twice":        {deployment("a", "b", "a"), 0, 1, []string{"claim-a", "claim-b"}, 0},
+		"a Deployment with many claims":          {deployment("a", "b", "a", "c", "d", "e", "f"), 0, 1, []string{"claim-a", "claim-b", "claim-c", "claim-d"}, 2},
+		"a Deployment rises to the most":         {deployment("a"), 0, 1<<31 - 1, []string{"claim-a"}, 0},
+		"a StatefulSet rises from zero":          {set(nil, data), 0, 2, []string{"data-db-0", "data-db-1"}, 0},
+		"a StatefulSet rises":                    {set(nil, data), 2, 4, []string{"data-db-2", "data-db-3"}, 0},
+		"a StatefulSet stays":                    {set(nil, data), 2, 2, nil, 0},
+		"a StatefulSet falls":                    {set(nil, data, "a"), 2, 0, nil, 0},
+		"a StatefulSet that starts at ten":       {set(&ten, data), 0, 2, []string{"data-db-10", "data-db-11"}, 0},
+		"a StatefulSet that starts at ten rises": {set(&ten, data), 2, 3, []string{"data-db-12"}, 0},
+		"a StatefulSet rises to the most":        {set(&ten, data), 5, 1<<31 - 1, []string{"data-db-15", "data-db-16", "data-db-17", "data-db-18"}, 1<<31 - 10},
+		"several templates":                      {set(nil, []string{"data", "log"}), 0, 2, []string{"data-db-0", "log-db-0", "data-db-1", "log-db-1"}, 0},
+		"several templates and many ordinals":    {set(nil, []string{"data", "log", "tmp"}), 0, 1000, []string{"data-db-0", "log-db-0", "tmp-db-0", "data-db-1"}, 2996},
+		"a template and a shared claim":          {set(nil, data, "a"), 1, 2, []string{"claim-a", "data-db-1"}, 0},
+		"a template goes before a volume":        {set(nil, data, "data", "a"), 0, 1, []string{"claim-a", "data-db-0"}, 0},
+		"no template, and a shared claim":        {set(nil, nil, "a"), 0, 1<<31 - 1, []string{"claim-a"}, 0},
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) { same(t, test.want, test.workload.NewClaims(test.from, test.to)) })
+		t.Run(name, func(t *testing.T) {
+			claims, more := test.workload.NewClaims(test.from, test.to, most)
+			same(t, test.want, claims)
+			same(t, test.more, more)
+		})
 	}
-
-	t.Run("a StatefulSet rises to the most", func(t *testing.T) {
-		got := set(&ten, data).NewClaims(5, 1<<31-1)
-		same(t, 1000, len(got))
-		same(t, "data-db-15", got[0])
-		same(t, "data-db-1014", got[999])
-	})
 }
 
 // TestSameImage: a volume of another claim may have the same image.

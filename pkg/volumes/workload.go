@@ -110,33 +110,30 @@ func (f Finder) wrap(err error, kind schema.GroupVersionKind, key client.ObjectK
 	return fmt.Errorf("read %s %s: %w", kind.Kind, key, err)
 }
 
-// maxOrdinals bounds how many new ordinals are looked at. The others are looked
-// at when their pods are made.
-const maxOrdinals = 1000
-
-// NewClaims returns the claims that pods use which a change of the replicas from
-// one number to another adds: the template's, and of a StatefulSet those of the
-// new ordinals only.
-func (w Workload) NewClaims(from, to int) []string {
+// NewClaims returns the claims of the pods that a change of the replicas from one number
+// to another adds: the template's, and of a StatefulSet those of the new ordinals only, in
+// the order in which they start. It returns most at most, and how many more there are.
+func (w Workload) NewClaims(from, to, most int) (claims []string, more int) {
 	if w.Template == nil || to <= from {
-		return nil
+		return nil, 0
 	}
 	templated := map[string]bool{}
 	for _, template := range w.ClaimTemplates {
 		templated[template] = true
 	}
-	var claims []string
+	known := map[string]bool{}
 	for _, volume := range w.Template.Volumes {
 		// A claim template goes before a volume of the same name.
-		if volume.PersistentVolumeClaim != nil && !templated[volume.Name] {
-			claims = append(claims, volume.PersistentVolumeClaim.ClaimName)
+		if source := volume.PersistentVolumeClaim; source != nil && !templated[volume.Name] && !known[source.ClaimName] {
+			known[source.ClaimName] = true
+			claims = append(claims, source.ClaimName)
 		}
 	}
-	to = min(to, from+maxOrdinals)
-	for _, template := range w.ClaimTemplates {
-		for ordinal := w.Start + from; ordinal < w.Start+to; ordinal++ {
-			claims = append(claims, staticpv.ClaimName(template, w.Object.GetName(), ordinal))
-		}
+	all := len(claims) + (to-from)*len(w.ClaimTemplates)
+	claims = claims[:min(most, len(claims))]
+	for i := 0; len(claims) < min(most, all); i++ {
+		ordinal, template := w.Start+from+i/len(w.ClaimTemplates), w.ClaimTemplates[i%len(w.ClaimTemplates)]
+		claims = append(claims, staticpv.ClaimName(template, w.Object.GetName(), ordinal))
 	}
-	return claims
+	return claims, all - len(claims)
 }
