@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 const adoptDocument = "../../docs/adopt.md"
@@ -178,7 +179,7 @@ spec:
 // returns the number of its newest stamp.
 func (a adoption) writes(after uint64, cluster string) (last uint64) {
 	a.Helper()
-	a.eventually("a pod in "+cluster+" writes", func() bool {
+	scene.Until(a.T, "a pod in "+cluster+" writes", func() bool {
 		log, err := servers.Ceph.ReadStamps(a.Context(), lab.Pool+"/"+a.image)
 		if err != nil {
 			a.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // helm is a helm command for release "files" of the chart on CephFS.
@@ -143,7 +144,7 @@ func (a *app) sees(reader, writer *lab.Cluster, handle string) {
 		return 0
 	}
 	before := newest()
-	a.eventually(fmt.Sprintf("%s reads what %s writes to %s", reader.Name, writer.Name, handle), func() bool { return newest() >= before+3 })
+	scene.Until(a.T, fmt.Sprintf("%s reads what %s writes to %s", reader.Name, writer.Name, handle), func() bool { return newest() >= before+3 })
 }
 
 // quota compares the quota of a subvolume.

@@ -3,12 +3,10 @@
 package apps
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,7 +16,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/cephferry/cephferry/test/lab"
-	"github.com/cephferry/cephferry/test/webhook"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // servers is the lab, and dir a folder beside it: with the programs' folder bin, and
@@ -29,73 +27,23 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "apps:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	ctx := context.Background()
-	if dir, err = os.MkdirTemp("", "apps-"); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	tools := lab.Tools(os.Getenv(lab.ToolsVariable))
-	if servers, err = lab.Start(ctx, lab.Options{Dir: filepath.Join(dir, "lab"), Tools: tools, Nodes: lab.Nodes{PerCluster: 1}}); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, servers.Stop()) }()
-	if err := errors.Join(writePrograms(tools), writeKubeconfig(), servers.Ceph.WaitFilesystem(ctx)); err != nil {
-		return 0, err
-	}
-	var started []*webhook.Webhook
-	for _, cluster := range []*lab.Cluster{servers.East, servers.West} {
-		w, err := startWebhook(ctx, cluster, tools)
-		if err != nil {
-			return 0, fmt.Errorf("start the webhook in %s: %w", cluster.Name, err)
-		}
-		defer w.Kill()
-		started = append(started, w)
-	}
-	code = m.Run()
-	for _, w := range started {
-		if code != 0 {
-			fmt.Fprintln(os.Stderr, lab.Tail(w.LogFile))
-		}
-		err = errors.Join(err, w.MayDoAll())
-	}
-	return code, err
-}
-
-func startWebhook(ctx context.Context, cluster *lab.Cluster, tools lab.Tools) (*webhook.Webhook, error) {
-	options := webhook.Options{
-		Ceph: servers.Ceph, Cluster: cluster, Dir: filepath.Join(dir, "webhook-"+cluster.Name),
-		Chart: "../../charts/cephferry", Values: "replicas=1", Home: filepath.Join(dir, "home"),
-	}
-	var errs [2]error
-	options.Helm, errs[0] = tools.Find("helm")
-	options.Webhook, errs[1] = tools.Find("webhook")
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, err
-	}
-	return webhook.Start(ctx, options)
+	scene.Main(m, scene.Setup{
+		Name: "apps", Nodes: lab.Nodes{PerCluster: 1}, Programs: []string{"helm", "kubectl", "postrender", "webhook"},
+		Values: map[string]string{lab.East: "replicas=1", lab.West: "replicas=1"},
+	}, func(s *scene.Scene) error {
+		servers, dir = s.Lab, s.Dir
+		return errors.Join(writePrograms(s.Programs), writeKubeconfig(), servers.Ceph.WaitFilesystem(context.Background()))
+	})
 }
 
 // writePrograms makes the folder that is all of a script's PATH besides Debian's.
-func writePrograms(tools lab.Tools) error {
+func writePrograms(programs map[string]string) error {
 	bin := filepath.Join(dir, "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		return err
 	}
 	for _, name := range []string{"helm", "kubectl", "postrender"} {
-		path, err := tools.Find(name)
-		if err != nil {
-			return err
-		}
-		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
+		if err := os.Symlink(programs[name], filepath.Join(bin, name)); err != nil {
 			return err
 		}
 	}
@@ -144,20 +92,14 @@ const scriptLimit = 3 * time.Minute
 // script runs a script of bash, which ends at the first command that fails. It
 // returns what it prints, and its error with what it complains of.
 func (a *app) script(text string) (string, error) {
-	ctx, cancel := context.WithTimeout(a.Context(), scriptLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "/bin/bash", "-euc", text)
-	cmd.Dir = a.dir
-	cmd.Env = []string{
-		"PATH=" + filepath.Join(dir, "bin") + ":/usr/bin:/bin", "KUBECONFIG=" + filepath.Join(dir, "kubeconfig"), "HOME=" + a.dir,
+	r := scene.Command{
+		Program: "/bin/bash", Args: []string{"-euc", text}, Dir: a.dir, Limit: scriptLimit,
+		Env: map[string]string{"PATH": filepath.Join(dir, "bin") + ":/usr/bin:/bin", "KUBECONFIG": filepath.Join(dir, "kubeconfig"), "HOME": a.dir},
+	}.Run(a.Context())
+	if r.Err != nil {
+		return r.Stdout, fmt.Errorf("%w: %s\n%s", r.Err, text, r.Stderr)
 	}
-	cmd.WaitDelay = time.Second
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%w: %s\n%s", err, text, stderr.String())
-	}
-	return stdout.String(), nil
+	return r.Stdout, nil
 }
 
 // must is script for one that must not fail.
@@ -188,16 +130,4 @@ func (a *app) get(cluster *lab.Cluster, object, path string) string {
 func (a *app) ready(cluster *lab.Cluster, release string) {
 	a.Helper()
 	a.must("kubectl --context %s --namespace %s rollout status deployment/%s --timeout=60s", cluster.Name, a.namespace, release)
-}
-
-// settleLimit is how long something may take that needs nobody any more.
-const settleLimit = 30 * time.Second
-
-func (a *app) eventually(what string, holds func() bool) {
-	a.Helper()
-	for begin := time.Now(); !holds(); time.Sleep(50 * time.Millisecond) {
-		if time.Since(begin) > settleLimit {
-			a.Fatalf("not after %s: %s", settleLimit, what)
-		}
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // TestDeadWebhook: with no webhook at all, only what is guarded stops.
@@ -26,7 +28,7 @@ func TestDeadWebhook(t *testing.T) {
 
 	w.install(t, nobody(t), startRecorder(t).ca(), "dead")
 	const unanswered = `failed calling webhook "volume.guard.cephferry.io"`
-	eventually(t, "the webhook configuration", func() error {
+	scene.Eventually(t, "the webhook configuration", func() error {
 		_, err := w.Run(t.Context(), w.applying(t, "", volume("probe", rbd, static, bound), "--dry-run=server")...)
 		if err == nil || !strings.Contains(err.Error(), unanswered) {
 			return errors.Join(errors.New("it is not in use"), err)
@@ -43,7 +45,7 @@ func TestDeadWebhook(t *testing.T) {
 		}
 		// It is kept, not lost: the ReplicaSet goes on trying.
 		w.kubectl(t, "delete", "pods", "--selector=app=d", "--namespace", "guarded")
-		eventually(t, "the event", func() error {
+		scene.Eventually(t, "the event", func() error {
 			if events := w.kubectl(t, "get", "events", "--namespace", "guarded"); !strings.Contains(events, want) {
 				return errors.New(events)
 			}

@@ -3,9 +3,7 @@
 package chart
 
 import (
-	"bytes"
 	"cmp"
-	"context"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -14,12 +12,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	registrationv1 "k8s.io/api/admissionregistration/v1"
@@ -28,16 +24,13 @@ import (
 
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/labtest"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 const (
 	chartDir = "../../charts/cephferry"
 	own      = "cephferry-system"
 	admin    = "west-admin"
-
-	commandLimit = time.Minute
-	settleLimit  = time.Minute
-	pollInterval = 50 * time.Millisecond
 )
 
 // world is a control plane, with the programs to use it.
@@ -131,7 +124,7 @@ func (w *world) namespace(t *testing.T, name string, guarded bool) {
 // waitPods waits until there are that many pods in a namespace.
 func (w *world) waitPods(t *testing.T, namespace string, want int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d pods in %s", want, namespace), func() error {
+	scene.Eventually(t, fmt.Sprintf("%d pods in %s", want, namespace), func() error {
 		if pods := w.pods(t, namespace); len(pods) != want {
 			return fmt.Errorf("there are %v", pods)
 		}
@@ -144,41 +137,16 @@ func (w *world) pods(t *testing.T, namespace string) []string {
 	return strings.Fields(w.kubectl(t, "get", "pods", "--namespace", namespace, "--output", "name"))
 }
 
-// eventually polls until check is content.
-func eventually(t *testing.T, what string, check func() error) {
-	t.Helper()
-	for deadline := time.Now().Add(settleLimit); ; {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("wait for %s: %v", what, err)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(pollInterval):
-		}
-	}
-}
-
 // runHelm runs a Helm (3 or 4) against the cluster.
 func (w *world) runHelm(t *testing.T, helm int, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), commandLimit)
-	defer cancel()
 	program := w.helm3
 	if helm == 4 {
 		program = w.helm4
 	}
-	cmd := exec.CommandContext(ctx, program, append(args, "--namespace", own)...)
-	cmd.WaitDelay = time.Second
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + w.home, "KUBECONFIG=" + w.Kubeconfig}
-	var out, errors bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errors
-	err = cmd.Run()
-	return out.String(), errors.String(), err
+	r := scene.Command{Program: program, Args: append(args, "--namespace", own),
+		Env: map[string]string{"PATH": "/usr/bin:/bin", "HOME": w.home, "KUBECONFIG": w.Kubeconfig}}.Run(t.Context())
+	return r.Stdout, r.Stderr, r.Err
 }
 
 func (w *world) helm(t *testing.T, helm int, args ...string) string {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 const account = "system:serviceaccount:" + own + ":cephferry"
@@ -85,7 +87,7 @@ func TestInstall(t *testing.T) {
 
 			w.helm(t, helm, "uninstall", "cephferry")
 			kinds := strings.Join(strings.Fields(w.kubectl(t, "api-resources", "--verbs=list", "--output=name")), ",")
-			eventually(t, "everything to be gone", func() error {
+			scene.Eventually(t, "everything to be gone", func() error {
 				left := w.kubectl(t, "get", kinds, "--all-namespaces", "--selector=app.kubernetes.io/name=cephferry", "--output=name")
 				if left != "" {
 					return fmt.Errorf("there is still %s", left)

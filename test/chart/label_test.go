@@ -11,6 +11,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 const guardedLabel = "cephferry.io/guarded"
@@ -33,7 +35,7 @@ func TestLabel(t *testing.T) {
 	w.labelPolicy(t)
 
 	t.Run("the expressions fit the types", func(t *testing.T) {
-		eventually(t, "the controller's opinion", func() error {
+		scene.Eventually(t, "the controller's opinion", func() error {
 			if seen := w.kubectl(t, "get", "validatingadmissionpolicy/cephferry-label", "--output=jsonpath={.status.observedGeneration}"); seen != "1" {
 				return fmt.Errorf("generation %q", seen)
 			}
@@ -131,7 +133,7 @@ func (w *world) labelPolicy(t *testing.T) {
 // labelIsKept waits until the API server uses the policy.
 func (w *world) labelIsKept(t *testing.T, namespace string) {
 	t.Helper()
-	eventually(t, "the policy", func() error {
+	scene.Eventually(t, "the policy", func() error {
 		_, err := w.Run(t.Context(), "label", "--dry-run=server", "namespace/"+namespace, guardedLabel+"-")
 		if err == nil || !strings.Contains(err.Error(), "cephferry-label") {
 			return errors.Join(errors.New("it is not in use"), err)
@@ -143,7 +145,7 @@ func (w *world) labelIsKept(t *testing.T, namespace string) {
 // labelMayGo waits until the API server has forgotten the policy.
 func (w *world) labelMayGo(t *testing.T, namespace string) {
 	t.Helper()
-	eventually(t, "the end of the policy", func() error {
+	scene.Eventually(t, "the end of the policy", func() error {
 		_, err := w.Run(t.Context(), "label", "--dry-run=server", "namespace/"+namespace, guardedLabel+"-")
 		return err
 	})

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 const databases = `
@@ -362,7 +364,7 @@ func TestReviews(t *testing.T) {
 func waitInUse(t *testing.T, w *world, recorder *recorder, generation string) {
 	t.Helper()
 	probe := volume("probe", rbd, static, bound)
-	eventually(t, "the webhook configuration", func() error {
+	scene.Eventually(t, "the webhook configuration", func() error {
 		w.apply(t, "", probe, "--dry-run=server")
 		if recorder.take(generation, "probe") == nil {
 			return errors.New("nothing was asked")

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // TestServe runs the real webhook as the Deployment would: with its flags, with
@@ -76,7 +77,7 @@ data: {config.json: '[{"clusterID":"rook-ceph","monitors":["127.0.0.1:1"]}]'}
 		}
 	}()
 
-	eventually(t, "the webhook to be ready", func() error {
+	scene.Eventually(t, "the webhook to be ready", func() error {
 		select {
 		case err := <-stopped:
 			stopped <- err
@@ -97,20 +98,20 @@ data: {config.json: '[{"clusterID":"rook-ceph","monitors":["127.0.0.1:1"]}]'}
 		return nil
 	})
 
-	eventually(t, "the CA in the webhook configuration", func() error {
+	scene.Eventually(t, "the CA in the webhook configuration", func() error {
 		bundles := strings.Fields(w.kubectl(t, "get", "validatingwebhookconfiguration/cephferry", "--output=jsonpath={.webhooks[*].clientConfig.caBundle}"))
 		if len(bundles) != 4 {
 			return fmt.Errorf("%d webhooks have it", len(bundles))
 		}
 		return nil
 	})
-	eventually(t, "the label on the namespace of the volume that was there before", func() error {
+	scene.Eventually(t, "the label on the namespace of the volume that was there before", func() error {
 		if got := w.kubectl(t, "get", "namespace/shop", `--output=jsonpath={.metadata.labels.cephferry\.io/guarded}`); got != "true" {
 			return fmt.Errorf("it is %q", got)
 		}
 		return nil
 	})
-	eventually(t, "the lease", func() error {
+	scene.Eventually(t, "the lease", func() error {
 		_, err := w.Run(t.Context(), "get", "lease/cephferry-webhook", "--namespace", own)
 		return err
 	})

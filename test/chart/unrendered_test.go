@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 const (
@@ -58,7 +59,7 @@ func TestUnrendered(t *testing.T) {
 
 	w.policies(t, "Deny")
 	t.Run("the expressions fit the types", func(t *testing.T) {
-		eventually(t, "the controller's opinion", func() error {
+		scene.Eventually(t, "the controller's opinion", func() error {
 			seen := w.kubectl(t, "get", "validatingadmissionpolicies", `--output=jsonpath={.items[*].status.observedGeneration}`)
 			if strings.Count(seen, "1") != 3 {
 				return fmt.Errorf("generations %q", seen)
@@ -96,7 +97,7 @@ func TestUnrendered(t *testing.T) {
 			// Nothing of that name runs.
 			Provisioner: "example.com/none",
 		})
-		eventually(t, "the default class", func() error {
+		scene.Eventually(t, "the default class", func() error {
 			_, err := w.Run(t.Context(), w.creating(t, pvc("new", "-", "", map[string]string{annotations.Migratable: "true"}, nil))...)
 			if err == nil || !strings.Contains(err.Error(), ofCeph) {
 				return errors.Join(errors.New("it is not known yet"), err)
@@ -105,7 +106,7 @@ func TestUnrendered(t *testing.T) {
 		})
 		w.kubectl(t, append(w.creating(t, pvc("new", "", "", map[string]string{annotations.Migratable: "true"}, nil)), "--warnings-as-errors")...)
 		// The binder gives the default class to claims that were there without one.
-		eventually(t, "the class of a claim that is nobody's", func() error {
+		scene.Eventually(t, "the class of a claim that is nobody's", func() error {
 			w.kubectl(t, "apply", "--server-side", "--namespace=shop", "--filename", w.object(t, pvc("other", "-", "", nil, nil)))
 			if got := w.kubectl(t, "get", "--namespace=shop", "pvc/other", "--output=jsonpath={.spec.storageClassName}"); got != "ceph-block" {
 				return fmt.Errorf("it is %q", got)
@@ -286,7 +287,7 @@ func testUnrenderedChanges(t *testing.T, w *world) {
 // testUnrenderedOrdinals: a StatefulSet that was there gets no further ordinals, and
 // says why; one that was rendered does.
 func testUnrenderedOrdinals(t *testing.T, w *world) {
-	eventually(t, "the refusal of the second ordinal's claim", func() error {
+	scene.Eventually(t, "the refusal of the second ordinal's claim", func() error {
 		events := w.kubectl(t, "get", "events", "--namespace=shop", "--field-selector=reason=FailedCreate,involvedObject.name=before", "--output=jsonpath={.items[*].message}")
 		if !strings.Contains(events, `"data-before-1" is forbidden`) || !strings.Contains(events, ofCeph) {
 			return fmt.Errorf("events: %s", events)
@@ -311,7 +312,7 @@ func (w *world) policies(t *testing.T, action string) {
 		pvc("probe", "ceph-block", "volume", map[string]string{annotations.Migratable: "true"}, nil),
 		set("probe", template("ceph-block", map[string]string{annotations.Migratable: "true"})),
 	} {
-		eventually(t, "the policies", func() error {
+		scene.Eventually(t, "the policies", func() error {
 			out, err := w.Run(t.Context(), append(w.creating(t, object), "--warnings-as-errors")...)
 			if err == nil {
 				return fmt.Errorf("they are not in use: %s", out)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // corpusVariable names a folder with rendered manifests of charts that nobody
@@ -41,23 +42,23 @@ func TestRenderedChartsAreAcceptedAndTheirClaimsBound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			team := &team{T: t, namespace: shop.namespace}
-			ran := execute(t.Context(), nil, manifests, programs.postrender,
-				"--create=client", "--dry-run", "--namespace", team.namespace, "--storage-class", classes)
-			if ran.err != nil {
-				t.Fatal(ran.err, ran.stderr)
+			ran := scene.Command{Program: programs.postrender, Stdin: manifests, Args: []string{
+				"--create=client", "--dry-run", "--namespace", team.namespace, "--storage-class", classes}}.Run(t.Context())
+			if ran.Err != nil {
+				t.Fatal(ran.Err, ran.Stderr)
 			}
 			want := team.wantedClaims(manifests)
 			if len(want) == 0 {
-				if ran.stdout != manifests {
+				if ran.Stdout != manifests {
 					t.Error("manifests without an annotation of ours were changed")
 				}
 				return
 			}
-			pairs, claims := team.pairs(ran.stdout)
+			pairs, claims := team.pairs(ran.Stdout)
 			if diff := gocmp.Diff(want, claims); diff != "" {
 				t.Errorf("claims with a pair (-want +got):\n%s", diff)
 			}
-			team.applyHere(west, ran.stdout, "--dry-run=server")
+			team.applyHere(west, ran.Stdout, "--dry-run=server")
 			team.applyHere(west, pairs)
 			for _, claim := range claims {
 				team.bound(west, claim)

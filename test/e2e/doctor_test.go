@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 func TestDoctorOfAnAdministrator(t *testing.T) {
@@ -122,11 +123,11 @@ func (team *team) doctor(code int, args ...string) string {
 	if team.helm == 4 {
 		env["HELM_PLUGINS"] = team.plugins
 	}
-	ran := execute(team.Context(), env, "", bin+"/postrender", append([]string{"doctor"}, args...)...)
-	if ran.code != code || ran.stderr != "" {
-		team.Errorf("postrender doctor %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), ran.code, code, ran.stdout, ran.stderr)
+	ran := scene.Command{Program: bin + "/postrender", Args: append([]string{"doctor"}, args...), Env: env}.Run(team.Context())
+	if ran.Code != code || ran.Stderr != "" {
+		team.Errorf("postrender doctor %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), ran.Code, code, ran.Stdout, ran.Stderr)
 	}
-	out := regexp.MustCompile(`(?m)^ +| {2,}`).ReplaceAllStringFunc(ran.stdout, func(spaces string) string { return " " })
+	out := regexp.MustCompile(`(?m)^ +| {2,}`).ReplaceAllStringFunc(ran.Stdout, func(spaces string) string { return " " })
 	out = regexp.MustCompile(`(?m)^ `).ReplaceAllString(out, "")
 	out = regexp.MustCompile(`\bv\d+\.\d+\.\d+\b`).ReplaceAllString(out, "V")
 	out = regexp.MustCompile(`https://[^/\s]+:\d+`).ReplaceAllString(out, "URL")
@@ -136,12 +137,12 @@ func (team *team) doctor(code int, args ...string) string {
 // objectsInCeph are the RADOS objects of the pool that the doctor could make.
 func (team *team) objectsInCeph() string {
 	team.Helper()
-	ran := execute(team.Context(), map[string]string{"PATH": "/usr/bin:/bin"}, "", "/usr/bin/rados", "-c", storage.ConfFile, "-p", lab.Pool, "ls")
-	if ran.err != nil {
-		team.Fatal(ran.err, ran.stderr)
+	ran := scene.Command{Program: "/usr/bin/rados", Args: []string{"-c", storage.ConfFile, "-p", lab.Pool, "ls"}}.Run(team.Context())
+	if ran.Err != nil {
+		team.Fatal(ran.Err, ran.Stderr)
 	}
 	var found []string
-	for line := range strings.Lines(ran.stdout) {
+	for line := range strings.Lines(ran.Stdout) {
 		if strings.Contains(line, "doctor") {
 			found = append(found, line)
 		}

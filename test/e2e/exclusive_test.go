@@ -4,16 +4,14 @@ package e2e
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/labtest"
 	"github.com/cephferry/cephferry/test/lab/stamp"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // TestTheStorageLayerAlone: two clusters without the webhook, so without a guard and
@@ -135,25 +133,15 @@ func (w layer) events(c *cluster) string {
 // wrote checks that the clusters wrote one after the other.
 func (w layer) wrote(release string, clusters ...string) {
 	w.Helper()
-	log := w.stamps(release)
-	if err := log.Check(); err != nil {
-		w.Error(err)
-	}
-	var got []string
-	for _, run := range log.Runs() {
-		got = append(got, run.Cluster)
-	}
-	if diff := cmp.Diff(clusters, slices.Compact(got)); diff != "" {
-		w.Errorf("who wrote (-want +got):\n%s", diff)
-	}
+	scene.Wrote(w.T, w.Ceph, w.image(release), clusters...)
 }
 
 // stamps are what the pods of the release wrote.
 func (w layer) stamps(release string) stamp.Log {
 	w.Helper()
-	log, err := w.Ceph.ReadStamps(w.Context(), lab.Pool+"/"+w.namespace+"."+release+"-files")
-	if err != nil {
-		w.Fatal(err)
-	}
-	return log
+	return scene.Stamps(w.T, w.Ceph, w.image(release))
+}
+
+func (w layer) image(release string) string {
+	return lab.Pool + "/" + w.namespace + "." + release + "-files"
 }

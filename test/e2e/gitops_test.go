@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // The examples are what people copy, so each is run as it stands, with the real
@@ -74,19 +75,19 @@ func TestExampleKpt(t *testing.T) {
 		t.Fatal(err)
 	}
 	command := strings.Fields(kptfile.Pipeline.Mutators[0].Exec)
-	ran := execute(t.Context(), nil, string(input), filepath.Join(team.programs(), command[0]), command[1:]...)
-	if ran.err != nil {
-		t.Fatal(ran.err, ran.stderr)
+	ran := scene.Command{Program: filepath.Join(team.programs(), command[0]), Args: command[1:], Stdin: string(input)}.Run(t.Context())
+	if ran.Err != nil {
+		t.Fatal(ran.Err, ran.Stderr)
 	}
 	var list struct {
 		APIVersion, Kind string
 		Items            []map[string]any
 	}
-	if err := yaml.Unmarshal([]byte(ran.stdout), &list); err != nil {
+	if err := yaml.Unmarshal([]byte(ran.Stdout), &list); err != nil {
 		t.Fatal(err)
 	}
 	if list.Kind != "ResourceList" || len(list.Items) != 2 {
-		t.Fatalf("not a ResourceList of 2 items:\n%s", ran.stdout)
+		t.Fatalf("not a ResourceList of 2 items:\n%s", ran.Stdout)
 	}
 	if diff := cmp.Diff(items[0], any(list.Items[0])); diff != "" {
 		t.Errorf("the Kptfile changed (-in +out):\n%s", diff)
@@ -133,20 +134,23 @@ func TestExampleArgoCDPlugin(t *testing.T) {
 			env["ARGOCD_ENV_"+variable.Name] = variable.Value
 		}
 		initialize, generate := plugin.Spec.Init.Command, plugin.Spec.Generate.Command
-		if ran := executeIn(team.Context(), db, env, "", filepath.Join(bin, initialize[0]), initialize[1:]...); ran.err != nil {
-			team.Fatal(ran.err, ran.stderr)
+		run := func(program string, args ...string) scene.Result {
+			return scene.Command{Program: program, Args: args, Env: env, Dir: db}.Run(team.Context())
 		}
-		ran := executeIn(team.Context(), db, env, "", generate[0], generate[1:]...)
-		if ran.err != nil {
-			team.Fatal(ran.err, ran.stderr)
+		if ran := run(filepath.Join(bin, initialize[0]), initialize[1:]...); ran.Err != nil {
+			team.Fatal(ran.Err, ran.Stderr)
 		}
-		team.forCluster(ran.stdout, "StatefulSet db")
+		ran := run(generate[0], generate[1:]...)
+		if ran.Err != nil {
+			team.Fatal(ran.Err, ran.Stderr)
+		}
+		team.forCluster(ran.Stdout, "StatefulSet db")
 
 		// What fails in either half of the pipe fails the Application.
 		for _, mistake := range []string{"--values no-such-file", `--set-string persistence.annotations.cephferry\.io/migratable=yes`} {
 			env["ARGOCD_ENV_HELM_ARGS"] = mistake
-			if ran := executeIn(team.Context(), db, env, "", generate[0], generate[1:]...); ran.err == nil || ran.stdout != "" {
-				team.Errorf("%s: %v\n%s", mistake, ran.err, ran.stdout)
+			if ran := run(generate[0], generate[1:]...); ran.Err == nil || ran.Stdout != "" {
+				team.Errorf("%s: %v\n%s", mistake, ran.Err, ran.Stdout)
 			}
 		}
 	})
@@ -178,11 +182,11 @@ func TestExampleFlux(t *testing.T) {
 func (team *team) kustomize(args ...string) string {
 	team.Helper()
 	env := map[string]string{"PATH": team.programs() + ":/usr/bin:/bin", "HOME": team.TempDir()}
-	ran := execute(team.Context(), env, "", programs.kustomize, append([]string{"build"}, args...)...)
-	if ran.err != nil {
-		team.Fatalf("kustomize build %s: %v\n%s", strings.Join(args, " "), ran.err, ran.stderr)
+	ran := scene.Command{Program: programs.kustomize, Args: append([]string{"build"}, args...), Env: env}.Run(team.Context())
+	if ran.Err != nil {
+		team.Fatalf("kustomize build %s: %v\n%s", strings.Join(args, " "), ran.Err, ran.Stderr)
 	}
-	return ran.stdout
+	return ran.Stdout
 }
 
 // programs makes a folder with the team's helm and postrender.

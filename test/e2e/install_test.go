@@ -133,8 +133,8 @@ func TestAReleaseWithoutAnnotationIsLeftAlone(t *testing.T) {
 func TestTheTwoHelmsDoNotDisturbEachOther(t *testing.T) {
 	eachHelm(t, func(team *team) {
 		listed := team.run(team.on(east, []string{"list"})...)
-		if listed.err != nil || listed.stderr != "" {
-			team.Errorf("helm list: %v\n%s", listed.err, listed.stderr)
+		if listed.Err != nil || listed.Stderr != "" {
+			team.Errorf("helm list: %v\n%s", listed.Err, listed.Stderr)
 		}
 		plugins := team.must(east, "plugin", "list")
 		if got, want := strings.Contains(plugins, "cephferry"), team.helm == 4; got != want {

@@ -17,13 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/cephferry/cephferry/test/lab"
-)
-
-const (
-	// settleLimit is longer than the binder's resync of 15 s, so that what has not
-	// happened by then never will.
-	settleLimit  = 30 * time.Second
-	pollInterval = 20 * time.Millisecond
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 var (
@@ -105,7 +99,7 @@ func (team *team) bound(c *cluster, name string) pair {
 	team.Helper()
 	begin := time.Now()
 	var claim *corev1.PersistentVolumeClaim
-	team.eventually("claim "+name+" is bound", func() bool {
+	scene.Until(team.T, "claim "+name+" is bound", func() bool {
 		claim = get[corev1.PersistentVolumeClaim](team, c, claims, team.namespace, name)
 		return claim.Status.Phase == corev1.ClaimBound
 	})
@@ -115,16 +109,6 @@ func (team *team) bound(c *cluster, name string) pair {
 		team.Logf("claim %s was bound only after %s", name, waited)
 	}
 	return pair{claim, get[corev1.PersistentVolume](team, c, volumes, "", claim.Spec.VolumeName)}
-}
-
-// eventually waits until the condition holds.
-func (team *team) eventually(what string, holds func() bool) {
-	team.Helper()
-	for begin := time.Now(); !holds(); time.Sleep(pollInterval) {
-		if time.Since(begin) > settleLimit {
-			team.Fatalf("not after %s: %s", settleLimit, what)
-		}
-	}
 }
 
 // images are those of a pool, or of a pool/namespace, whose names begin with the
@@ -149,12 +133,12 @@ func (team *team) image(pool, name string) image {
 	team.parse(team.rbd("info", pool+"/"+name, "--format", "json"), &info)
 	slices.Sort(info.Features)
 	pool, namespace, _ := strings.Cut(pool, "/")
-	ran := execute(team.Context(), map[string]string{"PATH": "/usr/bin:/bin"}, "", "/usr/bin/rados", "-c", storage.ConfFile,
-		"-p", pool, "-N", namespace, "get", "cephferry."+info.ID, "/dev/stdout")
-	if ran.err != nil && !strings.Contains(ran.stderr, "No such file or directory") {
-		team.Fatalf("read the record of image %s: %v\n%s", name, ran.err, ran.stderr)
+	ran := scene.Command{Program: "/usr/bin/rados", Args: []string{"-c", storage.ConfFile,
+		"-p", pool, "-N", namespace, "get", "cephferry." + info.ID, "/dev/stdout"}}.Run(team.Context())
+	if ran.Err != nil && !strings.Contains(ran.Stderr, "No such file or directory") {
+		team.Fatalf("read the record of image %s: %v\n%s", name, ran.Err, ran.Stderr)
 	}
-	info.Record = ran.stdout
+	info.Record = ran.Stdout
 	return info
 }
 

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +10,9 @@ import (
 	"testing"
 
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // What all tests share. It is set before the first of them.
@@ -40,67 +39,26 @@ type cluster struct {
 }
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	tools := lab.Tools(os.Getenv(lab.ToolsVariable))
-	if err := findPrograms(tools); err != nil {
-		return 0, err
-	}
-	dir, err := os.MkdirTemp("", "e2e-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	programs.home = filepath.Join(dir, "home")
-	programs.withCeph = filepath.Join(dir, "plugins")
-	if err := layOutPlugin(programs.withCeph, programs.postrender); err != nil {
-		return 0, fmt.Errorf("lay out the Helm 4 plugin with Ceph: %w", err)
-	}
-
-	servers, err := lab.Start(context.Background(), lab.Options{Dir: dir, Tools: tools})
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, servers.Stop()) }()
-	storage = servers.Ceph
-	if east, err = connect(servers.East); err != nil {
-		return 0, err
-	}
-	if west, err = connect(servers.West); err != nil {
-		return 0, err
-	}
-
-	return m.Run(), nil
-}
-
-func findPrograms(tools lab.Tools) error {
-	for _, wanted := range []struct {
-		path *string
-		name string
-	}{
-		{&programs.helm3, "helm"},
-		{&programs.helm4, "helm4"},
-		{&programs.kustomize, "kustomize"},
-		{&programs.postrender, "postrender"},
-	} {
-		path, err := tools.Find(wanted.name)
-		if err != nil {
-			return err
+	scene.Main(m, scene.Setup{
+		Name: "e2e", Programs: []string{"helm", "helm4", "kustomize", "postrender"},
+	}, func(s *scene.Scene) error {
+		storage = s.Ceph
+		programs.helm3, programs.helm4 = s.Programs["helm"], s.Programs["helm4"]
+		programs.kustomize, programs.postrender = s.Programs["kustomize"], s.Programs["postrender"]
+		programs.home = s.Home
+		programs.plugins = filepath.Join(filepath.Dir(programs.postrender), "helm4")
+		if _, err := os.Stat(filepath.Join(programs.plugins, "cephferry", "plugin.yaml")); err != nil {
+			return fmt.Errorf("find the Helm 4 plugin: %w; `make helm4-plugin` lays it out", err)
 		}
-		*wanted.path = path
-	}
-	programs.plugins = filepath.Join(filepath.Dir(programs.postrender), "helm4")
-	if _, err := os.Stat(filepath.Join(programs.plugins, "cephferry", "plugin.yaml")); err != nil {
-		return fmt.Errorf("find the Helm 4 plugin: %w; `make helm4-plugin` lays it out", err)
-	}
-	return nil
+		programs.withCeph = filepath.Join(s.Dir, "plugins")
+		if err := layOutPlugin(programs.withCeph, programs.postrender); err != nil {
+			return fmt.Errorf("lay out the Helm 4 plugin with Ceph: %w", err)
+		}
+		var errs [2]error
+		east, errs[0] = connect(s.Lab.East)
+		west, errs[1] = connect(s.Lab.West)
+		return errors.Join(errs[:]...)
+	})
 }
 
 // layOutPlugin makes a plugin folder like programs.plugins with another renderer.
@@ -116,11 +74,10 @@ func layOutPlugin(plugins, postrender string) error {
 }
 
 func connect(started *lab.Cluster) (*cluster, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", started.Kubeconfig)
+	connected, err := scene.Connect(started)
 	if err != nil {
 		return nil, err
 	}
-	config.QPS = -1 // no limit: the default makes tests wait
-	client, err := dynamic.NewForConfig(config)
+	client, err := dynamic.NewForConfig(connected.Config)
 	return &cluster{started, client}, err
 }

@@ -44,8 +44,8 @@ func TestTheReleasesNamespaceIsFoundHoweverHelmGotIt(t *testing.T) {
 			eachHelm(t, func(team *team) {
 				team.env["KUBECONFIG"] = east.Kubeconfig
 				args := append(ways(team), team.rendered("install", "web", web, migratable)...)
-				if ran := team.run(args...); ran.err != nil {
-					team.Fatal(ran.err, ran.stderr)
+				if ran := team.run(args...); ran.Err != nil {
+					team.Fatal(ran.Err, ran.Stderr)
 				}
 				team.bound(east, "web-files")
 			})
@@ -80,8 +80,8 @@ func TestTheClassesComeFromTheClusterThatHelmTalksTo(t *testing.T) {
 				team.apply(east, only.manifest())
 				args := append(ways(team), "-n", team.namespace)
 				args = append(args, team.rendered("install", "web", web, migratable, class(only.name))...)
-				if ran := team.run(args...); ran.err != nil {
-					team.Fatal(ran.err, ran.stderr)
+				if ran := team.run(args...); ran.Err != nil {
+					team.Fatal(ran.Err, ran.Stderr)
 				}
 				team.bound(east, "web-files")
 			})

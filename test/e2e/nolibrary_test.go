@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // usePure makes the team use the static build, which has no Ceph library: the one
@@ -49,23 +50,23 @@ func TestCephFlagsAndAClassFromAFileNeedNoKubernetes(t *testing.T) {
 	t.Parallel()
 	team := newTeam(t, 3)
 	classes := team.write(filepath.Join(team.TempDir(), "class.yaml"), rbdClass{name: "ceph-block"}.manifest())
-	filter := func(flags ...string) result {
-		return execute(team.Context(), map[string]string{"HOME": team.TempDir()}, claim(), programs.postrender, append(flags,
+	filter := func(flags ...string) scene.Result {
+		return scene.Command{Program: programs.postrender, Stdin: claim(), Env: map[string]string{"HOME": team.TempDir()}, Args: append(flags,
 			"--create=client", "--namespace", team.namespace, "--ceph-conf", storage.ConfFile, "--ceph-id", storage.Provisioner.ID,
-			"--ceph-keyring", storage.Provisioner.KeyringFile)...)
+			"--ceph-keyring", storage.Provisioner.KeyringFile)}.Run(team.Context())
 	}
 	ran := filter("--storage-class", classes)
-	if ran.err != nil {
-		team.Fatal(ran.err, ran.stderr)
+	if ran.Err != nil {
+		team.Fatal(ran.Err, ran.Stderr)
 	}
 	name := team.namespace + ".data"
-	if got, want := ran.stderr, "postrender: created image "+lab.Pool+"/"+name+"\n"; got != want {
+	if got, want := ran.Stderr, "postrender: created image "+lab.Pool+"/"+name+"\n"; got != want {
 		team.Errorf("stderr %q, want %q", got, want)
 	}
 	if record := team.image(lab.Pool, name).Record; record == "" {
 		team.Error("the image has no record")
 	}
-	team.applyHere(west, ran.stdout)
+	team.applyHere(west, ran.Stdout)
 	team.bound(west, "data")
 
 	// In such a pool nothing but config.json says where the image belongs.
@@ -75,8 +76,8 @@ func TestCephFlagsAndAClassFromAFileNeedNoKubernetes(t *testing.T) {
 	ran = filter("--storage-class", classes)
 	want := fmt.Sprintf(`pool %q has rados namespaces (blue), and which one belongs to clusterID "rook-ceph" stands only in ceph-csi's config.json; `+
 		"leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", pool)
-	if ran.code != 1 || ran.stdout != "" || !strings.Contains(ran.stderr, want) {
-		team.Errorf("exit code %d, stdout %q, stderr:\n%s\nwant 1, nothing and:\n%s", ran.code, ran.stdout, ran.stderr, want)
+	if ran.Code != 1 || ran.Stdout != "" || !strings.Contains(ran.Stderr, want) {
+		team.Errorf("exit code %d, stdout %q, stderr:\n%s\nwant 1, nothing and:\n%s", ran.Code, ran.Stdout, ran.Stderr, want)
 	}
 	if images := team.images(pool); len(images) > 0 {
 		team.Errorf("images in pool %s: %v", pool, images)

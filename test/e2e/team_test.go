@@ -3,24 +3,18 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"maps"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-)
 
-// helmLimit bounds one helm command.
-const helmLimit = time.Minute
+	"github.com/cephferry/cephferry/test/scene"
+)
 
 // team is an app team: it has one Helm, and a namespace of its own, with the same
 // name in both clusters.
@@ -94,23 +88,23 @@ func (team *team) renderer() string {
 func (team *team) must(c *cluster, args ...string) string {
 	team.Helper()
 	ran := team.run(team.on(c, args)...)
-	if ran.err != nil {
-		team.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), ran.err, ran.stderr)
+	if ran.Err != nil {
+		team.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), ran.Err, ran.Stderr)
 	}
-	return ran.stdout
+	return ran.Stdout
 }
 
 // fails runs a helm command that must fail, and returns its stderr.
 func (team *team) fails(c *cluster, args ...string) string {
 	team.Helper()
 	ran := team.run(team.on(c, args)...)
-	if ran.err == nil {
-		team.Fatalf("helm %s: did not fail\n%s", strings.Join(args, " "), ran.stdout)
+	if ran.Err == nil {
+		team.Fatalf("helm %s: did not fail\n%s", strings.Join(args, " "), ran.Stdout)
 	}
-	if ran.code != 1 {
-		team.Errorf("helm %s: exit code %d, want 1", strings.Join(args, " "), ran.code)
+	if ran.Code != 1 {
+		team.Errorf("helm %s: exit code %d, want 1", strings.Join(args, " "), ran.Code)
 	}
-	return ran.stderr
+	return ran.Stderr
 }
 
 // refused runs a helm command that must fail and show these parts of a sentence
@@ -129,15 +123,8 @@ func (team *team) on(c *cluster, args []string) []string {
 	return append(args, "--kubeconfig", c.Kubeconfig, "--namespace", team.namespace)
 }
 
-// result is what became of a command.
-type result struct {
-	stdout, stderr string
-	code           int
-	err            error
-}
-
 // run runs helm with exactly these arguments.
-func (team *team) run(args ...string) result {
+func (team *team) run(args ...string) scene.Result {
 	program := programs.helm3
 	own := team.TempDir()
 	env := map[string]string{
@@ -152,29 +139,7 @@ func (team *team) run(args ...string) result {
 		env["HELM_PLUGINS"] = team.plugins
 	}
 	maps.Copy(env, team.env)
-	return execute(team.Context(), env, "", program, args...)
-}
-
-// execute runs a program with nothing but this environment.
-func execute(ctx context.Context, env map[string]string, stdin, program string, args ...string) result {
-	return executeIn(ctx, "", env, stdin, program, args...)
-}
-
-// executeIn is execute in a folder.
-func executeIn(ctx context.Context, dir string, env map[string]string, stdin, program string, args ...string) result {
-	ctx, cancel := context.WithTimeout(ctx, helmLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir = dir
-	cmd.WaitDelay = time.Second
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		cmd.Env = append(cmd.Env, name+"="+env[name])
-	}
-	cmd.Stdin = strings.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode(), err}
+	return scene.Command{Program: program, Args: args, Env: env}.Run(team.Context())
 }
 
 func (team *team) apply(c *cluster, manifests string) {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 func TestAnUninstallKeepsTheImageAndAReinstallFindsIt(t *testing.T) {
@@ -54,7 +56,7 @@ func TestAVolumeLeftBehindByAnUnrenderedRevisionIsInTheWayUntilItIsDeleted(t *te
 		before := team.look(east)
 		team.fails(east, "upgrade", "web", web, migratable)
 		team.must(east, "uninstall", "web")
-		team.eventually("the volume is released", func() bool {
+		scene.Until(team.T, "the volume is released", func() bool {
 			return get[corev1.PersistentVolume](team, east, volumes, "", name).Status.Phase == corev1.VolumeReleased
 		})
 
@@ -72,7 +74,7 @@ func TestAVolumeLeftBehindByAnUnrenderedRevisionIsInTheWayUntilItIsDeleted(t *te
 // gone waits until the namespace has neither claims nor volumes.
 func (team *team) gone(c *cluster) {
 	team.Helper()
-	team.eventually("claims and volumes are gone", func() bool {
+	scene.Until(team.T, "claims and volumes are gone", func() bool {
 		seen := team.look(c)
 		return len(seen.Claims) == 0 && len(seen.Volumes) == 0
 	})

@@ -3,79 +3,50 @@
 package failover
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
-	"os/exec"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // without stops a cluster's webhook until the test ends, or until started is called.
-func (s *shop) without(c *lab.Cluster) (started func()) {
+func (s *shop) without(c *scene.Cluster) (started func()) {
 	s.Helper()
-	guard := guards[c.Name]
-	if err := guard.Kill(); err != nil {
+	started = c.Restarts(s.T)
+	if err := c.Webhook.Kill(); err != nil {
 		s.Fatal(err)
 	}
-	start := sync.OnceFunc(func() {
-		if err := guard.Start(); err != nil {
-			s.Error(err)
-		}
-	})
-	s.Cleanup(start)
-	return start
-}
-
-// result is what became of a command.
-type result struct {
-	stdout, stderr string
-	err            error
+	return started
 }
 
 // plugin is kubectl cephferry in a cluster.
-func (s *shop) plugin(c *lab.Cluster, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(s.Context(), kubectl, append([]string{"cephferry", "--kubeconfig", c.Kubeconfig}, args...)...)
-	cmd.Env = []string{"PATH=" + path, "HOME=" + home}
-	cmd.WaitDelay = time.Second
-	return cmd
+func (s *shop) plugin(c *scene.Cluster, args ...string) scene.Command {
+	return scene.Command{Program: stage.Programs["kubectl"], Env: map[string]string{"PATH": path, "HOME": stage.Home},
+		Args: append([]string{"cephferry", "--kubeconfig", c.Kubeconfig}, args...)}
 }
 
-func (s *shop) cephferry(c *lab.Cluster, args ...string) result {
-	return finish(s.plugin(c, args...), "")
+func (s *shop) cephferry(c *scene.Cluster, args ...string) scene.Result {
+	return s.plugin(c, args...).Run(s.Context())
 }
 
-func finish(cmd *exec.Cmd, stdin string) result {
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	timer := time.AfterFunc(commandLimit, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
-	err := cmd.Run()
-	return result{stdout.String(), stderr.String(), err}
-}
-
-// must is for a command that has to succeed. It returns its stdout.
-func (s *shop) must(r result) string {
-	s.Helper()
-	if r.err != nil {
-		s.Fatalf("%v\n%s%s", r.err, r.stdout, r.stderr)
-	}
-	return r.stdout
+// answered runs a command with this on its stdin.
+func (s *shop) answered(command scene.Command, stdin string) scene.Result {
+	command.Stdin = stdin
+	return command.Run(s.Context())
 }
 
 // refused is for a command that has to say this and change nothing of what it is for.
-func (s *shop) refused(r result, want ...string) {
+func (s *shop) refused(r scene.Result, want ...string) {
 	s.Helper()
-	if r.err == nil {
-		s.Fatalf("it was not refused:\n%s%s", r.stdout, r.stderr)
+	if r.Err == nil {
+		s.Fatalf("it was not refused:\n%s%s", r.Stdout, r.Stderr)
 	}
 	for _, text := range want {
-		if !strings.Contains(r.stderr, text) {
-			s.Errorf("refused with:\n%s\nwant:\n%s", r.stderr, text)
+		if !strings.Contains(r.Stderr, text) {
+			s.Errorf("refused with:\n%s\nwant:\n%s", r.Stderr, text)
 		}
 	}
 }
@@ -83,7 +54,7 @@ func (s *shop) refused(r result, want ...string) {
 // blocklisted are the addresses on the blocklist, with their ends.
 func (s *shop) blocklisted() map[string]time.Time {
 	s.Helper()
-	entries, err := storage.Blocklisted(s.Context())
+	entries, err := s.Admin().Blocklisted(s.Context())
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -96,14 +67,15 @@ func (s *shop) blocklisted() map[string]time.Time {
 
 // killedAfter runs a command, and kills it when it has printed a line that contains
 // text.
-func (s *shop) killedAfter(cmd *exec.Cmd, text string) {
+func (s *shop) killedAfter(command scene.Command, text string) {
 	s.Helper()
+	cmd := command.Exec(s.Context())
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)
 	}
-	timer := time.AfterFunc(commandLimit, func() { _ = writer.CloseWithError(errors.New("it did not come")) })
+	timer := time.AfterFunc(time.Minute, func() { _ = writer.CloseWithError(errors.New("it did not come")) })
 	defer timer.Stop()
 	var seen []byte
 	one := make([]byte, 1)
@@ -122,11 +94,11 @@ func (s *shop) killedAfter(cmd *exec.Cmd, text string) {
 }
 
 // rows are what status prints as JSON.
-func (s *shop) rows(r result) []map[string]any {
+func (s *shop) rows(r scene.Result) []map[string]any {
 	s.Helper()
 	var list struct{ Volumes []map[string]any }
-	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
-		s.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
+	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil {
+		s.Fatalf("%v: %s%s", err, r.Stdout, r.Stderr)
 	}
 	return list.Volumes
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // The whole story: east hangs, with its API server; west takes the volume; east wakes
@@ -22,7 +23,7 @@ func TestAClusterHangsAndWakesUp(t *testing.T) {
 	s.volume("data")
 	s.starts(s.east, e1, "p", "data")
 	s.owns(s.east, e1, "data")
-	client := s.watchers("data")[0].Addr
+	client := s.Watchers("data")[0].Address
 
 	if err := s.east.APIServer.Freeze(); err != nil {
 		t.Fatal(err)
@@ -38,10 +39,10 @@ func TestAClusterHangsAndWakesUp(t *testing.T) {
 		}
 	})
 	begin := time.Now()
-	claim := s.namespace + "/data"
-	r := finish(s.plugin(s.west, "failover", claim), "east\n")
-	t.Logf("it took %s:\n%s%s", time.Since(begin).Round(time.Millisecond), r.stdout, r.stderr)
-	out := s.must(r)
+	claim := s.Namespace + "/data"
+	r := s.answered(s.plugin(s.west, "failover", claim), "east\n")
+	t.Logf("it took %s:\n%s%s", time.Since(begin).Round(time.Millisecond), r.Stdout, r.Stderr)
+	out := s.Must(r)
 	for _, want := range []string{
 		"cut off     " + e1.Address + " (node " + e1.Name + "): everything that comes from there",
 		client + ": a client",
@@ -61,18 +62,18 @@ func TestAClusterHangsAndWakesUp(t *testing.T) {
 	if err := e1.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("the node that woke up notices", func() error {
-		out, err := s.east.Run(t.Context(), "get", "pod", "p", "-n", s.namespace, `-o=jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+	s.Eventually("the node that woke up notices", func() error {
+		out, err := s.east.Run(t.Context(), "get", "pod", "p", "-n", s.Namespace, `-o=jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 		if err == nil && string(out) == "True" {
 			err = fmt.Errorf("its pod is ready")
 		}
 		return err
 	})
-	s.grows("data")
-	s.wrote("data", "east", "west")
+	s.Grows("data")
+	s.Wrote("data", s.east, s.west)
 
 	// It may come back when it has rebooted, and mounts nothing that is west's.
-	unfence := func(c *lab.Cluster) result { return s.cephferry(c, "unfence", e1.Name) }
+	unfence := func(c *scene.Cluster) scene.Result { return s.cephferry(c, "unfence", e1.Name) }
 	s.refused(unfence(s.west), "node "+e1.Name+" belongs to cluster east, and this is another one")
 	s.refused(unfence(s.east), "node "+e1.Name+" has not rebooted since it was fenced")
 	if err := e1.Kill(); err != nil {
@@ -82,17 +83,17 @@ func TestAClusterHangsAndWakesUp(t *testing.T) {
 	if err := e1.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("the node reports its new boot", func() error {
+	s.Eventually("the node reports its new boot", func() error {
 		if s.bootID(s.east, e1) == boot {
 			return fmt.Errorf("it is still %s", boot)
 		}
 		return nil
 	})
-	s.refused(unfence(s.east), "would mount volumes that cluster east does not own, for pod "+s.namespace+"/p")
-	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.namespace, "--force", "--grace-period=0"); err != nil {
+	s.refused(unfence(s.east), "would mount volumes that cluster east does not own, for pod "+s.Namespace+"/p")
+	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.Namespace, "--force", "--grace-period=0"); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("nothing of it uses the volume", func() error { return unfence(s.east).err })
+	s.Eventually("nothing of it uses the volume", func() error { return unfence(s.east).Err })
 	entries := s.blocklisted()
 	if _, listed := entries[e1.Address+":0/0"]; listed {
 		t.Errorf("%s is still on the blocklist", e1.Address)
@@ -100,7 +101,7 @@ func TestAClusterHangsAndWakesUp(t *testing.T) {
 	if until := entries[client]; time.Until(until) < ceph.MaxFence-48*time.Hour {
 		t.Errorf("client %s is on the blocklist until %s", client, until)
 	}
-	if fenced := s.record("data").Fenced; len(fenced) > 0 {
+	if fenced := s.Record("data").Fenced; len(fenced) > 0 {
 		t.Errorf("the record still has %+v", fenced)
 	}
 	s.refused(unfence(s.east), "no record says that "+e1.Name+" is fenced")
@@ -110,7 +111,7 @@ func TestAClusterHangsAndWakesUp(t *testing.T) {
 	s.releases("data")
 	s.starts(s.east, e1, "p", "data")
 	s.owns(s.east, e1, "data")
-	s.wrote("data", "east", "west", "east")
+	s.Wrote("data", s.east, s.west, s.east)
 }
 
 // A node that is not the recorded holder's has the image open. Nobody is fenced.
@@ -120,16 +121,16 @@ func TestTheWrongNodeIsNotFenced(t *testing.T) {
 	s.volume("data")
 	s.starts(s.west, w2, "p", "data")
 	s.owns(s.west, w2, "data")
-	s.change("data", func(stored ceph.Record) (ceph.Record, error) {
+	s.Change("data", func(stored ceph.Record) (ceph.Record, error) {
 		return ceph.Record{Revision: stored.Revision, State: ceph.Held, Epoch: 1, Owner: &ceph.Owner{
-			Party: s.party(s.east), Namespace: s.namespace, Claim: "data",
+			Party: s.Party(s.east), Namespace: s.Namespace, Claim: "data",
 			Nodes: []ceph.Node{{Name: e2.Name, Addresses: []string{e2.Address}}},
 		}}, nil
 	})
-	before := s.record("data")
-	s.refused(s.cephferry(s.west, "failover", s.namespace+"/data", "--from", "east", "--yes"),
-		"nothing was changed", s.watchers("data")[0].Addr, "and the record does not say that it is one of cluster east")
-	if after := s.record("data"); after.Revision != before.Revision {
+	before := s.Record("data")
+	s.refused(s.cephferry(s.west, "failover", s.Namespace+"/data", "--from", "east", "--yes"),
+		"nothing was changed", s.Watchers("data")[0].Address, "and the record does not say that it is one of cluster east")
+	if after := s.Record("data"); after.Revision != before.Revision {
 		t.Errorf("the record became %+v", after)
 	}
 	for _, node := range []*lab.Node{e2, w2} {
@@ -137,20 +138,20 @@ func TestTheWrongNodeIsNotFenced(t *testing.T) {
 			t.Errorf("%s is on the blocklist", node.Name)
 		}
 	}
-	s.grows("data")
+	s.Grows("data")
 
 	// A record that names one of this cluster's own nodes, or Ceph's machine.
 	for what, address := range map[string]string{
 		"which is node " + w2.Name + " of this cluster": w2.Address,
-		"of Ceph itself": strings.Split(servers.Ceph.Monitors[0], ":")[0],
+		"of Ceph itself": strings.Split(s.Ceph.Monitors[0], ":")[0],
 	} {
-		s.change("data", func(record ceph.Record) (ceph.Record, error) {
+		s.Change("data", func(record ceph.Record) (ceph.Record, error) {
 			owner := *record.Owner
 			owner.Nodes = []ceph.Node{{Name: "e9", Addresses: []string{address}}}
 			record.Owner = &owner
 			return record, nil
 		})
-		s.refused(s.cephferry(s.west, "failover", s.namespace+"/data", "--from", "east", "--yes"),
+		s.refused(s.cephferry(s.west, "failover", s.Namespace+"/data", "--from", "east", "--yes"),
 			"the fence would cut off "+address, what)
 	}
 }
@@ -163,27 +164,27 @@ func TestAStrangerOnOnesOwnImage(t *testing.T) {
 	s.volume("data")
 	s.starts(s.east, e2, "p", "data")
 	s.owns(s.east, e2, "data")
-	stranger := s.watchers("data")[0].Addr
-	s.change("data", func(stored ceph.Record) (ceph.Record, error) {
-		stored.Owner = &ceph.Owner{Party: s.party(s.west), Namespace: s.namespace, Claim: "data"}
+	stranger := s.Watchers("data")[0].Address
+	s.Change("data", func(stored ceph.Record) (ceph.Record, error) {
+		stored.Owner = &ceph.Owner{Party: s.Party(s.west), Namespace: s.Namespace, Claim: "data"}
 		stored.Pending = []string{"a pod that comes"} // so that it is not released
 		return stored, nil
 	})
-	claim := s.namespace + "/data"
+	claim := s.Namespace + "/data"
 	refusal := []string{"client " + stranger, "has the image open, and this cluster, which owns it, does not account for it", "--also-fence " + stranger}
 	s.refused(s.cephferry(s.west, "failover", claim), refusal...)
 	s.refused(s.cephferry(s.west, "failover", claim, "--also-fence", "192.0.2.1:0/7"), refusal...)
-	r := finish(s.plugin(s.west, "failover", claim, "--also-fence", stranger), claim+"\n")
-	t.Log(r.stdout + r.stderr)
-	if out := s.must(r); !strings.Contains(out, "and stays so") || !strings.Contains(out, stranger+": a client") {
+	r := s.answered(s.plugin(s.west, "failover", claim, "--also-fence", stranger), claim+"\n")
+	t.Log(r.Stdout + r.Stderr)
+	if out := s.Must(r); !strings.Contains(out, "and stays so") || !strings.Contains(out, stranger+": a client") {
 		t.Errorf("it says %s", out)
 	}
 	s.starts(s.west, w2, "q", "data")
-	s.wrote("data", "east", "west")
+	s.Wrote("data", s.east, s.west)
 	if entries := s.blocklisted(); !entries[e2.Address+":0/0"].IsZero() {
 		t.Errorf("the whole machine is on the blocklist: %v", entries)
 	}
-	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.namespace, "--force", "--grace-period=0"); err != nil {
+	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.Namespace, "--force", "--grace-period=0"); err != nil {
 		t.Fatal(err)
 	}
 	if err := e2.Kill(); err != nil {
@@ -199,18 +200,18 @@ func TestWhoAnswersWrongChangesNothing(t *testing.T) {
 	s.volume("data")
 	s.starts(s.east, s.east.Nodes[1], "p", "data")
 	s.owns(s.east, s.east.Nodes[1], "data")
-	before := s.record("data")
-	claim := s.namespace + "/data"
+	before := s.Record("data")
+	claim := s.Namespace + "/data"
 	for _, answer := range []string{"\n", "yes\n", "west\n", ""} {
-		s.refused(finish(s.plugin(s.west, "failover", claim), answer), "that is not its name; nothing was changed")
+		s.refused(s.answered(s.plugin(s.west, "failover", claim), answer), "that is not its name; nothing was changed")
 	}
 	s.refused(s.cephferry(s.west, "failover", claim, "--yes"), "--yes: name the cluster that is dead with --from")
 	s.refused(s.cephferry(s.west, "failover", claim, "--yes", "--from", "north"), "the record says that cluster east owns it since")
-	s.refused(s.cephferry(s.west, "failover", claim, s.namespace+"/other", "--yes", "--from", "east"), "nothing was changed", "has neither the claim nor a guarded PersistentVolume")
-	if after := s.record("data"); after.Revision != before.Revision {
+	s.refused(s.cephferry(s.west, "failover", claim, s.Namespace+"/other", "--yes", "--from", "east"), "nothing was changed", "has neither the claim nor a guarded PersistentVolume")
+	if after := s.Record("data"); after.Revision != before.Revision {
 		t.Errorf("the record became %+v", after)
 	}
-	s.grows("data")
+	s.Grows("data")
 }
 
 // The process is killed after each of its steps, and the command run again.
@@ -222,36 +223,36 @@ func TestKilledAfterEachStep(t *testing.T) {
 			s.volume("data")
 			s.starts(s.east, e3, "p", "data")
 			s.owns(s.east, e3, "data")
-			args := []string{"failover", s.namespace + "/data", "--from", "east", "--yes"}
+			args := []string{"failover", s.Namespace + "/data", "--from", "east", "--yes"}
 			s.killedAfter(s.plugin(s.west, args...), string(step))
 			s.refused(s.cephferry(s.west, append(args, "--by", "bob")...), "ask them, or, if that was broken off, go on for them with --resume")
-			s.must(s.cephferry(s.west, args...))
-			if again := s.must(s.cephferry(s.west, args...)); !strings.Contains(again, "Nothing is to be done. Start the workload here.") {
+			s.Must(s.cephferry(s.west, args...))
+			if again := s.Must(s.cephferry(s.west, args...)); !strings.Contains(again, "Nothing is to be done. Start the workload here.") {
 				t.Errorf("again: %s", again)
 			}
 			s.starts(s.west, w3, "p", "data")
-			s.wrote("data", "east", "west")
+			s.Wrote("data", s.east, s.west)
 			s.comesBack(s.east, e3, "p")
 		})
 	}
 }
 
 // comesBack lets a node of a cluster in again that was fenced and never hung.
-func (s *shop) comesBack(c *lab.Cluster, node *lab.Node, pod string) {
+func (s *shop) comesBack(c *scene.Cluster, node *lab.Node, pod string) {
 	s.Helper()
 	if err := node.Kill(); err != nil {
 		s.Fatal(err)
 	}
-	if _, err := c.Run(s.Context(), "delete", "pod", pod, "-n", s.namespace, "--force", "--grace-period=0"); err != nil {
+	if _, err := c.Run(s.Context(), "delete", "pod", pod, "-n", s.Namespace, "--force", "--grace-period=0"); err != nil {
 		s.Fatal(err)
 	}
 	if err := node.Start(); err != nil {
 		s.Fatal(err)
 	}
-	s.eventually("the node comes back", func() error {
+	s.Eventually("the node comes back", func() error {
 		r := s.cephferry(c, "unfence", node.Name)
-		if r.err != nil {
-			return fmt.Errorf("%w\n%s", r.err, r.stderr)
+		if r.Err != nil {
+			return fmt.Errorf("%w\n%s", r.Err, r.Stderr)
 		}
 		return nil
 	})
@@ -264,25 +265,25 @@ func TestTwoPeopleAtOnce(t *testing.T) {
 	s.starts(s.east, e4, "p", "data")
 	s.owns(s.east, e4, "data")
 	var group sync.WaitGroup
-	results := make([]result, 2)
+	results := make([]scene.Result, 2)
 	for i, person := range []string{"ann", "bob"} {
 		group.Go(func() {
-			results[i] = s.cephferry(s.west, "failover", s.namespace+"/data", "--from", "east", "--yes", "--by", person)
+			results[i] = s.cephferry(s.west, "failover", s.Namespace+"/data", "--from", "east", "--yes", "--by", person)
 		})
 	}
 	group.Wait()
 	for _, r := range results {
-		t.Logf("%v\n%s%s", r.err, r.stdout, r.stderr)
+		t.Logf("%v\n%s%s", r.Err, r.Stdout, r.Stderr)
 	}
-	if results[0].err != nil && results[1].err != nil {
+	if results[0].Err != nil && results[1].Err != nil {
 		t.Error("both lost")
 	}
-	record := s.record("data")
+	record := s.Record("data")
 	if record.State != ceph.Held || record.Owner.Name != "west" || record.Epoch != 2 {
 		t.Errorf("the record says %s, %+v", record.State, record.Owner)
 	}
 	s.starts(s.west, s.west.Nodes[3], "p", "data")
-	s.wrote("data", "east", "west")
+	s.Wrote("data", s.east, s.west)
 	s.comesBack(s.east, e4, "p")
 }
 
@@ -293,47 +294,47 @@ func TestStatusAndHistory(t *testing.T) {
 	s.volume("idle")
 	s.starts(s.east, e2, "p", "data")
 	s.owns(s.east, e2, "data")
-	table := s.must(s.cephferry(s.east, "status", "-n", s.namespace))
+	table := s.Must(s.cephferry(s.east, "status", "-n", s.Namespace))
 	t.Log("\n" + table)
-	for _, want := range []string{"NAMESPACE", s.spec("data").String() + "   east    ", "held    1 ours", s.spec("idle").String() + "   -       -       free    nobody"} {
+	for _, want := range []string{"NAMESPACE", s.Spec("data").String() + "   east    ", "held    1 ours", s.Spec("idle").String() + "   -       -       free    nobody"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("%q is missing", want)
 		}
 	}
-	rows := s.rows(s.cephferry(s.west, "status", "-n", s.namespace, "-o", "json"))
+	rows := s.rows(s.cephferry(s.west, "status", "-n", s.Namespace, "-o", "json"))
 	if len(rows) != 2 || rows[0]["state"] != "held" || !strings.Contains(fmt.Sprint(rows[0]["watchers"]), "foreign:not a node of this cluster") {
 		t.Errorf("in west: %v", rows)
 	}
-	if yaml := s.must(s.cephferry(s.west, "status", "-n", s.namespace, "-o", "yaml")); !strings.Contains(yaml, "state: held") {
+	if yaml := s.Must(s.cephferry(s.west, "status", "-n", s.Namespace, "-o", "yaml")); !strings.Contains(yaml, "state: held") {
 		t.Errorf("as YAML: %s", yaml)
 	}
 
 	// What cannot be known of one volume does not hide the others.
-	if _, err := servers.Ceph.RBD(t.Context(), "rm", s.spec("idle").String()); err != nil {
+	if _, err := s.Ceph.RBD(t.Context(), "rm", s.Spec("idle").String()); err != nil {
 		t.Fatal(err)
 	}
-	r := s.cephferry(s.east, "status", "-n", s.namespace)
-	if r.err == nil || !strings.Contains(r.stdout, "unknown   cannot know: ") || !strings.Contains(r.stdout, "1 ours") {
-		t.Errorf("with an unknown volume: %v\n%s%s", r.err, r.stdout, r.stderr)
+	r := s.cephferry(s.east, "status", "-n", s.Namespace)
+	if r.Err == nil || !strings.Contains(r.Stdout, "unknown   cannot know: ") || !strings.Contains(r.Stdout, "1 ours") {
+		t.Errorf("with an unknown volume: %v\n%s%s", r.Err, r.Stdout, r.Stderr)
 	}
 
-	for _, c := range []*lab.Cluster{s.east, s.west} {
-		if _, err := c.Run(t.Context(), "delete", "pvc/idle", "-n", s.namespace); err != nil {
+	for _, c := range []*scene.Cluster{s.east, s.west} {
+		if _, err := c.Run(t.Context(), "delete", "pvc/idle", "-n", s.Namespace); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Run(t.Context(), "delete", "pv/"+s.namespace+".idle"); err != nil {
+		if _, err := c.Run(t.Context(), "delete", "pv/"+s.Namespace+".idle"); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	history := s.must(s.cephferry(s.west, "history", s.namespace+"/data"))
-	if !strings.Contains(history, "acquired") || !strings.Contains(history, "cluster east owns it, claim "+s.namespace+"/data") {
+	history := s.Must(s.cephferry(s.west, "history", s.Namespace+"/data"))
+	if !strings.Contains(history, "acquired") || !strings.Contains(history, "cluster east owns it, claim "+s.Namespace+"/data") {
 		t.Errorf("history: %s", history)
 	}
 	// No Kubernetes is needed for that.
-	cmd := s.plugin(s.west, "history", "--image", s.spec("data").String(), "--ceph-conf", servers.Ceph.ConfFile)
-	cmd.Args[3] = "/nowhere"
-	if alone := s.must(finish(cmd, "")); alone != history {
+	cmd := s.plugin(s.west, "history", "--image", s.Spec("data").String(), "--ceph-conf", s.Ceph.ConfFile)
+	cmd.Args[2] = "/nowhere"
+	if alone := s.Must(cmd.Run(t.Context())); alone != history {
 		t.Errorf("with Ceph alone:\n%s\nwant:\n%s", alone, history)
 	}
 }
@@ -342,7 +343,7 @@ func TestStatusAndHistory(t *testing.T) {
 func TestStatusWatches(t *testing.T) {
 	s := newShop(t)
 	s.volume("data")
-	cmd := s.plugin(s.east, "status", "-n", s.namespace, "--watch")
+	cmd := s.plugin(s.east, "status", "-n", s.Namespace, "--watch")
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -360,31 +361,31 @@ func TestRelease(t *testing.T) {
 	s.volume("data")
 	s.starts(s.east, e2, "p", "data")
 	s.owns(s.east, e2, "data")
-	claim := s.namespace + "/data"
-	s.refused(s.cephferry(s.east, "release", claim), "it is in use: a pod uses it: pod "+s.namespace+"/p", "scale the workload to zero")
+	claim := s.Namespace + "/data"
+	s.refused(s.cephferry(s.east, "release", claim), "it is in use: a pod uses it: pod "+s.Namespace+"/p", "scale the workload to zero")
 	s.refused(s.cephferry(s.west, "release", claim), "another cluster owns the image: cluster east, claim "+claim)
 	s.without(s.east)
-	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.namespace); err != nil {
+	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.Namespace); err != nil {
 		t.Fatal(err)
 	}
-	s.change("data", func(record ceph.Record) (ceph.Record, error) {
+	s.Change("data", func(record ceph.Record) (ceph.Record, error) {
 		record.Pending = []string{"a pod that never came"}
 		return record, nil
 	})
-	s.eventually("it is released", func() error {
+	s.Eventually("it is released", func() error {
 		r := s.cephferry(s.east, "release", claim, "--admission-grace", "2s", "--by", "ann")
-		if r.err != nil {
-			return fmt.Errorf("%w: %s", r.err, r.stderr)
+		if r.Err != nil {
+			return fmt.Errorf("%w: %s", r.Err, r.Stderr)
 		}
-		if !strings.Contains(r.stderr, "a pod that was let start may still appear; that is known in 2s") {
-			t.Errorf("it did not wait: %s", r.stderr)
+		if !strings.Contains(r.Stderr, "a pod that was let start may still appear; that is known in 2s") {
+			t.Errorf("it did not wait: %s", r.Stderr)
 		}
 		return nil
 	})
-	if record := s.record("data"); record.State != ceph.Free {
+	if record := s.Record("data"); record.State != ceph.Free {
 		t.Errorf("the record says %s", record.State)
 	}
-	if again := s.must(s.cephferry(s.west, "release", claim)); again != "volume "+claim+": nobody owns it\n" {
+	if again := s.Must(s.cephferry(s.west, "release", claim)); again != "volume "+claim+": nobody owns it\n" {
 		t.Errorf("again: %s", again)
 	}
 }
@@ -397,26 +398,26 @@ func TestReleaseOfAnImageWithoutAVolume(t *testing.T) {
 	s.starts(s.east, e2, "p", "data")
 	s.owns(s.east, e2, "data")
 	s.without(s.east)
-	image := s.spec("data").String()
+	image := s.Spec("data").String()
 	release := []string{"release", "--image", image, "--cluster-id", "rook-ceph", "--admission-grace", "2s", "--by", "ann"}
-	s.refused(s.cephferry(s.east, release...), "PersistentVolume "+s.namespace+".data may lead to it; name its claim instead of the image")
-	for _, object := range []string{"pod/p", "pvc/data", "pv/" + s.namespace + ".data"} {
-		if _, err := s.east.Run(t.Context(), "delete", object, "-n", s.namespace); err != nil {
+	s.refused(s.cephferry(s.east, release...), "PersistentVolume "+s.Namespace+".data may lead to it; name its claim instead of the image")
+	for _, object := range []string{"pod/p", "pvc/data", "pv/" + s.Namespace + ".data"} {
+		if _, err := s.east.Run(t.Context(), "delete", object, "-n", s.Namespace); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.refused(s.cephferry(s.west, release...), "PersistentVolume "+s.namespace+".data may lead to it")
-	s.eventually("it is released", func() error {
+	s.refused(s.cephferry(s.west, release...), "PersistentVolume "+s.Namespace+".data may lead to it")
+	s.Eventually("it is released", func() error {
 		r := s.cephferry(s.east, release...)
-		if r.err != nil {
-			return fmt.Errorf("%w: %s", r.err, r.stderr)
+		if r.Err != nil {
+			return fmt.Errorf("%w: %s", r.Err, r.Stderr)
 		}
-		if r.stdout != "image "+image+": released\n" {
-			t.Errorf("it says %q", r.stdout)
+		if r.Stdout != "image "+image+": released\n" {
+			t.Errorf("it says %q", r.Stdout)
 		}
 		return nil
 	})
-	if record := s.record("data"); record.State != ceph.Free {
+	if record := s.Record("data"); record.State != ceph.Free {
 		t.Errorf("the record says %s", record.State)
 	}
 }

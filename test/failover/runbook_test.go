@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // blocks are the commands in a document's sh blocks, in their order.
@@ -48,9 +47,8 @@ func TestWithTheOperatorsKey(t *testing.T) {
 	created := false
 	for _, line := range blocks(t, "../../docs/security.md") {
 		if strings.Contains(line, "client.cephferry-operator ") {
-			cmd := exec.CommandContext(t.Context(), "bash", "-c", line+" > /dev/null")
-			cmd.Env = []string{"PATH=" + path, "CEPH_CONF=" + servers.Ceph.ConfFile}
-			s.must(finish(cmd, ""))
+			s.Must(scene.Command{Program: "/bin/bash", Args: []string{"-c", line + " > /dev/null"},
+				Env: map[string]string{"PATH": path, "CEPH_CONF": s.Ceph.ConfFile}}.Run(t.Context()))
 			created = true
 		}
 	}
@@ -58,29 +56,29 @@ func TestWithTheOperatorsKey(t *testing.T) {
 		t.Fatal("docs/security.md makes no operator")
 	}
 	keyring := t.TempDir() + "/operator.keyring"
-	if _, err := servers.Ceph.Run(t.Context(), "auth", "get", "client.cephferry-operator", "-o", keyring); err != nil {
+	if _, err := s.Ceph.Run(t.Context(), "auth", "get", "client.cephferry-operator", "-o", keyring); err != nil {
 		t.Fatal(err)
 	}
-	operator := []string{"--ceph-conf", servers.Ceph.ConfFile, "--ceph-id", "cephferry-operator", "--ceph-keyring", keyring}
+	operator := []string{"--ceph-conf", s.Ceph.ConfFile, "--ceph-id", "cephferry-operator", "--ceph-keyring", keyring}
 	started := s.without(s.west)
-	s.must(s.cephferry(s.west, append([]string{"failover", s.namespace + "/data", "--from", "east", "--yes"}, operator...)...))
+	s.Must(s.cephferry(s.west, append([]string{"failover", s.Namespace + "/data", "--from", "east", "--yes"}, operator...)...))
 	started()
 	s.starts(s.west, s.west.Nodes[2], "p", "data")
-	s.wrote("data", "east", "west")
+	s.Wrote("data", s.east, s.west)
 
 	if err := e3.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.namespace, "--force", "--grace-period=0"); err != nil {
+	if _, err := s.east.Run(t.Context(), "delete", "pod", "p", "-n", s.Namespace, "--force", "--grace-period=0"); err != nil {
 		t.Fatal(err)
 	}
 	if err := e3.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("the node has rebooted", func() error {
+	s.Eventually("the node has rebooted", func() error {
 		r := s.cephferry(s.east, append([]string{"unfence", e3.Name}, operator...)...)
-		if r.err != nil {
-			return fmt.Errorf("%w: %s", r.err, r.stderr)
+		if r.Err != nil {
+			return fmt.Errorf("%w: %s", r.Err, r.Stderr)
 		}
 		return nil
 	})
@@ -95,13 +93,10 @@ type step struct {
 
 // TestRunbook is the last one: at its end, no cluster is guarded.
 func TestRunbook(t *testing.T) {
-	s := &shop{t, "shop", servers.East, servers.West}
+	s := &shop{stage.ShopCalled(t, "shop", stage.Ceph, stage.East, stage.West), stage.East, stage.West}
 	e1, w1 := s.east.Nodes[0], s.west.Nodes[0]
-	for _, c := range []*lab.Cluster{s.east, s.west} {
-		s.apply(c, "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
-	}
 	s.volume("data-db-0")
-	for c, node := range map[*lab.Cluster]*lab.Node{s.east: e1, s.west: w1} {
+	for c, node := range map[*scene.Cluster]*lab.Node{s.east: e1, s.west: w1} {
 		s.apply(c, fmt.Sprintf(`
 apiVersion: apps/v1
 kind: StatefulSet
@@ -126,10 +121,10 @@ spec:
 		stop  = "kubectl --context %s -n shop scale statefulset/db --replicas=0"
 		start = "kubectl --context %s -n shop scale statefulset/db --replicas=1"
 	)
-	runs := func(c *lab.Cluster, node *lab.Node) func(string) {
+	runs := func(c *scene.Cluster, node *lab.Node) func(string) {
 		return func(string) {
-			s.ready(c, "db-0")
-			s.grows("data-db-0")
+			s.Ready(c, "db-0")
+			s.Grows("data-db-0")
 			s.owns(c, node, "data-db-0")
 		}
 	}
@@ -146,12 +141,11 @@ spec:
 	}
 	command := func(line, stdin string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
-		cmd.Env = []string{"PATH=" + path, "HOME=" + home, "KUBECONFIG=" + s.east.Kubeconfig + ":" + s.west.Kubeconfig}
-		cmd.WaitDelay, cmd.Dir = time.Second, "../.."
-		r := finish(cmd, stdin)
-		t.Logf("$ %s\n%s%s", line, r.stdout, r.stderr)
-		return s.must(r)
+		r := scene.Command{Program: "/bin/bash", Args: []string{"-c", line}, Stdin: stdin, Dir: "../..", Env: map[string]string{
+			"PATH": path, "HOME": stage.Home, "KUBECONFIG": s.east.Kubeconfig + ":" + s.west.Kubeconfig,
+		}}.Run(t.Context())
+		t.Logf("$ %s\n%s%s", line, r.Stdout, r.Stderr)
+		return s.Must(r)
 	}
 	asleep := func() {
 		if err := e1.Freeze(); err != nil {
@@ -171,7 +165,7 @@ spec:
 		if err := e1.Start(); err != nil {
 			t.Fatal(err)
 		}
-		s.eventually("the node has rebooted and has nothing mounted", func() error {
+		s.Eventually("the node has rebooted and has nothing mounted", func() error {
 			out, err := s.east.Run(context.WithoutCancel(t.Context()), "get", "pods,volumeattachments", "-n", "shop", "-o", "name")
 			if now := s.bootID(s.east, e1); err == nil && (now == boot || strings.Contains(string(out), "db-0")) {
 				err = fmt.Errorf("boot %s, %s", now, out)
@@ -207,7 +201,7 @@ spec:
 
 		{before: func() {
 			again()
-			s.eventually("east says that it uses what west owns", func() error {
+			s.Eventually("east says that it uses what west owns", func() error {
 				out, err := s.east.Run(t.Context(), "get", "events", "-n", "shop", "--field-selector=reason=OwnedElsewhere", "-o", "name")
 				if err == nil && len(out) == 0 {
 					err = errors.New("there is no event")
@@ -224,25 +218,29 @@ spec:
 		{before: func() {
 			s.killedAfter(s.plugin(s.west, "failover", "shop/data-db-0", "--from", "east", "--yes"), string(failover.Begun))
 		}, after: func(string) {
-			if record := s.record("data-db-0"); record.State != ceph.Held || record.Owner.Name != "east" {
+			if record := s.Record("data-db-0"); record.State != ceph.Held || record.Owner.Name != "east" {
 				t.Errorf("the record says %s, %+v", record.State, record.Owner)
 			}
-			s.grows("data-db-0")
-			s.wrote("data-db-0", "east", "west", "east", "west", "east")
+			s.Grows("data-db-0")
+			s.Wrote("data-db-0", s.east, s.west, s.east, s.west, s.east)
 		}},
 
 		{before: installed("west"), after: shows("has been upgraded")},
-		{before: installed("east"), after: func(string) { s.free("data-db-0") }},
-		{before: func() { s.must(result{err: guards["east"].Kill()}) }, after: shows(`release "cephferry" uninstalled`)},
+		{before: installed("east"), after: func(string) { s.Free("data-db-0") }},
+		{before: func() {
+			if err := s.east.Webhook.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}, after: shows(`release "cephferry" uninstalled`)},
 		{after: func(string) {
-			if record := s.record("data-db-0"); record.State != ceph.Free {
+			if record := s.Record("data-db-0"); record.State != ceph.Free {
 				t.Errorf("the record says %s, %+v", record.State, record.Owner)
 			}
 		}},
 		{before: func() {
 			// The API server hears of the end of the policy a moment later.
-			s.eventually("the label may go", func() error {
-				_, err := s.east.Run(s.Context(), "label", "namespace", "shop", "cephferry.io/guarded-", "--dry-run=server")
+			s.Eventually("the label may go", func() error {
+				_, err := s.east.Run(t.Context(), "label", "namespace", "shop", "cephferry.io/guarded-", "--dry-run=server")
 				return err
 			})
 		}, after: shows("namespace/shop unlabeled")},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // Ceph forgets the watch of a client that vanished after 30 s. Its cluster stays the
@@ -18,33 +19,33 @@ func TestTheVolumeOfADeadNodeIsRefusedUntilSomebodyTakesIt(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	node := east.Nodes[2]
-	s.volume("data", east, west)
-	s.create(west, workload("StatefulSet", "x", "data", 0))
-	s.create(east, pod("holder", "data", on(node)))
-	s.ready(east, "holder")
-	s.grows("data")
-	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=1"), forbidden("scale", s.inUse("data")))
+	s.Volume("data", east, west)
+	s.Create(west, scene.Workload("StatefulSet", "x", "data", 0))
+	s.Create(east, scene.Pod("holder", "data", scene.On(node)))
+	s.Ready(east, "holder")
+	s.Grows("data")
+	s.Refused(s.Run(west, "", "scale", "statefulset/x", "--replicas=1"), scene.Forbidden("scale", s.InUse("data")))
 
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	s.stillOwnedWithoutItsWatch("data")
 	s.takeOver(west, "data")
-	s.kubectl(west, "scale", "statefulset/x", "--replicas=1")
-	s.ready(west, "x-0")
+	s.Kubectl(west, "scale", "statefulset/x", "--replicas=1")
+	s.Ready(west, "x-0")
 
 	// The dead one comes back, with the pod that is still bound to it. No admission
 	// sees that; ceph-csi's look at the watchers does.
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("the node that came back looks at the watchers", func() error {
-		if log := lab.Tail(node.Agent.LogFile); !strings.Contains(log, `msg="in use" image=`+s.image("data")) {
+	s.Eventually("the node that came back looks at the watchers", func() error {
+		if log := lab.Tail(node.Agent.LogFile); !strings.Contains(log, `msg="in use" image=`+s.Image("data")) {
 			return fmt.Errorf("%s", log)
 		}
 		return nil
 	})
-	s.wrote("data", east, west)
+	s.Wrote("data", east, west)
 }
 
 // stillOwnedWithoutItsWatch waits until the watch of a client in east that has just
@@ -52,10 +53,10 @@ func TestTheVolumeOfADeadNodeIsRefusedUntilSomebodyTakesIt(t *testing.T) {
 func (s *shop) stillOwnedWithoutItsWatch(claim string) {
 	s.Helper()
 	begin := time.Now()
-	s.free(claim)
+	s.Free(claim)
 	s.Logf("without a watch %s after the accident", time.Since(begin).Round(time.Millisecond))
-	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=1"), forbidden("scale", s.inUse(claim)))
-	if record := s.record(claim); !ownership.Owns(record, s.party(east)) || len(record.Owner.Instances()) != 1 {
+	s.Refused(s.Run(west, "", "scale", "statefulset/x", "--replicas=1"), scene.Forbidden("scale", s.InUse(claim)))
+	if record := s.Record(claim); !ownership.Owns(record, s.Party(east)) || len(record.Owner.Instances()) != 1 {
 		s.Errorf("the record is %s", record.Encode())
 	}
 }
@@ -67,13 +68,13 @@ func TestANodeThatWasCutOffDoesNotWriteOnWhenItsNetworkIsBack(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	node := east.Nodes[3]
-	s.volume("data", east, west)
-	s.create(west, workload("StatefulSet", "x", "data", 0))
-	s.create(east, pod("holder", "data", on(node)))
-	s.ready(east, "holder")
-	s.grows("data")
-	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=1"), forbidden("scale", s.inUse("data")))
-	client := s.watchers("data")[0].Address
+	s.Volume("data", east, west)
+	s.Create(west, scene.Workload("StatefulSet", "x", "data", 0))
+	s.Create(east, scene.Pod("holder", "data", scene.On(node)))
+	s.Ready(east, "holder")
+	s.Grows("data")
+	s.Refused(s.Run(west, "", "scale", "statefulset/x", "--replicas=1"), scene.Forbidden("scale", s.InUse("data")))
+	client := s.Watchers("data")[0].Address
 
 	if err := node.Cut(t.Context()); err != nil {
 		t.Fatal(err)
@@ -83,14 +84,14 @@ func TestANodeThatWasCutOffDoesNotWriteOnWhenItsNetworkIsBack(t *testing.T) {
 	if out, err := storage.Run(t.Context(), "osd", "blocklist", "ls"); err != nil || !strings.Contains(string(out), client) {
 		t.Errorf("%s is not on the blocklist: %s, %v", client, out, err)
 	}
-	s.kubectl(west, "scale", "statefulset/x", "--replicas=1")
-	s.ready(west, "x-0")
-	s.grows("data")
+	s.Kubectl(west, "scale", "statefulset/x", "--replicas=1")
+	s.Ready(west, "x-0")
+	s.Grows("data")
 	if err := node.Heal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(5 * time.Second)
-	s.wrote("data", east, west)
+	s.Wrote("data", east, west)
 }
 
 // The own cluster's watch is explained while the dead node's VolumeAttachment is
@@ -99,40 +100,40 @@ func TestAPodOfADeadNodeIsReplacedInItsOwnClusterOnly(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	node := west.Nodes[2]
-	s.volume("data", east, west)
-	s.create(west, workload("StatefulSet", "x", "data", 1, "tolerations: [{key: accidents, operator: Exists}]",
+	s.Volume("data", east, west)
+	s.Create(west, scene.Workload("StatefulSet", "x", "data", 1, "tolerations: [{key: accidents, operator: Exists}]",
 		"affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 100, preference: "+
 			"{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: ["+node.Name+"]}]}}]}}"))
-	s.ready(west, "x-0")
-	if got := s.watchers("data"); len(got) != 1 || got[0].host() != node.Address {
+	s.Ready(west, "x-0")
+	if got := s.Watchers("data"); len(got) != 1 || got[0].Host() != node.Address {
 		t.Fatalf("watchers %v, want %s", got, node.Address)
 	}
-	s.grows("data")
+	s.Grows("data")
 
 	if err := node.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	s.kubectl(west, "cordon", node.Name)
-	s.kubectl(west, "delete", "pod/x-0", "--force", "--grace-period=0")
-	s.event(west, "FailedAttachVolume", "Pod/x-0", "Multi-Attach error")
+	s.Kubectl(west, "cordon", node.Name)
+	s.Kubectl(west, "delete", "pod/x-0", "--force", "--grace-period=0")
+	s.Event(west, "FailedAttachVolume", "Pod/x-0", "Multi-Attach error")
 	s.neverRefused(west)
 	// The node that is dead, and the one that its successor is bound to.
-	if r := s.run(east, pod("p", "data"), "create", "-f", "-"); r.err == nil || !strings.Contains(r.stderr, "held by         cluster west, node "+node.Name) {
-		t.Errorf("%v: %s", r.err, r.stderr)
+	if r := s.Run(east, scene.Pod("p", "data"), "create", "-f", "-"); r.Err == nil || !strings.Contains(r.Stderr, "held by         cluster west, node "+node.Name) {
+		t.Errorf("%v: %s", r.Err, r.Stderr)
 	}
 
 	// A person says that the node is off.
-	s.kubectl(west, "taint", "node", node.Name, "node.kubernetes.io/out-of-service=off:NoExecute")
-	s.ready(west, "x-0")
+	s.Kubectl(west, "taint", "node", node.Name, "node.kubernetes.io/out-of-service=off:NoExecute")
+	s.Ready(west, "x-0")
 	t.Logf("it runs on another node %s after the death of its own", time.Since(begin).Round(time.Millisecond))
 	s.neverRefused(west)
-	s.wrote("data", west)
+	s.Wrote("data", west)
 
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.kubectl(west, "taint", "node", node.Name, "node.kubernetes.io/out-of-service-")
-	s.kubectl(west, "uncordon", node.Name)
-	s.wrote("data", west)
+	s.Kubectl(west, "taint", "node", node.Name, "node.kubernetes.io/out-of-service-")
+	s.Kubectl(west, "uncordon", node.Name)
+	s.Wrote("data", west)
 }

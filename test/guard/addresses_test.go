@@ -7,6 +7,7 @@ import (
 
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/labtest"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // Both clusters have one node, with one address: Node objects and watchers of both
@@ -14,41 +15,32 @@ import (
 func TestWithEqualAddressesAWatcherIsExplainedOnlyWhereTheVolumeIsUsed(t *testing.T) {
 	t.Parallel()
 	servers := labtest.LabWithNodes(t, lab.Nodes{PerCluster: 1, SameAddresses: true})
-	east, err := newCluster(t.Context(), servers, servers.East, t.TempDir(), "guard.scope=all")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer east.guard.Kill()
-	west, err := newCluster(t.Context(), servers, servers.West, t.TempDir(), "guard.scope=all")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer west.guard.Kill()
+	east, west := stage.Guarded(t, servers, "guard.scope=all")
 	if east, west := east.Nodes[0].Address, west.Nodes[0].Address; east != west {
 		t.Fatalf("the addresses are %s and %s", east, west)
 	}
-	s := newShopIn(t, servers.Ceph, east, west)
-	s.volume("theirs", east, west)
-	s.volume("ours", east, west)
-	s.holds(east, "theirs")
-	s.create(west, workload("Deployment", "theirs", "theirs", 0)+"---\n"+workload("Deployment", "ours", "ours", 1))
-	s.runs(west, "ours", 1)
-	if theirs, ours := s.watchers("theirs")[0].host(), s.watchers("ours")[0].host(); theirs != ours || ours != west.Nodes[0].Address {
+	s := &shop{stage.ShopIn(t, servers.Ceph, east, west)}
+	s.Volume("theirs", east, west)
+	s.Volume("ours", east, west)
+	s.Holds(east, "theirs")
+	s.Create(west, scene.Workload("Deployment", "theirs", "theirs", 0)+"---\n"+scene.Workload("Deployment", "ours", "ours", 1))
+	s.Runs(west, "ours", 1)
+	if theirs, ours := s.Watchers("theirs")[0].Host(), s.Watchers("ours")[0].Host(); theirs != ours || ours != west.Nodes[0].Address {
 		t.Fatalf("watchers are at %s and %s", theirs, ours)
 	}
 
-	text := s.inUseOf(west, "theirs") // the address of node west-1, which does not use the volume
-	s.refused(s.run(west, "", "scale", "deployment/theirs", "--replicas=1"), forbidden("scale", text))
-	s.refused(s.run(west, pod("x", "theirs"), "create", "-f", "-"), forbidden("pod", text, creating))
-	s.refused(s.run(east, pod("x", "ours"), "create", "-f", "-"), forbidden("pod", s.inUseOf(east, "ours"), creating))
-	s.kubectl(west, "rollout", "restart", "deployment/ours")
-	s.kubectl(west, "rollout", "status", "deployment/ours", "--timeout=50s")
-	s.kubectl(west, "scale", "deployment/ours", "--replicas=2")
-	s.runs(west, "ours", 2)
-	s.wrote("ours", west)
+	text := s.InUseOf(west, "theirs") // the address of node west-1, which does not use the volume
+	s.Refused(s.Run(west, "", "scale", "deployment/theirs", "--replicas=1"), scene.Forbidden("scale", text))
+	s.Refused(s.Run(west, scene.Pod("x", "theirs"), "create", "-f", "-"), scene.Forbidden("pod", text, scene.Creating))
+	s.Refused(s.Run(east, scene.Pod("x", "ours"), "create", "-f", "-"), scene.Forbidden("pod", s.InUseOf(east, "ours"), scene.Creating))
+	s.Kubectl(west, "rollout", "restart", "deployment/ours")
+	s.Kubectl(west, "rollout", "status", "deployment/ours", "--timeout=50s")
+	s.Kubectl(west, "scale", "deployment/ours", "--replicas=2")
+	s.Runs(west, "ours", 2)
+	s.Wrote("ours", west)
 
-	s.letsGo(east, "theirs")
-	s.kubectl(west, "scale", "deployment/theirs", "--replicas=1")
-	s.runs(west, "theirs", 1)
-	s.wrote("theirs", east, west)
+	s.LetsGo(east, "theirs")
+	s.Kubectl(west, "scale", "deployment/theirs", "--replicas=1")
+	s.Runs(west, "theirs", 1)
+	s.Wrote("theirs", east, west)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 	"github.com/cephferry/cephferry/test/webhook"
 )
 
@@ -27,24 +28,24 @@ const (
 // not come back.
 func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 	s := newShop(t)
-	s.volume("held", east, west)
-	s.volume("free", east, west)
-	s.holds(east, "held")
-	held := s.inUse("held")
+	s.Volume("held", east, west)
+	s.Volume("free", east, west)
+	s.Holds(east, "held")
+	held := s.InUse("held")
 	var bodies []string
 	for range wave / 2 {
-		bodies = append(bodies, s.podReview(pod("x", "held")), s.podReview(pod("x", "free")))
+		bodies = append(bodies, s.PodReview(scene.Pod("x", "held")), s.PodReview(scene.Pod("x", "free")))
 	}
 	right := func() error {
-		for i, got := range west.guard.all("pod", bodies) {
-			if want := i%2 == 1; got.problem != nil || got.allowed != want || !want && got.message != held {
+		for i, got := range west.Webhook.All("pod", bodies) {
+			if want := i%2 == 1; got.Problem != nil || got.Allowed != want || !want && got.Message != held {
 				return fmt.Errorf("answer %d: %+v", i, got)
 			}
 		}
 		return nil
 	}
 	up := func() float64 {
-		value, err := west.guard.Metric("cephferry_ceph_up")
+		value, err := west.Webhook.Metric("cephferry_ceph_up")
 		if err != nil {
 			t.Error(err)
 		}
@@ -70,11 +71,11 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var replies []reply
+		var replies []webhook.Reply
 		for time.Since(begin) < load {
-			replies = append(replies, west.guard.all("pod", bodies)...)
+			replies = append(replies, west.Webhook.All("pod", bodies)...)
 		}
-		if err := west.guard.Ready(); err != nil {
+		if err := west.Webhook.Ready(); err != nil {
 			t.Errorf("with %s frozen: not ready: %v", name, err)
 		}
 		most, gauge := goroutines(t), up()
@@ -91,13 +92,13 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 		var unknown int
 		var slowest time.Duration
 		for i, got := range replies {
-			slowest = max(slowest, got.took)
+			slowest = max(slowest, got.Took)
 			switch {
-			case got.problem != nil:
-				t.Errorf("with %s frozen: %v", name, got.problem)
-			case got.code == http.StatusInternalServerError && strings.HasPrefix(got.message, "cannot know whether volume "+s.namespace):
+			case got.Problem != nil:
+				t.Errorf("with %s frozen: %v", name, got.Problem)
+			case got.Code == http.StatusInternalServerError && strings.HasPrefix(got.Message, "cannot know whether volume "+s.Namespace):
 				unknown++
-			case name == "the monitor" && got.allowed == (i%2 == 1):
+			case name == "the monitor" && got.Allowed == (i%2 == 1):
 				// Who is connected already needs no monitor.
 			default:
 				t.Errorf("with %s frozen, answer %d: %+v", name, i, got)
@@ -113,29 +114,29 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 			t.Errorf("with %s frozen cephferry_ceph_up is %v", name, gauge)
 		}
 		begin = time.Now()
-		s.eventually("right answers after the thaw of "+name, right)
+		s.Eventually("right answers after the thaw of "+name, right)
 		t.Logf("%s frozen for %s: %d of %d unknown, slowest answer %s, %d goroutines instead of %d; right again after %s", name, took.Round(time.Millisecond),
 			unknown, len(replies), slowest.Round(time.Millisecond), int(most), int(before), time.Since(begin).Round(time.Millisecond))
 		if up() != 1 {
 			t.Errorf("after the thaw of %s cephferry_ceph_up is %v", name, up())
 		}
-		west.guard.Client.CloseIdleConnections()
-		s.eventually("the goroutines end", func() error {
+		west.Webhook.Client.CloseIdleConnections()
+		s.Eventually("the goroutines end", func() error {
 			if now := goroutines(t); now > before+10 {
 				return fmt.Errorf("there are %v instead of %v", now, before)
 			}
 			return nil
 		})
 	}
-	s.letsGo(east, "held")
-	s.create(west, pod("x", "held"))
-	s.ready(west, "x")
-	s.wrote("held", east, west)
+	s.LetsGo(east, "held")
+	s.Create(west, scene.Pod("x", "held"))
+	s.Ready(west, "x")
+	s.Wrote("held", east, west)
 }
 
 func goroutines(t *testing.T) float64 {
 	t.Helper()
-	value, err := west.guard.Metric("go_goroutines")
+	value, err := west.Webhook.Metric("go_goroutines")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,22 +146,22 @@ func goroutines(t *testing.T) float64 {
 // Not parallel: it stops Ceph and the webhook of west.
 func TestAWebhookThatStartsWithoutCephIsReadyAndRefuses(t *testing.T) {
 	s := newShop(t)
-	s.volume("free", west)
-	if err := west.guard.Stop(); err != nil {
+	s.Volume("free", west)
+	if err := west.Webhook.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if err := storage.Mon.Freeze(); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	started := west.guard.Start()
+	started := west.Webhook.Start()
 	var bodies []string
 	for range wave {
-		bodies = append(bodies, s.podReview(pod("x", "free")))
+		bodies = append(bodies, s.PodReview(scene.Pod("x", "free")))
 	}
-	var replies []reply
+	var replies []webhook.Reply
 	if started == nil {
-		replies = west.guard.all("pod", bodies)
+		replies = west.Webhook.All("pod", bodies)
 	}
 	if err := storage.Mon.Thaw(); err != nil {
 		t.Fatal(err)
@@ -170,14 +171,14 @@ func TestAWebhookThatStartsWithoutCephIsReadyAndRefuses(t *testing.T) {
 	}
 	t.Logf("answered after %s", time.Since(begin).Round(time.Millisecond))
 	for _, got := range replies {
-		if got.problem != nil || got.code != http.StatusInternalServerError || got.took > answerLimit || !strings.HasPrefix(got.message, "cannot know whether volume "+s.namespace) {
+		if got.Problem != nil || got.Code != http.StatusInternalServerError || got.Took > answerLimit || !strings.HasPrefix(got.Message, "cannot know whether volume "+s.Namespace) {
 			t.Fatalf("%+v", got)
 		}
 	}
 	begin = time.Now()
-	s.eventually("an answer", func() error {
-		if got := west.guard.send("pod", bodies[0]); !got.allowed {
-			return errors.New(got.message)
+	s.Eventually("an answer", func() error {
+		if got := west.Webhook.Send("pod", bodies[0]); !got.Allowed {
+			return errors.New(got.Message)
 		}
 		return nil
 	})
@@ -187,23 +188,23 @@ func TestAWebhookThatStartsWithoutCephIsReadyAndRefuses(t *testing.T) {
 // Not parallel: it takes the key away.
 func TestAnotherKeyIsUsedWithinTenSeconds(t *testing.T) {
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.holds(east, "data")
-	text := s.inUse("data")
-	body := s.podReview(pod("x", "data"))
-	if got := west.guard.send("pod", body); got.message != text {
+	s.Volume("data", east, west)
+	s.Holds(east, "data")
+	text := s.InUse("data")
+	body := s.PodReview(scene.Pod("x", "data"))
+	if got := west.Webhook.Send("pod", body); got.Message != text {
 		t.Fatalf("%+v", got)
 	}
-	within := func(what string, check func(reply) bool) {
+	within := func(what string, check func(webhook.Reply) bool) {
 		t.Helper()
 		begin := time.Now()
-		s.eventually(what, func() error {
-			got := west.guard.send("pod", body)
-			if got.allowed {
+		s.Eventually(what, func() error {
+			got := west.Webhook.Send("pod", body)
+			if got.Allowed {
 				t.Errorf("allowed: %+v", got)
 			}
-			if got.problem != nil || !check(got) {
-				return errors.New(got.message)
+			if got.Problem != nil || !check(got) {
+				return errors.New(got.Message)
 			}
 			return nil
 		})
@@ -220,10 +221,10 @@ func TestAnotherKeyIsUsedWithinTenSeconds(t *testing.T) {
 		}
 	}
 	set("observer-west", storage.Admin.Key) // which is another user's
-	within("a wrong key is refused", func(got reply) bool {
-		return got.code == http.StatusInternalServerError && strings.HasPrefix(got.message, "cannot know")
+	within("a wrong key is refused", func(got webhook.Reply) bool {
+		return got.Code == http.StatusInternalServerError && strings.HasPrefix(got.Message, "cannot know")
 	})
-	if err := west.guard.Ready(); err != nil {
+	if err := west.Webhook.Ready(); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
 	user, err := storage.CreateUser(t.Context(), "observer-new", webhook.Observer...)
@@ -231,5 +232,5 @@ func TestAnotherKeyIsUsedWithinTenSeconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	set(user.ID, user.Key)
-	within("the new key works", func(got reply) bool { return got.code == http.StatusForbidden && got.message == text })
+	within("the new key works", func(got webhook.Reply) bool { return got.Code == http.StatusForbidden && got.Message == text })
 }

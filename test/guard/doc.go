@@ -7,9 +7,7 @@
 // endpoint, so that there only the pods' endpoint is between a volume and its
 // second writer. The third node of each cluster is for accidents.
 //
-// Each test has a namespace of its own in both clusters, see [shop]. What a pod
-// does to its volume is written in the image as stamps, and [shop.wrote] checks
-// that no two writers had it at a time.
+// Each test has a namespace of its own in both clusters, see package scene.
 //
 // The tests have the build tag lab, start their servers themselves and need root.
 // Nothing is skipped.

@@ -11,6 +11,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 	"github.com/cephferry/cephferry/test/webhook"
 )
 
@@ -25,42 +26,42 @@ func TestAWebhookThatDiesWhileItAcquires(t *testing.T) {
 		var pairs string
 		for i := range 8 {
 			claims = append(claims, fmt.Sprint("data-", i))
-			s.volume(claims[i])
-			pairs += s.pv(claims[i]) + "---\n" + s.pvc(claims[i]) + "---\n"
+			s.Volume(claims[i])
+			pairs += s.PV(claims[i]) + "---\n" + s.PVC(claims[i]) + "---\n"
 		}
-		for _, c := range []*cluster{east, west} {
-			s.create(c, pairs)
+		for _, c := range []*scene.Cluster{east, west} {
+			s.Create(c, pairs)
 			for _, claim := range claims {
-				s.bound(c, claim)
+				s.Bound(c, claim)
 			}
 		}
-		first, err := s.admin().Image(t.Context(), s.spec(claims[0]))
+		first, err := s.Admin().Image(t.Context(), s.Spec(claims[0]))
 		if err != nil {
 			t.Fatal(err)
 		}
-		manifest := fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: %s}\n", podSpec(claims))
-		asked := make(chan result, 1)
-		go func() { asked <- s.run(west, manifest, "create", "-f", "-") }()
+		manifest := fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: %s}\n", scene.PodSpec(claims))
+		asked := make(chan scene.Result, 1)
+		go func() { asked <- s.Run(west, manifest, "create", "-f", "-") }()
 		for record := (ceph.Record{}); record.Revision == 0; {
-			if record, err = ownership.Read(t.Context(), s.admin(), first); err != nil {
+			if record, err = ownership.Read(t.Context(), s.Admin(), first); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := west.guard.Kill(); err != nil {
+		if err := west.Webhook.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		answer := <-asked
-		if err := west.guard.Start(); err != nil {
+		if err := west.Webhook.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if answer.err == nil && round < rounds {
+		if answer.Err == nil && round < rounds {
 			t.Logf("round %d: the answer was faster", round)
 			continue
 		}
-		if answer.err == nil || !strings.Contains(answer.stderr, `failed calling webhook "pod.guard.cephferry.io"`) {
-			t.Fatalf("the pod was answered: %v %s", answer.err, answer.stderr)
+		if answer.Err == nil || !strings.Contains(answer.Stderr, `failed calling webhook "pod.guard.cephferry.io"`) {
+			t.Fatalf("the pod was answered: %v %s", answer.Err, answer.Stderr)
 		}
-		if stored := s.kubectl(west, "get", "pods", "-o=name"); stored != "" {
+		if stored := s.Kubectl(west, "get", "pods", "-o=name"); stored != "" {
 			t.Fatalf("there is %s", stored)
 		}
 		s.releasedAfterAcquiring(manifest, claims...)
@@ -74,25 +75,25 @@ func (s *shop) releasedAfterAcquiring(manifest string, claims ...string) {
 	s.Helper()
 	var acquired []string
 	for _, claim := range claims {
-		if record := s.record(claim); record.Owner != nil {
+		if record := s.Record(claim); record.Owner != nil {
 			acquired = append(acquired, claim)
 		}
 	}
 	s.Logf("acquired %v of %v", acquired, claims)
-	r := s.run(east, manifest, "create", "-f", "-")
+	r := s.Run(east, manifest, "create", "-f", "-")
 	// The new leader may have released them by now.
-	if r.err != nil && !strings.Contains(r.stderr, "held by         cluster west, claim "+s.namespace+"/"+claims[0]) {
-		s.Errorf("refused with %s", r.stderr)
+	if r.Err != nil && !strings.Contains(r.Stderr, "held by         cluster west, claim "+s.Namespace+"/"+claims[0]) {
+		s.Errorf("refused with %s", r.Stderr)
 	}
 	for _, claim := range claims {
-		s.released(west, claim)
+		s.Released(west, claim)
 	}
-	if r.err != nil {
-		s.create(east, manifest)
+	if r.Err != nil {
+		s.Create(east, manifest)
 	}
-	s.ready(east, "x")
+	s.Ready(east, "x")
 	for _, claim := range claims {
-		s.wrote(claim, east)
+		s.Wrote(claim, east)
 	}
 }
 
@@ -104,14 +105,14 @@ func TestACephThatDoesNotAnswerWhenAReleaseIsDue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShop(t)
-			s.volume("data", east, west)
-			s.create(west, pod("holder", "data"))
-			s.ready(west, "holder")
-			s.grows("data")
-			s.create(east, workload("ReplicaSet", "x", "data", 1))
-			s.event(east, "FailedCreate", "ReplicaSet/x", s.inUseOf(east, "data"))
-			s.kubectl(west, "delete", "pod", "holder", "--wait=false")
-			s.free("data")
+			s.Volume("data", east, west)
+			s.Create(west, scene.Pod("holder", "data"))
+			s.Ready(west, "holder")
+			s.Grows("data")
+			s.Create(east, scene.Workload("ReplicaSet", "x", "data", 1))
+			s.Event(east, "FailedCreate", "ReplicaSet/x", s.InUseOf(east, "data"))
+			s.Kubectl(west, "delete", "pod", "holder", "--wait=false")
+			s.Free("data")
 			for _, process := range processes {
 				if err := process.Freeze(); err != nil {
 					t.Fatal(err)
@@ -124,8 +125,8 @@ func TestACephThatDoesNotAnswerWhenAReleaseIsDue(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s.runs(east, "x", 1)
-			s.wrote("data", west, east)
+			s.Runs(east, "x", 1)
+			s.Wrote("data", west, east)
 		})
 	}
 }
@@ -134,35 +135,35 @@ func TestACephThatDoesNotAnswerWhenAReleaseIsDue(t *testing.T) {
 // an image is idle, nor explain a watcher.
 func TestAnAPIServerThatDoesNotAnswerReleasesAndAllowsNothing(t *testing.T) {
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.volume("theirs", east, west)
-	s.holds(west, "theirs")
-	ours, theirs := s.podReview(pod("x", "data")), s.podReview(pod("x", "theirs"))
-	if got := east.guard.send("pod", ours); !got.allowed {
+	s.Volume("data", east, west)
+	s.Volume("theirs", east, west)
+	s.Holds(west, "theirs")
+	ours, theirs := s.PodReview(scene.Pod("x", "data")), s.PodReview(scene.Pod("x", "theirs"))
+	if got := east.Webhook.Send("pod", ours); !got.Allowed {
 		t.Fatalf("%+v", got)
 	}
-	before := s.record("data")
+	before := s.Record("data")
 	if err := east.APIServer.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	refused := make(chan reply, 1)
-	go func() { refused <- east.guard.send("pod", theirs) }()
+	refused := make(chan webhook.Reply, 1)
+	go func() { refused <- east.Webhook.Send("pod", theirs) }()
 	// By then it would be released.
 	time.Sleep(2 * webhook.Grace)
-	during := s.record("data")
-	inWest := s.run(west, pod("p", "data"), "create", "-f", "-")
+	during := s.Record("data")
+	inWest := s.Run(west, scene.Pod("p", "data"), "create", "-f", "-")
 	if err := east.APIServer.Thaw(); err != nil {
 		t.Fatal(err)
 	}
 	if during.Token != before.Token {
 		t.Errorf("without its API server, east made of %s\n%s", before.Encode(), during.Encode())
 	}
-	s.refused(inWest, forbidden("pod", s.ownedBy(east, "data"), creating))
-	if got := <-refused; got.allowed || got.problem != nil || !strings.HasPrefix(got.message, "cannot know whether volume "+s.namespace+"/theirs") {
+	s.Refused(inWest, scene.Forbidden("pod", s.OwnedBy(east, "data"), scene.Creating))
+	if got := <-refused; got.Allowed || got.Problem != nil || !strings.HasPrefix(got.Message, "cannot know whether volume "+s.Namespace+"/theirs") {
 		t.Errorf("%+v", got)
 	}
-	s.released(east, "data")
-	s.create(west, pod("p", "data"))
-	s.ready(west, "p")
-	s.wrote("data", west)
+	s.Released(east, "data")
+	s.Create(west, scene.Pod("p", "data"))
+	s.Ready(west, "p")
+	s.Wrote("data", west)
 }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cephferry/cephferry/test/scene"
 	"github.com/cephferry/cephferry/test/webhook"
 )
 
@@ -20,31 +21,31 @@ import (
 func TestWithoutTheScaleEndpointThePodsAreRefusedAndComeByThemselves(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.holds(west, "data")
-	s.create(east, workload("Deployment", "x", "data", 0))
+	s.Volume("data", east, west)
+	s.Holds(west, "data")
+	s.Create(east, scene.Workload("Deployment", "x", "data", 0))
 	begin := time.Now()
-	s.kubectl(east, "scale", "deployment/x", "--replicas=1")
-	set := s.replicaSets(east)[0]
-	text := s.inUseOf(east, "data")
-	s.event(east, "FailedCreate", "ReplicaSet/"+set.Name, `Error creating: admission webhook "pod.guard.cephferry.io" denied the request: `, text)
-	s.event(east, "VolumeInUse", "ReplicaSet/"+set.Name, text)
+	s.Kubectl(east, "scale", "deployment/x", "--replicas=1")
+	set := s.ReplicaSets(east)[0]
+	text := s.InUseOf(east, "data")
+	s.Event(east, "FailedCreate", "ReplicaSet/"+set.Name, `Error creating: admission webhook "pod.guard.cephferry.io" denied the request: `, text)
+	s.Event(east, "VolumeInUse", "ReplicaSet/"+set.Name, text)
 	s.condition(east, appsv1.DeploymentReplicaFailure, "FailedCreate", text)
 	time.Sleep(2 * time.Second)
-	if pods := s.pods(east, "x"); len(pods) != 0 {
+	if pods := s.Pods(east, "x"); len(pods) != 0 {
 		t.Errorf("there is pod %s", pods[0].Name)
 	}
 
-	s.letsGo(west, "data")
+	s.LetsGo(west, "data")
 	refused := time.Since(begin)
 	begin = time.Now()
-	s.runs(east, "x", 1)
+	s.Runs(east, "x", 1)
 	took := time.Since(begin)
 	t.Logf("refused for %s, and running %s after the other cluster was done", refused.Round(time.Millisecond), took.Round(time.Millisecond))
 	if limit := 2*refused + 10*time.Second; took > limit {
 		t.Errorf("it took %s to recover, want less than %s", took, limit)
 	}
-	s.wrote("data", west, east)
+	s.Wrote("data", west, east)
 }
 
 // The deployment-controller gives up for good after some refusals, and tells
@@ -52,15 +53,15 @@ func TestWithoutTheScaleEndpointThePodsAreRefusedAndComeByThemselves(t *testing.
 func TestADeploymentWhosePodsAreRefusedCanBeChanged(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.holds(west, "data")
+	s.Volume("data", east, west)
+	s.Holds(west, "data")
 	// On one node: on two, Kubernetes attaches the volume to the first pod only, and
 	// a rolling update waits for the second one for ever.
-	s.create(east, workload("Deployment", "x", "data", 1, on(east.Nodes[0])))
-	s.event(east, "FailedCreate", "ReplicaSet/"+s.replicaSets(east)[0].Name, s.inUseOf(east, "data"))
-	s.kubectl(east, "rollout", "restart", "deployment/x")
-	s.eventually("a second ReplicaSet that wants a pod", func() error {
-		sets := s.replicaSets(east)
+	s.Create(east, scene.Workload("Deployment", "x", "data", 1, scene.On(east.Nodes[0])))
+	s.Event(east, "FailedCreate", "ReplicaSet/"+s.ReplicaSets(east)[0].Name, s.InUseOf(east, "data"))
+	s.Kubectl(east, "rollout", "restart", "deployment/x")
+	s.Eventually("a second ReplicaSet that wants a pod", func() error {
+		sets := s.ReplicaSets(east)
 		if len(sets) != 2 {
 			return fmt.Errorf("there are %d", len(sets))
 		}
@@ -71,47 +72,47 @@ func TestADeploymentWhosePodsAreRefusedCanBeChanged(t *testing.T) {
 		}
 		return fmt.Errorf("the second one wants none")
 	})
-	s.kubectl(east, "scale", "deployment/x", "--replicas=3")
-	s.kubectl(east, "scale", "deployment/x", "--replicas=1")
-	s.letsGo(west, "data")
-	s.kubectl(east, "rollout", "status", "deployment/x", "--timeout=50s")
-	s.wrote("data", west, east)
+	s.Kubectl(east, "scale", "deployment/x", "--replicas=3")
+	s.Kubectl(east, "scale", "deployment/x", "--replicas=1")
+	s.LetsGo(west, "data")
+	s.Kubectl(east, "rollout", "status", "deployment/x", "--timeout=50s")
+	s.Wrote("data", west, east)
 }
 
 // The second pod of a rolling update uses the claim beside the first one.
 func TestTheOwningClusterRestartsGrowsAndMovesItsPodsAsEver(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.create(west, workload("Deployment", "x", "data", 1, on(west.Nodes[0])))
-	s.runs(west, "x", 1)
-	first := s.pods(west, "x")[0].Name
+	s.Volume("data", east, west)
+	s.Create(west, scene.Workload("Deployment", "x", "data", 1, scene.On(west.Nodes[0])))
+	s.Runs(west, "x", 1)
+	first := s.Pods(west, "x")[0].Name
 
-	s.kubectl(west, "rollout", "restart", "deployment/x")
-	s.kubectl(west, "rollout", "status", "deployment/x", "--timeout=50s")
-	s.runs(west, "x", 1)
-	if now := s.pods(west, "x")[0].Name; now == first {
+	s.Kubectl(west, "rollout", "restart", "deployment/x")
+	s.Kubectl(west, "rollout", "status", "deployment/x", "--timeout=50s")
+	s.Runs(west, "x", 1)
+	if now := s.Pods(west, "x")[0].Name; now == first {
 		t.Errorf("it is still pod %s", now)
 	}
-	s.kubectl(west, "scale", "deployment/x", "--replicas=3")
-	s.runs(west, "x", 3)
-	s.kubectl(west, "delete", "pod", "--selector=app=x")
-	s.runs(west, "x", 3)
-	s.kubectl(west, "scale", "deployment/x", "--replicas=1")
-	s.runs(west, "x", 1)
+	s.Kubectl(west, "scale", "deployment/x", "--replicas=3")
+	s.Runs(west, "x", 3)
+	s.Kubectl(west, "delete", "pod", "--selector=app=x")
+	s.Runs(west, "x", 3)
+	s.Kubectl(west, "scale", "deployment/x", "--replicas=1")
+	s.Runs(west, "x", 1)
 
-	s.kubectl(west, "patch", "deployment/x", `--patch={"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`)
-	s.kubectl(west, "patch", "deployment/x", `--patch={"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":"`+west.Nodes[1].Name+`"}}}}}`)
-	s.kubectl(west, "rollout", "status", "deployment/x", "--timeout=50s")
-	s.runs(west, "x", 1)
-	if got := s.pods(west, "x")[0].Spec.NodeName; got != west.Nodes[1].Name {
+	s.Kubectl(west, "patch", "deployment/x", `--patch={"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`)
+	s.Kubectl(west, "patch", "deployment/x", `--patch={"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":"`+west.Nodes[1].Name+`"}}}}}`)
+	s.Kubectl(west, "rollout", "status", "deployment/x", "--timeout=50s")
+	s.Runs(west, "x", 1)
+	if got := s.Pods(west, "x")[0].Spec.NodeName; got != west.Nodes[1].Name {
 		t.Errorf("the pod is on %s", got)
 	}
-	s.wrote("data", west)
+	s.Wrote("data", west)
 	s.neverRefused(west)
 
 	// While it does all that, the other cluster is refused.
-	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.inUseOf(east, "data"), creating))
+	s.Refused(s.Run(east, scene.Pod("p", "data"), "create", "-f", "-"), scene.Forbidden("pod", s.InUseOf(east, "data"), scene.Creating))
 }
 
 // Only the claims of new ordinals count: here another cluster has ordinal 2.
@@ -119,10 +120,10 @@ func TestOfAStatefulSetOnlyTheNewOrdinalsCount(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	for _, claim := range []string{"data-x-0", "data-x-1", "data-x-2"} {
-		s.volume(claim, east)
-		s.create(west, s.pv(claim))
+		s.Volume(claim, east)
+		s.Create(west, s.PV(claim))
 	}
-	s.create(west, `
+	s.Create(west, `
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: x}
@@ -136,30 +137,30 @@ spec:
     spec: {containers: [{name: main, image: none}], schedulingGates: [{name: example.com/later}]}
   volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], storageClassName: "", resources: {requests: {storage: 16Mi}}}}]
 `)
-	s.kubectl(west, "wait", "--for=create", "pod/x-0", "--timeout=30s")
-	s.bound(west, "data-x-0")
-	s.holds(east, "data-x-2")
+	s.Kubectl(west, "wait", "--for=create", "pod/x-0", "--timeout=30s")
+	s.Bound(west, "data-x-0")
+	s.Holds(east, "data-x-2")
 
-	s.kubectl(west, "scale", "statefulset/x", "--replicas=2")
+	s.Kubectl(west, "scale", "statefulset/x", "--replicas=2")
 	s.begins(west, "x-1")
-	s.ready(west, "x-1")
-	s.refused(s.run(west, "", "scale", "statefulset/x", "--replicas=3"), forbidden("scale", s.inUse("data-x-2")))
-	s.wrote("data-x-1", west)
+	s.Ready(west, "x-1")
+	s.Refused(s.Run(west, "", "scale", "statefulset/x", "--replicas=3"), scene.Forbidden("scale", s.InUse("data-x-2")))
+	s.Wrote("data-x-1", west)
 
-	s.letsGo(east, "data-x-2")
-	s.kubectl(west, "scale", "statefulset/x", "--replicas=3")
+	s.LetsGo(east, "data-x-2")
+	s.Kubectl(west, "scale", "statefulset/x", "--replicas=3")
 	s.begins(west, "x-0")
 	s.begins(west, "x-2")
-	s.runs(west, "x", 3)
-	s.wrote("data-x-0", west)
-	s.wrote("data-x-2", east, west)
+	s.Runs(west, "x", 3)
+	s.Wrote("data-x-0", west)
+	s.Wrote("data-x-2", east, west)
 }
 
 // begins lets a pod begin that was made with a scheduling gate.
-func (s *shop) begins(c *cluster, name string) {
+func (s *shop) begins(c *scene.Cluster, name string) {
 	s.Helper()
-	s.kubectl(c, "wait", "--for=create", "pod/"+name, "--timeout=30s")
-	s.kubectl(c, "patch", "pod/"+name, "--type=json", `--patch=[{"op":"remove","path":"/spec/schedulingGates"}]`)
+	s.Kubectl(c, "wait", "--for=create", "pod/"+name, "--timeout=30s")
+	s.Kubectl(c, "patch", "pod/"+name, "--type=json", `--patch=[{"op":"remove","path":"/spec/schedulingGates"}]`)
 }
 
 // What is admitted once may begin later, and nobody else begins meanwhile: no watcher
@@ -167,14 +168,14 @@ func (s *shop) begins(c *cluster, name string) {
 func TestAPodThatWasAdmittedHasItsVolumeHoweverLateItBegins(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.create(west, pod("x", "data", "schedulingGates: [{name: example.com/later}]"))
-	s.holders("data") // the pod was seen
+	s.Volume("data", east, west)
+	s.Create(west, scene.Pod("x", "data", "schedulingGates: [{name: example.com/later}]"))
+	s.Holders("data") // the pod was seen
 	time.Sleep(2 * webhook.Grace)
-	s.refused(s.run(east, pod("p", "data"), "create", "-f", "-"), forbidden("pod", s.inUseOf(east, "data"), creating))
+	s.Refused(s.Run(east, scene.Pod("p", "data"), "create", "-f", "-"), scene.Forbidden("pod", s.InUseOf(east, "data"), scene.Creating))
 	s.begins(west, "x")
-	s.ready(west, "x")
-	s.wrote("data", west)
+	s.Ready(west, "x")
+	s.Wrote("data", west)
 }
 
 // A watcher is explained by the volume that it is attached as. So of two volumes
@@ -182,62 +183,46 @@ func TestAPodThatWasAdmittedHasItsVolumeHoweverLateItBegins(t *testing.T) {
 func TestASecondVolumeWithTheSameImageIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", west)
-	rename := []string{"name: " + s.namespace + ".data", "name: " + s.namespace + ".alias", "volumeName: " + s.namespace + ".data", "volumeName: " + s.namespace + ".alias",
+	s.Volume("data", west)
+	rename := []string{"name: " + s.Namespace + ".data", "name: " + s.Namespace + ".alias", "volumeName: " + s.Namespace + ".data", "volumeName: " + s.Namespace + ".alias",
 		"name: data", "name: alias"}
-	s.create(west, s.pv("data", rename...)+"---"+s.pvc("data", rename...))
-	s.bound(west, "alias")
-	s.holds(west, "data")
-	holder := s.watchers("data")[0]
-	node := s.kubectl(west, "get", "pod/holder", "-o=jsonpath={.spec.nodeName}")
-	s.refused(s.run(west, pod("x", "alias"), "create", "-f", "-"), forbidden("pod", fmt.Sprintf("volume %s/alias (image %s) is in use by another cluster\n"+
+	s.Create(west, s.PV("data", rename...)+"---"+s.PVC("data", rename...))
+	s.Bound(west, "alias")
+	s.Holds(west, "data")
+	holder := s.Watchers("data")[0]
+	node := s.Kubectl(west, "get", "pod/holder", "-o=jsonpath={.spec.nodeName}")
+	s.Refused(s.Run(west, scene.Pod("x", "alias"), "create", "-f", "-"), scene.Forbidden("pod", fmt.Sprintf("volume %s/alias (image %s) is in use by another cluster\n"+
 		"  held by   %s (client.%d), the address of node %s, which does not use the volume\n"+
 		"  do this   scale the workload down in that cluster, then retry here; nothing was changed",
-		s.namespace, s.image("data"), holder.host(), holder.Client, node), creating))
-	s.letsGo(west, "data")
-	s.create(west, pod("x", "alias"))
-	s.ready(west, "x")
-	s.wrote("data", west)
+		s.Namespace, s.Image("data"), holder.Host(), holder.Client, node), scene.Creating))
+	s.LetsGo(west, "data")
+	s.Create(west, scene.Pod("x", "alias"))
+	s.Ready(west, "x")
+	s.Wrote("data", west)
 }
 
 // As the chart says: whatever storage itself needs must start without the webhook.
 func TestANamespaceThatTheChartExcludesIsLeftToCephCSI(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.namespace = "rook-ceph"
-	s.volume("data", east, west)
-	s.holds(east, "data")
-	s.create(west, pod("x", "data"))
+	s.Namespace = "rook-ceph"
+	s.Volume("data", east, west)
+	s.Holds(east, "data")
+	s.Create(west, scene.Pod("x", "data"))
 	time.Sleep(3 * time.Second)
-	if got := s.kubectl(west, "get", "pod/x", "-o=jsonpath={.status.phase}"); got != "Pending" {
+	if got := s.Kubectl(west, "get", "pod/x", "-o=jsonpath={.status.phase}"); got != "Pending" {
 		t.Errorf("it is %s", got)
 	}
-	s.letsGo(east)
-	s.ready(west, "x")
-	s.wrote("data", east, west)
-}
-
-func (s *shop) replicaSets(c *cluster) []appsv1.ReplicaSet {
-	s.Helper()
-	var sets []appsv1.ReplicaSet
-	s.eventually("a ReplicaSet", func() error {
-		list, err := c.client.AppsV1().ReplicaSets(s.namespace).List(s.Context(), metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		if sets = list.Items; len(sets) == 0 {
-			return fmt.Errorf("there is none")
-		}
-		return nil
-	})
-	return sets
+	s.LetsGo(east)
+	s.Ready(west, "x")
+	s.Wrote("data", east, west)
 }
 
 // condition waits for a condition of Deployment x.
-func (s *shop) condition(c *cluster, kind appsv1.DeploymentConditionType, reason, message string) {
+func (s *shop) condition(c *scene.Cluster, kind appsv1.DeploymentConditionType, reason, message string) {
 	s.Helper()
-	s.eventually("condition "+string(kind), func() error {
-		d, err := c.client.AppsV1().Deployments(s.namespace).Get(s.Context(), "x", metav1.GetOptions{})
+	s.Eventually("condition "+string(kind), func() error {
+		d, err := c.Client.AppsV1().Deployments(s.Namespace).Get(s.Context(), "x", metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -251,10 +236,10 @@ func (s *shop) condition(c *cluster, kind appsv1.DeploymentConditionType, reason
 }
 
 // neverRefused checks that nothing in the namespace was ever refused.
-func (s *shop) neverRefused(c *cluster) {
+func (s *shop) neverRefused(c *scene.Cluster) {
 	s.Helper()
-	for _, e := range s.events(c) {
-		if e.reason == "VolumeInUse" || e.reason == "FailedCreate" {
+	for _, e := range s.Events(c) {
+		if e.Reason == "VolumeInUse" || e.Reason == "FailedCreate" {
 			s.Errorf("event %q", e)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/labtest"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // layer is what alone keeps a second writer from an image. Without a guard the volume
@@ -37,19 +38,10 @@ var (
 func TestEachLayerAloneKeepsASecondWriterAway(t *testing.T) {
 	t.Parallel()
 	servers := labtest.LabWithNodes(t, lab.Nodes{PerCluster: 4, IgnoreWatchers: true})
-	var clusters []*cluster
-	for _, started := range []*lab.Cluster{servers.East, servers.West} {
-		c, err := newCluster(t.Context(), servers, started, t.TempDir(), "guard.scope=migratable")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.guard.Kill()
-		clusters = append(clusters, c)
-	}
-	east, west := clusters[0], clusters[1]
+	east, west := stage.Guarded(t, servers, "guard.scope=migratable")
 	lives, cut, frozen, locked := east.Nodes[0], east.Nodes[1], east.Nodes[2], east.Nodes[3]
 	in := func(l layer, holder *lab.Node) *shop {
-		s := newShopIn(t, servers.Ceph, east, west)
+		s := &shop{stage.ShopIn(t, servers.Ceph, east, west)}
 		s.heldBehind(l, east, west, holder)
 		return s
 	}
@@ -60,11 +52,11 @@ func TestEachLayerAloneKeepsASecondWriterAway(t *testing.T) {
 	s.bothWrite("data")
 
 	s = in(byWatchers, lives)
-	s.refused(s.startsPod(west), forbidden("pod", s.inUseOf(west, "data"), creating))
-	if r := s.record("data"); r.Revision != 0 {
+	s.Refused(s.startsPod(west), scene.Forbidden("pod", s.InUseOf(west, "data"), scene.Creating))
+	if r := s.Record("data"); r.Revision != 0 {
 		t.Errorf("there is a record %s", r.Encode())
 	}
-	s.wrote("data", east)
+	s.Wrote("data", east)
 
 	// It is cut off, or hangs, for longer than its watch lives, and comes back.
 	unseen, owned, hangs, held := in(byWatchers, cut), in(byRecord, cut), in(byRecord, frozen), in(byLock, locked)
@@ -79,11 +71,11 @@ func TestEachLayerAloneKeepsASecondWriterAway(t *testing.T) {
 		}
 	}
 	for _, s := range shops {
-		s.free("data")
+		s.Free("data")
 	}
 	unseen.starts(west)
-	owned.refused(owned.startsPod(west), forbidden("pod", owned.inUseOf(west, "data"), creating))
-	hangs.refused(hangs.startsPod(west), forbidden("pod", hangs.inUseOf(west, "data"), creating))
+	owned.Refused(owned.startsPod(west), scene.Forbidden("pod", owned.InUseOf(west, "data"), scene.Creating))
+	hangs.Refused(hangs.startsPod(west), scene.Forbidden("pod", hangs.InUseOf(west, "data"), scene.Creating))
 	held.starts(west)
 	for _, do := range []func() error{
 		func() error { return cut.Heal(t.Context()) },
@@ -95,49 +87,49 @@ func TestEachLayerAloneKeepsASecondWriterAway(t *testing.T) {
 		}
 	}
 	unseen.bothWrite("data")
-	owned.wrote("data", east)
-	hangs.wrote("data", east)
+	owned.Wrote("data", east)
+	hangs.Wrote("data", east)
 	// Who took the lock from the one that was gone has put it on the blocklist.
-	held.eventually("the holder tries to write again", func() error {
-		if log := lab.Tail(locked.Agent.LogFile); !strings.Contains(log, `pod=`+held.namespace+`/holder error="write stamp`) {
+	held.Eventually("the holder tries to write again", func() error {
+		if log := lab.Tail(locked.Agent.LogFile); !strings.Contains(log, `pod=`+held.Namespace+`/holder error="write stamp`) {
 			return fmt.Errorf("%s", log)
 		}
 		return nil
 	})
-	held.wrote("data", east, west)
+	held.Wrote("data", east, west)
 }
 
 // heldBehind makes a volume that only this layer guards, and starts its holder in
 // east.
-func (s *shop) heldBehind(l layer, east, west *cluster, holder *lab.Node) {
+func (s *shop) heldBehind(l layer, east, west *scene.Cluster, holder *lab.Node) {
 	s.Helper()
-	if _, err := s.storage.RBD(s.Context(), "create", s.image("data"), "--size", "16M", "--image-feature", l.features); err != nil {
+	if _, err := s.Ceph.RBD(s.Context(), "create", s.Image("data"), "--size", "16M", "--image-feature", l.features); err != nil {
 		s.Fatal(err)
 	}
-	for c, guarded := range map[*cluster]bool{east: l.guardedInEast, west: l.guardedInWest} {
+	for c, guarded := range map[*scene.Cluster]bool{east: l.guardedInEast, west: l.guardedInWest} {
 		static := `staticVolume: "true"`
 		edit := []string{static, static + l.mapOptions}
 		if !guarded {
 			edit = []string{
-				"volumeHandle: " + s.namespace + ".data", "volumeHandle: 0001-0009-rook-ceph-0000000000000001-" + s.namespace,
-				static, "imageName: " + s.namespace + ".data, journalPool: replicapool, imageFeatures: layering" + l.mapOptions,
+				"volumeHandle: " + s.Namespace + ".data", "volumeHandle: 0001-0009-rook-ceph-0000000000000001-" + s.Namespace,
+				static, "imageName: " + s.Namespace + ".data, journalPool: replicapool, imageFeatures: layering" + l.mapOptions,
 			}
 		}
-		s.create(c, s.pv("data", edit...)+"---\n"+s.pvc("data"))
-		s.bound(c, "data")
+		s.Create(c, s.PV("data", edit...)+"---\n"+s.PVC("data"))
+		s.Bound(c, "data")
 	}
-	s.create(east, pod("holder", "data", on(holder)))
-	s.ready(east, "holder")
-	s.grows("data")
+	s.Create(east, scene.Pod("holder", "data", scene.On(holder)))
+	s.Ready(east, "holder")
+	s.Grows("data")
 }
 
-func (s *shop) startsPod(c *cluster) result {
-	return s.run(c, pod("x", "data"), "create", "-f", "-")
+func (s *shop) startsPod(c *scene.Cluster) scene.Result {
+	return s.Run(c, scene.Pod("x", "data"), "create", "-f", "-")
 }
 
 // starts is startsPod where nothing prevents it.
-func (s *shop) starts(c *cluster) {
+func (s *shop) starts(c *scene.Cluster) {
 	s.Helper()
-	s.must(s.startsPod(c))
-	s.ready(c, "x")
+	s.Must(s.startsPod(c))
+	s.Ready(c, "x")
 }

@@ -62,30 +62,30 @@ func TestAChartIsInstalledAsAWholeWhereAnotherClusterHasSomeOfItsVolumes(t *test
 	t.Parallel()
 	s := newShop(t)
 	chart, held := s.chart(ten), []string{"3", "7"}
-	s.must(s.helm(east, "install", "app", chart, noReplicas))
+	s.Must(s.Rendered(east, "install", "app", chart, noReplicas))
 	var warnings []string
 	for _, i := range held {
-		s.kubectl(east, "scale", "deployment/app-"+i, "--replicas=1")
-		s.runs(east, "app-"+i, 1)
-		warning := s.waits("Deployment "+s.namespace+"/app-"+i, s.inUse("files-"+i))
+		s.Kubectl(east, "scale", "deployment/app-"+i, "--replicas=1")
+		s.Runs(east, "app-"+i, 1)
+		warning := s.waits("Deployment "+s.Namespace+"/app-"+i, s.InUse("files-"+i))
 		warnings = append(warnings, strings.TrimPrefix(warning, "Warning: ")) // Helm has another word for it
 	}
 
-	installed := s.helm(west, "install", "app", chart)
-	s.must(installed)
+	installed := s.Rendered(west, "install", "app", chart)
+	s.Must(installed)
 	for _, warning := range warnings {
-		if !strings.Contains(installed.stderr, warning) {
-			t.Errorf("helm says:\n%s\nwant in it:\n%s", installed.stderr, warning)
+		if !strings.Contains(installed.Stderr, warning) {
+			t.Errorf("helm says:\n%s\nwant in it:\n%s", installed.Stderr, warning)
 		}
 	}
-	if n := strings.Count(installed.stderr, " wait: "); n != len(held) {
-		t.Errorf("%d warnings:\n%s", n, installed.stderr)
+	if n := strings.Count(installed.Stderr, " wait: "); n != len(held) {
+		t.Errorf("%d warnings:\n%s", n, installed.Stderr)
 	}
-	status := s.must(execute(s.Context(), "", programs.helm, "status", "app", "--kubeconfig", west.Kubeconfig, "--namespace", s.namespace))
+	status := s.Must(s.Helm(west, "status", "app"))
 	if !strings.Contains(status, "STATUS: deployed") {
 		t.Errorf("the release is\n%s", status)
 	}
-	list, err := west.client.AppsV1().Deployments(s.namespace).List(t.Context(), metav1.ListOptions{})
+	list, err := west.Client.AppsV1().Deployments(s.Namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(list.Items) != 10 {
 		t.Errorf("there are %d Deployments, want 10: %v", len(list.Items), err)
 	}
@@ -94,15 +94,15 @@ func TestAChartIsInstalledAsAWholeWhereAnotherClusterHasSomeOfItsVolumes(t *test
 		if name := fmt.Sprint(i); name == held[0] || name == held[1] {
 			want = 0
 		}
-		s.runs(west, fmt.Sprint("app-", i), want)
+		s.Runs(west, fmt.Sprint("app-", i), want)
 	}
 
-	s.kubectl(east, "scale", "deployment/app-3", "deployment/app-7", "--replicas=0")
+	s.Kubectl(east, "scale", "deployment/app-3", "deployment/app-7", "--replicas=0")
 	for _, i := range held {
-		s.runs(west, "app-"+i, 1)
-		s.wrote("files-"+i, east, west)
-		s.eventually("app-"+i+" was woken", func() error {
-			sets, err := west.client.AppsV1().ReplicaSets(s.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app=app-" + i})
+		s.Runs(west, "app-"+i, 1)
+		s.Wrote("files-"+i, east, west)
+		s.Eventually("app-"+i+" was woken", func() error {
+			sets, err := west.Client.AppsV1().ReplicaSets(s.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app=app-" + i})
 			if err == nil && (len(sets.Items) != 1 || sets.Items[0].Annotations[keeper.WokenAnnotation] == "") {
 				err = fmt.Errorf("there are %d ReplicaSets, without the annotation", len(sets.Items))
 			}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // A tenant who may make claims and pods in his own namespace, and nothing else, names
@@ -14,27 +16,27 @@ import (
 func TestATenantTakesNothingByNamingAnothersVolume(t *testing.T) {
 	t.Parallel()
 	victim, evil := newShop(t), newShop(t)
-	victim.volume("data", east, west)
-	evil.volume("own", west) // so that his namespace is guarded
-	evil.create(west, evil.pvc("greedy", "volumeName: "+evil.namespace+".greedy", "volumeName: "+victim.namespace+".data"))
+	victim.Volume("data", east, west)
+	evil.Volume("own", west) // so that his namespace is guarded
+	evil.Create(west, evil.PVC("greedy", "volumeName: "+evil.Namespace+".greedy", "volumeName: "+victim.Namespace+".data"))
 	taken := 0
 	for round := range 25 {
-		evil.create(west, pod(fmt.Sprint("x", round), "greedy", `nodeSelector: {example.com/no: such-node}`))
-		if record := victim.record("data"); record.Owner != nil {
+		evil.Create(west, scene.Pod(fmt.Sprint("x", round), "greedy", `nodeSelector: {example.com/no: such-node}`))
+		if record := victim.Record("data"); record.Owner != nil {
 			taken++
 		}
 	}
 	if taken != 0 {
-		t.Fatalf("taken after %d of 25 pods: %s", taken, victim.record("data").Encode())
+		t.Fatalf("taken after %d of 25 pods: %s", taken, victim.Record("data").Encode())
 	}
-	victim.holds(east, "data")
-	evil.create(west, pod("x", "greedy"))
-	got := evil.run(west, pod("on-node", "greedy", "nodeName: "+west.Nodes[0].Name), "create", "-f", "-")
-	want := "the pod names its node, and has no volume yet for claim " + evil.namespace + "/greedy: nobody would look at the volume before it is mounted\n" +
+	victim.Holds(east, "data")
+	evil.Create(west, scene.Pod("x", "greedy"))
+	got := evil.Run(west, scene.Pod("on-node", "greedy", "nodeName: "+west.Nodes[0].Name), "create", "-f", "-")
+	want := "the pod names its node, and has no volume yet for claim " + evil.Namespace + "/greedy: nobody would look at the volume before it is mounted\n" +
 		"  do this   leave spec.nodeName to the scheduler, or retry when the claim is bound; nothing was changed"
-	evil.refused(got, forbidden("pod", want, creating))
-	if events := fmt.Sprint(evil.events(west)); strings.Contains(events, "replicapool") {
+	evil.Refused(got, scene.Forbidden("pod", want, scene.Creating))
+	if events := fmt.Sprint(evil.Events(west)); strings.Contains(events, "replicapool") {
 		t.Errorf("the tenant is told of an image: %s", events)
 	}
-	victim.letsGo(east, "data")
+	victim.LetsGo(east, "data")
 }

@@ -13,26 +13,27 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 	"github.com/cephferry/cephferry/test/webhook"
 )
 
 func TestANamespaceIsGuardedBeforeItHasItsFirstGuardedVolume(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.create(west, s.pv("data"), "--dry-run=server")
-	if got := s.label(west); got != "" {
+	s.Create(west, s.PV("data"), "--dry-run=server")
+	if got := s.Label(west); got != "" {
 		t.Errorf("after a dry run the label is %q", got)
 	}
-	stored := s.create(west, s.pv("data"), "-o=jsonpath={.metadata.resourceVersion}")
+	stored := s.Create(west, s.PV("data"), "-o=jsonpath={.metadata.resourceVersion}")
 	if got := s.labelAt(west, stored); got != "true" {
 		t.Errorf("when the volume was stored, the label was %q", got)
 	}
 
 	// Only the webhook's own account can, by mistake.
-	s.kubectl(west, "label", "namespace/"+s.namespace, guardedLabel+"-", "--as=system:serviceaccount:"+webhook.Namespace+":cephferry")
+	s.Kubectl(west, "label", "namespace/"+s.Namespace, scene.GuardedLabel+"-", "--as=system:serviceaccount:"+webhook.Namespace+":cephferry")
 	begin := time.Now()
-	s.eventually("the label that was removed", func() error {
-		if got := s.label(west); got != "true" {
+	s.Eventually("the label that was removed", func() error {
+		if got := s.Label(west); got != "true" {
 			return fmt.Errorf("it is %q", got)
 		}
 		return nil
@@ -45,21 +46,21 @@ func TestANamespaceIsGuardedBeforeItHasItsFirstGuardedVolume(t *testing.T) {
 func TestAVolumeIsRefusedThatAPodWaitsForAlready(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east)
-	s.holds(east, "data")
-	s.create(west, s.pvc("data")+"---\n"+pod("x", "data"))
+	s.Volume("data", east)
+	s.Holds(east, "data")
+	s.Create(west, s.PVC("data")+"---\n"+scene.Pod("x", "data"))
 
-	text := s.inUse("data")
-	s.refused(s.run(west, s.pv("data"), "create", "-f", "-"), forbidden("volume", text, creating))
-	s.event(west, "VolumeInUse", "Pod/x", text)
-	if got := s.kubectl(west, "get", "pvc/data", "pod/x", "-o=jsonpath={.items[*].status.phase}"); got != "Pending Pending" {
+	text := s.InUse("data")
+	s.Refused(s.Run(west, s.PV("data"), "create", "-f", "-"), scene.Forbidden("volume", text, scene.Creating))
+	s.Event(west, "VolumeInUse", "Pod/x", text)
+	if got := s.Kubectl(west, "get", "pvc/data", "pod/x", "-o=jsonpath={.items[*].status.phase}"); got != "Pending Pending" {
 		t.Errorf("claim and pod are %s", got)
 	}
 
-	s.letsGo(east, "data")
-	s.create(west, s.pv("data"))
-	s.ready(west, "x")
-	s.wrote("data", east, west)
+	s.LetsGo(east, "data")
+	s.Create(west, s.PV("data"))
+	s.Ready(west, "x")
+	s.Wrote("data", east, west)
 }
 
 // A volume that is for nobody is not looked at, until the binder finds a claim for
@@ -67,21 +68,21 @@ func TestAVolumeIsRefusedThatAPodWaitsForAlready(t *testing.T) {
 func TestAVolumeIsRefusedToTheBinderAndBoundWhenTheOtherClusterIsDone(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east)
-	s.holds(east, "data")
-	s.create(west, s.pvc("data", `storageClassName: ""`, "storageClassName: "+s.namespace)+"---\n"+pod("x", "data"))
-	s.create(west, s.pv("data", "claimRef: {namespace: "+s.namespace+", name: data}", "storageClassName: "+s.namespace))
-	text := s.inUse("data")
-	s.event(west, "VolumeInUse", "Pod/x", text)
-	if got := s.kubectl(west, "get", "pvc/data", "pod/x", "-o=jsonpath={.items[*].status.phase}"); got != "Pending Pending" {
+	s.Volume("data", east)
+	s.Holds(east, "data")
+	s.Create(west, s.PVC("data", `storageClassName: ""`, "storageClassName: "+s.Namespace)+"---\n"+scene.Pod("x", "data"))
+	s.Create(west, s.PV("data", "claimRef: {namespace: "+s.Namespace+", name: data}", "storageClassName: "+s.Namespace))
+	text := s.InUse("data")
+	s.Event(west, "VolumeInUse", "Pod/x", text)
+	if got := s.Kubectl(west, "get", "pvc/data", "pod/x", "-o=jsonpath={.items[*].status.phase}"); got != "Pending Pending" {
 		t.Errorf("claim and pod are %s", got)
 	}
 
-	s.letsGo(east, "data")
+	s.LetsGo(east, "data")
 	begin := time.Now()
-	s.ready(west, "x")
+	s.Ready(west, "x")
 	t.Logf("it runs %s after the other cluster was done", time.Since(begin).Round(time.Millisecond))
-	s.wrote("data", east, west)
+	s.Wrote("data", east, west)
 }
 
 func TestABlockVolumeIsGuarded(t *testing.T) {
@@ -91,15 +92,15 @@ func TestABlockVolumeIsGuarded(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
 			edit := []string{"accessModes: [ReadWriteOnce]\n", "accessModes: [" + mode + "]\n  volumeMode: Block\n"}
-			s.volume("data")
-			s.create(east, s.pv("data", edit...)+"---\n"+s.pvc("data", edit...))
-			s.create(west, s.pv("data", edit...)+"---\n"+s.pvc("data", edit...))
-			s.holds(east, "data")
-			s.refused(s.run(west, pod("x", "data"), "create", "-f", "-"), forbidden("pod", s.inUse("data"), creating))
-			s.letsGo(east, "data")
-			s.create(west, pod("x", "data"))
-			s.ready(west, "x")
-			s.wrote("data", east, west)
+			s.Volume("data")
+			s.Create(east, s.PV("data", edit...)+"---\n"+s.PVC("data", edit...))
+			s.Create(west, s.PV("data", edit...)+"---\n"+s.PVC("data", edit...))
+			s.Holds(east, "data")
+			s.Refused(s.Run(west, scene.Pod("x", "data"), "create", "-f", "-"), scene.Forbidden("pod", s.InUse("data"), scene.Creating))
+			s.LetsGo(east, "data")
+			s.Create(west, scene.Pod("x", "data"))
+			s.Ready(west, "x")
+			s.Wrote("data", east, west)
 		})
 	}
 }
@@ -112,27 +113,27 @@ func TestAVolumeInARadosNamespaceIsGuardedAsSoonAsCephCSIKnowsIt(t *testing.T) {
 	if _, err := storage.RBD(t.Context(), "namespace", "create", lab.Pool+"/blue"); err != nil {
 		t.Fatal(err)
 	}
-	s.pool = lab.Pool + "/blue"
-	s.volume("data")
-	for _, c := range []*cluster{east, west} {
-		s.create(c, s.pv("data", "clusterID: rook-ceph", "clusterID: blue")+"---\n"+s.pvc("data"))
-		s.bound(c, "data")
+	s.Pool = lab.Pool + "/blue"
+	s.Volume("data")
+	for _, c := range []*scene.Cluster{east, west} {
+		s.Create(c, s.PV("data", "clusterID: rook-ceph", "clusterID: blue")+"---\n"+s.PVC("data"))
+		s.Bound(c, "data")
 	}
-	got := s.run(west, pod("x", "data"), "create", "-f", "-")
-	if want := fmt.Sprintf("cannot know whether volume %[1]s/data (image replicapool/%[1]s.data) is in use by another cluster: ", s.namespace); got.err == nil ||
-		!strings.HasPrefix(got.stderr, "Error from server (InternalError): "+creating+`admission webhook "pod.guard.cephferry.io" denied the request: `+"\n"+want) ||
-		!strings.Contains(got.stderr, `"blue"`) {
-		t.Errorf("%s\nwant: %s", got.stderr, want)
+	got := s.Run(west, scene.Pod("x", "data"), "create", "-f", "-")
+	if want := fmt.Sprintf("cannot know whether volume %[1]s/data (image replicapool/%[1]s.data) is in use by another cluster: ", s.Namespace); got.Err == nil ||
+		!strings.HasPrefix(got.Stderr, "Error from server (InternalError): "+scene.Creating+`admission webhook "pod.guard.cephferry.io" denied the request: `+"\n"+want) ||
+		!strings.Contains(got.Stderr, `"blue"`) {
+		t.Errorf("%s\nwant: %s", got.Stderr, want)
 	}
 
 	s.addClusterID(east, "ceph-csi-config", "config.json")
-	s.eventually("east knows the rados namespace", func() error {
-		return s.run(east, pod("x", "data"), "create", "--dry-run=server", "-f", "-").err
+	s.Eventually("east knows the rados namespace", func() error {
+		return s.Run(east, scene.Pod("x", "data"), "create", "--dry-run=server", "-f", "-").Err
 	})
 	s.addClusterID(west, "rook-ceph-csi-config", "csi-cluster-config-json")
 	begin := time.Now()
-	s.eventually("west knows the rados namespace", func() error {
-		return s.run(west, pod("x", "data"), "create", "--dry-run=server", "-f", "-").err
+	s.Eventually("west knows the rados namespace", func() error {
+		return s.Run(west, scene.Pod("x", "data"), "create", "--dry-run=server", "-f", "-").Err
 	})
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("it took %s", took)
@@ -140,18 +141,18 @@ func TestAVolumeInARadosNamespaceIsGuardedAsSoonAsCephCSIKnowsIt(t *testing.T) {
 		t.Logf("it took %s", took.Round(time.Millisecond))
 	}
 
-	s.holds(east, "data")
-	s.refused(s.run(west, pod("x", "data"), "create", "-f", "-"), forbidden("pod", s.inUse("data"), creating))
-	s.letsGo(east, "data")
-	s.create(west, pod("x", "data"))
-	s.ready(west, "x")
-	s.wrote("data", east, west)
+	s.Holds(east, "data")
+	s.Refused(s.Run(west, scene.Pod("x", "data"), "create", "-f", "-"), scene.Forbidden("pod", s.InUse("data"), scene.Creating))
+	s.LetsGo(east, "data")
+	s.Create(west, scene.Pod("x", "data"))
+	s.Ready(west, "x")
+	s.Wrote("data", east, west)
 }
 
 // addClusterID adds clusterID blue to ceph-csi's configuration.
-func (s *shop) addClusterID(c *cluster, name, key string) {
+func (s *shop) addClusterID(c *scene.Cluster, name, key string) {
 	s.Helper()
-	maps := c.client.CoreV1().ConfigMaps("rook-ceph")
+	maps := c.Client.CoreV1().ConfigMaps("rook-ceph")
 	config, err := maps.Get(s.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		s.Fatal(err)
@@ -176,30 +177,30 @@ func TestADynamicVolumeIsGuardedInScopeAllOnly(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	edit := []string{
-		"volumeHandle: " + s.namespace + ".data", "volumeHandle: 0001-0009-rook-ceph-0000000000000001-" + s.namespace,
-		`staticVolume: "true"`, "imageName: " + s.namespace + ".data, journalPool: replicapool, imageFeatures: layering",
+		"volumeHandle: " + s.Namespace + ".data", "volumeHandle: 0001-0009-rook-ceph-0000000000000001-" + s.Namespace,
+		`staticVolume: "true"`, "imageName: " + s.Namespace + ".data, journalPool: replicapool, imageFeatures: layering",
 	}
-	s.volume("data")
-	for _, c := range []*cluster{east, west} {
-		s.create(c, s.pv("data", edit...)+"---\n"+s.pvc("data"))
-		s.bound(c, "data")
+	s.Volume("data")
+	for _, c := range []*scene.Cluster{east, west} {
+		s.Create(c, s.PV("data", edit...)+"---\n"+s.PVC("data"))
+		s.Bound(c, "data")
 	}
-	if east, west := s.label(east), s.label(west); east != "true" || west != "" {
+	if east, west := s.Label(east), s.Label(west); east != "true" || west != "" {
 		t.Errorf("the label in east is %q, in west %q", east, west)
 	}
-	s.holds(west, "data")
-	s.refused(s.run(east, pod("x", "data"), "create", "-f", "-"), forbidden("pod", s.inUseOf(east, "data"), creating))
-	s.letsGo(west, "data")
+	s.Holds(west, "data")
+	s.Refused(s.Run(east, scene.Pod("x", "data"), "create", "-f", "-"), scene.Forbidden("pod", s.InUseOf(east, "data"), scene.Creating))
+	s.LetsGo(west, "data")
 
-	s.holds(east, "data")
-	s.create(west, pod("x", "data")) // waits in ceph-csi
+	s.Holds(east, "data")
+	s.Create(west, scene.Pod("x", "data")) // waits in ceph-csi
 	time.Sleep(2 * time.Second)
-	if got := s.kubectl(west, "get", "pod/x", "-o=jsonpath={.status.phase}"); got != "Pending" {
+	if got := s.Kubectl(west, "get", "pod/x", "-o=jsonpath={.status.phase}"); got != "Pending" {
 		t.Errorf("it is %s", got)
 	}
-	s.letsGo(east)
-	s.ready(west, "x")
-	s.wrote("data", west, east, west)
+	s.LetsGo(east)
+	s.Ready(west, "x")
+	s.Wrote("data", west, east, west)
 }
 
 func TestAVolumeOnCephFSIsAllowedWithAWarning(t *testing.T) {
@@ -218,23 +219,23 @@ func TestAVolumeOnCephFSIsAllowedWithAWarning(t *testing.T) {
 func allowedOnCephFS(t *testing.T, mode, warning string) {
 	s := newShop(t)
 	edit := []string{"ReadWriteOnce", mode, "rbd.csi", "cephfs.csi", "pool: replicapool", "fsName: files"}
-	for _, c := range []*cluster{east, west} {
-		s.create(c, s.pv("data", edit...)+"---\n"+s.pvc("data", edit...))
-		s.bound(c, "data")
+	for _, c := range []*scene.Cluster{east, west} {
+		s.Create(c, s.PV("data", edit...)+"---\n"+s.PVC("data", edit...))
+		s.Bound(c, "data")
 	}
-	s.create(west, workload("Deployment", "x", "data", 0))
-	got := s.run(west, "", "scale", "deployment/x", "--replicas=1")
-	want := fmt.Sprintf("Warning: volume %s/data %s", s.namespace, warning)
-	if got.err != nil || got.stderr != want {
-		t.Errorf("%v\n%s\nwant: %s", got.err, got.stderr, want)
+	s.Create(west, scene.Workload("Deployment", "x", "data", 0))
+	got := s.Run(west, "", "scale", "deployment/x", "--replicas=1")
+	want := fmt.Sprintf("Warning: volume %s/data %s", s.Namespace, warning)
+	if got.Err != nil || got.Stderr != want {
+		t.Errorf("%v\n%s\nwant: %s", got.Err, got.Stderr, want)
 	}
-	s.eventually("a pod", func() error {
-		if pods := s.pods(west, "x"); len(pods) != 1 || pods[0].Status.Phase == corev1.PodFailed {
+	s.Eventually("a pod", func() error {
+		if pods := s.Pods(west, "x"); len(pods) != 1 || pods[0].Status.Phase == corev1.PodFailed {
 			return fmt.Errorf("there are %d", len(pods))
 		}
 		return nil
 	})
-	if got := s.label(west); got != "" {
+	if got := s.Label(west); got != "" {
 		t.Errorf("the label is %q", got)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // way is a way to start a pod in west on the claim data, while east has its
@@ -35,46 +37,46 @@ const create = "create -f -"
 
 var ways = map[string]way{
 	"kubectl scale of a StatefulSet": {
-		before: workload("StatefulSet", "x", "data", 0), kubectl: "scale statefulset/x --replicas=1", refusedBy: "scale",
+		before: scene.Workload("StatefulSet", "x", "data", 0), kubectl: "scale statefulset/x --replicas=1", refusedBy: "scale",
 	},
 	"kubectl scale of a Deployment": {
-		before: workload("Deployment", "x", "data", 0), kubectl: "scale deployment/x --replicas=1", refusedBy: "scale",
+		before: scene.Workload("Deployment", "x", "data", 0), kubectl: "scale deployment/x --replicas=1", refusedBy: "scale",
 	},
 	"kubectl scale of a ReplicaSet": {
-		before: workload("ReplicaSet", "x", "data", 0), kubectl: "scale replicaset/x --replicas=1", refusedBy: "scale",
+		before: scene.Workload("ReplicaSet", "x", "data", 0), kubectl: "scale replicaset/x --replicas=1", refusedBy: "scale",
 	},
 	"kubectl scale of a ReplicationController": {
-		before: workload("ReplicationController", "x", "data", 0), kubectl: "scale rc/x --replicas=1", refusedBy: "scale",
+		before: scene.Workload("ReplicationController", "x", "data", 0), kubectl: "scale rc/x --replicas=1", refusedBy: "scale",
 	},
 	"kubectl scale of a custom resource that the webhook may read": {
-		before: workload("Database", "x", "data", 0), kubectl: "scale databases/x --replicas=1", refusedBy: "scale", noPods: true,
+		before: scene.Workload("Database", "x", "data", 0), kubectl: "scale databases/x --replicas=1", refusedBy: "scale", noPods: true,
 	},
 	"a patch of a Deployment": {
-		before: workload("Deployment", "x", "data", 0), kubectl: `patch deployment/x --patch={"spec":{"replicas":1}}`, refusedBy: "scale",
+		before: scene.Workload("Deployment", "x", "data", 0), kubectl: `patch deployment/x --patch={"spec":{"replicas":1}}`, refusedBy: "scale",
 	},
 	"a patch of a StatefulSet's scale": {
-		before: workload("StatefulSet", "x", "data", 0), refusedBy: "scale",
+		before: scene.Workload("StatefulSet", "x", "data", 0), refusedBy: "scale",
 		kubectl: `patch statefulset/x --subresource=scale --type=merge --patch={"spec":{"replicas":1}}`,
 	},
 	"replicas removed from a Deployment, which makes them 1": {
-		before: workload("Deployment", "x", "data", 0), refusedBy: "scale",
+		before: scene.Workload("Deployment", "x", "data", 0), refusedBy: "scale",
 		kubectl: `patch deployment/x --type=json --patch=[{"op":"remove","path":"/spec/replicas"}]`,
 	},
 	"a new Deployment": {
-		kubectl: create, manifest: workload("Deployment", "x", "data", 1), warned: "Deployment",
+		kubectl: create, manifest: scene.Workload("Deployment", "x", "data", 1), warned: "Deployment",
 	},
 	"a new StatefulSet": {
-		kubectl: create, manifest: workload("StatefulSet", "x", "data", 1), owner: "StatefulSet/x", warned: "StatefulSet",
+		kubectl: create, manifest: scene.Workload("StatefulSet", "x", "data", 1), owner: "StatefulSet/x", warned: "StatefulSet",
 	},
 	"a new ReplicaSet": {
-		kubectl: create, manifest: workload("ReplicaSet", "x", "data", 1), owner: "ReplicaSet/x",
+		kubectl: create, manifest: scene.Workload("ReplicaSet", "x", "data", 1), owner: "ReplicaSet/x",
 	},
 	"a new ReplicationController": {
-		kubectl: create, manifest: workload("ReplicationController", "x", "data", 1), owner: "ReplicationController/x",
+		kubectl: create, manifest: scene.Workload("ReplicationController", "x", "data", 1), owner: "ReplicationController/x",
 	},
 	"a new DaemonSet": {
 		kubectl: create, owner: "DaemonSet/x",
-		manifest: workload("DaemonSet", "x", "data", 0, "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "+
+		manifest: scene.Workload("DaemonSet", "x", "data", 0, "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "+
 			"{nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [west-1]}]}]}}}"),
 	},
 	"a new Job": {
@@ -87,14 +89,14 @@ var ways = map[string]way{
 		before: job("CronJob", "c", ""), kubectl: "create job x --from=cronjob/c", owner: "Job/x",
 	},
 	"a pod": {
-		kubectl: create, manifest: pod("x", "data"), refusedBy: "pod",
+		kubectl: create, manifest: scene.Pod("x", "data"), refusedBy: "pod",
 	},
 	"a pod that is for one node, past the scheduler": {
-		kubectl: create, manifest: pod("x", "data", "nodeName: west-1"), refusedBy: "pod",
+		kubectl: create, manifest: scene.Pod("x", "data", "nodeName: west-1"), refusedBy: "pod",
 	},
 	"a pod whose container would only read": {
 		kubectl: create, refusedBy: "pod",
-		manifest: strings.Replace(pod("x", "data"), "claimName: data", "claimName: data, readOnly: true", 1),
+		manifest: strings.Replace(scene.Pod("x", "data"), "claimName: data", "claimName: data, readOnly: true", 1),
 	},
 	"a pod whose claim is of its own, as an ephemeral volume": {
 		kubectl: create, refusedBy: "pod",
@@ -108,13 +110,13 @@ var ways = map[string]way{
 	"kubectl replace --force of a pod": {
 		before: "{apiVersion: v1, kind: Pod, metadata: {name: x, labels: {app: x}}, spec: {nodeSelector: {no: node}, containers: [{name: main, image: none}]}}",
 		// It deletes the old one first.
-		kubectl: "replace --force --grace-period=0 -f -", manifest: pod("x", "data"), refusedBy: "pod",
+		kubectl: "replace --force --grace-period=0 -f -", manifest: scene.Pod("x", "data"), refusedBy: "pod",
 	},
 }
 
 // job is a Job, or a CronJob that never begins by itself.
 func job(kind, name, more string) string {
-	spec := fmt.Sprintf("{%stemplate: {metadata: {labels: {app: x}}, spec: %s}}", more, podSpec([]string{"data"}, "restartPolicy: Never"))
+	spec := fmt.Sprintf("{%stemplate: {metadata: {labels: {app: x}}, spec: %s}}", more, scene.PodSpec([]string{"data"}, "restartPolicy: Never"))
 	if kind == "CronJob" {
 		spec = fmt.Sprintf("{schedule: 0 0 1 1 *, suspend: true, jobTemplate: {spec: %s}}", spec)
 	}
@@ -136,19 +138,19 @@ func (way way) try(s *shop) {
 	claim := "data"
 	if strings.Contains(way.manifest, "ephemeral") {
 		claim = "x-own"
-		way.manifest = strings.ReplaceAll(way.manifest, "NAMESPACE", s.namespace)
-		s.volume(claim, east)
-		s.create(west, s.pv(claim))
+		way.manifest = strings.ReplaceAll(way.manifest, "NAMESPACE", s.Namespace)
+		s.Volume(claim, east)
+		s.Create(west, s.PV(claim))
 	} else {
-		s.volume(claim, east, west)
+		s.Volume(claim, east, west)
 	}
-	s.holds(east, claim)
+	s.Holds(east, claim)
 	if way.before != "" {
-		s.create(west, way.before)
+		s.Create(west, way.before)
 	}
-	start := func() result { return s.run(west, way.manifest, strings.Fields(way.kubectl)...) }
+	start := func() scene.Result { return s.Run(west, way.manifest, strings.Fields(way.kubectl)...) }
 
-	text := s.inUse(claim)
+	text := s.InUse(claim)
 	if way.refusedBy != "" {
 		unchanged := func() {}
 		if !strings.HasPrefix(way.kubectl, "replace") {
@@ -156,35 +158,35 @@ func (way way) try(s *shop) {
 		}
 		var doing []string
 		if way.kubectl == create {
-			doing = []string{creating}
+			doing = []string{scene.Creating}
 		}
-		s.refused(start(), forbidden(way.refusedBy, text, doing...))
+		s.Refused(start(), scene.Forbidden(way.refusedBy, text, doing...))
 		unchanged()
 	} else {
 		r := start()
-		s.must(r)
-		if want := s.waits(way.warned+" "+s.namespace+"/x", text); way.warned != "" && r.stderr != want {
-			s.Errorf("it says %q, want %q", r.stderr, want)
+		s.Must(r)
+		if want := s.waits(way.warned+" "+s.Namespace+"/x", text); way.warned != "" && r.Stderr != want {
+			s.Errorf("it says %q, want %q", r.Stderr, want)
 		}
 		if way.warned == "Deployment" {
-			way.owner = "ReplicaSet/" + s.replicaSets(west)[0].Name
+			way.owner = "ReplicaSet/" + s.ReplicaSets(west)[0].Name
 		}
-		s.event(west, "FailedCreate", way.owner, `admission webhook "pod.guard.cephferry.io" denied the request: `, text)
-		s.event(west, "VolumeInUse", way.owner, text)
-		if pods := s.pods(west, "x"); len(pods) != 0 {
+		s.Event(west, "FailedCreate", way.owner, `admission webhook "pod.guard.cephferry.io" denied the request: `, text)
+		s.Event(west, "VolumeInUse", way.owner, text)
+		if pods := s.Pods(west, "x"); len(pods) != 0 {
 			s.Errorf("there is pod %s", pods[0].Name)
 		}
 	}
 
-	s.letsGo(east, claim)
+	s.LetsGo(east, claim)
 	if way.refusedBy != "" {
-		s.must(start())
+		s.Must(start())
 	}
 	if way.noPods {
 		return
 	}
-	s.runs(west, "x", 1)
-	s.wrote(claim, east, west)
+	s.Runs(west, "x", 1)
+	s.Wrote(claim, east, west)
 }
 
 // A kind that the webhook may not read is scaled; what its operator makes is a
@@ -192,23 +194,23 @@ func (way way) try(s *shop) {
 func TestACustomResourceThatTheWebhookMayNotReadIsScaledAndItsPodsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.holds(east, "data")
-	s.create(west, workload("Hidden", "x", "data", 0))
-	s.kubectl(west, "scale", "hiddens/x", "--replicas=1")
-	if got := s.kubectl(west, "get", "hidden/x", "-o=jsonpath={.spec.size}"); got != "1" {
+	s.Volume("data", east, west)
+	s.Holds(east, "data")
+	s.Create(west, scene.Workload("Hidden", "x", "data", 0))
+	s.Kubectl(west, "scale", "hiddens/x", "--replicas=1")
+	if got := s.Kubectl(west, "get", "hidden/x", "-o=jsonpath={.spec.size}"); got != "1" {
 		t.Errorf("size %s", got)
 	}
-	s.refused(s.run(west, pod("x-0", "data"), "create", "-f", "-"), forbidden("pod", s.inUse("data"), creating))
+	s.Refused(s.Run(west, scene.Pod("x-0", "data"), "create", "-f", "-"), scene.Forbidden("pod", s.InUse("data"), scene.Creating))
 }
 
 // An autoscaler, of which a real one would ask as often as it likes.
 func TestAnAutoscalerIsRefusedWithTheSameText(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.holds(east, "data")
-	s.create(west, workload("Deployment", "x", "data", 0))
+	s.Volume("data", east, west)
+	s.Holds(east, "data")
+	s.Create(west, scene.Workload("Deployment", "x", "data", 0))
 	config, err := clientcmd.BuildConfigFromFlags("", west.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -219,19 +221,19 @@ func TestAnAutoscalerIsRefusedWithTheSameText(t *testing.T) {
 		t.Fatal(err)
 	}
 	scale := func() error {
-		_, err := autoscaler.AppsV1().Deployments(s.namespace).UpdateScale(t.Context(), "x", &autoscalingv1.Scale{
-			ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: s.namespace}, Spec: autoscalingv1.ScaleSpec{Replicas: 2},
+		_, err := autoscaler.AppsV1().Deployments(s.Namespace).UpdateScale(t.Context(), "x", &autoscalingv1.Scale{
+			ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: s.Namespace}, Spec: autoscalingv1.ScaleSpec{Replicas: 2},
 		}, metav1.UpdateOptions{})
 		return err
 	}
 	unchanged := s.unchanged(west)
-	want := `admission webhook "scale.guard.cephferry.io" denied the request: ` + "\n" + s.inUse("data")
+	want := `admission webhook "scale.guard.cephferry.io" denied the request: ` + "\n" + s.InUse("data")
 	if err := scale(); !apierrors.IsForbidden(err) || err.Error() != want {
 		t.Errorf("refused with:\n%v\nwant:\n%s", err, want)
 	}
 	unchanged()
-	s.event(west, "VolumeInUse", "Deployment/x", s.inUse("data"))
-	s.letsGo(east, "data")
+	s.Event(west, "VolumeInUse", "Deployment/x", s.InUse("data"))
+	s.LetsGo(east, "data")
 	if err := scale(); err != nil {
 		t.Error(err)
 	}
@@ -242,45 +244,45 @@ func TestAnAutoscalerIsRefusedWithTheSameText(t *testing.T) {
 func TestAnAdmittedPodIsNotCopiedReplacedOrMultiplied(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.volume("data", east, west)
-	s.create(west, workload("Deployment", "x", "data", 1, "schedulingGates: [{name: example.com/later}]"))
-	set := "ReplicaSet/" + s.replicaSets(west)[0].Name
-	s.eventually("the pod", func() error {
-		if len(s.pods(west, "x")) != 1 {
+	s.Volume("data", east, west)
+	s.Create(west, scene.Workload("Deployment", "x", "data", 1, "schedulingGates: [{name: example.com/later}]"))
+	set := "ReplicaSet/" + s.ReplicaSets(west)[0].Name
+	s.Eventually("the pod", func() error {
+		if len(s.Pods(west, "x")) != 1 {
 			return fmt.Errorf("it is not there")
 		}
 		return nil
 	})
-	name := s.pods(west, "x")[0].Name
+	name := s.Pods(west, "x")[0].Name
 	s.takeOver(east, "data") // it is west's since it was admitted
-	s.holds(east, "data")
-	text := s.inUse("data")
+	s.Holds(east, "data")
+	text := s.InUse("data")
 
-	s.refused(s.run(west, "", "debug", "pod/"+name, "--copy-to=copy", "--image=none", "--attach=false"), forbidden("pod", text))
-	s.create(west, "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: x}, spec: {minReplicas: 2, maxReplicas: 3, "+
+	s.Refused(s.Run(west, "", "debug", "pod/"+name, "--copy-to=copy", "--image=none", "--attach=false"), scene.Forbidden("pod", text))
+	s.Create(west, "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: x}, spec: {minReplicas: 2, maxReplicas: 3, "+
 		"scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: x}}}")
-	s.event(west, "FailedRescale", "HorizontalPodAutoscaler/x", `admission webhook "scale.guard.cephferry.io" denied the request: `, text)
-	s.kubectl(west, "rollout", "restart", "deployment/x")
-	s.eventually("the second ReplicaSet is refused its pod", func() error {
-		for _, e := range s.events(west) {
-			if e.reason == "FailedCreate" && e.object != set && strings.Contains(e.message, text) {
+	s.Event(west, "FailedRescale", "HorizontalPodAutoscaler/x", `admission webhook "scale.guard.cephferry.io" denied the request: `, text)
+	s.Kubectl(west, "rollout", "restart", "deployment/x")
+	s.Eventually("the second ReplicaSet is refused its pod", func() error {
+		for _, e := range s.Events(west) {
+			if e.Reason == "FailedCreate" && e.Object != set && strings.Contains(e.Message, text) {
 				return nil
 			}
 		}
-		return fmt.Errorf("there are %q", s.events(west))
+		return fmt.Errorf("there are %q", s.Events(west))
 	})
-	if err := west.client.PolicyV1().Evictions(s.namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}}); err != nil {
+	if err := west.Client.PolicyV1().Evictions(s.Namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: name}}); err != nil {
 		t.Fatal(err)
 	}
-	s.event(west, "FailedCreate", set, text)
-	if pods := s.pods(west, "x"); len(pods) != 0 {
+	s.Event(west, "FailedCreate", set, text)
+	if pods := s.Pods(west, "x"); len(pods) != 0 {
 		t.Errorf("there is pod %s", pods[0].Name)
 	}
 
-	s.letsGo(east, "data")
-	s.eventually("the pods come by themselves, as many as the autoscaler wants", func() error {
+	s.LetsGo(east, "data")
+	s.Eventually("the pods come by themselves, as many as the autoscaler wants", func() error {
 		var gated int
-		for _, pod := range s.pods(west, "x") {
+		for _, pod := range s.Pods(west, "x") {
 			if len(pod.Spec.SchedulingGates) != 0 {
 				gated++
 			}
@@ -295,21 +297,21 @@ func TestAnAdmittedPodIsNotCopiedReplacedOrMultiplied(t *testing.T) {
 func TestHelmIsRefusedWithTheWholeText(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.must(s.helm(east, "install", "web", web, migratable))
-	s.eventually("web runs in east", func() error {
-		if len(s.watchers("web-files")) == 0 {
+	s.Must(s.Rendered(east, "install", "web", scene.ChartWeb, scene.Migratable))
+	s.Eventually("web runs in east", func() error {
+		if len(s.Watchers("web-files")) == 0 {
 			return fmt.Errorf("nobody has the volume")
 		}
 		return nil
 	})
-	s.must(s.helm(west, "install", "web", web, migratable, noReplicas))
-	got := s.helm(west, "upgrade", "web", web, migratable)
-	want := "admission webhook \"scale.guard.cephferry.io\" denied the request: \n" + s.inUse("web-files")
-	if got.err == nil || !strings.Contains(got.stderr, "UPGRADE FAILED") || !strings.Contains(got.stderr, want) {
-		t.Errorf("helm upgrade:\n%s\nwant in it:\n%s", got.stderr, want)
+	s.Must(s.Rendered(west, "install", "web", scene.ChartWeb, scene.Migratable, noReplicas))
+	got := s.Rendered(west, "upgrade", "web", scene.ChartWeb, scene.Migratable)
+	want := "admission webhook \"scale.guard.cephferry.io\" denied the request: \n" + s.InUse("web-files")
+	if got.Err == nil || !strings.Contains(got.Stderr, "UPGRADE FAILED") || !strings.Contains(got.Stderr, want) {
+		t.Errorf("helm upgrade:\n%s\nwant in it:\n%s", got.Stderr, want)
 	}
-	s.kubectl(east, "scale", "deployment/web", "--replicas=0")
-	s.released(east, "web-files")
-	s.must(s.helm(west, "upgrade", "web", web, migratable))
-	s.wrote("web-files", east, west)
+	s.Kubectl(east, "scale", "deployment/web", "--replicas=0")
+	s.Released(east, "web-files")
+	s.Must(s.Rendered(west, "upgrade", "web", scene.ChartWeb, scene.Migratable))
+	s.Wrote("web-files", east, west)
 }

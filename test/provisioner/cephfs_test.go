@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // TestAFilesystemIsSharedByBothClusters: the same claim in both has the same
@@ -16,15 +17,15 @@ import (
 func TestAFilesystemIsSharedByBothClusters(t *testing.T) {
 	t.Parallel()
 	tm := newTeam(t)
-	files := func(c *cluster, more ...string) string {
+	files := func(c *scene.Cluster, more ...string) string {
 		return shared("files", append(more, "cephferry.io/class: "+c.Rook.FilesystemClass)...)
 	}
 	image := tm.image("files")
 	var roots []string
-	for _, c := range []*cluster{east, west} {
+	for _, c := range []*scene.Cluster{east, west} {
 		tm.apply(c, files(c)+pod("app", "files"))
 		tm.bound(c, "files", image)
-		tm.ready(c, "app")
+		tm.Ready(c, "app")
 		got := tm.volume(c, image).Spec.CSI
 		roots = append(roots, got.VolumeAttributes["rootPath"])
 		delete(got.VolumeAttributes, "rootPath")
@@ -43,7 +44,7 @@ func TestAFilesystemIsSharedByBothClusters(t *testing.T) {
 	if conditions := tm.get(east, "files").Status.Conditions; len(conditions) > 0 {
 		t.Errorf("conditions %v", conditions)
 	}
-	tm.kubectl(east, "delete", "pod/app", "persistentvolumeclaim/files")
+	tm.Kubectl(east, "delete", "pod/app", "persistentvolumeclaim/files")
 	tm.gone(east, image)
 	tm.apply(east, files(east))
 	tm.bound(east, "files", image)

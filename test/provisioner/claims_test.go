@@ -27,7 +27,7 @@ func TestAPlainClaimIsBoundWithoutARenderer(t *testing.T) {
 	want := corev1.PersistentVolumeSpec{
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 		Capacity:    pvc.Spec.Resources.Requests,
-		ClaimRef: &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: tm.namespace, Name: "data",
+		ClaimRef: &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: tm.Namespace, Name: "data",
 			UID: pvc.UID, ResourceVersion: got.Spec.ClaimRef.ResourceVersion},
 		PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
 			Driver: "rook-ceph.rbd.csi.ceph.com", FSType: "ext4", VolumeHandle: tm.image("data"),
@@ -49,7 +49,7 @@ func TestAPlainClaimIsBoundWithoutARenderer(t *testing.T) {
 	tm.event(east, "data", "Normal Provisioning: makes image "+tm.image("data")+" for class ceph-block")
 	tm.event(east, "data", "Normal ProvisioningSucceeded: created PersistentVolume "+tm.image("data"))
 	tm.apply(east, pod("reader", "data"))
-	tm.ready(east, "reader")
+	tm.Ready(east, "reader")
 	tm.wrote(tm.image("data"), east)
 }
 
@@ -79,10 +79,10 @@ func TestAStatefulSetGetsEveryOrdinal(t *testing.T) {
 			tm := newTeam(t)
 			tm.apply(east, statefulSet("db", 1, test.annotations...))
 			for _, replicas := range []int{1, 3, 0, 5} {
-				tm.kubectl(east, "scale", "statefulset/db", fmt.Sprint("--replicas=", replicas))
+				tm.Kubectl(east, "scale", "statefulset/db", fmt.Sprint("--replicas=", replicas))
 				for n := range replicas {
 					tm.bound(east, fmt.Sprint("data-db-", n), test.image(tm, n))
-					tm.ready(east, fmt.Sprint("db-", n))
+					tm.Ready(east, fmt.Sprint("db-", n))
 				}
 				if replicas == 0 {
 					tm.noPods(east)
@@ -99,13 +99,13 @@ func TestAReinstallFindsItsData(t *testing.T) {
 	tm := newTeam(t)
 	manifests := claim("data", "16Mi") + pod("app", "data")
 	tm.apply(east, manifests)
-	tm.ready(east, "app")
+	tm.Ready(east, "app")
 	first := tm.get(east, "data").UID
-	tm.kubectl(east, "delete", "pod/app", "persistentvolumeclaim/data")
+	tm.Kubectl(east, "delete", "pod/app", "persistentvolumeclaim/data")
 	tm.gone(east, tm.image("data"))
 	tm.apply(east, manifests)
 	tm.bound(east, "data", tm.image("data"))
-	tm.ready(east, "app")
+	tm.Ready(east, "app")
 	if tm.get(east, "data").UID == first {
 		t.Error("it is the same claim")
 	}
@@ -120,7 +120,7 @@ func TestAClaimThatIsMadeAgainAtOnce(t *testing.T) {
 	for range 5 {
 		tm.apply(east, claim("data", "16Mi"))
 		tm.bound(east, "data", tm.image("data"))
-		tm.kubectl(east, "delete", "persistentvolumeclaim/data")
+		tm.Kubectl(east, "delete", "persistentvolumeclaim/data")
 	}
 	tm.gone(east, tm.image("data"))
 	if events := tm.events(east, "data"); slices.ContainsFunc(events, func(e string) bool { return strings.HasPrefix(e, "Warning ProvisioningFailed") }) {
@@ -163,9 +163,9 @@ spec:
 		tm.bound(east, name, tm.image(name))
 	}
 	for name := range volumes {
-		tm.kubectl(east, "delete", "persistentvolumeclaim/"+name)
+		tm.Kubectl(east, "delete", "persistentvolumeclaim/"+name)
 	}
-	tm.eventually("NS.freed is available", func() error {
+	tm.Eventually("NS.freed is available", func() error {
 		if got := tm.volume(east, tm.image("freed")); got.Status.Phase != corev1.VolumeAvailable || got.Spec.ClaimRef.UID != "" {
 			return fmt.Errorf("it is %s", got.Status.Phase)
 		}
@@ -191,31 +191,31 @@ func TestAMoveWithVolumesThatTheClustersMade(t *testing.T) {
 	tm := newTeam(t)
 	image := tm.image("data-db-0")
 	tm.apply(east, statefulSet("db", 1))
-	tm.ready(east, "db-0")
+	tm.Ready(east, "db-0")
 	tm.apply(west, statefulSet("db", 0))
-	_, err := west.Run(t.Context(), "--namespace", tm.namespace, "scale", "statefulset/db", "--replicas=1")
+	_, err := west.Run(t.Context(), "--namespace", tm.Namespace, "scale", "statefulset/db", "--replicas=1")
 	tm.must(err) // there is no claim in west yet, so nothing is known of a volume
 	// The pod waits for its claim, and the volume that it would get is refused.
-	tm.event(west, "data-db-0", "Warning ProvisioningFailed", "volume "+tm.namespace+"/data-db-0 (image replicapool/"+image+") is in use by another cluster", "cluster east, node east-")
+	tm.event(west, "data-db-0", "Warning ProvisioningFailed", "volume "+tm.Namespace+"/data-db-0 (image replicapool/"+image+") is in use by another cluster", "cluster east, node east-")
 	tm.condition(west, "data-db-0", "Stalled", "is in use by another cluster")
 
-	tm.kubectl(east, "scale", "statefulset/db", "--replicas=0")
+	tm.Kubectl(east, "scale", "statefulset/db", "--replicas=0")
 	tm.free(image)
 	begin := time.Now()
 	tm.bound(west, "data-db-0", image)
 	t.Logf("bound in west %s after east has let go", time.Since(begin).Round(time.Millisecond))
-	tm.ready(west, "db-0")
+	tm.Ready(west, "db-0")
 
-	out, err := east.Run(t.Context(), "--namespace", tm.namespace, "scale", "statefulset/db", "--replicas=1")
+	out, err := east.Run(t.Context(), "--namespace", tm.Namespace, "scale", "statefulset/db", "--replicas=1")
 	if err == nil || !strings.Contains(err.Error(), "is in use by another cluster") {
 		t.Errorf("east could scale up: %s%v", out, err)
 	}
-	tm.kubectl(west, "scale", "statefulset/db", "--replicas=0")
-	tm.eventually("west has let go", func() error {
-		_, err := east.Run(t.Context(), "--namespace", tm.namespace, "scale", "statefulset/db", "--replicas=1")
+	tm.Kubectl(west, "scale", "statefulset/db", "--replicas=0")
+	tm.Eventually("west has let go", func() error {
+		_, err := east.Run(t.Context(), "--namespace", tm.Namespace, "scale", "statefulset/db", "--replicas=1")
 		return err
 	})
-	tm.ready(east, "db-0")
+	tm.Ready(east, "db-0")
 	tm.wrote(image, east, west, east)
 }
 
@@ -227,7 +227,7 @@ func TestTheAPIServerRefusesToRaiseTheRequest(t *testing.T) {
 	tm.bound(east, "data", tm.image("data"))
 	pvc := tm.get(east, "data")
 	pvc.Spec.Resources.Requests[corev1.ResourceStorage] = quantity("32Mi")
-	_, err := east.client.CoreV1().PersistentVolumeClaims(tm.namespace).Update(t.Context(), pvc, metav1.UpdateOptions{})
+	_, err := east.Client.CoreV1().PersistentVolumeClaims(tm.Namespace).Update(t.Context(), pvc, metav1.UpdateOptions{})
 	if err == nil || !strings.Contains(err.Error(), "only dynamically provisioned pvc can be resized") {
 		t.Errorf("the request was raised: %v", err)
 	}
@@ -238,7 +238,7 @@ func TestAnImageGrowsByAnnotation(t *testing.T) {
 	tm := newTeam(t)
 	image := tm.image("data")
 	tm.apply(east, claim("data", "16Mi", "cephferry.io/size: 20Mi")+pod("app", "data"))
-	tm.ready(east, "app")
+	tm.Ready(east, "app")
 	if size := tm.size(image); size != 20 {
 		t.Errorf("the image has %d MiB", size)
 	}
@@ -253,7 +253,7 @@ func TestAnImageGrowsByAnnotation(t *testing.T) {
 	tm.event(east, "data", "Warning VolumeResizeFailed", "image replicapool/"+image+" has 32Mi, the claim asks for 24Mi; images never shrink")
 
 	// The claim without the annotation is content with the image as it is.
-	tm.kubectl(east, "delete", "pod/app", "persistentvolumeclaim/data")
+	tm.Kubectl(east, "delete", "pod/app", "persistentvolumeclaim/data")
 	tm.gone(east, image)
 	tm.apply(east, claim("data", "16Mi"))
 	tm.bound(east, "data", image)

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // othersSecret is one that the chart does not let the webhook read.
@@ -34,14 +35,14 @@ func TestWhatIsRefusedSaysWhy(t *testing.T) {
 		annotations []string
 		why         string
 	}{
-		"no-class": {[]string{"cephferry.io/class: later-NS"}, `metadata.annotations[cephferry.io/class]: Invalid value: "later-` + tm.namespace + `": no such StorageClass`},
+		"no-class": {[]string{"cephferry.io/class: later-NS"}, `metadata.annotations[cephferry.io/class]: Invalid value: "later-` + tm.Namespace + `": no such StorageClass`},
 		"no-pool":  {[]string{"cephferry.io/class: lost-NS"}, `look at image "lost/` + tm.image("no-pool") + `": the pool does not exist`},
 		"no-right": {[]string{"cephferry.io/class: locked-NS"}, "read Secret rook-ceph/" + othersSecret + ": secrets \"" + othersSecret + "\" is forbidden"},
 		"small":    {nil, "the name is taken by a smaller volume: image replicapool/" + tm.image("small") + " has 8Mi, the claim asks for 16Mi"},
 		"adopts":   {[]string{`cephferry.io/adopt: "true"`}, "adopt image replicapool/" + tm.image("adopts") + ": the image does not exist"},
 		"steals":   {[]string{"cephferry.io/image: " + victim.image("data")}, tenancy},
 		"takes":    {[]string{"cephferry.io/image: " + victim.image("data"), `cephferry.io/adopt: "true"`}, tenancy},
-		"crafts":   {[]string{"cephferry.io/image: " + tm.namespace + "x.data"}, tenancy},
+		"crafts":   {[]string{"cephferry.io/image: " + tm.Namespace + "x.data"}, tenancy},
 	}
 	for name, test := range tests {
 		tm.apply(east, claim(name, "16Mi", test.annotations...))
@@ -65,15 +66,15 @@ func TestWhatIsRefusedSaysWhy(t *testing.T) {
 	// What is mended is carried out, without anybody's doing more.
 	tm.apply(east, class("later-NS", "pool: replicapool", "rook-csi-rbd-provisioner"))
 	tm.bound(east, "no-class", tm.image("no-class"))
-	tm.apply(east, "{apiVersion: v1, kind: Namespace, metadata: {name: NS, annotations: {cephferry.io/images: '"+tm.namespace+"x.*'}}}")
-	tm.bound(east, "crafts", tm.namespace+"x.data")
+	tm.apply(east, "{apiVersion: v1, kind: Namespace, metadata: {name: NS, annotations: {cephferry.io/images: '"+tm.Namespace+"x.*'}}}")
+	tm.bound(east, "crafts", tm.Namespace+"x.data")
 }
 
 // TestAnExistingImageIsAdopted when nothing in the cluster could delete it.
 func TestAnExistingImageIsAdopted(t *testing.T) {
 	t.Parallel()
 	tm := newTeam(t)
-	image := "csi-vol-" + tm.namespace
+	image := "csi-vol-" + tm.Namespace
 	if _, err := storage.RBD(t.Context(), "create", lab.Pool+"/"+image, "--size", "24M"); err != nil {
 		t.Fatal(err)
 	}
@@ -100,13 +101,13 @@ kind: PersistentVolumeClaim
 metadata: {name: old, namespace: NS}
 spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: pvc-NS, resources: {requests: {storage: 24Mi}}}
 `, "IMAGE", image))
-	volume := "pvc-" + tm.namespace
+	volume := "pvc-" + tm.Namespace
 	tm.bound(east, "old", volume)
 	tm.apply(east, claim("data", "16Mi", "cephferry.io/image: "+image, `cephferry.io/adopt: "true"`))
 	tm.event(east, "data", "Warning ProvisioningFailed", "PersistentVolume "+volume+": spec.persistentVolumeReclaimPolicy is Delete",
-		"PersistentVolume "+volume+": spec.claimRef still binds it to claim "+tm.namespace+"/old")
-	tm.kubectl(east, "patch", "persistentvolume/"+volume, "--patch", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
-	tm.kubectl(east, "delete", "persistentvolumeclaim/old")
+		"PersistentVolume "+volume+": spec.claimRef still binds it to claim "+tm.Namespace+"/old")
+	tm.Kubectl(east, "patch", "persistentvolume/"+volume, "--patch", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
+	tm.Kubectl(east, "delete", "persistentvolumeclaim/old")
 	tm.bound(east, "data", image)
 	if got := tm.get(east, "data").Status.Capacity[corev1.ResourceStorage]; got.Cmp(quantity("24Mi")) != 0 {
 		t.Errorf("the claim has %s", got.String())
@@ -175,8 +176,8 @@ kind: ValidatingAdmissionPolicyBinding
 metadata: {name: NS}
 spec: {policyName: NS, validationActions: [Deny]}
 `)
-	tm.eventually("the policy is in force", func() error {
-		_, err := east.client.CoreV1().PersistentVolumes().Create(t.Context(), &corev1.PersistentVolume{
+	tm.Eventually("the policy is in force", func() error {
+		_, err := east.Client.CoreV1().PersistentVolumes().Create(t.Context(), &corev1.PersistentVolume{
 			ObjectMeta: metav1.ObjectMeta{Name: tm.image("probe")},
 			Spec: corev1.PersistentVolumeSpec{
 				AccessModes:            []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
@@ -194,40 +195,40 @@ spec: {policyName: NS, validationActions: [Deny]}
 	if size := tm.size(tm.image("data")); size != 16 {
 		t.Errorf("the image has %d MiB", size)
 	}
-	tm.must(east.webhook.Kill())
-	tm.kubectl(east, "delete", "validatingadmissionpolicybinding/"+tm.namespace, "validatingadmissionpolicy/"+tm.namespace)
-	tm.must(east.webhook.Start())
+	tm.must(east.Webhook.Kill())
+	tm.Kubectl(east, "delete", "validatingadmissionpolicybinding/"+tm.Namespace, "validatingadmissionpolicy/"+tm.Namespace)
+	tm.must(east.Webhook.Start())
 	tm.bound(east, "data", tm.image("data"))
 }
 
 // Not parallel: it takes rights from the webhook of west.
 func TestTheWebhookWorksWhenTheProvisionerCannot(t *testing.T) {
 	tm := newTeam(t)
-	log := west.webhook.LogFile
-	defer func() { west.webhook.LogFile = log }()
-	tm.must(west.webhook.Stop())
-	tm.kubectl(west, "patch", "clusterrole/cephferry", "--type=json", "--patch", tm.rules(west, "storageclasses", "nothing"))
-	west.webhook.LogFile = filepath.Join(t.TempDir(), "webhook.log") // what is missing is expected here
-	tm.must(west.webhook.Start())
+	log := west.Webhook.LogFile
+	defer func() { west.Webhook.LogFile = log }()
+	tm.must(west.Webhook.Stop())
+	tm.Kubectl(west, "patch", "clusterrole/cephferry", "--type=json", "--patch", tm.rules(west, "storageclasses", "nothing"))
+	west.Webhook.LogFile = filepath.Join(t.TempDir(), "webhook.log") // what is missing is expected here
+	tm.must(west.Webhook.Start())
 	tm.apply(west, claim("data", "16Mi"))
 	if _, err := west.Run(t.Context(), "create", "--dry-run=server", "-f", filepath.Join(filepath.Dir(log), "unknown.yaml")); err == nil || !strings.Contains(err.Error(), "its image is not known") {
 		t.Errorf("the guard does not answer: %v", err)
 	}
-	if err := west.webhook.Ready(); err != nil {
+	if err := west.Webhook.Ready(); err != nil {
 		t.Error(err)
 	}
-	tm.kubectl(west, "patch", "clusterrole/cephferry", "--type=json", "--patch", tm.rules(west, "nothing", "storageclasses"))
+	tm.Kubectl(west, "patch", "clusterrole/cephferry", "--type=json", "--patch", tm.rules(west, "nothing", "storageclasses"))
 	tm.bound(west, "data", tm.image("data"))
-	tm.must(west.webhook.Stop())
-	west.webhook.LogFile = log
-	tm.must(west.webhook.Start())
+	tm.must(west.Webhook.Stop())
+	west.Webhook.LogFile = log
+	tm.must(west.Webhook.Start())
 }
 
 // rules is a JSON patch of the webhook's ClusterRole that has another resource in
 // the place of one.
-func (tm *team) rules(c *cluster, resource, other string) string {
+func (tm *team) rules(c *scene.Cluster, resource, other string) string {
 	tm.Helper()
-	role, err := c.client.RbacV1().ClusterRoles().Get(tm.Context(), "cephferry", metav1.GetOptions{})
+	role, err := c.Client.RbacV1().ClusterRoles().Get(tm.Context(), "cephferry", metav1.GetOptions{})
 	tm.must(err)
 	for i, rule := range role.Rules {
 		for j, name := range rule.Resources {

@@ -3,28 +3,24 @@
 package provisioner
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // helm runs a Helm in the team's namespace and returns its output.
-func (tm *team) helm(c *cluster, program string, args ...string) (string, error) {
-	return tm.execute([]string{"PATH=/usr/bin:/bin", "HOME=" + programs.home}, program,
-		append(args, "--kubeconfig", c.Kubeconfig, "--namespace", tm.namespace)...)
+func (tm *team) helm(c *scene.Cluster, program string, args ...string) (string, error) {
+	return tm.execute(map[string]string{"PATH": "/usr/bin:/bin", "HOME": stage.Home}, program,
+		append(args, "--kubeconfig", c.Kubeconfig, "--namespace", tm.Namespace)...)
 }
 
-// execute runs a program with nothing but this environment.
-func (tm *team) execute(env []string, program string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(tm.Context(), settleLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = env
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+// execute runs a program with nothing but this environment, and returns all its output.
+func (tm *team) execute(env map[string]string, program string, args ...string) (string, error) {
+	r := scene.Command{Program: program, Args: args, Env: env}.Run(tm.Context())
+	return r.Stdout + r.Stderr, r.Err
 }
 
 // chart writes a chart of these manifests.
@@ -34,7 +30,7 @@ func (tm *team) chart(manifests string) string {
 	tm.must(os.Mkdir(filepath.Join(dir, "templates"), 0o700))
 	for name, text := range map[string]string{
 		"Chart.yaml":         "{apiVersion: v2, name: app, version: 0.1.0}",
-		"templates/all.yaml": strings.ReplaceAll(manifests, "NS", tm.namespace),
+		"templates/all.yaml": strings.ReplaceAll(manifests, "NS", tm.Namespace),
 	} {
 		tm.must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}

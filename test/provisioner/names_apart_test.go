@@ -20,13 +20,13 @@ import (
 // returns its name.
 func (tm *team) class(of string, parameters map[string]string) string {
 	tm.Helper()
-	class, err := west.client.StorageV1().StorageClasses().Get(tm.Context(), of, metav1.GetOptions{})
+	class, err := west.Client.StorageV1().StorageClasses().Get(tm.Context(), of, metav1.GetOptions{})
 	tm.must(err)
 	made := &storagev1.StorageClass{
-		ObjectMeta: metav1.ObjectMeta{Name: tm.namespace + "-" + of}, Provisioner: class.Provisioner, Parameters: class.Parameters,
+		ObjectMeta: metav1.ObjectMeta{Name: tm.Namespace + "-" + of}, Provisioner: class.Provisioner, Parameters: class.Parameters,
 	}
 	maps.Copy(made.Parameters, parameters)
-	_, err = west.client.StorageV1().StorageClasses().Create(tm.Context(), made, metav1.CreateOptions{})
+	_, err = west.Client.StorageV1().StorageClasses().Create(tm.Context(), made, metav1.CreateOptions{})
 	tm.must(err)
 	return made.Name
 }
@@ -53,18 +53,18 @@ func TestNamesThatMustNotDiffer(t *testing.T) {
 				_, err := storage.RBD(t.Context(), "namespace", "create", "--pool", lab.Pool, "--namespace", "blue")
 				tm.must(err)
 			}
-			second := strings.ReplaceAll(test.second, "NS", tm.namespace)
+			second := strings.ReplaceAll(test.second, "NS", tm.Namespace)
 			class := "cephferry.io/class: " + tm.class(west.Rook.BlockClass, test.parameters)
 			tm.apply(east, claim("data", "16Mi")+pod("app", "data"))
-			tm.ready(east, "app")
+			tm.Ready(east, "app")
 
 			image := "cephferry.io/image: " + tm.image(test.claim)
 			tm.apply(west, claim("adopting", "16Mi", class, image, `cephferry.io/adopt: "true"`))
 			tm.event(west, "adopting", "Warning ProvisioningFailed: adopt image "+second+": the image does not exist")
-			tm.kubectl(west, "delete", "persistentvolumeclaim/adopting")
+			tm.Kubectl(west, "delete", "persistentvolumeclaim/adopting")
 
 			tm.apply(west, claim(test.claim, "16Mi", class)+pod("app", test.claim))
-			tm.ready(west, "app")
+			tm.Ready(west, "app")
 			tm.wroteTo(second, west)
 			tm.wrote(tm.image("data"), east)
 		})
@@ -78,15 +78,15 @@ func TestNamesThatMustNotDifferOnCephFS(t *testing.T) {
 	tm.must(storage.WaitFilesystem(t.Context()))
 	subvolume := tm.image("files")
 	tm.apply(east, shared("files", "cephferry.io/class: ceph-filesystem")+pod("app", "files"))
-	tm.ready(east, "app")
+	tm.Ready(east, "app")
 
 	class := "cephferry.io/class: " + tm.class(west.Rook.FilesystemClass, map[string]string{"clusterID": "other-group"})
 	tm.apply(west, shared("adopting", class, "cephferry.io/image: "+subvolume, `cephferry.io/adopt: "true"`))
 	tm.event(west, "adopting", "Warning ProvisioningFailed: adopt subvolume cephfs/blue/"+subvolume+": the subvolume does not exist")
-	tm.kubectl(west, "delete", "persistentvolumeclaim/adopting")
+	tm.Kubectl(west, "delete", "persistentvolumeclaim/adopting")
 
 	tm.apply(west, shared("files", class)+pod("app", "files"))
-	tm.ready(west, "app")
+	tm.Ready(west, "app")
 	tm.sees(west, west, subvolume)
 	for _, node := range west.Nodes {
 		stamps, err := node.Sees(subvolume)
@@ -132,7 +132,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 				annotations = append(annotations, "cephferry.io/class: "+tm.class(test.of, test.parameters))
 			}
 			tm.apply(west, claim("data", "16Mi", annotations...))
-			tm.event(west, "data", "Warning ProvisioningFailed", strings.ReplaceAll(test.want, "NS", tm.namespace))
+			tm.event(west, "data", "Warning ProvisioningFailed", strings.ReplaceAll(test.want, "NS", tm.Namespace))
 		})
 	}
 }
@@ -146,12 +146,12 @@ func TestAVolumeOfTheOtherClusterIsNotCopied(t *testing.T) {
 	pv := tm.volume(east, tm.image("data"))
 	pv.ObjectMeta = metav1.ObjectMeta{Name: pv.Name, Annotations: map[string]string{"cephferry.io/migratable": "true"}}
 	pv.Spec.ClaimRef.UID, pv.Spec.ClaimRef.ResourceVersion = "", ""
-	_, err := west.client.CoreV1().PersistentVolumes().Create(t.Context(), pv, metav1.CreateOptions{})
+	_, err := west.Client.CoreV1().PersistentVolumes().Create(t.Context(), pv, metav1.CreateOptions{})
 	tm.must(err)
 	tm.apply(west, strings.Replace(claim("data", "16Mi"), "spec: {", "spec: {volumeName: "+pv.Name+", ", 1))
 	tm.bound(west, "data", pv.Name)
-	err = west.Apply(t.Context(), strings.ReplaceAll(pod("app", "data"), "NS", tm.namespace))
-	if err == nil || !strings.Contains(err.Error(), "cannot know whether volume "+tm.namespace+"/data (image replicapool/blue/"+pv.Name+") is in use") {
+	err = west.Apply(t.Context(), strings.ReplaceAll(pod("app", "data"), "NS", tm.Namespace))
+	if err == nil || !strings.Contains(err.Error(), "cannot know whether volume "+tm.Namespace+"/data (image replicapool/blue/"+pv.Name+") is in use") {
 		t.Errorf("the pod: %v", err)
 	}
 }
@@ -172,7 +172,7 @@ func TestTheCephMustNotDiffer(t *testing.T) {
 	tm.bound(east, "data", tm.image("data"))
 	tm.apply(west, claim("adopting", "16Mi", class, "cephferry.io/image: "+tm.image("data"), `cephferry.io/adopt: "true"`))
 	tm.event(west, "adopting", "Warning ProvisioningFailed: adopt image replicapool/"+tm.image("data")+": the image does not exist")
-	tm.kubectl(west, "delete", "persistentvolumeclaim/adopting")
+	tm.Kubectl(west, "delete", "persistentvolumeclaim/adopting")
 
 	tm.apply(west, claim("data", "16Mi", class))
 	tm.bound(west, "data", tm.image("data"))
@@ -184,7 +184,7 @@ func TestTheCephMustNotDiffer(t *testing.T) {
 func (tm *team) addClusterID(id string, monitors []string) {
 	tm.Helper()
 	const key = "csi-cluster-config-json"
-	configMaps := west.client.CoreV1().ConfigMaps(west.Rook.Operator)
+	configMaps := west.Client.CoreV1().ConfigMaps(west.Rook.Operator)
 	config, err := configMaps.Get(tm.Context(), string(west.Rook.Config), metav1.GetOptions{})
 	tm.must(err)
 	var entries []any

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/stamp"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // otherNames are west's: none of Rook's names there is one of east's.
@@ -30,7 +31,7 @@ var otherNames = lab.Rook{
 
 // valuesForOtherNames is what the chart has to be told of them (docs/names.md).
 const valuesForOtherNames = ",ceph.configNamespaces={storage-operator}" +
-	",ceph.secret.namespace=storage,ceph.secret.name=ceph-user-rbd-node" +
+	",ceph.secret.Namespace=storage,ceph.secret.name=ceph-user-rbd-node" +
 	",guard.excludedNamespaces={storage-operator,storage}" +
 	",provisioner.secrets[0].namespace=storage,provisioner.secrets[0].name=ceph-user-rbd-provisioner" +
 	",provisioner.secrets[1].namespace=storage,provisioner.secrets[1].name=ceph-user-cephfs-provisioner" +
@@ -42,7 +43,7 @@ const farSecret = "far-provisioner"
 // release is one of Helm, of a chart of testdata, in one cluster.
 type release struct {
 	*team
-	in          *cluster
+	in          *scene.Cluster
 	name, chart string
 	// create is the renderer's --create.
 	create string
@@ -84,8 +85,8 @@ func (r release) rendered(command string, replicas int, more ...string) (string,
 // start scales the workload up, as soon as that is allowed, and waits for its pod.
 func (r release) start() {
 	r.Helper()
-	r.eventually(r.workload()+" may start in "+r.in.Name, func() error {
-		_, err := r.in.Run(r.Context(), "--namespace", r.namespace, "scale", r.workload(), "--replicas=1")
+	r.Eventually(r.workload()+" may start in "+r.in.Name, func() error {
+		_, err := r.in.Run(r.Context(), "--namespace", r.Namespace, "scale", r.workload(), "--replicas=1")
 		return err
 	})
 	r.runs()
@@ -93,12 +94,12 @@ func (r release) start() {
 
 func (r release) runs() {
 	r.Helper()
-	r.kubectl(r.in, "rollout", "status", r.workload(), "--timeout=60s")
+	r.Kubectl(r.in, "rollout", "status", r.workload(), "--timeout=60s")
 }
 
 func (r release) stop(image string) {
 	r.Helper()
-	r.kubectl(r.in, "scale", r.workload(), "--replicas=0")
+	r.Kubectl(r.in, "scale", r.workload(), "--replicas=0")
 	r.noPods(r.in)
 	r.free(image)
 }
@@ -110,18 +111,18 @@ func (r release) stop(image string) {
 func (r release) refused(image string, holder release) {
 	r.Helper()
 	said := func(text string) bool {
-		return strings.Contains(text, "volume "+r.namespace+"/"+r.claim()+" (image "+lab.Pool+"/"+image+") is in use by another cluster") &&
-			strings.Contains(text, "claim "+holder.namespace+"/"+holder.claim()+" down in "+holder.in.Name) &&
+		return strings.Contains(text, "volume "+r.Namespace+"/"+r.claim()+" (image "+lab.Pool+"/"+image+") is in use by another cluster") &&
+			strings.Contains(text, "claim "+holder.Namespace+"/"+holder.claim()+" down in "+holder.in.Name) &&
 			slices.ContainsFunc(holder.in.Nodes, func(n *lab.Node) bool { return strings.Contains(text, "node "+n.Name+" ("+n.Address+",") })
 	}
-	_, err := r.in.Run(r.Context(), "--namespace", r.namespace, "scale", r.workload(), "--replicas=1")
+	_, err := r.in.Run(r.Context(), "--namespace", r.Namespace, "scale", r.workload(), "--replicas=1")
 	if err != nil {
 		if !said(err.Error()) {
 			r.Errorf("scaling up in %s is refused with: %v", r.in.Name, err)
 		}
 		return
 	}
-	r.eventually("a refusal at claim "+r.claim(), func() error {
+	r.Eventually("a refusal at claim "+r.claim(), func() error {
 		events := r.events(r.in, r.claim())
 		if !slices.ContainsFunc(events, said) {
 			return fmt.Errorf("there are %q", events)
@@ -160,7 +161,7 @@ func TestNamesThatMayDiffer(t *testing.T) {
 			if test.anotherNamespace {
 				away.team = newTeam(t)
 				if test.create == "cluster" {
-					away.grant(west, home.namespace+".*")
+					away.grant(west, home.Namespace+".*")
 				}
 			}
 			home.install(1)
@@ -209,10 +210,10 @@ func TestNamesThatMayDifferOnCephFS(t *testing.T) {
 	away.grant(west, subvolume)
 	home.apply(east, shared("files", "cephferry.io/class: ceph-filesystem")+pod("app", "files"))
 	away.apply(west, shared("documents", "cephferry.io/class: files", "cephferry.io/image: "+subvolume)+pod("reader", "documents"))
-	home.ready(east, "app")
-	away.ready(west, "reader")
-	for _, reader := range []*cluster{east, west} {
-		for _, writer := range []*cluster{east, west} {
+	home.Ready(east, "app")
+	away.Ready(west, "reader")
+	for _, reader := range []*scene.Cluster{east, west} {
+		for _, writer := range []*scene.Cluster{east, west} {
 			home.sees(reader, writer, subvolume)
 		}
 	}
@@ -231,15 +232,15 @@ func shared(name string, more ...string) string {
 }
 
 // grant lets the namespace use these images.
-func (tm *team) grant(c *cluster, images string) {
+func (tm *team) grant(c *scene.Cluster, images string) {
 	tm.Helper()
-	tm.kubectl(c, "annotate", "--overwrite", "namespace", tm.namespace, "cephferry.io/images="+images)
+	tm.Kubectl(c, "annotate", "--overwrite", "namespace", tm.Namespace, "cephferry.io/images="+images)
 }
 
 // sees waits until a node of reader has read what one of writer wrote.
-func (tm *team) sees(reader, writer *cluster, subvolume string) {
+func (tm *team) sees(reader, writer *scene.Cluster, subvolume string) {
 	tm.Helper()
-	tm.eventually(reader.Name+" reads what "+writer.Name+" writes", func() error {
+	tm.Eventually(reader.Name+" reads what "+writer.Name+" writes", func() error {
 		for _, node := range reader.Nodes {
 			stamps, err := node.Sees(subvolume)
 			if err != nil {

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 // TestAWorkstationNeedsHelmAndOneProgram: the renderer without a Ceph library, no
@@ -39,7 +41,7 @@ func TestAWorkstationNeedsHelmAndOneProgram(t *testing.T) {
 					tm.bound(east, claim, image)
 				}
 				for _, workload := range []string{"deployment/web", "statefulset/db"} {
-					tm.kubectl(east, "rollout", "status", workload, "--timeout=60s")
+					tm.Kubectl(east, "rollout", "status", workload, "--timeout=60s")
 				}
 			}
 			run("install")
@@ -111,7 +113,7 @@ func newWorkstation(tm *team, helm string) workstation {
 // helm runs helm with what the machine has.
 func (w workstation) helm(args ...string) error {
 	w.Helper()
-	env := []string{"PATH=" + w.bin, "HOME=" + w.TempDir(), "KUBECONFIG=" + w.kubeconfig, "HELM_PLUGINS=" + w.plugins}
+	env := map[string]string{"PATH": w.bin, "HOME": w.TempDir(), "KUBECONFIG": w.kubeconfig, "HELM_PLUGINS": w.plugins}
 	if out, err := w.execute(env, filepath.Join(w.bin, "helm"), args...); err != nil {
 		return fmt.Errorf("helm %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
@@ -120,14 +122,14 @@ func (w workstation) helm(args ...string) error {
 
 // tenant is the kubeconfig of somebody who may edit in the team's namespace, which
 // is its context's, and has no right outside of it.
-func (tm *team) tenant(c *cluster) (kubeconfig string) {
+func (tm *team) tenant(c *scene.Cluster) (kubeconfig string) {
 	tm.Helper()
-	tm.kubectl(c, "create", "serviceaccount", "tenant")
-	tm.kubectl(c, "create", "rolebinding", "tenant", "--clusterrole=edit", "--serviceaccount="+tm.namespace+":tenant")
+	tm.Kubectl(c, "create", "serviceaccount", "tenant")
+	tm.Kubectl(c, "create", "rolebinding", "tenant", "--clusterrole=edit", "--serviceaccount="+tm.Namespace+":tenant")
 	for _, verb := range []string{"get", "list", "create", "patch", "delete"} {
-		review, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(tm.Context(), &authorizationv1.SubjectAccessReview{
+		review, err := c.Client.AuthorizationV1().SubjectAccessReviews().Create(tm.Context(), &authorizationv1.SubjectAccessReview{
 			Spec: authorizationv1.SubjectAccessReviewSpec{
-				User:               "system:serviceaccount:" + tm.namespace + ":tenant",
+				User:               "system:serviceaccount:" + tm.Namespace + ":tenant",
 				ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: "persistentvolumes"},
 			},
 		}, metav1.CreateOptions{})
@@ -138,9 +140,9 @@ func (tm *team) tenant(c *cluster) (kubeconfig string) {
 	}
 	config, err := clientcmd.LoadFromFile(c.Kubeconfig)
 	tm.must(err)
-	config.AuthInfos = map[string]*api.AuthInfo{"tenant": {Token: strings.TrimSpace(tm.kubectl(c, "create", "token", "tenant"))}}
+	config.AuthInfos = map[string]*api.AuthInfo{"tenant": {Token: strings.TrimSpace(tm.Kubectl(c, "create", "token", "tenant"))}}
 	config.Contexts[config.CurrentContext].AuthInfo = "tenant"
-	config.Contexts[config.CurrentContext].Namespace = tm.namespace
+	config.Contexts[config.CurrentContext].Namespace = tm.Namespace
 	kubeconfig = filepath.Join(tm.TempDir(), "kubeconfig")
 	tm.must(clientcmd.WriteToFile(*config, kubeconfig))
 	return kubeconfig

@@ -1,0 +1,206 @@
+//go:build lab
+
+package scene
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/goceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/lab/stamp"
+)
+
+// Image is the image of a claim, as rbd's arguments name it.
+func (s *Shop) Image(claim string) string { return s.Pool + "/" + s.Namespace + "." + claim }
+
+// Spec names the image of a claim.
+func (s *Shop) Spec(claim string) ceph.ImageSpec {
+	pool, namespace, _ := strings.Cut(s.Pool, "/")
+	return ceph.ImageSpec{Pool: pool, Namespace: namespace, Name: s.Namespace + "." + claim}
+}
+
+// Watcher is one of an image, as `rbd status` shows it.
+type Watcher struct {
+	Address string
+	Client  int64
+}
+
+// Host is the address without the instance.
+func (w Watcher) Host() string { host, _, _ := strings.Cut(w.Address, ":"); return host }
+
+// Watchers are those of an image: pool/name.
+func Watchers(t testing.TB, storage *lab.Ceph, image string) []Watcher {
+	t.Helper()
+	out, err := storage.RBD(t.Context(), "status", image, "--format", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status struct{ Watchers []Watcher }
+	if err := json.Unmarshal(out, &status); err != nil {
+		t.Fatal(err)
+	}
+	return status.Watchers
+}
+
+// Free waits until nobody has the image open.
+func Free(t testing.TB, storage *lab.Ceph, image string) {
+	t.Helper()
+	Eventually(t, "nobody has "+image, func() error {
+		if w := Watchers(t, storage, image); len(w) != 0 {
+			return fmt.Errorf("it has watchers %v", w)
+		}
+		return nil
+	})
+}
+
+// Stamps are what pods wrote into the image.
+func Stamps(t testing.TB, storage *lab.Ceph, image string) stamp.Log {
+	t.Helper()
+	log, err := storage.ReadStamps(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// Wrote checks that the clusters wrote into the image one after the other, and each
+// went on from what the other left.
+func Wrote(t testing.TB, storage *lab.Ceph, image string, clusters ...string) {
+	t.Helper()
+	log := Stamps(t, storage, image)
+	if err := log.Check(); err != nil {
+		t.Error(err)
+	}
+	var got []string
+	for _, run := range log.Runs() {
+		got = append(got, run.Cluster)
+	}
+	if got = slices.Compact(got); !slices.Equal(got, clusters) {
+		t.Errorf("writers of %s: %v, want %v", image, got, clusters)
+	}
+}
+
+// Watchers are those of the claim's image.
+func (s *Shop) Watchers(claim string) []Watcher {
+	s.Helper()
+	return Watchers(s.T, s.Ceph, s.Image(claim))
+}
+
+// Free waits until nobody has the image of the claim open.
+func (s *Shop) Free(claim string) {
+	s.Helper()
+	Free(s.T, s.Ceph, s.Image(claim))
+}
+
+// Stamps are what pods wrote into the claim's image.
+func (s *Shop) Stamps(claim string) stamp.Log {
+	s.Helper()
+	return Stamps(s.T, s.Ceph, s.Image(claim))
+}
+
+// Grows waits for new stamps.
+func (s *Shop) Grows(claim string) {
+	s.Helper()
+	before := s.Stamps(claim).Last().Sequence
+	s.Eventually("new stamps in "+claim, func() error {
+		if last := s.Stamps(claim).Last().Sequence; last < before+2 {
+			return fmt.Errorf("the last one is still %d", last)
+		}
+		return nil
+	})
+}
+
+// Wrote waits for new stamps, and then is [Wrote].
+func (s *Shop) Wrote(claim string, clusters ...*Cluster) {
+	s.Helper()
+	s.Grows(claim)
+	var names []string
+	for _, c := range clusters {
+		names = append(names, c.Name)
+	}
+	Wrote(s.T, s.Ceph, s.Image(claim), names...)
+}
+
+// connect is a connection as Ceph's administrator.
+func (s *Shop) connect() ceph.Cluster {
+	s.Helper()
+	connected, err := goceph.Dial(context.Background(), goceph.Config{ConfFile: s.Ceph.ConfFile})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { _ = connected.Close() })
+	return connected
+}
+
+// Record is the record of a claim's image, the zero one if there is none.
+func (s *Shop) Record(claim string) ceph.Record {
+	s.Helper()
+	image, err := s.Admin().Image(s.Context(), s.Spec(claim))
+	if err != nil {
+		s.Fatal(err)
+	}
+	record, err := ownership.Read(s.Context(), s.Admin(), image)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return record
+}
+
+// Change swaps the record of a claim's image, and returns what it became.
+func (s *Shop) Change(claim string, transition func(ceph.Record) (ceph.Record, error)) ceph.Record {
+	s.Helper()
+	image, err := s.Admin().Image(s.Context(), s.Spec(claim))
+	if err != nil {
+		s.Fatal(err)
+	}
+	record, err := ownership.Change(s.Context(), s.Admin(), image, transition)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return record
+}
+
+// Holders waits until the record names the nodes and clients that have the image
+// open, if somebody owns it.
+func (s *Shop) Holders(claim string) (ceph.Record, []Watcher) {
+	s.Helper()
+	var record ceph.Record
+	var watchers []Watcher
+	s.Eventually("the record of "+claim+" names who has it open", func() error {
+		record, watchers = s.Record(claim), s.Watchers(claim)
+		if record.Owner == nil {
+			return nil
+		}
+		for _, w := range watchers {
+			if !slices.Contains(record.Owner.Instances(), w.Address) || record.Owner.Nodes == nil {
+				return fmt.Errorf("%s is not in %+v", w.Address, record.Owner)
+			}
+		}
+		if len(record.Pending) > 0 {
+			return fmt.Errorf("pods that may still appear: %v", record.Pending)
+		}
+		if len(record.Unbound) > 0 {
+			return fmt.Errorf("pods without a node: %v", record.Unbound)
+		}
+		return nil
+	})
+	return record, watchers
+}
+
+// Released waits until the image of the claim is not the cluster's.
+func (s *Shop) Released(c *Cluster, claim string) {
+	s.Helper()
+	s.Eventually(c.Name+" has released "+claim, func() error {
+		if record := s.Record(claim); record.Owner != nil && record.Owner.Name == c.Name {
+			return fmt.Errorf("it owns it: %s", record.Encode())
+		}
+		return nil
+	})
+}
