@@ -14,7 +14,7 @@ STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 FUZZTIME    ?= 20s
 # Where tests need the lab; test-unit runs all others. Those that take longest start
 # first: whatever is last runs alone.
-LAB_LONGEST  = test/guard/ pkg/ceph/goceph/ test/provisioner/ test/e2e/ test/failover/
+LAB_LONGEST  = test/guard/ test/outage/ pkg/ceph/goceph/ test/e2e/ test/provisioner/ test/failover/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
 LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$(LAB_ALL))
 # Two packages of servers at a time is what two cores bear. The servers are Go programs

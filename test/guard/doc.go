@@ -6,6 +6,7 @@
 // people are told at once. East is guarded with scope `all` and without the scale
 // endpoint, so that there only the pods' endpoint is between a volume and its
 // second writer. The third node of each cluster is for accidents.
+// What stops a server for everybody is in package outage.
 //
 // Each test has a namespace of its own in both clusters, see package scene.
 //

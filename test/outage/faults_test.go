@@ -1,6 +1,6 @@
 //go:build lab
 
-package guard
+package outage
 
 import (
 	"fmt"
