@@ -105,10 +105,14 @@ type node struct {
 	opened   int
 }
 
+func newNode(config Config) *node {
+	return &node{Config: config, boot: string(uuid.NewUUID()), pods: map[types.UID]context.CancelFunc{}, volumes: map[volumeID]*volume{}}
+}
+
 // Run registers the node and runs its pods until ctx ends. It leaves everything
 // open then: the process is the machine, and its end is a power cut.
 func Run(ctx context.Context, config Config) error {
-	n := &node{Config: config, boot: string(uuid.NewUUID()), pods: map[types.UID]context.CancelFunc{}, volumes: map[volumeID]*volume{}}
+	n := newNode(config)
 	if err := retryForever(ctx, n.Log, "register node", n.register); err != nil {
 		return err
 	}

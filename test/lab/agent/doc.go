@@ -7,8 +7,9 @@
 //     makes the VolumeAttachment, [Attach] confirms it;
 //   - say in the node's status that the volume is in use;
 //   - for a CephFS volume, mount its rootPath, whoever else has it mounted;
-//   - for an RBD volume, look for other watchers of the image, and wait while there are some, with
-//     ceph-csi's intervals (`rbd image … is still being used`);
+//   - for an RBD volume, look for other watchers of the image, each time by opening it read-write, and
+//     wait while there are some, with ceph-csi's intervals (`rbd image … is still being used`). Once
+//     begun, that goes on, whatever becomes of the pod;
 //   - open the image, read-write unless the volume is ReadOnlyMany, all images of
 //     a node through one client, as the kernel does;
 //   - report the pod Running and Ready, and write stamps (package stamp); in a

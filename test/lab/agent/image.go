@@ -119,7 +119,8 @@ func (n *node) disconnect() {
 }
 
 // awaitNoWatcher looks for other watchers as ceph-csi does: through a client of
-// its own, whose open is a watcher too.
+// its own, whose open is a watcher too, and for 49 s and ten opens, also before a
+// mapping with the lock that another client would refuse at once.
 func (n *node) awaitNoWatcher(ctx context.Context, spec ceph.ImageSpec, settings CephSettings) error {
 	client, err := n.Dial(settings)
 	if err != nil {

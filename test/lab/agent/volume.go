@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +18,7 @@ const (
 	pollInterval  = 100 * time.Millisecond
 	mountRetry    = 500 * time.Millisecond // kubelet's, doubled each time
 	mountRetryMax = 2 * time.Minute
+	stageLimit    = 2 * time.Minute // kubelet's for a call to a CSI driver
 )
 
 // volume is a volume that pods of this node use.
@@ -26,8 +26,8 @@ type volume struct {
 	volumeID
 	pods int // belongs to node.mu
 
-	mu     sync.Mutex // held while the volume is staged or unstaged
-	staged staged     // nil before and after that
+	turn   chan struct{} // full while the volume is staged or unstaged
+	staged staged        // nil before and after that
 }
 
 // volumeID names a volume as kubelet's folders do.
@@ -43,11 +43,30 @@ type staged interface {
 	close() error
 }
 
-// stage opens the volume, unless a pod of this node has it open.
+// stage opens the volume, unless a pod of this node has it open. Nobody can call it off:
+// when the pod is deleted, kubelet no longer waits for ceph-csi, which goes on, and may
+// even open the image then. The volume stays in use on the node until that is over, and
+// is unstaged.
 func (n *node) stage(ctx context.Context, v *volume, pv *corev1.PersistentVolume) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.staged != nil {
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stageLimit)
+		defer cancel()
+		done <- n.open(ctx, v, pv)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// open is stage without its end when the pod is deleted.
+func (n *node) open(ctx context.Context, v *volume, pv *corev1.PersistentVolume) error {
+	v.turn <- struct{}{}
+	defer func() { <-v.turn }()
+	if v.staged != nil || n.unused(v) {
 		return nil
 	}
 	open := n.openImage
@@ -78,7 +97,7 @@ func (n *node) mount(ctx context.Context, pod *corev1.Pod) ([]*volume, error) {
 		n.mu.Lock()
 		v, ok := n.volumes[id]
 		if !ok {
-			v = &volume{volumeID: id}
+			v = &volume{volumeID: id, turn: make(chan struct{}, 1)}
 			n.volumes[id] = v
 		}
 		v.pods++
@@ -130,8 +149,8 @@ func (n *node) unused(v *volume) bool {
 
 // unstage closes the volume if no pod uses it.
 func (n *node) unstage(v *volume) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.turn <- struct{}{}
+	defer func() { <-v.turn }()
 	if !n.unused(v) {
 		return
 	}
