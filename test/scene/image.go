@@ -186,9 +186,6 @@ func (s *Shop) Holders(claim string) (ceph.Record, []Watcher) {
 		if len(record.Pending) > 0 {
 			return fmt.Errorf("pods that may still appear: %v", record.Pending)
 		}
-		if len(record.Unbound) > 0 {
-			return fmt.Errorf("pods without a node: %v", record.Unbound)
-		}
 		return nil
 	})
 	return record, watchers
