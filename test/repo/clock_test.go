@@ -16,17 +16,19 @@ import (
 // ask what the time is, and what for. A clock that jumps must not decide; differences
 // of two times of one process are monotonic.
 var readsClock = map[string]string{
-	"pkg/guard target":     "since when the image is ours, for people",
-	"pkg/guard Handle":     "how long an answer took, a difference, for metrics",
-	"pkg/guard Reconcile":  "how long a namespace is marked as unused, a difference",
-	"pkg/keeper volume":    "a mark that the volume is deleted, not when",
-	"pkg/idle Look":        "for how long there was no admission, a difference",
-	"pkg/idle request":     "since when the image is ours, for people",
-	"pkg/idle Release":     "since when nobody has the image, for people",
-	"pkg/keeper keep":      "for how long a volume has had its claim, a difference",
-	"pkg/keeper Refused":   "for how long a workload is remembered, a difference",
-	"pkg/keeper pass":      "the same, and for how long a pass lasts",
-	"pkg/keeper tryToWake": "an annotation that is new each time, for people",
+	"pkg/guard target":        "since when the image is ours, for people",
+	"pkg/guard Handle":        "how long an answer took, a difference, for metrics",
+	"pkg/guard Reconcile":     "how long a namespace is marked as unused, a difference",
+	"pkg/keeper volume":       "a mark that the volume is deleted, not when",
+	"pkg/idle Look":           "for how long there was no admission, a difference",
+	"pkg/idle request":        "since when the image is ours, for people",
+	"pkg/idle Release":        "since when nobody has the image, for people",
+	"pkg/keeper keep":         "for how long a volume has had its claim, a difference",
+	"pkg/keeper Refused":      "for how long a workload is remembered, a difference",
+	"pkg/keeper mark":         "a condition's lastTransitionTime, for people",
+	"pkg/keeper tellConflict": "how often an event is repeated, a difference",
+	"pkg/keeper pass":         "the same, and for how long a pass lasts",
+	"pkg/keeper tryToWake":    "an annotation that is new each time, for people",
 }
 
 // TestNoDecisionReadsTheClock is about the source; that nothing is made of the times
