@@ -3,6 +3,7 @@ package inventory
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -65,6 +67,16 @@ func newRig(t *testing.T, more ...client.Object) *rig {
 		Usage:    &usage.Gatherer{API: api},
 		Storages: oneCeph{cluster},
 	}, storage}
+}
+
+// waiting is a claim for which the provisioner is to make a volume.
+func waiting(name string, also map[string]string) *corev1.PersistentVolumeClaim {
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Annotations: map[string]string{"cephferry.io/migratable": "true"}}}
+	maps.Copy(claim.Annotations, also)
+	claim.Spec.StorageClassName = new(string)
+	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+	return claim
 }
 
 func pv(claim string, change ...func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
@@ -142,6 +154,16 @@ func TestVolumes(t *testing.T) {
 		pv("again", func(v *corev1.PersistentVolume) { v.Spec.ClaimRef.Name = "data" }),
 		&corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{VolumeName: "shop.data"}},
 		&corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "dynamic"}},
+		waiting("waits", nil), waiting("typo", map[string]string{"cephferry.io/migratabel": "true"}), waiting("plain", map[string]string{"cephferry.io/migratable": "false"}),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}},
+		&storagev1.StorageClass{
+			ObjectMeta: metav1.ObjectMeta{Name: "ceph-block", Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}}, Provisioner: driver,
+			Parameters: map[string]string{
+				"clusterID": "rook-ceph", "pool": "rbd", "csi.storage.k8s.io/fstype": "ext4",
+				"csi.storage.k8s.io/node-stage-secret-name": "n", "csi.storage.k8s.io/node-stage-secret-namespace": "rook-ceph",
+				"csi.storage.k8s.io/provisioner-secret-name": "p", "csi.storage.k8s.io/provisioner-secret-namespace": "rook-ceph",
+			},
+		},
 	)
 	for namespace, want := range map[string][]string{
 		"shop": {"shop.again", "shop.data", "shop.idle", "shop.nowhere"},
@@ -166,6 +188,9 @@ func TestVolumes(t *testing.T) {
 		"dynamic": "its volume is not guarded",
 		"absent":  "this cluster has neither the claim nor a guarded PersistentVolume for it",
 		"nowhere": "spec.csi.volumeAttributes[pool] is missing",
+		"waits":   "",
+		"typo":    "cephferry.io/migratabel",
+		"plain":   "its volume is not guarded",
 	} {
 		volume, err := r.Volume(t.Context(), "shop", claim)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

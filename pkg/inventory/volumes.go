@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/provisioner"
 	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -59,7 +60,8 @@ func (i *Inventory) Volumes(ctx context.Context, namespace string) ([]Found, err
 }
 
 // Volume is the guarded volume of a claim: the one that the claim names, or else the
-// only one that is for it.
+// only one that is for it, or else the one that the provisioner is about to make: another
+// cluster may own the image, so that this one has never had the volume.
 func (i *Inventory) Volume(ctx context.Context, namespace, claim string) (volumes.Volume, error) {
 	var pvc corev1.PersistentVolumeClaim
 	err := i.API.Get(ctx, client.ObjectKey{Namespace: namespace, Name: claim}, &pvc)
@@ -79,11 +81,32 @@ func (i *Inventory) Volume(ctx context.Context, namespace, claim string) (volume
 		return all[0].Volume, all[0].Err
 	case len(all) > 1:
 		return volumes.Volume{}, fmt.Errorf("claim %s/%s: PersistentVolumes %s and %s are for it, and it names none; delete the one that is wrong", namespace, claim, all[0].PV.Name, all[1].PV.Name)
+	case !absent && pvc.Spec.VolumeName == "":
+		return i.waited(ctx, &pvc)
 	case absent:
 		return volumes.Volume{}, fmt.Errorf("claim %s/%s: this cluster has neither the claim nor a guarded PersistentVolume for it; install the application here first, with 0 replicas", namespace, claim)
 	default:
-		return volumes.Volume{}, fmt.Errorf("claim %s/%s: its volume is not guarded; `kubectl cephferry status` lists those that are", namespace, claim)
+		return volumes.Volume{}, notGuarded(&pvc)
 	}
+}
+
+func notGuarded(claim *corev1.PersistentVolumeClaim) error {
+	return fmt.Errorf("claim %s/%s: its volume is not guarded; `kubectl cephferry status` lists those that are", claim.Namespace, claim.Name)
+}
+
+// waited is the volume that a claim waits for.
+func (i *Inventory) waited(ctx context.Context, claim *corev1.PersistentVolumeClaim) (volumes.Volume, error) {
+	pv, err := provisioner.Planner{Cache: i.API, API: i.API}.Volume(ctx, claim)
+	if err != nil {
+		return volumes.Volume{}, fmt.Errorf("claim %s/%s waits for a volume that cannot be made: %w", claim.Namespace, claim.Name, err)
+	}
+	if pv != nil {
+		volume, guarded, err := i.Finder.Guarded(pv)
+		if guarded || err != nil {
+			return volume, err
+		}
+	}
+	return volumes.Volume{}, notGuarded(claim)
 }
 
 // Image is the image of a volume, in the Ceph where it is.

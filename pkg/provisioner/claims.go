@@ -34,6 +34,8 @@ type Claims struct {
 	Now      func() time.Time
 }
 
+func (c *Claims) planner() Planner { return Planner{c.Client, c.API} }
+
 // Reconcile brings one claim a step further.
 func (c *Claims) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var claim corev1.PersistentVolumeClaim
@@ -56,7 +58,7 @@ func (c *Claims) Reconcile(ctx context.Context, request reconcile.Request) (reco
 // provision makes the claim's volume, and returns nil when the claim can be bound
 // to it.
 func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
-	p, err := c.plan(ctx, claim)
+	p, err := c.planner().plan(ctx, claim)
 	if err != nil {
 		return err
 	}

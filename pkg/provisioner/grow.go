@@ -47,7 +47,7 @@ func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	if pv.Annotations[annotations.Migratable] != "true" || !staticpv.IsPair(&pv, claim.Namespace, claim.Name) || ref.UID != claim.UID {
 		return mistakes(field.ErrorList{field.Forbidden(size, "PersistentVolume "+pv.Name+" is not one that cephferry made for this claim")})
 	}
-	p, errs, err := c.planFor(ctx, claim, asked, staticpv.Names{Claim: claim.Name, Image: pv.Name})
+	p, errs, err := c.planner().planFor(ctx, claim, asked, staticpv.Names{Claim: claim.Name, Image: pv.Name})
 	if err != nil {
 		return err
 	} else if len(errs) > 0 {

@@ -37,10 +37,30 @@ func isOurs(claim *corev1.PersistentVolumeClaim) bool {
 		annotations.Has(claim.Annotations) && claim.Annotations[annotations.Migratable] != "false"
 }
 
+// Planner says what claims get.
+type Planner struct {
+	// Cache may be behind, API is the API server.
+	Cache, API client.Reader
+}
+
+// Volume returns the PersistentVolume that a claim waits for, as far as it is known without
+// asking Ceph; nil if the provisioner does not make one for it. It returns every mistake in
+// the claim, in its class, or in what its namespace may use.
+func (p Planner) Volume(ctx context.Context, claim *corev1.PersistentVolumeClaim) (*corev1.PersistentVolume, error) {
+	if !isOurs(claim) {
+		return nil, nil
+	}
+	planned, err := p.plan(ctx, claim)
+	if err != nil {
+		return nil, err
+	}
+	return planned.volume(claim, provision.Result{}), nil
+}
+
 // plan finds out what the claim gets, or returns every mistake that can be seen
 // without Ceph.
-func (c *Claims) plan(ctx context.Context, claim *corev1.PersistentVolumeClaim) (plan, error) {
-	template, err := c.template(ctx, claim)
+func (p Planner) plan(ctx context.Context, claim *corev1.PersistentVolumeClaim) (plan, error) {
+	template, err := p.template(ctx, claim)
 	if err != nil {
 		return plan{}, err
 	}
@@ -55,26 +75,26 @@ func (c *Claims) plan(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	}
 	names, mistake := namesOf(claim, asked, template)
 	if mistake == nil {
-		mistake, err = c.tenant(ctx, claim, names.Image)
+		mistake, err = p.tenant(ctx, claim, names.Image)
 	}
 	if err != nil {
 		return plan{}, err
 	} else if mistake != nil {
 		errs = append(errs, mistake)
 	}
-	p, more, err := c.planFor(ctx, claim, asked, names)
+	planned, more, err := p.planFor(ctx, claim, asked, names)
 	if err != nil {
 		return plan{}, err
 	}
 	if errs = append(errs, more...); len(errs) > 0 {
 		return plan{}, mistakes(errs)
 	}
-	return p, nil
+	return planned, nil
 }
 
 // planFor is what the claim gets with its class, and what speaks against it.
-func (c *Claims) planFor(ctx context.Context, claim *corev1.PersistentVolumeClaim, asked annotations.Claim, names staticpv.Names) (plan, field.ErrorList, error) {
-	class, errs, err := c.class(ctx, asked)
+func (p Planner) planFor(ctx context.Context, claim *corev1.PersistentVolumeClaim, asked annotations.Claim, names staticpv.Names) (plan, field.ErrorList, error) {
+	class, errs, err := p.class(ctx, asked)
 	if class == nil || err != nil {
 		return plan{}, errs, err
 	}
@@ -83,23 +103,23 @@ func (c *Claims) planFor(ctx context.Context, claim *corev1.PersistentVolumeClai
 }
 
 // template returns the claim template that the claim was made from, if it matters.
-func (c *Claims) template(ctx context.Context, claim *corev1.PersistentVolumeClaim) (*corev1.PersistentVolumeClaim, error) {
+func (p Planner) template(ctx context.Context, claim *corev1.PersistentVolumeClaim) (*corev1.PersistentVolumeClaim, error) {
 	_, hasImage := claim.Annotations[annotations.Image]
 	_, hasReplicas := claim.Annotations[annotations.Replicas]
 	if _, numbered := ordinal(claim.Name); !numbered || !hasImage && !hasReplicas {
 		return nil, nil
 	}
 	var sets appsv1.StatefulSetList
-	if err := c.API.List(ctx, &sets, client.InNamespace(claim.Namespace)); err != nil {
+	if err := p.API.List(ctx, &sets, client.InNamespace(claim.Namespace)); err != nil {
 		return nil, fmt.Errorf("list the StatefulSets of namespace %s: %w", claim.Namespace, err)
 	}
 	return templateOf(claim, sets.Items), nil
 }
 
 // tenant refuses images that the namespace may not use.
-func (c *Claims) tenant(ctx context.Context, claim *corev1.PersistentVolumeClaim, image string) (*field.Error, error) {
+func (p Planner) tenant(ctx context.Context, claim *corev1.PersistentVolumeClaim, image string) (*field.Error, error) {
 	var namespace corev1.Namespace
-	if err := c.Client.Get(ctx, client.ObjectKey{Name: claim.Namespace}, &namespace); err != nil {
+	if err := p.Cache.Get(ctx, client.ObjectKey{Name: claim.Namespace}, &namespace); err != nil {
 		return nil, fmt.Errorf("read namespace %s: %w", claim.Namespace, err)
 	}
 	may, unread := mayUse(&namespace, image)
@@ -117,9 +137,9 @@ func (c *Claims) tenant(ctx context.Context, claim *corev1.PersistentVolumeClaim
 
 // class finds the class that a claim asks for, and what is wrong with it; nil if it
 // cannot be used at all.
-func (c *Claims) class(ctx context.Context, asked annotations.Claim) (*storageclass.Class, field.ErrorList, error) {
+func (p Planner) class(ctx context.Context, asked annotations.Claim) (*storageclass.Class, field.ErrorList, error) {
 	var classes storagev1.StorageClassList
-	if err := c.Client.List(ctx, &classes); err != nil {
+	if err := p.Cache.List(ctx, &classes); err != nil {
 		return nil, nil, fmt.Errorf("list the StorageClasses: %w", err)
 	}
 	path := annotationPath(annotations.Class)
