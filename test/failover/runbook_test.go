@@ -91,10 +91,30 @@ type step struct {
 	after  func(out string)
 }
 
+// files is a claim whose volume the provisioner makes, and its pod, which runs on the node.
+func files(node *lab.Node) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: files, namespace: shop, annotations: {cephferry.io/migratable: "true", cephferry.io/class: ceph-block}}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", resources: {requests: {storage: 16Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec:
+  terminationGracePeriodSeconds: 0
+  nodeSelector: {kubernetes.io/hostname: %s}
+  tolerations: [{operator: Exists}]
+  containers: [{name: main, image: none}]
+  volumes: [{name: files, persistentVolumeClaim: {claimName: files}}]
+`, node.Name)
+}
+
 // TestRunbook is the last one: at its end, no cluster is guarded.
 func TestRunbook(t *testing.T) {
 	s := &shop{stage.ShopCalled(t, "shop", stage.Ceph, stage.East, stage.West), stage.East, stage.West}
-	e1, w1 := s.east.Nodes[0], s.west.Nodes[0]
+	e1, w1, e2, w2 := s.east.Nodes[0], s.west.Nodes[0], s.east.Nodes[1], s.west.Nodes[1]
 	s.volume("data-db-0")
 	for c, node := range map[*scene.Cluster]*lab.Node{s.east: e1, s.west: w1} {
 		s.apply(c, fmt.Sprintf(`
@@ -198,6 +218,34 @@ spec:
 		}, after: shows("east")},
 		{stdin: "east\n", after: shows("cut off     "+e1.Address+" (node east-1)", string(failover.TakenOver))},
 		{after: runs(s.west, w1)},
+
+		{before: func() {
+			s.apply(s.east, files(e2))
+			s.Ready(s.east, "web")
+			s.Grows("files")
+			s.owns(s.east, e2, "files")
+			s.apply(s.west, files(w2))
+			if err := e2.Freeze(); err != nil {
+				t.Fatal(err)
+			}
+			s.Eventually("west's claim says what it waits for", func() error {
+				out, err := s.west.Run(t.Context(), "get", "events", "-n", "shop", "--field-selector", "reason=ProvisioningFailed", "-o", "yaml")
+				if err == nil && !strings.Contains(string(out), "kubectl cephferry failover shop/files") {
+					err = errors.New(string(out))
+				}
+				return err
+			})
+		}, after: shows("is in use by another cluster", "cluster east", "kubectl cephferry failover shop/files")},
+		{stdin: "east\n", after: func(out string) {
+			shows("cut off     "+e2.Address+" (node east-2)", string(failover.TakenOver))(out)
+			s.Ready(s.west, "web")
+			s.Grows("files")
+			if err := e2.Thaw(); err != nil {
+				t.Fatal(err)
+			}
+			s.comesBack(s.east, e2, "web")
+			s.Wrote("files", s.east, s.west)
+		}},
 
 		{before: func() {
 			again()
