@@ -49,6 +49,12 @@ var (
 		"run the same command again")
 	ErrRecordUnknown = newError("the volume's record is not one this version understands",
 		"use the version of cephferry that wrote it, or a later one; change nothing by hand")
+	ErrRegistrationNotFound = newError("the cluster is not registered",
+		"check that its webhook runs and has a guarded volume in the pool")
+	ErrRegistrationChanged = newError("the cluster's registration was changed by somebody else meanwhile",
+		"run the same command again")
+	ErrRegistrationUnknown = newError("the cluster's registration is not one this version understands",
+		"use the version of cephferry that wrote it, or a later one; change nothing by hand")
 )
 
 // Advice is the next step for the person who sees err: what to do about the

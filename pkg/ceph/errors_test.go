@@ -45,7 +45,8 @@ func TestEveryErrorHasAdvice(t *testing.T) {
 		"ErrFilesystemNotFound": ErrFilesystemNotFound, "ErrSubvolumeNotFound": ErrSubvolumeNotFound,
 		"ErrSubvolumeExists": ErrSubvolumeExists, "ErrSubvolumeShrinks": ErrSubvolumeShrinks,
 		"ErrRecordNotFound": ErrRecordNotFound, "ErrRecordChanged": ErrRecordChanged,
-		"ErrRecordUnknown": ErrRecordUnknown,
+		"ErrRecordUnknown": ErrRecordUnknown, "ErrRegistrationNotFound": ErrRegistrationNotFound,
+		"ErrRegistrationChanged": ErrRegistrationChanged, "ErrRegistrationUnknown": ErrRegistrationUnknown,
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
 	if err != nil {

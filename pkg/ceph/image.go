@@ -131,6 +131,7 @@ type Cluster interface {
 	NamespaceLister
 	RecordStore
 	RecordLister
+	Registrar
 	Fencer
 	SubvolumeReader
 	SubvolumeCreator

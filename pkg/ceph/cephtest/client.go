@@ -156,6 +156,12 @@ func (c Call) String() string {
 		return fmt.Sprintf("write record of image %q", c.Image)
 	case "Records":
 		return fmt.Sprintf("list the records of pool %q, rados namespace %q", c.Image.Pool, c.Image.Namespace)
+	case "Registrations":
+		return fmt.Sprintf("list the clusters that are registered in pool %q, rados namespace %q", c.Image.Pool, c.Image.Namespace)
+	case "Registration":
+		return fmt.Sprintf("read registration %q", c.Image)
+	case "PutRegistration":
+		return fmt.Sprintf("write registration %q", c.Image)
 	case "Daemons":
 		return "find the machines of ceph"
 	case "Blocklist":

@@ -19,7 +19,7 @@ const (
 // Pools are the pools that the suite needs and what is in them.
 func Pools() []Pool {
 	return []Pool{
-		{Name: mainPool, Namespaces: []string{"north", "south", "survey"}},
+		{Name: mainPool, Namespaces: []string{"north", "south", "survey", registerSpace}},
 		{Name: dataPool},
 		{Name: fullPool, Full: true, Images: []Image{
 			{Name: "before", Layout: ceph.Layout{Size: mib, Features: []string{"layering"}}},
@@ -78,6 +78,7 @@ func Conformance(t *testing.T, harness Harness) {
 	t.Run("growth", s.growth)
 	t.Run("fences", s.fences)
 	t.Run("records", s.records)
+	t.Run("registrations", s.registrations)
 	t.Run("survey", s.survey)
 	t.Run("rights", s.rights)
 	t.Run("full pool", s.fullPool)
@@ -159,6 +160,21 @@ func methods() []method {
 			_, err := cluster.PutRecord(ctx, image, ceph.Record{ClaimSize: image.Size})
 			return err
 		}},
+		{"Registrations", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Registrations(ctx, image.Pool, image.Namespace)
+			return err
+		}},
+		{"Registration", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Registration(ctx, image.Pool, image.Namespace, image.Name)
+			if errors.Is(err, ceph.ErrRegistrationNotFound) {
+				return nil
+			}
+			return err
+		}},
+		{"PutRegistration", Operator, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.PutRegistration(ctx, image.Pool, image.Namespace, ceph.Registration{Party: ceph.Party{UID: image.Name}})
+			return err
+		}},
 		{"Barrier", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			return cluster.Barrier(ctx, image.ImageSpec)
 		}},
@@ -238,6 +254,9 @@ func (s suite) fullPool(t *testing.T) {
 
 	_, err = cluster.Record(t.Context(), ceph.Image{ImageSpec: full, ID: "1"})
 	wantError(t, err, ceph.ErrRecordNotFound)
+
+	_, err = cluster.PutRegistration(t.Context(), fullPool, "", ceph.Registration{Party: ceph.Party{UID: "u"}})
+	wantError(t, err, ceph.ErrPoolFull)
 }
 
 func (s suite) context(t *testing.T) {
@@ -303,6 +322,15 @@ func (s suite) cut(t *testing.T) {
 	s.eventually(t, "the image can grow", func() error {
 		return cluster.GrowImage(t.Context(), image.ImageSpec, 3*mib)
 	})
+	s.eventually(t, "the cluster can be registered", func() error {
+		registration, err := cluster.Registration(t.Context(), mainPool, "", image.Name)
+		if err != nil && !errors.Is(err, ceph.ErrRegistrationNotFound) {
+			return err
+		}
+		registration.UID = image.Name
+		_, err = cluster.PutRegistration(t.Context(), mainPool, "", registration)
+		return err
+	})
 	s.eventually(t, "the record can be written", func() error {
 		record, err := cluster.Record(t.Context(), image)
 		if err != nil && !errors.Is(err, ceph.ErrRecordNotFound) {
@@ -338,7 +366,7 @@ func eventually(t *testing.T, limit time.Duration, what string, try func() error
 		if err == nil {
 			return
 		}
-		transient := errors.Is(err, ceph.ErrUnreachable) || errors.Is(err, ceph.ErrRecordChanged)
+		transient := errors.Is(err, ceph.ErrUnreachable) || errors.Is(err, ceph.ErrRecordChanged) || errors.Is(err, ceph.ErrRegistrationChanged)
 		if !transient || time.Now().After(deadline) {
 			t.Errorf("%s: %v", what, err)
 			return

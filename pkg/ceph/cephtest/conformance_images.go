@@ -206,7 +206,7 @@ func (s suite) namespaces(t *testing.T) {
 	t.Run("are listed", func(t *testing.T) {
 		names, err := cluster.Namespaces(t.Context(), mainPool)
 		wantError(t, err, nil)
-		wantSame(t, names, []string{"north", "south", "survey"})
+		wantSame(t, names, []string{"north", registerSpace, "south", "survey"})
 		names, err = cluster.Namespaces(t.Context(), dataPool)
 		wantError(t, err, nil)
 		wantSame(t, names, nil)

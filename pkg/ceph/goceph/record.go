@@ -32,20 +32,15 @@ func (c *connection) Record(ctx context.Context, image ceph.Image) (ceph.Record,
 }
 
 func readRecord(ioctx *rados.IOContext, object string) (ceph.Record, error) {
-	data := make([]byte, maxRecord)
-	n, err := ioctx.Read(object, data, 0)
-	if err != nil {
-		return ceph.Record{}, translate(err, meanings{enoent: ceph.ErrRecordNotFound})
-	}
-	record, err := ceph.DecodeRecord(data[:n])
+	data, version, err := readObject(ioctx, object, maxRecord, ceph.ErrRecordNotFound)
 	if err != nil {
 		return ceph.Record{}, err
 	}
-	// The version came with the answer to the read: it is the one of data.
-	record.Revision, err = ioctx.GetLastVersion()
+	record, err := ceph.DecodeRecord(data)
 	if err != nil {
-		return ceph.Record{}, translate(err, nil)
+		return ceph.Record{}, err
 	}
+	record.Revision = version
 	return record, nil
 }
 
@@ -88,33 +83,10 @@ func writeRecord(ioctx *rados.IOContext, object string, record ceph.Record) (cep
 	if len(data) > maxRecord {
 		return ceph.Record{}, fmt.Errorf("a record of %d bytes; at most %d are read", len(data), maxRecord)
 	}
-	op := rados.CreateWriteOp()
-	defer op.Release()
-	if record.Revision == 0 {
-		op.Create(rados.CreateExclusive)
-	} else {
-		op.AssertVersion(record.Revision)
-	}
-	op.WriteFull(data)
-	err := op.Operate(ioctx, object, rados.OperationNoFlag)
-	if errno(err) == etimedout {
-		// The OSD may have carried it out, or may do so yet. When it answers
-		// again, it has handled what this client sent before.
-		if stored, err := readRecord(ioctx, object); err == nil && stored.Token == record.Token {
-			return stored, nil
-		}
-	}
+	var err error
+	record.Revision, err = swapObject(ioctx, object, data, record.Revision, ceph.ErrRecordChanged)
 	if err != nil {
-		return ceph.Record{}, translate(err, meanings{
-			eexist: ceph.ErrRecordChanged,
-			// AssertVersion: the object is newer; it is older, or absent.
-			erange:    ceph.ErrRecordChanged,
-			eoverflow: ceph.ErrRecordChanged,
-		})
-	}
-	record.Revision, err = ioctx.GetLastVersion()
-	if err != nil {
-		return ceph.Record{}, translate(err, nil)
+		return ceph.Record{}, err
 	}
 	return record, nil
 }

@@ -64,6 +64,27 @@ var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image
 	"find the records of all images": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return []try{func() error { _, err := p.Records(t.Context(), image.Pool, image.Namespace); return err }}
 	},
+	"find the registrations of all clusters": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error {
+			_, err := h.connect(t).PutRegistration(t.Context(), image.Pool, image.Namespace, ceph.Registration{Party: ceph.Party{UID: image.ID}})
+			must(t, err)
+			all, err := p.Registrations(t.Context(), image.Pool, image.Namespace)
+			if err == nil && !slices.ContainsFunc(all, func(of ceph.RegistrationOf) bool { return of.UID == image.ID && of.Err == nil }) {
+				t.Errorf("found %+v", all)
+			}
+			return err
+		}}
+	},
+	"write a cluster's registration": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error {
+			first, err := p.PutRegistration(t.Context(), image.Pool, image.Namespace, ceph.Registration{Party: ceph.Party{UID: image.ID}})
+			if err != nil {
+				return err
+			}
+			_, err = p.PutRegistration(t.Context(), image.Pool, image.Namespace, first)
+			return err
+		}}
+	},
 	"create an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.creates(t, image.ImageSpec)
 	},
