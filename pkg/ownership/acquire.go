@@ -61,7 +61,7 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 	}
 	next.Admissions++
 	for _, node := range request.Nodes {
-		next.Owner.Nodes = with(next.Owner.Nodes, node)
+		next.Owner.Nodes = WithBoot(next.Owner.Nodes, node)
 	}
 	// The pod that was waited for is there.
 	next.Pending = without(next.Pending, Awaited)

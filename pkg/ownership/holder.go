@@ -68,14 +68,18 @@ func held(holder ceph.Node, present []Present) string {
 	return reason
 }
 
-// with is the holders, sorted, and node. A boot that is among them already only gains
-// addresses and clients. A node of which nothing but the name is known adds nothing to a
-// holder of that name.
-func with(holders []ceph.Node, node ceph.Node) []ceph.Node {
-	i := slices.IndexFunc(holders, func(h ceph.Node) bool {
-		return sameBoot(h, node) || h.Name == node.Name && (h.BootID == "" || node.BootID == "")
-	})
-	next := slices.Clone(holders)
+// Same reports whether a node is taken for a recorded one: it is that boot, or has its name
+// where one of the two boots is not known.
+func Same(recorded, node ceph.Node) bool {
+	return sameBoot(recorded, node) || recorded.Name == node.Name && (recorded.BootID == "" || node.BootID == "")
+}
+
+// WithBoot returns the boots, sorted, and node. A boot that is among them already only
+// gains addresses and clients. A node of which nothing but the name is known adds nothing
+// to a boot of that name.
+func WithBoot(boots []ceph.Node, node ceph.Node) []ceph.Node {
+	i := slices.IndexFunc(boots, func(boot ceph.Node) bool { return Same(boot, node) })
+	next := slices.Clone(boots)
 	if i < 0 {
 		next = append(next, node)
 	} else {

@@ -147,9 +147,7 @@ func Unproven(record ceph.Record, seen Seen) bool {
 
 // uses reports whether something shows that the holder uses the image.
 func (s Seen) uses(holder ceph.Node) bool {
-	return slices.ContainsFunc(s.Attached, func(n ceph.Node) bool {
-		return sameBoot(holder, n) || holder.Name == n.Name && (holder.BootID == "" || n.BootID == "")
-	})
+	return slices.ContainsFunc(s.Attached, func(n ceph.Node) bool { return Same(holder, n) })
 }
 
 // takenFrom reports whether the cluster lost the image by a takeover, and has not had
@@ -202,7 +200,7 @@ func refresh(stored ceph.Record, seen Seen) ceph.Record {
 		}
 	}
 	for _, node := range seen.Attached {
-		owner.Nodes = with(owner.Nodes, node)
+		owner.Nodes = WithBoot(owner.Nodes, node)
 	}
 	if len(owner.Nodes) == 0 {
 		owner.Clients = nil
