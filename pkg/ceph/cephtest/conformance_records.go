@@ -2,6 +2,8 @@ package cephtest
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -123,6 +125,19 @@ func (s suite) records(t *testing.T) {
 		wantSame(t, *again.Owner, owner)
 	})
 
+	t.Run("one of an image that was taken from a large cluster", func(t *testing.T) {
+		image := s.create(t, cluster, in("large"), mib)
+		var large ceph.Record
+		for _, node := range manyNodes(1500) {
+			large.Fenced = append(large.Fenced, ceph.FencedNode{Cluster: ceph.Party{UID: strings.Repeat("c", 36), Name: "east"}, Node: node})
+		}
+		large, err := cluster.PutRecord(t.Context(), image, large)
+		wantError(t, err, nil)
+		read, err := cluster.Record(t.Context(), image)
+		wantError(t, err, nil)
+		wantSame(t, read, large)
+	})
+
 	t.Run("of many who write from one revision, one wins", func(t *testing.T) {
 		image := s.create(t, cluster, in("race"), mib)
 		clusters := []ceph.Cluster{cluster, s.connect(t, Provisioner)}
@@ -150,4 +165,17 @@ func (s suite) records(t *testing.T) {
 			current = read
 		}
 	})
+}
+
+// manyNodes are those of a large cluster, with names as long as a cloud gives them.
+func manyNodes(n int) []ceph.Node {
+	var nodes []ceph.Node
+	for i := range n {
+		nodes = append(nodes, ceph.Node{
+			Name:      fmt.Sprintf("ip-10-0-%d-%d.eu-central-1.compute.internal", i/250, i%250),
+			Addresses: []string{fmt.Sprintf("10.0.%d.%d", i/250, i%250)},
+			BootID:    strings.Repeat("b", 36), UID: strings.Repeat("u", 36), MachineID: strings.Repeat("m", 32), SystemUUID: strings.Repeat("s", 36),
+		})
+	}
+	return nodes
 }

@@ -144,13 +144,7 @@ func (s suite) registrations(t *testing.T) {
 	})
 
 	t.Run("of many nodes", func(t *testing.T) {
-		many := ceph.Registration{Party: ceph.Party{UID: "u-many"}}
-		for i := range 5000 {
-			many.Nodes = append(many.Nodes, ceph.Node{
-				Name: fmt.Sprintf("ip-10-0-%d-%d.eu-central-1.compute.internal", i/250, i%250), Addresses: []string{fmt.Sprintf("10.0.%d.%d", i/250, i%250)},
-				BootID: strings.Repeat("b", 36), UID: strings.Repeat("u", 36), MachineID: strings.Repeat("m", 32), SystemUUID: strings.Repeat("s", 36),
-			})
-		}
+		many := ceph.Registration{Party: ceph.Party{UID: "u-many"}, Nodes: manyNodes(5000)}
 		many, err := cluster.PutRegistration(t.Context(), mainPool, registerSpace, many)
 		wantError(t, err, nil)
 		stored(many)

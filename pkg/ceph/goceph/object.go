@@ -8,17 +8,25 @@ import (
 	"github.com/ceph/go-ceph/rados"
 )
 
+// firstRead is how many bytes of an object are read at first: enough for nearly all.
+const firstRead = 64 << 10
+
 // readObject returns the bytes of a RADOS object, at most limit of them, and the version
 // that has them, or absent when there is no such object.
 func readObject(ioctx *rados.IOContext, object string, limit int, absent error) ([]byte, uint64, error) {
-	data := make([]byte, limit)
-	n, err := ioctx.Read(object, data, 0)
-	if err != nil {
-		return nil, 0, translate(err, meanings{enoent: absent})
+	for size := min(firstRead, limit); ; size = limit {
+		data := make([]byte, size)
+		n, err := ioctx.Read(object, data, 0)
+		if err != nil {
+			return nil, 0, translate(err, meanings{enoent: absent})
+		}
+		if n == size && size < limit {
+			continue
+		}
+		// The version came with the answer to the read: it is the one of data.
+		version, err := ioctx.GetLastVersion()
+		return data[:n], version, translate(err, nil)
 	}
-	// The version came with the answer to the read: it is the one of data.
-	version, err := ioctx.GetLastVersion()
-	return data[:n], version, translate(err, nil)
 }
 
 // swapObject stores data, which no other write has, if the object still has that version;
