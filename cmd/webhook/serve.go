@@ -88,6 +88,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := setUpRegister(manager, self, finder, connections, log); err != nil {
+		return err
+	}
 	endpoints := &guard.Endpoints{
 		Guard:   g,
 		Decoder: admission.NewDecoder(scheme),

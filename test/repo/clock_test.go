@@ -29,13 +29,15 @@ var readsClock = map[string]string{
 	"pkg/keeper tellConflict": "how often an event is repeated, a difference",
 	"pkg/keeper pass":         "the same, and for how long a pass lasts",
 	"pkg/keeper tryToWake":    "an annotation that is new each time, for people",
+	"pkg/register Reconcile":  "for how long it was not written, a difference",
+	"pkg/register write":      "the same, and when it was written, for people and metrics",
 }
 
 // TestNoDecisionReadsTheClock is about the source; that nothing is made of the times
 // that people read is tested in pkg/ownership.
 func TestNoDecisionReadsTheClock(t *testing.T) {
 	found := map[string]string{}
-	for _, dir := range []string{"pkg/guard", "pkg/idle", "pkg/keeper", "pkg/ownership", "pkg/usage"} {
+	for _, dir := range []string{"pkg/guard", "pkg/idle", "pkg/keeper", "pkg/ownership", "pkg/register", "pkg/usage"} {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil || files == nil {
 			t.Fatalf("%s: %v, %v", dir, files, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/provisioner"
+	"github.com/cephferry/cephferry/pkg/register"
 )
 
 const (
@@ -36,7 +37,7 @@ var layers = [][]string{
 	{"pkg/provision", "pkg/connect", "pkg/ownership"},
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
 	{"pkg/usage", "pkg/failover"},
-	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/helmrender"},
+	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/register", "pkg/helmrender"},
 	{"pkg/keeper", "pkg/inventory"},
 	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},
 }
@@ -301,18 +302,21 @@ func flagsIn(usage string) []string {
 
 // TestMetricsTables compares names and labels with what is registered.
 func TestMetricsTables(t *testing.T) {
-	for file, register := range map[string]func(prometheus.Registerer){
-		"docs/webhook.md":     func(r prometheus.Registerer) { guard.NewMetrics(r, func() float64 { return 0 }) },
+	for file, registerAll := range map[string]func(prometheus.Registerer){
+		"docs/webhook.md": func(r prometheus.Registerer) {
+			guard.NewMetrics(r, func() float64 { return 0 })
+			register.NewMetrics(r)
+		},
 		"docs/provisioner.md": func(r prometheus.Registerer) { provisioner.NewMetrics(r) },
 	} {
-		compareMetrics(t, file, register)
+		compareMetrics(t, file, registerAll)
 	}
 }
 
-func compareMetrics(t *testing.T, file string, register func(prometheus.Registerer)) {
+func compareMetrics(t *testing.T, file string, registerAll func(prometheus.Registerer)) {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	register(registry)
+	registerAll(registry)
 	descriptions := make(chan *prometheus.Desc, 100)
 	registry.Describe(descriptions)
 	close(descriptions)
