@@ -39,8 +39,10 @@ type Situation struct {
 	Others []ceph.RecordOf
 	// Daemons are Ceph's own machines.
 	Daemons []ceph.Daemon
-	// Clusters are the registrations of clusters on the same Ceph, one or more of each.
+	// Clusters are the registrations of clusters on the same Ceph, one or more of each, and
+	// Unread those that this version cannot read: nothing is known of their nodes.
 	Clusters []ceph.Registration
+	Unread   []ceph.RegistrationOf
 	// Nodes are the nodes of the cluster that takes the image, and Local further ranges
 	// from which it reaches Ceph.
 	Nodes []ceph.Node

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -81,6 +82,7 @@ func TestDecide(t *testing.T) {
 	also := wished(func(w *Wish) { w.Also = []string{"10.0.1.13:0/0", "10.0.1.14:0/9"} })
 	spare := wished(func(w *Wish) { w.Spare = []netip.Addr{ip("10.0.1.11"), ip("fd00::11")} })
 	register := []ceph.Registration{{Party: north}, {Party: east, Nodes: []ceph.Node{e1, e2}, Written: since}}
+	unread := []ceph.RegistrationOf{{UID: east.UID, Err: fmt.Errorf("read registration %q: it is later", "rbd/"+ceph.RegistrationObject(east.UID))}}
 	rebooted := e1
 	rebooted.BootID = "b9"
 	eastHasOther := []ceph.RecordOf{{Image: other, Record: held(east, []ceph.Node{e1}, onE1)}}
@@ -156,6 +158,23 @@ func TestDecide(t *testing.T) {
 			situation: Situation{Record: held(east, []ceph.Node{{Name: "e2"}}), Clusters: register},
 			want: Plan{Fence: Fence{Machines: []string{"10.0.1.11:0/0", "10.0.1.12:0/0", "[fd00::11]:0/0"}}, Nodes: []ceph.Node{{Name: "e2"}, e1, e2},
 				Doubts: []string{"the record has no address of node e2"}},
+		},
+		"a node without an address that is not registered": {
+			situation: Situation{Record: held(east, []ceph.Node{{Name: "e9"}}), Clusters: register},
+			refused:   []string{"the record has no address of node e9, and cluster east has not registered that node\n  do this   name the addresses from which the nodes of cluster east reach Ceph with --also-fence"},
+		},
+		"a pod without a node, and a registration of a later version": {
+			situation: Situation{Record: waiting(onBoth, "p"), Clusters: register, Unread: unread},
+			refused:   []string{"a pod was let start, and the record does not say on which node, and the register cannot tell: read registration \"rbd/cephferry.cluster." + east.UID + "\": it is later\n  do this   use a version that understands it, or name the addresses"},
+		},
+		"a certain record, and a registration of a later version": {
+			situation: Situation{Record: onBoth, Unread: unread}, want: Plan{Fence: fenceE1},
+		},
+		"a pod without a node, and another cluster's registration of a later version": {
+			situation: Situation{Record: waiting(held(east, nil), "p"), Clusters: register, Unread: []ceph.RegistrationOf{{UID: north.UID, Err: unread[0].Err}}},
+			wish:      wished(func(w *Wish) { w.Nodes = []string{"e2"} }),
+			want: Plan{Fence: Fence{Machines: []string{"10.0.1.12:0/0"}}, Nodes: []ceph.Node{e2},
+				Doubts: []string{"a pod was let start, and the record does not say on which node"}},
 		},
 		"a pod without a node": {
 			situation: Situation{Record: waiting(onBoth, "p"), Clusters: register},

@@ -112,8 +112,15 @@ func (s Situation) registered(cluster ceph.Party, names []string, open []doubt) 
 	switch {
 	case !told:
 		return nil, refuse(address, "%s", why)
+	case s.unread(cluster) != nil:
+		return nil, refuse("use a version that understands it, or "+address, "%s, and the register cannot tell: %v", why, s.unread(cluster))
 	case len(nodes) == 0:
 		return nil, refuse(address, "%s, and cluster %s has not registered its nodes", why, cluster.Name)
+	}
+	for _, holder := range s.alive(s.Record.Owner.Nodes) {
+		if len(holder.Addresses) == 0 && !slices.ContainsFunc(nodes, func(n ceph.Node) bool { return n.Name == holder.Name }) {
+			return nil, refuse(address, "%s, and cluster %s has not registered that node", why, cluster.Name)
+		}
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(nodes, func(n ceph.Node) bool { return n.Name == name }) {
@@ -132,4 +139,14 @@ func (s Situation) registered(cluster ceph.Party, names []string, open []doubt) 
 		chosen = append(chosen, node)
 	}
 	return chosen, nil
+}
+
+// unread is why a registration of the cluster cannot be read, if there is such a one.
+func (s Situation) unread(cluster ceph.Party) error {
+	for _, of := range s.Unread {
+		if of.UID == cluster.UID {
+			return of.Err
+		}
+	}
+	return nil
 }

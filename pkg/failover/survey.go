@@ -1,7 +1,11 @@
 package failover
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
@@ -30,8 +34,46 @@ func Records(ctx context.Context, storage ceph.RecordLister, spaces []Space) ([]
 	return all, nil
 }
 
-// See is what Ceph knows of an image, and of all images in the spaces. What the
-// Kubernetes cluster knows of itself is for the caller to add.
+// Registrations are those of all clusters in the spaces, one of each cluster, by name and
+// uid, and those that cannot be read. A cluster is registered in each space where it has
+// volumes: its nodes are those of all of them, the rest is of the one that was written last.
+func Registrations(ctx context.Context, storage ceph.Registrar, spaces []Space) (all []ceph.Registration, unread []ceph.RegistrationOf, err error) {
+	byUID := map[string]ceph.Registration{}
+	for _, space := range spaces {
+		registered, err := storage.Registrations(ctx, space.Pool, space.Namespace)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, of := range registered {
+			if of.Err != nil {
+				unread = append(unread, of)
+				continue
+			}
+			byUID[of.UID] = together(byUID[of.UID], of.Registration)
+		}
+	}
+	all = slices.Collect(maps.Values(byUID))
+	slices.SortFunc(all, func(a, b ceph.Registration) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.UID, b.UID))
+	})
+	return all, unread, nil
+}
+
+// together is one registration of one cluster, whose Revision is of no use any more. The
+// zero one adds nothing.
+func together(a, b ceph.Registration) ceph.Registration {
+	if b.Written.Before(a.Written) {
+		a, b = b, a
+	}
+	for _, node := range a.Nodes {
+		b.Nodes = ownership.WithBoot(b.Nodes, node)
+	}
+	b.Token, b.Revision = "", 0
+	return b
+}
+
+// See is what Ceph knows of an image, and of all images and clusters in the spaces. What
+// the Kubernetes cluster knows of itself is for the caller to add.
 func See(ctx context.Context, storage Ceph, spec ceph.ImageSpec, spaces []Space) (Situation, error) {
 	s := Situation{Image: spec}
 	image, err := storage.Image(ctx, spec)
@@ -52,6 +94,9 @@ func See(ctx context.Context, storage Ceph, spec ceph.ImageSpec, spaces []Space)
 		if of.Image != spec {
 			s.Others = append(s.Others, of)
 		}
+	}
+	if s.Clusters, s.Unread, err = Registrations(ctx, storage, spaces); err != nil {
+		return Situation{}, err
 	}
 	s.Daemons, err = storage.Daemons(ctx)
 	return s, err

@@ -22,6 +22,7 @@ type Ceph interface {
 	ceph.WatcherLister
 	ceph.RecordStore
 	ceph.RecordLister
+	ceph.Registrar
 	ceph.Fencer
 	ceph.DaemonLister
 }
