@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -47,6 +48,7 @@ func TestErrorsBeforeAnyConnection(t *testing.T) {
 		"unknown command":         {[]string{"steal"}, `error: unknown command "steal" for "kubectl cephferry"`},
 		"unknown flag":            {[]string{"status", "--colour"}, "error: unknown flag: --colour"},
 		"an argument of status":   {[]string{"status", "shop/data"}, `error: unknown command "shop/data" for "kubectl cephferry status"`},
+		"clusters in xml":         {[]string{"clusters", "-o", "xml"}, "error: --output xml: must be json or yaml"},
 		"unknown output":          {[]string{"status", "-o", "xml"}, "error: --output xml: must be json or yaml"},
 		"failover of nothing":     {[]string{"failover"}, "error: requires at least 1 arg(s), only received 0"},
 		"yes without a name":      {[]string{"failover", "shop/data", "--yes"}, "error: --yes: name the cluster that is dead with --from, so that it cannot be another one than you think"},
@@ -124,7 +126,8 @@ func TestStatusTable(t *testing.T) {
 		{Namespace: "shop", Claim: "moving", Image: "rbd/shop.moving", State: "fencing", Owner: owner, Takeover: &ceph.Takeover{Party: ceph.Party{Name: "west"}}, Watchers: []inventory.Watcher{{Exempt: true}}},
 		{Namespace: "shop", Claim: "odd", State: "unknown", Error: "ceph does not answer"},
 	}
-	now := since.Add(3 * time.Hour)
+	now, self := since.Add(3*time.Hour), ceph.Party{UID: "7a3f1c2e-0d6b-4f4e-9a55-c1f0e2b3d4a5", Name: "west"}
+	rows[2].Takeover.UID = self.UID
 	want := [][]string{
 		{"shop", "data", "rbd/shop.data", "east", "3h", "held", "1 ours, 1 foreign"},
 		{"shop", "idle", "rbd/shop.idle", "-", "-", "free", "nobody"},
@@ -132,7 +135,7 @@ func TestStatusTable(t *testing.T) {
 		{"shop", "odd", "-", "-", "-", "unknown", "cannot know: ceph does not answer"},
 	}
 	for i, row := range rows {
-		if diff := cmp.Diff(want[i], cells(row, now)); diff != "" {
+		if diff := cmp.Diff(want[i], cells(row, self, now)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	}
@@ -150,6 +153,72 @@ func TestStatusTable(t *testing.T) {
 	}
 	if err := anyUnknown(rows[:3], "", &out); err != nil {
 		t.Errorf("all are known: %v", err)
+	}
+}
+
+func TestAnotherClusterOfThisName(t *testing.T) {
+	self := ceph.Party{UID: "7a3f1c2e-0d6b-4f4e-9a55-c1f0e2b3d4a5", Name: "east"}
+	dead := ceph.Party{UID: "11111111-0d6b-4f4e-9a55-c1f0e2b3d4a5", Name: "east"}
+	for name, test := range map[string]struct {
+		row  inventory.Status
+		want string
+	}{
+		"oneself":                    {inventory.Status{Owner: &ceph.Owner{Party: self}}, "east"},
+		"the dead one":               {inventory.Status{Owner: &ceph.Owner{Party: dead}}, "east (another cluster, 11111111)"},
+		"the dead one, and oneself":  {inventory.Status{Owner: &ceph.Owner{Party: dead}, Takeover: &ceph.Takeover{Party: self}}, "east (another cluster, 11111111) -> east"},
+		"a takeover by another east": {inventory.Status{Owner: &ceph.Owner{Party: self}, Takeover: &ceph.Takeover{Party: dead}}, "east -> east (another cluster, 11111111)"},
+	} {
+		if got := cells(test.row, self, since)[3]; got != test.want {
+			t.Errorf("%s: %q; want %q", name, got, test.want)
+		}
+	}
+	// With -o json, the uid is there anyway.
+	document, err := (&statusOptions{output: "json"}).document([]inventory.Status{{Owner: &ceph.Owner{Party: dead}}})
+	if err != nil || !strings.Contains(string(document), `"uid": "`+dead.UID+`"`) {
+		t.Errorf("%v\n%s", err, document)
+	}
+}
+
+func TestClustersTable(t *testing.T) {
+	self := ceph.Party{UID: "u-west", Name: "west"}
+	rows := []ceph.Registration{
+		{Party: ceph.Party{UID: "u-east", Name: "east"}, Version: "v0.9.0", Nodes: make([]ceph.Node, 12), Written: since},
+		{Party: ceph.Party{UID: "u-other", Name: "west"}, Version: "v0.9.1", Written: since.Add(time.Hour)},
+		{Party: self, Version: "v0.9.1", Nodes: make([]ceph.Node, 3), Written: since.Add(59 * time.Minute)},
+	}
+	unread := []ceph.RegistrationOf{{UID: "u-later", Err: fmt.Errorf("read registration \"rbd/cephferry.cluster.u-later\": %w", ceph.ErrRegistrationUnknown)}}
+	var out bytes.Buffer
+	c := &clustersOptions{options: &options{std: streams{stdout: &out}}}
+	if err := c.print(registeredRows(rows, unread, self), since.Add(59*time.Minute+20*time.Second)); err != errShown {
+		t.Errorf("one cannot be read: %v", err)
+	}
+	want := `NAME                  UID       VERSION   NODES   LAST WRITTEN
+east                  u-east    v0.9.0    12      59m ago
+west                  u-other   v0.9.1    0       0s ago
+west (this cluster)   u-west    v0.9.1    3       20s ago
+-                     u-later   cannot know: read registration "rbd/cephferry.cluster.u-later": the cluster's registration is not one this version understands; use the version of cephferry that wrote it, or a later one; change nothing by hand
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestClustersDocument(t *testing.T) {
+	self := ceph.Party{UID: "u-west", Name: "west"}
+	rows := registeredRows([]ceph.Registration{{Party: self, Version: "v1", Nodes: []ceph.Node{{Name: "w1", BootID: "b1"}}, Written: since}}, nil, self)
+	want := "clusters:\n- name: west\n  nodes:\n  - bootID: b1\n    name: w1\n  thisCluster: true\n  uid: u-west\n  version: v1\n  written: \"2026-11-22T14:03:00Z\"\n"
+	for output, want := range map[string]string{
+		"yaml": want,
+		"json": "{\n  \"clusters\": [\n    {\n      \"name\": \"west\",\n      \"uid\": \"u-west\",\n      \"version\": \"v1\",\n      \"thisCluster\": true,\n      \"nodes\": [\n        {\n          \"name\": \"w1\",\n          \"bootID\": \"b1\"\n        }\n      ],\n      \"written\": \"2026-11-22T14:03:00Z\"\n    }\n  ]\n}\n",
+	} {
+		var out bytes.Buffer
+		c := &clustersOptions{options: &options{std: streams{stdout: &out}}, output: output}
+		if err := c.print(rows, since); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", output, diff)
+		}
 	}
 }
 

@@ -14,7 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"sigs.k8s.io/yaml"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/inventory"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // watchInterval is how often --watch looks.
@@ -24,6 +26,8 @@ type statusOptions struct {
 	*options
 	allNamespaces, watch bool
 	output               string
+	// self is this cluster.
+	self ceph.Party
 }
 
 func newStatus(o *options) *cobra.Command {
@@ -33,7 +37,8 @@ func newStatus(o *options) *cobra.Command {
 		Short: "List the guarded volumes: who owns them, and who has them open",
 		Long: `Lists the guarded volumes of this cluster: the image, the cluster that owns it and
 since when, and the clients that have it open. Those that this cluster accounts for
-are "ours". A volume about which something cannot be found out says so, and the exit
+are "ours". An owner that has the name of this cluster and is another one, as before this
+cluster was built anew, is shown with its uid. A volume about which something cannot be found out says so, and the exit
 code is 1.`,
 		Example: `  kubectl cephferry status -A
   kubectl cephferry status -n shop -o yaml
@@ -60,6 +65,9 @@ func (s *statusOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer c.storages.Close()
+	if s.self, err = usage.Party(ctx, c.API, c.settings.cluster); err != nil {
+		return err
+	}
 	namespace := c.namespace
 	if s.allNamespaces {
 		namespace = ""
@@ -152,7 +160,7 @@ func (s *statusOptions) table(rows, before []inventory.Status) error {
 	}
 	for _, row := range rows {
 		if !known[compare(row)] {
-			fmt.Fprintln(table, strings.Join(cells(row, time.Now()), "\t"))
+			fmt.Fprintln(table, strings.Join(cells(row, s.self, time.Now()), "\t"))
 		}
 	}
 	return table.Flush()
@@ -167,14 +175,23 @@ func compare(row inventory.Status) string {
 	return string(document)
 }
 
+// clusterName is the cluster's name, and more where it is that of this cluster, and the cluster
+// is not: a cluster that was built anew often has the name of the one before.
+func clusterName(party, self ceph.Party) string {
+	if party.UID == self.UID || party.Name != self.Name {
+		return party.Name
+	}
+	return fmt.Sprintf("%s (another cluster, %.8s)", party.Name, party.UID)
+}
+
 // cells are one line of the table.
-func cells(row inventory.Status, now time.Time) []string {
+func cells(row inventory.Status, self ceph.Party, now time.Time) []string {
 	owner, since, open := "-", "-", opened(row.Watchers)
 	if row.Owner != nil {
-		owner, since = row.Owner.Name, duration.HumanDuration(now.Sub(row.Owner.Since))
+		owner, since = clusterName(row.Owner.Party, self), duration.HumanDuration(now.Sub(row.Owner.Since))
 	}
 	if row.Takeover != nil {
-		owner += " -> " + row.Takeover.Name
+		owner += " -> " + clusterName(row.Takeover.Party, self)
 	}
 	if row.Error != "" {
 		open = "cannot know: " + row.Error

@@ -50,6 +50,9 @@ func (u *unfenceOptions) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
+	if len(places) == 0 {
+		return errors.New("this cluster has no guarded volume, so the records that say who is fenced cannot be found; run this in a cluster that has one, with --without-proof")
+	}
 	var nothing []error
 	done := 0
 	for _, place := range places {
@@ -145,9 +148,6 @@ func (c *connection) places(ctx context.Context) ([]place, error) {
 			return nil, err
 		}
 		places = append(places, place{storage, spaces})
-	}
-	if len(places) == 0 {
-		return nil, errors.New("this cluster has no guarded volume, so the records that say who is fenced cannot be found; run this in a cluster that has one, with --without-proof")
 	}
 	return places, nil
 }

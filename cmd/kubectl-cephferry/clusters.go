@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/usage"
+)
+
+type clustersOptions struct {
+	*options
+	output string
+}
+
+func newClusters(o *options) *cobra.Command {
+	c := &clustersOptions{options: o}
+	command := &cobra.Command{
+		Use:   "clusters",
+		Short: "List the clusters that are registered beside this one's volumes",
+		Long: `Lists the clusters that have guarded volumes in the pools where this cluster has some,
+as they have registered themselves: with the version of their webhook, how many boots
+of nodes a failover would find, and when they wrote it last. One that lives writes once
+a minute. A registration that this version cannot read says so, and the exit code is 1.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return c.run(command.Context()) },
+	}
+	command.Flags().StringVarP(&c.output, "output", "o", "", "`format`: json or yaml; default: a table")
+	return command
+}
+
+// registered is one cluster for people and scripts.
+type registered struct {
+	Name    string `json:"name,omitempty"`
+	UID     string `json:"uid"`
+	Version string `json:"version,omitempty"`
+	// ThisCluster: it is the one that was asked.
+	ThisCluster bool        `json:"thisCluster,omitempty"`
+	Nodes       []ceph.Node `json:"nodes,omitempty"`
+	Written     *time.Time  `json:"written,omitempty"`
+	// Error is why the registration cannot be read.
+	Error string `json:"error,omitempty"`
+}
+
+func (c *clustersOptions) run(ctx context.Context) error {
+	switch c.output {
+	case "", "json", "yaml":
+	default:
+		return fmt.Errorf("--output %s: must be json or yaml", c.output)
+	}
+	connected, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer connected.storages.Close()
+	self, err := usage.Party(ctx, connected.API, connected.settings.cluster)
+	if err != nil {
+		return err
+	}
+	places, err := connected.places(ctx)
+	if err != nil {
+		return err
+	}
+	if len(places) == 0 {
+		return errors.New("this cluster has no guarded volume, so nothing says in which pools clusters are registered; run this in a cluster that has one")
+	}
+	rows := []registered{}
+	for _, place := range places {
+		all, unread, err := failover.Registrations(ctx, place.storage, place.spaces)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, registeredRows(all, unread, self)...)
+	}
+	return c.print(rows, time.Now())
+}
+
+func registeredRows(all []ceph.Registration, unread []ceph.RegistrationOf, self ceph.Party) []registered {
+	var rows []registered
+	for _, r := range all {
+		rows = append(rows, registered{Name: r.Name, UID: r.UID, Version: r.Version, ThisCluster: r.UID == self.UID, Nodes: r.Nodes, Written: &r.Written})
+	}
+	for _, of := range unread {
+		rows = append(rows, registered{UID: of.UID, ThisCluster: of.UID == self.UID, Error: of.Err.Error() + "; " + ceph.Advice(of.Err)})
+	}
+	return rows
+}
+
+// print shows the rows. The error is the exit code, where one cannot be read.
+func (c *clustersOptions) print(rows []registered, now time.Time) error {
+	var code error
+	for _, row := range rows {
+		if row.Error != "" {
+			code = errShown
+		}
+	}
+	list := struct {
+		Clusters []registered `json:"clusters"`
+	}{rows}
+	var document []byte
+	var err error
+	switch c.output {
+	case "yaml":
+		document, err = yaml.Marshal(list)
+	case "json":
+		document, err = json.MarshalIndent(list, "", "  ")
+		document = append(document, '\n')
+	default:
+		err = c.table(rows, now)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := c.std.stdout.Write(document); err != nil {
+		return err
+	}
+	return code
+}
+
+func (c *clustersOptions) table(rows []registered, now time.Time) error {
+	if len(rows) == 0 {
+		fmt.Fprintln(c.std.stderr, "No cluster has registered itself yet in the pools of this cluster's volumes.")
+		return nil
+	}
+	table := tabwriter.NewWriter(c.std.stdout, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(table, "NAME\tUID\tVERSION\tNODES\tLAST WRITTEN")
+	for _, row := range rows {
+		name := row.Name
+		if row.ThisCluster {
+			name += " (this cluster)"
+		}
+		if row.Error != "" {
+			fmt.Fprintf(table, "-\t%s\tcannot know: %s\n", row.UID, row.Error)
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s ago\n", name, row.UID, row.Version, len(row.Nodes), duration.HumanDuration(max(0, now.Sub(*row.Written))))
+	}
+	return table.Flush()
+}
