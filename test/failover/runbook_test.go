@@ -4,7 +4,6 @@ package failover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -250,9 +249,11 @@ spec:
 		{before: func() {
 			again()
 			s.Eventually("east says that it uses what west owns", func() error {
-				out, err := s.east.Run(t.Context(), "get", "events", "-n", "shop", "--field-selector=reason=OwnedElsewhere", "-o", "name")
-				if err == nil && len(out) == 0 {
-					err = errors.New("there is no event")
+				out, err := s.east.Run(t.Context(), "get", "events", "-A", "--field-selector=reason=OwnedElsewhere")
+				for _, object := range []string{"pod/db-0 ", "persistentvolumeclaim/data-db-0 ", "persistentvolume/shop.data-db-0 "} {
+					if err == nil && !strings.Contains(string(out), object) {
+						err = fmt.Errorf("%s is not in:\n%s", object, out)
+					}
 				}
 				return err
 			})
