@@ -125,6 +125,8 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 		"--leader-elect=false",
 		// At the default of 20 requests per second it takes 4 s to start.
 		"--kube-api-qps=1000", "--kube-api-burst=1000",
+		// What the binder did not see or was refused, it tries again after 15 s by default.
+		"--pvclaimbinder-sync-period=3s",
 	); err != nil {
 		return nil, err
 	}

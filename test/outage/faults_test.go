@@ -118,8 +118,8 @@ func TestACephThatDoesNotAnswerWhenAReleaseIsDue(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// It does not bear more than 15 s.
-			time.Sleep(4 * webhook.Grace)
+			// By then it would be released. Ceph does not bear more than 15 s.
+			time.Sleep(2 * webhook.Grace)
 			for _, process := range processes {
 				if err := process.Thaw(); err != nil {
 					t.Fatal(err)

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -93,24 +95,16 @@ func run(m *testing.M, setup Setup, begin func(*Scene) error) (code int, err err
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
-	var guarded []*Cluster
-	for _, started := range []*lab.Cluster{s.Lab.East, s.Lab.West} {
-		c, err := s.prepare(ctx, started)
-		if err != nil {
-			return 0, err
-		}
-		if values, ok := setup.Values[c.Name]; ok {
-			if err := s.guard(ctx, c, s.Ceph, s.Dir, values); err != nil {
-				return 0, err
-			}
-			defer func() { _ = c.Webhook.Kill() }()
-			guarded = append(guarded, c)
-		}
-		if started == s.Lab.East {
-			s.East = c
-		} else {
-			s.West = c
-		}
+	if s.East, err = s.prepare(ctx, s.Lab.East); err != nil {
+		return 0, err
+	}
+	if s.West, err = s.prepare(ctx, s.Lab.West); err != nil {
+		return 0, err
+	}
+	guarded := slices.DeleteFunc([]*Cluster{s.East, s.West}, func(c *Cluster) bool { _, ok := setup.Values[c.Name]; return !ok })
+	defer func() { err = errors.Join(err, end(guarded)) }()
+	if err := s.guard(ctx, s.Ceph, s.Dir, setup.Values, guarded...); err != nil {
+		return 0, err
 	}
 	if err := begin(s); err != nil {
 		return 0, err
@@ -151,32 +145,52 @@ func (s *Scene) prepare(ctx context.Context, started *lab.Cluster) (*Cluster, er
 	return c, err
 }
 
-// guard starts the cluster's webhook.
-func (s *Scene) guard(ctx context.Context, c *Cluster, storage *lab.Ceph, dir, values string) (err error) {
-	c.Webhook, err = webhook.Start(ctx, webhook.Options{
-		Ceph: storage, Cluster: c.Cluster, Dir: filepath.Join(dir, "webhook-"+c.Name), Chart: chart, Values: values,
-		Helm: s.Programs["helm"], Webhook: s.Programs["webhook"], Home: s.Home,
-	})
-	if err != nil {
-		return fmt.Errorf("start the webhook in %s: %w", c.Name, err)
+// guard starts the clusters' webhooks, side by side.
+func (s *Scene) guard(ctx context.Context, storage *lab.Ceph, dir string, values map[string]string, clusters ...*Cluster) error {
+	var group errgroup.Group
+	for _, c := range clusters {
+		group.Go(func() (err error) {
+			c.Webhook, err = webhook.Start(ctx, webhook.Options{
+				Ceph: storage, Cluster: c.Cluster, Dir: filepath.Join(dir, "webhook-"+c.Name), Chart: chart, Values: values[c.Name],
+				Helm: s.Programs["helm"], Webhook: s.Programs["webhook"], Home: s.Home,
+			})
+			if err != nil {
+				return fmt.Errorf("start the webhook in %s: %w", c.Name, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
+}
+
+// end ends the webhooks that were started.
+func end(clusters []*Cluster) (err error) {
+	for _, c := range clusters {
+		if c.Webhook != nil {
+			err = errors.Join(err, c.Webhook.Kill())
+		}
+	}
+	return err
 }
 
 // Guarded makes clusters of a lab that is one test's, with a webhook in each.
 func (s *Scene) Guarded(t *testing.T, servers *lab.Lab, values string) (east, west *Cluster) {
 	t.Helper()
 	var clusters []*Cluster
+	t.Cleanup(func() {
+		if err := end(clusters); err != nil {
+			t.Error(err)
+		}
+	})
 	for _, started := range []*lab.Cluster{servers.East, servers.West} {
 		c, err := s.prepare(t.Context(), started)
-		if err == nil {
-			err = s.guard(t.Context(), c, servers.Ceph, t.TempDir(), values)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = c.Webhook.Kill() })
 		clusters = append(clusters, c)
+	}
+	if err := s.guard(t.Context(), servers.Ceph, t.TempDir(), map[string]string{lab.East: values, lab.West: values}, clusters...); err != nil {
+		t.Fatal(err)
 	}
 	return clusters[0], clusters[1]
 }

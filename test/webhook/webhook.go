@@ -81,11 +81,14 @@ type Webhook struct {
 	// Client trusts the webhook's certificate.
 	Client *http.Client
 
+	cluster     *lab.Cluster
 	program     string
 	args, env   []string
 	probe, meta string
 	process     *os.Process
 	ended       chan struct{}
+	// killed is when it was ended as by an accident.
+	killed time.Time
 }
 
 // Start renders the chart, puts the account with its rights, the policies and the
@@ -106,6 +109,7 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 	}
 	w := &Webhook{
 		program: o.Webhook,
+		cluster: c,
 		LogFile: filepath.Join(dir, "webhook.log"),
 		URL:     fmt.Sprint("https://127.0.0.1:", ports[0]),
 		meta:    fmt.Sprint("http://127.0.0.1:", ports[1], "/metrics"),
@@ -251,8 +255,12 @@ func writeKubeconfig(ctx context.Context, c *lab.Cluster, path string) error {
 	return clientcmd.WriteToFile(*config, path)
 }
 
-// Start starts the process and returns when it is ready.
+// Start starts the process and returns when it is ready. After [Webhook.Kill] it does not
+// wait for the end of its own lease, in which nobody leads.
 func (w *Webhook) Start() error {
+	if err := w.endLease(); err != nil {
+		return err
+	}
 	log, err := os.OpenFile(w.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -290,6 +298,25 @@ func (w *Webhook) Start() error {
 	return nil
 }
 
+// endLease takes the leader's lease away if nobody has renewed it since the process was
+// killed.
+func (w *Webhook) endLease() error {
+	if w.killed.IsZero() {
+		return nil
+	}
+	lease := []string{"lease/cephferry-webhook", "--namespace", Namespace, "--ignore-not-found"}
+	out, err := w.cluster.Run(context.Background(), append([]string{"get", "-o=jsonpath={.spec.renewTime}"}, lease...)...)
+	if err != nil || len(out) == 0 {
+		return err
+	}
+	renewed, err := time.Parse(time.RFC3339Nano, string(out))
+	if err != nil || renewed.After(w.killed) {
+		return err
+	}
+	_, err = w.cluster.Run(context.Background(), append([]string{"delete"}, lease...)...)
+	return err
+}
+
 // Replica starts one more process with the same account. It is asked by tests only.
 func (w *Webhook) Replica() (*Webhook, error) {
 	ports, err := freePorts(3)
@@ -297,6 +324,7 @@ func (w *Webhook) Replica() (*Webhook, error) {
 		return nil, err
 	}
 	replica := *w
+	replica.killed = time.Time{}
 	replica.LogFile += ".replica"
 	replica.URL = fmt.Sprint("https://127.0.0.1:", ports[0])
 	replica.meta = fmt.Sprint("http://127.0.0.1:", ports[1], "/metrics")
@@ -326,7 +354,11 @@ func (w *Webhook) get(url string) (string, error) {
 }
 
 // Kill ends the process as an accident does. A second one does nothing.
-func (w *Webhook) Kill() error { return w.signal(syscall.SIGKILL) }
+func (w *Webhook) Kill() error {
+	err := w.signal(syscall.SIGKILL)
+	w.killed = time.Now()
+	return err
+}
 
 // Stop ends it well.
 func (w *Webhook) Stop() error { return w.signal(syscall.SIGTERM) }
