@@ -69,9 +69,14 @@ test: deps lint test-fresh test-unit test-servers fuzz ## Run every check there 
 test-servers: deps tools
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target test-lab test-krbd
 
+# What computes for seconds has nobody to race with, and takes six times as long with the
+# detector, which looks at all that starts goroutines.
+LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|TestNobodyElseWrites)$$
+
 .PHONY: test-unit
 test-unit: ## Test what needs no servers, with the race detector
-	go test -race ./...
+	go test -race -skip '$(LONG_TESTS)' ./...
+	go test -run '$(LONG_TESTS)' ./pkg/postrender ./test/model
 	go -C test/chart/render test -count=1 ./...
 	go -C examples/sdk test -count=1 ./...
 
