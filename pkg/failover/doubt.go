@@ -124,7 +124,7 @@ func (s Situation) registered(cluster ceph.Party, names []string, open []doubt) 
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(nodes, func(n ceph.Node) bool { return n.Name == name }) {
-			return nil, refuse("look at the nodes of cluster "+cluster.Name+" with `kubectl cephferry status`", "cluster %s has registered no node %s", cluster.Name, name)
+			return nil, refuse("look at `kubectl cephferry clusters`", "cluster %s has registered no node %s", cluster.Name, name)
 		}
 	}
 	var chosen []ceph.Node
