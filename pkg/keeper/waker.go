@@ -22,7 +22,7 @@ const WokenAnnotation = "cephferry.io/woken"
 const (
 	// interval is how often the refused volumes are looked at.
 	interval = 400 * time.Millisecond
-	// looks bounds how many volumes are looked at in a pass.
+	// looks is after how many volumes a pass ends; the last workload may exceed it.
 	looks = 50
 	// remembered is longer than any controller waits before it tries again.
 	remembered = 30 * time.Minute
