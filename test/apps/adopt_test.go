@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/scene"
 )
@@ -40,6 +41,12 @@ func TestAdopt(t *testing.T) {
 	a.must("%s", "IMAGE="+a.image+"\n"+steps.move)
 	a.isAdopted(servers.West)
 	a.writes(written, "west")
+
+	// The image has the name that ceph-csi derives from the handle of before (docs/safety.md,
+	// what is not covered).
+	if !staticpv.HandleMayLeadTo("0001-0009-rook-ceph-0000000000000002-"+strings.TrimPrefix(a.image, "csi-vol-"), a.image) {
+		t.Error("the old handle does not lead to the image any more: say so in docs/safety.md")
+	}
 }
 
 // TestAdoptByTheRenderer is the same walk with a pair that the renderer makes.
