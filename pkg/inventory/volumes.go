@@ -123,9 +123,5 @@ func (i *Inventory) Nodes(ctx context.Context) ([]ceph.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	nodes := make([]ceph.Node, 0, len(list))
-	for n := range list {
-		nodes = append(nodes, usage.RecordedNode(&list[n]))
-	}
-	return nodes, nil
+	return usage.RecordedNodes(list), nil
 }

@@ -247,9 +247,5 @@ func nodes(ctx context.Context, api client.Reader) ([]ceph.Node, error) {
 	if err := api.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
-	var all []ceph.Node
-	for i := range list.Items {
-		all = append(all, usage.RecordedNode(&list.Items[i]))
-	}
-	return all, nil
+	return usage.RecordedNodes(list.Items), nil
 }

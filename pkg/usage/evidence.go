@@ -90,12 +90,23 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 func present(holders []ceph.Node, nodes []corev1.Node) []ownership.Present {
 	var all []ownership.Present
 	for i := range nodes {
-		node := RecordedNode(&nodes[i])
+		if !mayConcern(holders, &nodes[i]) {
+			continue // of thousands, almost all
+		}
+		node := recordedAmong(nodes, i)
 		if slices.ContainsFunc(holders, func(holder ceph.Node) bool { return ownership.Concerns(holder, node) }) {
 			all = append(all, ownership.Present{Node: node, Reports: len(nodes[i].Status.VolumesInUse) > 0})
 		}
 	}
 	return all
+}
+
+// mayConcern reports whether [ownership.Concerns] may hold for a holder and the node.
+func mayConcern(holders []ceph.Node, node *corev1.Node) bool {
+	info := &node.Status.NodeInfo
+	return slices.ContainsFunc(holders, func(h ceph.Node) bool {
+		return h.Name == node.Name || h.UID == string(node.UID) || h.BootID == info.BootID || h.MachineID == info.MachineID
+	})
 }
 
 // seen is what the uses say, each of which is taken once.

@@ -75,6 +75,29 @@ func Addresses(node *corev1.Node) []netip.Addr {
 	return addresses
 }
 
+// RecordedNodes are nodes as records name them. Ids of a machine that several of them have
+// tell no machine from another, and are left out: virtual machines that are copies with
+// everything share both.
+func RecordedNodes(nodes []corev1.Node) []ceph.Node {
+	all := make([]ceph.Node, 0, len(nodes))
+	for i := range nodes {
+		all = append(all, recordedAmong(nodes, i))
+	}
+	return all
+}
+
+func recordedAmong(nodes []corev1.Node, i int) ceph.Node {
+	node := RecordedNode(&nodes[i])
+	for o := range nodes {
+		info := &nodes[o].Status.NodeInfo
+		if o != i && info.MachineID == node.MachineID && info.SystemUUID == node.SystemUUID {
+			node.MachineID, node.SystemUUID = "", ""
+			break
+		}
+	}
+	return node
+}
+
 // RecordedNode is a node as records name it.
 func RecordedNode(node *corev1.Node) ceph.Node {
 	info := node.Status.NodeInfo

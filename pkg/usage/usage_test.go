@@ -132,6 +132,19 @@ func TestSeen(t *testing.T) {
 	}
 }
 
+func TestRecordedNodes(t *testing.T) {
+	node := func(name, machine, system string) corev1.Node {
+		n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		n.Status.NodeInfo = corev1.NodeSystemInfo{MachineID: machine, SystemUUID: system}
+		return n
+	}
+	got := RecordedNodes([]corev1.Node{node("one", "m1", "s1"), node("clone", "m1", "s2"), node("copy", "m2", "s3"), node("of a copy", "m2", "s3")})
+	want := []ceph.Node{{Name: "one", MachineID: "m1", SystemUUID: "s1"}, {Name: "clone", MachineID: "m1", SystemUUID: "s2"}, {Name: "copy"}, {Name: "of a copy"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestSeenOfAnOrphan: what no volume says any more counts against an orphan, whatever
 // image it is of.
 func TestSeenOfAnOrphan(t *testing.T) {
