@@ -49,7 +49,7 @@ client. With --image, it is the image of a volume whose PersistentVolume was del
 	flags.StringVar(&r.image, "image", "", "`pool/name` or pool/namespace/name of an image that no PersistentVolume leads to any more, instead of claims")
 	flags.StringVar(&r.clusterID, "cluster-id", "", "`clusterID` by which ceph-csi's configuration leads to that image")
 	flags.DurationVar(&r.grace, "admission-grace", 75*time.Second, "`time` after which a pod that was let start and is not at the API server never comes; longer than the API server's --request-timeout")
-	flags.BoolVar(&r.withoutProof, "without-proof", false, "you know that the nodes that the record names, and that this cluster has no Node object of any more, are off")
+	flags.BoolVar(&r.withoutProof, "without-proof", false, "you know that the nodes that the record names, and that nothing proves to have let go, are off")
 	flags.StringVar(&r.by, "by", "", "`name` of the person, for the record; default: the user of the connection")
 	return command
 }

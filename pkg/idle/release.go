@@ -15,8 +15,8 @@ import (
 type Person struct {
 	// By is the name, for the record.
 	By string
-	// WithoutProof: the nodes that the record names, and that this cluster has no Node
-	// object of any more, are off.
+	// WithoutProof: the nodes that the record names, and that nothing proves to have let go,
+	// are off.
 	WithoutProof bool
 }
 
