@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
@@ -99,13 +98,9 @@ func (s Situation) registered(cluster ceph.Party, names []string, open []doubt) 
 	}
 	why := strings.Join(whys, "; ")
 	var nodes []ceph.Node
-	var latest time.Time
 	for _, registration := range s.Clusters {
 		if registration.UID == cluster.UID {
 			nodes = append(nodes, registration.Nodes...)
-			if registration.Written.After(latest) {
-				latest = registration.Written
-			}
 		}
 	}
 	address := "name the addresses from which the nodes of cluster " + cluster.Name + " reach Ceph with --also-fence"

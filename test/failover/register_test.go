@@ -13,43 +13,28 @@ import (
 	"github.com/cephferry/cephferry/test/scene"
 )
 
-// East admits a pod that cannot be scheduled, and its webhook dies. The pod is bound unseen
-// and writes; the record names no node. West takes the image and fences every node that
-// east has registered. It has a lab of its own, because then no node of east is left.
+// East admits two pods that cannot be scheduled, and its webhook dies: the records name no
+// node. One pod is bound before west takes the volumes, and writes; the other is bound
+// after. West fences every node that east has registered, and east writes nothing
+// more. It has a lab of its own, because then no node of east is left.
 func TestABindingThatNobodySaw(t *testing.T) {
 	servers := labtest.LabWithNodes(t, lab.Nodes{PerCluster: 2})
 	east, west := stage.Guarded(t, servers, "guard.scope=migratable")
 	s := &shop{stage.ShopIn(t, servers.Ceph, east, west), east, west}
-	s.volume("data")
+	e1, e2, w1, w2 := east.Nodes[0], east.Nodes[1], west.Nodes[0], west.Nodes[1]
+	for claim, rack := range map[string]string{"before": "first", "after": "second"} {
+		s.volume(claim)
+		s.waits(east, "pod-"+claim, rack, claim)
+	}
 	s.registers(east)
 	s.registers(west)
-	s.apply(east, fmt.Sprintf(`
-apiVersion: v1
-kind: Pod
-metadata: {name: p, namespace: %s}
-spec:
-  terminationGracePeriodSeconds: 0
-  nodeSelector: {rack: later}
-  tolerations: [{operator: Exists}]
-  containers: [{name: main, image: none}]
-  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
-`, s.Namespace))
-	s.Eventually("the record has a pod without a node", func() error {
-		record := s.Record("data")
-		if record.State != ceph.Held || len(record.Owner.Nodes) > 0 || len(record.Unbound) != 1 || len(record.Pending) > 0 {
-			return fmt.Errorf("it says %s", record.Encode())
-		}
-		return nil
-	})
 	if err := east.Webhook.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := east.Run(t.Context(), "label", "node", east.Nodes[0].Name, "rack=later"); err != nil {
-		t.Fatal(err)
-	}
-	s.Ready(east, "p")
-	s.Grows("data")
-	if record := s.Record("data"); len(record.Owner.Nodes) > 0 || len(record.Unbound) != 1 {
+	s.Kubectl(east, "label", "node", e1.Name, "rack=first")
+	s.Ready(east, "pod-before")
+	s.Grows("before")
+	if record := s.Record("before"); len(record.Owner.Nodes) > 0 || len(record.Unbound) != 1 {
 		t.Fatalf("somebody saw the binding: %s", record.Encode())
 	}
 
@@ -59,28 +44,49 @@ spec:
 			t.Errorf("%q is not among the clusters:\n%s", want, listed)
 		}
 	}
-	out := s.Must(s.answered(s.plugin(west, "failover", s.Namespace+"/data"), "east\n"))
+	// The volume that nobody has open first: nothing but the register says whom to fence.
+	out := s.Must(s.answered(s.plugin(west, "failover", s.Namespace+"/after", s.Namespace+"/before"), "east\n"))
 	for _, want := range []string{
 		"uncertain   a pod was let start, and the record does not say on which node",
-		east.Nodes[0].Address + " (node " + east.Nodes[0].Name + "): everything that comes from there",
-		east.Nodes[1].Address + " (node " + east.Nodes[1].Name + "): everything that comes from there",
+		e1.Address + " (node " + e1.Name + "): everything that comes from there",
+		e2.Address + " (node " + e2.Name + "): everything that comes from there",
 	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("%q is missing:\n%s", want, out)
+		if strings.Count(out, want) != 2 {
+			t.Errorf("%q is not there for each volume:\n%s", want, out)
 		}
 	}
-	last := s.Stamps("data").Last()
-	if last.Cluster != east.Name {
-		t.Errorf("the last stamp is %+v", last)
-	}
-	s.starts(west, west.Nodes[0], "p", "data")
-	s.owns(west, west.Nodes[0], "data")
-	s.Wrote("data", east, west)
-	for _, run := range s.Stamps("data").Runs() {
-		if run.Cluster == east.Name && run.Last > last.Sequence {
-			t.Errorf("after the failover, east's pod wrote stamps until %d, and %d was the last one before", run.Last, last.Sequence)
+	s.Kubectl(east, "label", "node", e2.Name, "rack=second")
+	s.Event(east, "FailedMount", "Pod/pod-after")
+	s.starts(west, w1, "pod-before", "before")
+	s.starts(west, w2, "pod-after", "after")
+	s.owns(west, w1, "before")
+	s.owns(west, w2, "after")
+	s.Wrote("before", east, west)
+	s.Wrote("after", west)
+}
+
+// waits makes a pod for a rack that no node is in, and returns when the record has it, and
+// nothing more of it is expected.
+func (s *shop) waits(c *scene.Cluster, name, rack, claim string) {
+	s.Helper()
+	s.apply(c, fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s}
+spec:
+  terminationGracePeriodSeconds: 0
+  nodeSelector: {rack: %s}
+  tolerations: [{operator: Exists}]
+  containers: [{name: main, image: none}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: %s}}]
+`, name, s.Namespace, rack, claim))
+	s.Eventually("the record of "+claim+" has a pod without a node", func() error {
+		record := s.Record(claim)
+		if record.State != ceph.Held || len(record.Owner.Nodes) > 0 || len(record.Unbound) != 1 || len(record.Pending) > 0 {
+			return fmt.Errorf("it says %s", record.Encode())
 		}
-	}
+		return nil
+	})
 }
 
 // registers waits until the cluster's webhook has registered all its nodes.
