@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/labtest"
 	"github.com/cephferry/cephferry/test/lab/stamp"
@@ -22,7 +23,12 @@ import (
 func TestTheStorageLayerAlone(t *testing.T) {
 	t.Parallel()
 	servers := labtest.LabWithNodes(t, lab.Nodes{PerCluster: 1, IgnoreWatchers: true})
-	w := layer{&team{T: t, helm: 3, namespace: "shop", postrender: programs.postrender}, servers}
+	w := layer{&team{T: t, helm: 3, namespace: "shop", postrender: programs.postrender}, servers, scene.Open(servers.Ceph)}
+	t.Cleanup(func() {
+		if err := w.storage.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	east, err := connect(servers.East)
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +89,7 @@ func TestTheStorageLayerAlone(t *testing.T) {
 type layer struct {
 	*team
 	*lab.Lab
+	storage *scene.Storage
 }
 
 // settled is how long a pod may take to start where another client has died: its
@@ -133,15 +140,15 @@ func (w layer) events(c *cluster) string {
 // wrote checks that the clusters wrote one after the other.
 func (w layer) wrote(release string, clusters ...string) {
 	w.Helper()
-	scene.Wrote(w.T, w.Ceph, w.image(release), clusters...)
+	w.storage.Wrote(w.T, w.image(release), clusters...)
 }
 
 // stamps are what the pods of the release wrote.
 func (w layer) stamps(release string) stamp.Log {
 	w.Helper()
-	return scene.Stamps(w.T, w.Ceph, w.image(release))
+	return w.storage.Stamps(w.T, w.image(release))
 }
 
-func (w layer) image(release string) string {
-	return lab.Pool + "/" + w.namespace + "." + release + "-files"
+func (w layer) image(release string) ceph.ImageSpec {
+	return ceph.ImageSpec{Pool: lab.Pool, Name: w.namespace + "." + release + "-files"}
 }

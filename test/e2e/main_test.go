@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,10 +53,8 @@ func TestMain(m *testing.M) {
 		if err := layOutPlugin(programs.withCeph, programs.postrender); err != nil {
 			return fmt.Errorf("lay out the Helm 4 plugin with Ceph: %w", err)
 		}
-		var errs [2]error
-		east, errs[0] = connect(s.Lab.East)
-		west, errs[1] = connect(s.Lab.West)
-		return errors.Join(errs[:]...)
+		east, west = &cluster{s.Lab.East, s.East.Dynamic}, &cluster{s.Lab.West, s.West.Dynamic}
+		return nil
 	})
 }
 
@@ -78,6 +75,5 @@ func connect(started *lab.Cluster) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := dynamic.NewForConfig(connected.Config)
-	return &cluster{started, client}, err
+	return &cluster{started, connected.Dynamic}, nil
 }

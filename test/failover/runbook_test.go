@@ -113,7 +113,7 @@ spec:
 
 // TestRunbook is the last one: at its end, no cluster is guarded.
 func TestRunbook(t *testing.T) {
-	s := &shop{stage.ShopCalled(t, "shop", stage.Ceph, stage.East, stage.West), stage.East, stage.West}
+	s := &shop{stage.ShopCalled(t, "shop"), stage.East, stage.West}
 	e1, w1, e2, w2 := s.east.Nodes[0], s.west.Nodes[0], s.east.Nodes[1], s.west.Nodes[1]
 	s.volume("data-db-0")
 	for c, node := range map[*scene.Cluster]*lab.Node{s.east: e1, s.west: w1} {

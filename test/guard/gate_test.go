@@ -192,7 +192,7 @@ func TestASecondVolumeWithTheSameImageIsRefused(t *testing.T) {
 	holder := s.Watchers("data")[0]
 	node := s.Kubectl(west, "get", "pod/holder", "-o=jsonpath={.spec.nodeName}")
 	s.Refused(s.Run(west, scene.Pod("x", "alias"), "create", "-f", "-"), scene.Forbidden("pod", fmt.Sprintf("volume %s/alias (image %s) is in use by another cluster\n"+
-		"  held by   %s (client.%d), the address of node %s, which does not use the volume\n"+
+		"  held by   %s (%s), the address of node %s, which does not use the volume\n"+
 		"  do this   scale the workload down in that cluster, then retry here; nothing was changed",
 		s.Namespace, s.Image("data"), holder.Host(), holder.Client, node), scene.Creating))
 	s.LetsGo(west, "data")

@@ -31,7 +31,7 @@ var otherNames = lab.Rook{
 
 // valuesForOtherNames is what the chart has to be told of them (docs/names.md).
 const valuesForOtherNames = ",ceph.configNamespaces={storage-operator}" +
-	",ceph.secret.Namespace=storage,ceph.secret.name=ceph-user-rbd-node" +
+	",ceph.secret.namespace=storage,ceph.secret.name=ceph-user-rbd-node" +
 	",guard.excludedNamespaces={storage-operator,storage}" +
 	",provisioner.secrets[0].namespace=storage,provisioner.secrets[0].name=ceph-user-rbd-provisioner" +
 	",provisioner.secrets[1].namespace=storage,provisioner.secrets[1].name=ceph-user-cephfs-provisioner" +

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/scene"
 )
@@ -194,7 +195,13 @@ func (tm *team) size(image string) int {
 // free waits until nobody has the image open.
 func (tm *team) free(image string) {
 	tm.Helper()
-	scene.Free(tm.T, storage, lab.Pool+"/"+image)
+	tm.Ceph.Free(tm.T, spec(lab.Pool+"/"+image))
+}
+
+// spec is an image by its name in rbd's arguments.
+func spec(image string) ceph.ImageSpec {
+	parts := strings.Split(image, "/")
+	return ceph.ImageSpec{Pool: parts[0], Namespace: strings.Join(parts[1:len(parts)-1], "/"), Name: parts[len(parts)-1]}
 }
 
 // wrote checks that these clusters wrote to the image one after the other, and that
@@ -211,7 +218,7 @@ func (tm *team) wroteTo(image string, clusters ...*scene.Cluster) {
 	for _, c := range clusters {
 		names = append(names, c.Name)
 	}
-	scene.Wrote(tm.T, storage, image, names...)
+	tm.Ceph.Wrote(tm.T, spec(image), names...)
 }
 
 func quantity(text string) resource.Quantity { return resource.MustParse(text) }

@@ -3,17 +3,12 @@
 package scene
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ceph/goceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
-	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/stamp"
 )
 
@@ -26,83 +21,22 @@ func (s *Shop) Spec(claim string) ceph.ImageSpec {
 	return ceph.ImageSpec{Pool: pool, Namespace: namespace, Name: s.Namespace + "." + claim}
 }
 
-// Watcher is one of an image, as `rbd status` shows it.
-type Watcher struct {
-	Address string
-	Client  int64
-}
-
-// Host is the address without the instance.
-func (w Watcher) Host() string { host, _, _ := strings.Cut(w.Address, ":"); return host }
-
-// Watchers are those of an image: pool/name.
-func Watchers(t testing.TB, storage *lab.Ceph, image string) []Watcher {
-	t.Helper()
-	out, err := storage.RBD(t.Context(), "status", image, "--format", "json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var status struct{ Watchers []Watcher }
-	if err := json.Unmarshal(out, &status); err != nil {
-		t.Fatal(err)
-	}
-	return status.Watchers
-}
-
-// Free waits until nobody has the image open.
-func Free(t testing.TB, storage *lab.Ceph, image string) {
-	t.Helper()
-	Eventually(t, "nobody has "+image, func() error {
-		if w := Watchers(t, storage, image); len(w) != 0 {
-			return fmt.Errorf("it has watchers %v", w)
-		}
-		return nil
-	})
-}
-
-// Stamps are what pods wrote into the image.
-func Stamps(t testing.TB, storage *lab.Ceph, image string) stamp.Log {
-	t.Helper()
-	log, err := storage.ReadStamps(t.Context(), image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return log
-}
-
-// Wrote checks that the clusters wrote into the image one after the other, and each
-// went on from what the other left.
-func Wrote(t testing.TB, storage *lab.Ceph, image string, clusters ...string) {
-	t.Helper()
-	log := Stamps(t, storage, image)
-	if err := log.Check(); err != nil {
-		t.Error(err)
-	}
-	var got []string
-	for _, run := range log.Runs() {
-		got = append(got, run.Cluster)
-	}
-	if got = slices.Compact(got); !slices.Equal(got, clusters) {
-		t.Errorf("writers of %s: %v, want %v", image, got, clusters)
-	}
-}
-
 // Watchers are those of the claim's image.
 func (s *Shop) Watchers(claim string) []Watcher {
 	s.Helper()
-	return Watchers(s.T, s.Ceph, s.Image(claim))
+	return s.Ceph.Watchers(s.T, s.Spec(claim))
 }
 
 // Free waits until nobody has the image of the claim open.
 func (s *Shop) Free(claim string) {
 	s.Helper()
-	Free(s.T, s.Ceph, s.Image(claim))
+	s.Ceph.Free(s.T, s.Spec(claim))
 }
 
 // Stamps are what pods wrote into the claim's image.
 func (s *Shop) Stamps(claim string) stamp.Log {
 	s.Helper()
-	return Stamps(s.T, s.Ceph, s.Image(claim))
+	return s.Ceph.Stamps(s.T, s.Spec(claim))
 }
 
 // Grows waits for new stamps.
@@ -117,7 +51,7 @@ func (s *Shop) Grows(claim string) {
 	})
 }
 
-// Wrote waits for new stamps, and then is [Wrote].
+// Wrote waits for new stamps, and then is [Storage.Wrote].
 func (s *Shop) Wrote(claim string, clusters ...*Cluster) {
 	s.Helper()
 	s.Grows(claim)
@@ -125,18 +59,13 @@ func (s *Shop) Wrote(claim string, clusters ...*Cluster) {
 	for _, c := range clusters {
 		names = append(names, c.Name)
 	}
-	Wrote(s.T, s.Ceph, s.Image(claim), names...)
+	s.Ceph.Wrote(s.T, s.Spec(claim), names...)
 }
 
-// connect is a connection as Ceph's administrator.
-func (s *Shop) connect() ceph.Cluster {
+// Admin is a connection as Ceph's administrator.
+func (s *Shop) Admin() ceph.Cluster {
 	s.Helper()
-	connected, err := goceph.Dial(context.Background(), goceph.Config{ConfFile: s.Ceph.ConfFile})
-	if err != nil {
-		s.Fatal(err)
-	}
-	s.Cleanup(func() { _ = connected.Close() })
-	return connected
+	return s.Ceph.Admin(s.T)
 }
 
 // Record is the record of a claim's image, the zero one if there is none.

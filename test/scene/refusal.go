@@ -47,7 +47,7 @@ func (s *Shop) InUseOf(c *Cluster, claims ...string) string {
 		record, watchers := s.Holders(claim)
 		if record.Owner == nil || record.Owner.Name == c.Name {
 			for _, w := range watchers {
-				text += fmt.Sprintf("  held by   %s (client.%d), %s\n", w.Host(), w.Client, c.foreign(w.Host()))
+				text += fmt.Sprintf("  held by   %s (%s), %s\n", w.Host(), w.Client, c.foreign(w.Host()))
 			}
 			texts = append(texts, text+"  do this   scale the workload down in that cluster, then retry here; nothing was changed")
 			continue
@@ -58,7 +58,7 @@ func (s *Shop) InUseOf(c *Cluster, claims ...string) string {
 			at := []string{node.Addresses[0]}
 			for _, w := range watchers {
 				if w.Host() == node.Addresses[0] {
-					at = append(at, fmt.Sprintf("client.%d", w.Client))
+					at = append(at, w.Client)
 				}
 			}
 			text += fmt.Sprintf("  held by         cluster %s, node %s (%s)%s", owner.Name, node.Name, strings.Join(at, ", "), since)

@@ -14,9 +14,6 @@ import (
 	"testing"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/webhook"
@@ -48,6 +45,7 @@ type Setup struct {
 // Scene is what the tests of a package share.
 type Scene struct {
 	*lab.Lab
+	Storage    *Storage
 	East, West *Cluster
 	// Programs are paths, by name.
 	Programs map[string]string
@@ -56,14 +54,6 @@ type Scene struct {
 
 	setup Setup
 	shops atomic.Int32
-}
-
-// Cluster is a cluster with a client, and a webhook if the setup says so.
-type Cluster struct {
-	*lab.Cluster
-	Config  *rest.Config
-	Client  *kubernetes.Clientset
-	Webhook *webhook.Webhook
 }
 
 // Main starts the servers, hands them to begin, runs the tests, and ends the process.
@@ -95,6 +85,8 @@ func run(m *testing.M, setup Setup, begin func(*Scene) error) (code int, err err
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
+	s.Storage = Open(s.Ceph)
+	defer func() { err = errors.Join(err, s.Storage.Close()) }()
 	if s.East, err = s.prepare(ctx, s.Lab.East); err != nil {
 		return 0, err
 	}
@@ -123,17 +115,6 @@ func run(m *testing.M, setup Setup, begin func(*Scene) error) (code int, err err
 		err = errors.Join(err, c.Webhook.MayDoAll(setup.Denied...))
 	}
 	return code, err
-}
-
-// Connect makes a client for a cluster.
-func Connect(started *lab.Cluster) (c *Cluster, err error) {
-	c = &Cluster{Cluster: started}
-	if c.Config, err = clientcmd.BuildConfigFromFlags("", started.Kubeconfig); err != nil {
-		return nil, err
-	}
-	c.Config.QPS = -1 // no limit: the default makes tests wait
-	c.Client, err = kubernetes.NewForConfig(c.Config)
-	return c, err
 }
 
 // prepare makes what tests have in a cluster besides a webhook.
@@ -193,18 +174,4 @@ func (s *Scene) Guarded(t *testing.T, servers *lab.Lab, values string) (east, we
 		t.Fatal(err)
 	}
 	return clusters[0], clusters[1]
-}
-
-// Restarts is for a test that ends the webhook: the next test needs it, whatever fails.
-// What it returns starts the webhook if it isn't ready, and is called when the test ends.
-func (c *Cluster) Restarts(t testing.TB) (restart func()) {
-	restart = func() {
-		if err := c.Webhook.Ready(); err != nil {
-			if err := c.Webhook.Start(); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	t.Cleanup(restart)
-	return restart
 }

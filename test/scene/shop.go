@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,9 +24,7 @@ type Shop struct {
 	Namespace string
 	// Pool is where the images are: a pool, or pool/namespace.
 	Pool string
-	Ceph *lab.Ceph
-	// Admin connects to it as its administrator, at the first use.
-	Admin func() ceph.Cluster
+	Ceph *Storage
 	// TwoWriters are the claims whose images are known to have had two at a time.
 	TwoWriters []string
 
@@ -37,20 +34,32 @@ type Shop struct {
 // Shop makes a namespace in both clusters.
 func (s *Scene) Shop(t *testing.T) *Shop {
 	t.Helper()
-	return s.ShopIn(t, s.Ceph, s.East, s.West)
+	return s.shop(t, s.name(), s.Storage, s.East, s.West)
 }
 
-// ShopIn makes a namespace in these clusters.
-func (s *Scene) ShopIn(t *testing.T, storage *lab.Ceph, clusters ...*Cluster) *Shop {
+// ShopCalled makes a namespace of that name in both clusters.
+func (s *Scene) ShopCalled(t *testing.T, name string) *Shop {
 	t.Helper()
-	return s.ShopCalled(t, fmt.Sprint("shop-", s.shops.Add(1)), storage, clusters...)
+	return s.shop(t, name, s.Storage, s.East, s.West)
 }
 
-// ShopCalled makes a namespace of that name in these clusters.
-func (s *Scene) ShopCalled(t *testing.T, name string, storage *lab.Ceph, clusters ...*Cluster) *Shop {
+// ShopIn makes a namespace in the clusters of another lab.
+func (s *Scene) ShopIn(t *testing.T, servers *lab.Ceph, clusters ...*Cluster) *Shop {
+	t.Helper()
+	storage := Open(servers)
+	t.Cleanup(func() {
+		if err := storage.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s.shop(t, s.name(), storage, clusters...)
+}
+
+func (s *Scene) name() string { return fmt.Sprint("shop-", s.shops.Add(1)) }
+
+func (s *Scene) shop(t *testing.T, name string, storage *Storage, clusters ...*Cluster) *Shop {
 	t.Helper()
 	shop := &Shop{T: t, Namespace: name, Pool: lab.Pool, Ceph: storage, scene: s}
-	shop.Admin = sync.OnceValue(shop.connect)
 	t.Cleanup(shop.oneWriterAtATime)
 	for _, c := range clusters {
 		MakeNamespace(t, c, name)
@@ -118,10 +127,16 @@ func (s *Shop) Kubectl(c *Cluster, args ...string) string {
 	return s.Must(s.Run(c, "", args...))
 }
 
-// Create creates objects.
+// Create creates objects. With arguments kubectl does it, and its stdout is returned.
 func (s *Shop) Create(c *Cluster, manifests string, args ...string) string {
 	s.Helper()
-	return s.Must(s.Run(c, manifests, append([]string{"create", "-f", "-"}, args...)...))
+	if len(args) > 0 {
+		return s.Must(s.Run(c, manifests, append([]string{"create", "-f", "-"}, args...)...))
+	}
+	if err := c.create(s.Context(), s.Namespace, manifests); err != nil {
+		s.Fatal(err)
+	}
+	return ""
 }
 
 // Bound waits until the claim is bound.
@@ -202,7 +217,7 @@ func (s *Shop) oneWriterAtATime() {
 		if !ours || slices.Contains(s.TwoWriters, claim) {
 			continue
 		}
-		log, err := s.Ceph.ReadStamps(ctx, s.Image(claim))
+		log, err := s.Ceph.stamps(s.Spec(claim))
 		if err == nil {
 			err = log.Check()
 		}

@@ -130,9 +130,11 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 		"--set", fmt.Sprintf("ports.webhook=%d,ports.metrics=%d,ports.probes=%d", ports[0], ports[1], ports[2]),
 		"--set", "ceph.secret.namespace="+Namespace+",ceph.secret.name=observer", "--set", o.Values)
 	rendered.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + o.Home}
+	var complaints bytes.Buffer
+	rendered.Stderr = &complaints
 	manifests, err := rendered.Output()
 	if err != nil {
-		return nil, fmt.Errorf("render the chart: %w", err)
+		return nil, fmt.Errorf("render the chart: %w: %s", err, complaints.String())
 	}
 	user, err := o.Ceph.CreateUser(ctx, "observer-"+c.Name, Observer...)
 	if err != nil {

@@ -1,0 +1,97 @@
+//go:build lab
+
+package scene
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/webhook"
+)
+
+// Cluster is a cluster with clients, and a webhook if the setup says so.
+type Cluster struct {
+	*lab.Cluster
+	Client  *kubernetes.Clientset
+	Dynamic dynamic.Interface
+	Webhook *webhook.Webhook
+
+	mapper meta.RESTMapper
+}
+
+// Connect makes clients for a cluster.
+func Connect(started *lab.Cluster) (c *Cluster, err error) {
+	config, err := clientcmd.BuildConfigFromFlags("", started.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1 // no limit: the default makes tests wait
+	config.WarningHandler = rest.NoWarnings{}
+	c = &Cluster{Cluster: started}
+	if c.Client, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, err
+	}
+	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
+	c.Dynamic, err = dynamic.NewForConfig(config)
+	return c, err
+}
+
+// create creates objects, in the namespace if they have one and name none.
+func (c *Cluster) create(ctx context.Context, namespace, manifests string) error {
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifests), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if len(object.Object) == 0 {
+			continue // nothing between two separators
+		}
+		kind := object.GroupVersionKind()
+		mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if err != nil {
+			return err
+		}
+		var resource dynamic.ResourceInterface = c.Dynamic.Resource(mapping.Resource)
+		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+			if own := object.GetNamespace(); own != "" {
+				namespace = own
+			}
+			resource = c.Dynamic.Resource(mapping.Resource).Namespace(namespace)
+		}
+		if _, err := resource.Create(ctx, object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}); err != nil {
+			return err
+		}
+	}
+}
+
+// Restarts is for a test that ends the webhook: the next test needs it, whatever fails.
+// What it returns starts the webhook if it isn't ready, and is called when the test ends.
+func (c *Cluster) Restarts(t testing.TB) (restart func()) {
+	restart = func() {
+		if err := c.Webhook.Ready(); err != nil {
+			if err := c.Webhook.Start(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(restart)
+	return restart
+}

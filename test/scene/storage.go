@@ -1,0 +1,157 @@
+//go:build lab
+
+package scene
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/goceph"
+	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/lab/agent"
+	"github.com/cephferry/cephferry/test/lab/librbd"
+	"github.com/cephferry/cephferry/test/lab/stamp"
+)
+
+// Storage is a Ceph with connections of its administrator, made at the first use: tests
+// look so often that a process for each look would be most of their work.
+type Storage struct {
+	*lab.Ceph
+	admin  func() (ceph.Cluster, error)
+	images func() (agent.Client, error)
+
+	mu    sync.Mutex
+	close []func() error
+}
+
+// Open prepares to look at a Ceph.
+func Open(servers *lab.Ceph) *Storage {
+	s := &Storage{Ceph: servers}
+	s.admin = sync.OnceValues(func() (ceph.Cluster, error) {
+		connected, err := goceph.Dial(context.Background(), goceph.Config{ConfFile: s.ConfFile})
+		if err == nil {
+			s.closes(connected.Close)
+		}
+		return connected, err
+	})
+	s.images = sync.OnceValues(func() (agent.Client, error) {
+		client, err := librbd.Dial(agent.CephSettings{MonHost: strings.Join(s.Monitors, ","), User: s.Ceph.Admin.ID, Key: s.Ceph.Admin.Key})
+		if err == nil {
+			s.closes(func() error { client.Close(); return nil })
+		}
+		return client, err
+	})
+	return s
+}
+
+func (s *Storage) closes(f func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.close = append(s.close, f)
+}
+
+// Close closes what was connected.
+func (s *Storage) Close() (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.close {
+		err = errors.Join(err, f())
+	}
+	return err
+}
+
+// Admin is the connection that the product would have.
+func (s *Storage) Admin(t testing.TB) ceph.Cluster {
+	t.Helper()
+	connected, err := s.admin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return connected
+}
+
+// Watcher is one of an image: "10.0.1.12:0/3311202721", "client.4153".
+type Watcher struct{ Address, Client string }
+
+// Host is the address without the instance.
+func (w Watcher) Host() string { host, _, _ := strings.Cut(w.Address, ":"); return host }
+
+// Watchers are those of an image.
+func (s *Storage) Watchers(t testing.TB, image ceph.ImageSpec) []Watcher {
+	t.Helper()
+	listed, err := s.Admin(t).Watchers(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var watchers []Watcher
+	for _, w := range listed {
+		watchers = append(watchers, Watcher{w.Addr, w.Client})
+	}
+	return watchers
+}
+
+// Free waits until nobody has the image open.
+func (s *Storage) Free(t testing.TB, image ceph.ImageSpec) {
+	t.Helper()
+	Eventually(t, "nobody has "+image.String(), func() error {
+		if w := s.Watchers(t, image); len(w) != 0 {
+			return fmt.Errorf("it has watchers %v", w)
+		}
+		return nil
+	})
+}
+
+// Stamps are what pods wrote into the image. It is opened read-only, so that this is no
+// watcher.
+func (s *Storage) Stamps(t testing.TB, image ceph.ImageSpec) stamp.Log {
+	t.Helper()
+	log, err := s.stamps(image)
+	if err != nil {
+		t.Fatalf("read stamps of %s: %v", image, err)
+	}
+	return log
+}
+
+func (s *Storage) stamps(image ceph.ImageSpec) (log stamp.Log, err error) {
+	client, err := s.images()
+	if err != nil {
+		return log, err
+	}
+	opened, err := client.Open(image, agent.ReadOnly)
+	if err != nil {
+		return log, err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	size, err := opened.Size()
+	if err != nil {
+		return log, err
+	}
+	area := make([]byte, stamp.Area(size))
+	if _, err := opened.ReadAt(area, 0); err != nil {
+		return log, err
+	}
+	return stamp.Read(area)
+}
+
+// Wrote checks that the clusters wrote into the image one after the other, and each
+// went on from what the other left.
+func (s *Storage) Wrote(t testing.TB, image ceph.ImageSpec, clusters ...string) {
+	t.Helper()
+	log := s.Stamps(t, image)
+	if err := log.Check(); err != nil {
+		t.Error(err)
+	}
+	var got []string
+	for _, run := range log.Runs() {
+		got = append(got, run.Cluster)
+	}
+	if got = slices.Compact(got); !slices.Equal(got, clusters) {
+		t.Errorf("writers of %s: %v, want %v", image, got, clusters)
+	}
+}
