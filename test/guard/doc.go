@@ -5,7 +5,7 @@
 // All tests share one lab. West is guarded as the chart does by default; there
 // people are told at once. East is guarded with scope `all` and without the scale
 // endpoint, so that there only the pods' endpoint is between a volume and its
-// second writer. The third node of each cluster is for accidents.
+// second writer. Nodes from the third on are for accidents, each for one test.
 // What stops a server for everybody is in package outage.
 //
 // Each test has a namespace of its own in both clusters, see package scene.

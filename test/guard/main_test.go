@@ -19,7 +19,7 @@ var (
 
 func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
-		Name: "guard", Nodes: lab.Nodes{PerCluster: 4}, Programs: []string{"kubectl", "helm", "postrender", "webhook"},
+		Name: "guard", Nodes: lab.Nodes{PerCluster: 5}, Programs: []string{"kubectl", "helm", "postrender", "webhook"},
 		Values: map[string]string{
 			lab.East: "guard.scope=all,guard.scale.enabled=false",
 			lab.West: "guard.customResources[0].apiGroups[0]=example.com,guard.customResources[0].resources[0]=databases",

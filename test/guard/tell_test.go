@@ -18,7 +18,8 @@ func TestTheLosingClusterTellsEachTime(t *testing.T) {
 	s := newShop(t)
 	s.Volume("data", east, west)
 	for _, name := range []string{"first", "second"} {
-		s.Create(east, scene.Pod(name, "data"))
+		// On a node of its own: all images of a node have one client, and it is fenced.
+		s.Create(east, scene.Pod(name, "data", scene.On(east.Nodes[4])))
 		s.Ready(east, name)
 		s.Holders("data")
 		s.takeOver(west, "data")
