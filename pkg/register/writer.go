@@ -244,7 +244,7 @@ func (w *Writer) write(ctx context.Context, place Place) error {
 
 func nodes(ctx context.Context, api client.Reader) ([]ceph.Node, error) {
 	var list corev1.NodeList
-	if err := api.List(ctx, &list); err != nil {
+	if err := api.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
 	return usage.RecordedNodes(list.Items), nil
