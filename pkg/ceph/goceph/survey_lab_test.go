@@ -39,3 +39,25 @@ func TestRecordsOfSeveralPages(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// A person takes a cluster off the register, or one died before it wrote more than its uid.
+func TestARegistrationThatIsGone(t *testing.T) {
+	h := startHarness(t, []cephtest.Pool{{Name: "pool"}})
+	cluster := h.connect(t)
+	for _, uid := range []string{"u-east", "u-west"} {
+		_, err := cluster.PutRegistration(t.Context(), "pool", "", ceph.Registration{Party: ceph.Party{UID: uid}})
+		must(t, err)
+	}
+	must(t, h.ioctx(t, ceph.ImageSpec{Pool: "pool"}).Delete(ceph.RegistrationObject("u-east")))
+	all, err := cluster.Registrations(t.Context(), "pool", "")
+	must(t, err)
+	if len(all) != 1 || all[0].UID != "u-west" || all[0].Err != nil {
+		t.Errorf("found %+v", all)
+	}
+	// It comes back by itself.
+	_, err = cluster.PutRegistration(t.Context(), "pool", "", ceph.Registration{Party: ceph.Party{UID: "u-east"}})
+	must(t, err)
+	if all, err = cluster.Registrations(t.Context(), "pool", ""); err != nil || len(all) != 2 {
+		t.Errorf("%v, found %+v", err, all)
+	}
+}
