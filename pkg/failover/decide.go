@@ -110,7 +110,7 @@ func refuse(do, what string, arguments ...any) *Refusal {
 //	another person or cluster takes it                      refused
 //	the record names another cluster than the person        refused
 //	the record leaves open who may have it, and the         refused, unless the person names
-//	register does not tell either                           addresses
+//	register does not tell either                           addresses to fence
 //	the fence hits this cluster, a third one, or Ceph       refused, unless that machine is spared
 //	a watcher is not covered by the fence                   refused
 func Decide(s Situation, wish Wish) (Plan, error) {
@@ -137,12 +137,14 @@ func Decide(s Situation, wish Wish) (Plan, error) {
 	}
 	plan.From, plan.Nodes = owner.Party, s.alive(owner.Nodes)
 	open := s.doubts()
-	if len(open) > 0 && len(wish.Also) == 0 {
-		more, err := s.registered(owner.Party, wish.Nodes, open)
+	if len(open) > 0 {
+		more, err := s.registered(owner.Party, wish.Nodes, open, len(wish.Also) > 0)
 		if err != nil {
 			return Plan{}, err
 		}
-		plan.Nodes = append(plan.Nodes, more...)
+		for _, node := range more {
+			plan.Nodes = ownership.WithBoot(plan.Nodes, node)
+		}
 	}
 	for _, doubt := range open {
 		plan.Doubts = append(plan.Doubts, doubt.what)

@@ -156,7 +156,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a node without an address that is registered": {
 			situation: Situation{Record: held(east, []ceph.Node{{Name: "e2"}}), Clusters: register},
-			want: Plan{Fence: Fence{Machines: []string{"10.0.1.11:0/0", "10.0.1.12:0/0", "[fd00::11]:0/0"}}, Nodes: []ceph.Node{{Name: "e2"}, e1, e2},
+			want: Plan{Fence: Fence{Machines: []string{"10.0.1.11:0/0", "10.0.1.12:0/0", "[fd00::11]:0/0"}}, Nodes: []ceph.Node{e1, e2},
 				Doubts: []string{"the record has no address of node e2"}},
 		},
 		"a node without an address that is not registered": {
@@ -178,7 +178,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a pod without a node": {
 			situation: Situation{Record: waiting(onBoth, "p"), Clusters: register},
-			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.12:0/0", "[fd00::11]:0/0"}, []string{onE1}}, Nodes: append(slices.Clone(onBoth.Owner.Nodes), e1, e2),
+			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.12:0/0", "[fd00::11]:0/0"}, []string{onE1}}, Nodes: append(slices.Clone(onBoth.Owner.Nodes), e2),
 				Doubts: []string{"a pod was let start, and the record does not say on which node"}},
 		},
 		"a pod without a node, and a person who knows": {
@@ -198,6 +198,11 @@ func TestDecide(t *testing.T) {
 			situation: Situation{Record: waiting(onBoth, "p")}, wish: also,
 			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.13:0/0", "[fd00::11]:0/0"}, []string{onE1, "10.0.1.14:0/9"}},
 				Doubts: []string{"a pod was let start, and the record does not say on which node"}},
+		},
+		"the same, and the register tells": {
+			situation: Situation{Record: waiting(onBoth, "p"), Clusters: register}, wish: also,
+			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.12:0/0", "10.0.1.13:0/0", "[fd00::11]:0/0"}, []string{onE1, "10.0.1.14:0/9"}},
+				Nodes: append(slices.Clone(onBoth.Owner.Nodes), e2), Doubts: []string{"a pod was let start, and the record does not say on which node"}},
 		},
 		"a node that no client was seen of, behind a storage network": {
 			situation: Situation{Record: held(east, []ceph.Node{e2}), Clusters: register, Others: []ceph.RecordOf{{Image: other, Record: held(east, []ceph.Node{e1}, "192.168.7.5:0/3")}}},

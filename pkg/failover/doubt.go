@@ -88,8 +88,9 @@ func (s Situation) alive(nodes []ceph.Node) []ceph.Node {
 }
 
 // registered are the nodes of a cluster by the register, or those of them that the person
-// names. It refuses when the register cannot settle what the record leaves open.
-func (s Situation) registered(cluster ceph.Party, names []string, open []doubt) ([]ceph.Node, error) {
+// names. When the register cannot settle what the record leaves open, it refuses, or leaves
+// it to the person who names addresses.
+func (s Situation) registered(cluster ceph.Party, names []string, open []doubt, addressed bool) ([]ceph.Node, error) {
 	var whys []string
 	told := true
 	for _, doubt := range open {
@@ -103,6 +104,26 @@ func (s Situation) registered(cluster ceph.Party, names []string, open []doubt) 
 			nodes = append(nodes, registration.Nodes...)
 		}
 	}
+	for _, name := range names {
+		if !slices.ContainsFunc(nodes, func(n ceph.Node) bool { return n.Name == name }) {
+			return nil, refuse("look at `kubectl cephferry clusters`", "cluster %s has registered no node %s", cluster.Name, name)
+		}
+	}
+	var chosen []ceph.Node
+	var unknown []string
+	for _, node := range s.alive(nodes) {
+		switch {
+		case len(names) > 0 && !slices.Contains(names, node.Name):
+		case len(node.Addresses) == 0:
+			unknown = append(unknown, node.Name)
+		default:
+			node.Clients = nil
+			chosen = append(chosen, node)
+		}
+	}
+	if addressed {
+		return chosen, nil
+	}
 	address := "name the addresses from which the nodes of cluster " + cluster.Name + " reach Ceph with --also-fence"
 	switch {
 	case !told:
@@ -111,27 +132,13 @@ func (s Situation) registered(cluster ceph.Party, names []string, open []doubt) 
 		return nil, refuse("use a version that understands it, or "+address, "%s, and the register cannot tell: %v", why, s.unread(cluster))
 	case len(nodes) == 0:
 		return nil, refuse(address, "%s, and cluster %s has not registered its nodes", why, cluster.Name)
+	case len(unknown) > 0:
+		return nil, refuse(address, "%s, and cluster %s has registered no address of node %s", why, cluster.Name, strings.Join(unknown, ", "))
 	}
 	for _, holder := range s.alive(s.Record.Owner.Nodes) {
 		if len(holder.Addresses) == 0 && !slices.ContainsFunc(nodes, func(n ceph.Node) bool { return n.Name == holder.Name }) {
 			return nil, refuse(address, "%s, and cluster %s has not registered that node", why, cluster.Name)
 		}
-	}
-	for _, name := range names {
-		if !slices.ContainsFunc(nodes, func(n ceph.Node) bool { return n.Name == name }) {
-			return nil, refuse("look at `kubectl cephferry clusters`", "cluster %s has registered no node %s", cluster.Name, name)
-		}
-	}
-	var chosen []ceph.Node
-	for _, node := range s.alive(nodes) {
-		if len(names) > 0 && !slices.Contains(names, node.Name) {
-			continue
-		}
-		if len(node.Addresses) == 0 {
-			return nil, refuse(address, "%s, and cluster %s has registered no address of node %s", why, cluster.Name, node.Name)
-		}
-		node.Clients = nil
-		chosen = append(chosen, node)
 	}
 	return chosen, nil
 }
