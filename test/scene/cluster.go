@@ -3,6 +3,7 @@
 package scene
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -71,10 +72,7 @@ func (c *Cluster) create(ctx context.Context, namespace, manifests string) error
 		}
 		var resource dynamic.ResourceInterface = c.Dynamic.Resource(mapping.Resource)
 		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-			if own := object.GetNamespace(); own != "" {
-				namespace = own
-			}
-			resource = c.Dynamic.Resource(mapping.Resource).Namespace(namespace)
+			resource = c.Dynamic.Resource(mapping.Resource).Namespace(cmp.Or(object.GetNamespace(), namespace))
 		}
 		if _, err := resource.Create(ctx, object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}); err != nil {
 			return err
