@@ -13,6 +13,7 @@ import (
 
 // TestDeadWebhook: with no webhook at all, only what is guarded stops.
 func TestDeadWebhook(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, namespace := range []string{"guarded", own} {
 		w.namespace(t, namespace, true)

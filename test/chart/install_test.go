@@ -16,6 +16,7 @@ const account = "system:serviceaccount:" + own + ":cephferry"
 
 // TestInstall: the chart's whole life, with both Helms.
 func TestInstall(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ca := base64.StdEncoding.EncodeToString(startRecorder(t).ca())
 	w.namespace(t, "rook-ceph", false)

@@ -26,6 +26,7 @@ const keptText = `namespaces "shop" is forbidden: ValidatingAdmissionPolicy 'cep
 // TestLabel: while no webhook answers, the label stays whatever way it is taken, and
 // everything else about namespaces goes on.
 func TestLabel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.install(t, nobody(t), startRecorder(t).ca(), "dead")
 	w.namespace(t, "rook-ceph", true)

@@ -278,6 +278,7 @@ var namespacedCases = map[string]struct {
 }
 
 func TestReviews(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	recorder := startRecorder(t)
 	w.apply(t, "", databases)

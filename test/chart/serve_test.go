@@ -24,6 +24,7 @@ import (
 // the permissions of its account, and with its Secret mounted. It becomes ready,
 // and is forbidden nothing on the way.
 func TestServe(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	program, err := lab.Tools(os.Getenv(lab.ToolsVariable)).Find("webhook")
 	if err != nil {

@@ -43,6 +43,7 @@ const (
 // TestUnrendered: while no webhook answers, the policies refuse claims that are about
 // to become something else than their author meant, and leave alone what is there.
 func TestUnrendered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.install(t, nobody(t), startRecorder(t).ca(), "dead")
 	w.namespace(t, "shop", false)

@@ -9,9 +9,11 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	cephtest.Conformance(t, startHarness(t, cephtest.Pools()))
 }
 
 func TestSubvolumeConformance(t *testing.T) {
+	t.Parallel()
 	cephtest.SubvolumeConformance(t, startSubvolumeHarness(t))
 }

@@ -15,6 +15,7 @@ import (
 )
 
 func TestDial(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	dir := t.TempDir()
 	file := func(name, content string) string {
@@ -104,6 +105,7 @@ func captureOutput(t *testing.T, f func()) string {
 }
 
 func TestBlocklistedClient(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	address, err := cluster.rados.GetAddrs()

@@ -17,6 +17,7 @@ import (
 // Growing must never do what librbd does to a lock holder that does not answer:
 // break its lock and put it on the blocklist.
 func TestGrowImageOfALockHolder(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	tests := map[string]struct {

@@ -22,6 +22,7 @@ import (
 var replica = ceph.ImageSpec{Pool: lab.Pool, Name: "image"}
 
 func TestMonitorDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	config := h.config(cephtest.Provisioner)
 
@@ -68,6 +69,7 @@ func TestMonitorDoesNotAnswer(t *testing.T) {
 // A write that timed out is carried out when the OSD returns; the caller must not
 // be told that somebody else changed the record.
 func TestRecordWriteThatTimedOut(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	image, err := cluster.CreateImage(t.Context(), replica, ceph.Layout{Size: 1 << 20})

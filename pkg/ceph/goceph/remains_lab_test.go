@@ -50,6 +50,7 @@ func writeHeader(ioctx *rados.IOContext, id string) error {
 }
 
 func TestCreationAfterOneThatDied(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	tests := map[string]func(t *testing.T, ioctx *rados.IOContext, name, id string){
@@ -124,6 +125,7 @@ func TestCreationAfterOneThatDied(t *testing.T) {
 }
 
 func TestNameOfAnImageOfTheOldFormat(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	// Nothing makes them any more; librbd still goes by the object's name.
@@ -135,6 +137,7 @@ func TestNameOfAnImageOfTheOldFormat(t *testing.T) {
 }
 
 func TestCreationUnderWayIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	ioctx := h.ioctx(t, replica)

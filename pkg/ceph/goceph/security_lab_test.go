@@ -338,6 +338,7 @@ func table(t *testing.T, document, header string) [][]string {
 }
 
 func TestSecurityDocument(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(securityDocument)
 	must(t, err)
 	document := string(data)

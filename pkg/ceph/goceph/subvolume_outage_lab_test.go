@@ -20,6 +20,7 @@ func subvolumeSpec(name string) ceph.SubvolumeSpec {
 }
 
 func TestSubvolumeOutages(t *testing.T) {
+	t.Parallel()
 	h := startSubvolumeHarness(t)
 	t.Run("the manager answers late", h.managerAnswersLate)
 	t.Run("a server stops", h.serverStops)

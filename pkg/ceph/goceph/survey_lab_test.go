@@ -15,6 +15,7 @@ import (
 // TestRecordsOfSeveralPages: none is lost where one page ends and the next begins, nor
 // when the last one is full.
 func TestRecordsOfSeveralPages(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, []cephtest.Pool{{Name: "rbd"}})
 	cluster := h.connect(t)
 	var want []string

@@ -62,6 +62,7 @@ func (h *harness) image(t *testing.T, cluster ceph.ImageCreator, name string) ce
 // The answer of a kept handle is as fresh as that of a new one; a hundred times,
 // because a moment of staleness would be enough.
 func TestWatchersByOneHandle(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	image := h.image(t, cluster, "kept")
@@ -88,6 +89,7 @@ func TestWatchersByOneHandle(t *testing.T) {
 }
 
 func TestReadOnlyOpenersAreNoWatchers(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	image := h.image(t, cluster, "read-only")
@@ -100,6 +102,7 @@ func TestReadOnlyOpenersAreNoWatchers(t *testing.T) {
 // The names lead to an image whose header is not there, as while an image is
 // being removed, or for ever if that was cut short.
 func TestWatchersOfAnImageWithoutHeader(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	for _, name := range []string{"kept before", "never opened"} {
@@ -276,6 +279,7 @@ func TestCloseWhileWatchersAreListed(t *testing.T) {
 
 // A client that was on the blocklist sees watchers again when it no longer is.
 func TestWatchersForAClientOnTheBlocklist(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	image := h.image(t, cluster, "image")
