@@ -11,15 +11,16 @@ LDFLAGS     := -X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 # The static build of this machine.
 STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
-FUZZTIME    ?= 20s
+FUZZTIME    ?= 10s
 # Where tests need the lab; test-unit runs all others. Those that take longest start
 # first: whatever is last runs alone.
-LAB_LONGEST  = test/guard/ test/outage/ pkg/ceph/goceph/ test/e2e/ test/provisioner/ test/failover/
+LAB_LONGEST  = test/guard/ test/outage/ test/e2e/ pkg/ceph/goceph/ test/provisioner/ test/failover/ test/chart/ test/lab/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
 LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$(LAB_ALL))
-# Two packages of servers at a time is what two cores bear. The servers are Go programs
+# Two packages of servers at a time is what two cores bear, and in each of them four tests,
+# which mostly wait. The servers are Go programs
 # too, and memory is what there is enough of: they spend an eighth less on collecting it.
-LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -timeout 20m
+LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -parallel 4 -timeout 20m
 
 # make bench needs one more program; people want ours in the lab's PATH.
 CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR)

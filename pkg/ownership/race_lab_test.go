@@ -20,7 +20,7 @@ import (
 
 const (
 	// raceFor is how long clusters of one number race, on raceImages at a time.
-	raceFor    = 14 * time.Second
+	raceFor    = 4 * time.Second
 	raceImages = 8
 )
 
