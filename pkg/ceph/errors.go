@@ -27,6 +27,10 @@ var (
 		"compare the name with `rbd ls`")
 	ErrImageExists = newError("the image exists already",
 		"choose another name, or adopt the image")
+	ErrImageName = newError("no image can have this name",
+		"choose a name of at most 96 bytes without \"/\" and \"@\"")
+	ErrImageRenamed = newError("the image is being renamed by somebody else",
+		"look at its names with `rbd ls`, then run the same command again")
 	ErrImageShrinks = newError("the image is larger than the size asked for",
 		"ask for at least the image's size; images never shrink")
 	ErrImageLocked = newError("the image is mapped exclusively and cannot be changed now",

@@ -40,6 +40,7 @@ func TestEveryErrorHasAdvice(t *testing.T) {
 		"ErrPoolNotFound": ErrPoolNotFound, "ErrNamespaceNotFound": ErrNamespaceNotFound,
 		"ErrPoolFull": ErrPoolFull, "ErrLayout": ErrLayout,
 		"ErrImageNotFound": ErrImageNotFound, "ErrImageExists": ErrImageExists,
+		"ErrImageName": ErrImageName, "ErrImageRenamed": ErrImageRenamed,
 		"ErrImageShrinks": ErrImageShrinks, "ErrImageLocked": ErrImageLocked,
 		"ErrFenceAddress": ErrFenceAddress, "ErrFenceShort": ErrFenceShort,
 		"ErrFilesystemNotFound": ErrFilesystemNotFound, "ErrSubvolumeNotFound": ErrSubvolumeNotFound,

@@ -127,6 +127,7 @@ type Cluster interface {
 	ImageReader
 	ImageCreator
 	ImageGrower
+	ImageRenamer
 	WatcherLister
 	NamespaceLister
 	RecordStore

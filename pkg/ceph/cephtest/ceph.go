@@ -91,12 +91,16 @@ type pool struct {
 }
 
 type namespace struct {
+	// images are by the names that lead to them; several lead to one after half a
+	// rename.
 	images  map[string]*image
 	records map[string]object
 }
 
 type image struct {
-	id       string
+	id string
+	// listed is the name in the directory.
+	listed   string
 	layout   ceph.Layout
 	features []string
 	locked   bool
@@ -205,7 +209,20 @@ func (c *Ceph) RenameImage(spec ceph.ImageSpec, name string) {
 	defer c.mu.Unlock()
 	images := c.pools[spec.Pool].namespaces[spec.Namespace].images
 	images[name] = images[spec.Name]
+	images[name].listed = name
 	delete(images, spec.Name)
+}
+
+// HalfRenameImage is a rename that died half-way: both names lead to the image, and
+// the directory has the old one, or if listed, the new one.
+func (c *Ceph) HalfRenameImage(spec ceph.ImageSpec, name string, listed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	images := c.pools[spec.Pool].namespaces[spec.Namespace].images
+	images[name] = images[spec.Name]
+	if listed {
+		images[name].listed = name
+	}
 }
 
 // AddWatcher opens the image read-write somewhere, see [ceph.Watcher]. A client on

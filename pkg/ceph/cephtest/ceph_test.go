@@ -19,8 +19,10 @@ type harness struct{ *Ceph }
 func (h harness) Dial(t *testing.T, user User) (ceph.Cluster, error) {
 	return h.Ceph.Dial(t.Context(), user)
 }
-func (h harness) RemoveImage(_ *testing.T, spec ceph.ImageSpec)   { h.Ceph.RemoveImage(spec) }
-func (h harness) LockImage(_ *testing.T, s ceph.ImageSpec) func() { return h.Ceph.LockImage(s) }
+func (h harness) RemoveImage(_ *testing.T, spec ceph.ImageSpec) { h.Ceph.RemoveImage(spec) }
+func (h harness) HalfRenameImage(_ *testing.T, i ceph.Image, name string, listed bool) {
+	h.Ceph.HalfRenameImage(i.ImageSpec, name, listed)
+}
 func (h harness) RenameImage(_ *testing.T, s ceph.ImageSpec, name string) {
 	h.Ceph.RenameImage(s, name)
 }
@@ -53,11 +55,25 @@ func (h harness) Watch(_ *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func())
 	}
 }
 
-func (h harness) Open(t *testing.T, spec ceph.ImageSpec) (Writing, error) {
+func (h harness) MapImage(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()) {
+	t.Helper()
+	writer, err := h.open(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writer.Watcher(), writer.Close
+}
+
+// open opens the image on a machine of its own.
+func (h harness) open(spec ceph.ImageSpec) (*Writer, error) {
 	h.mu.Lock()
 	n := h.next()
 	h.mu.Unlock()
-	writer, err := h.OpenImage(spec, ceph.Watcher{Addr: fmt.Sprintf("10.0.1.%d:0/%d", n%200, n), Client: fmt.Sprintf("client.%d", n), Cookie: n})
+	return h.OpenImage(spec, ceph.Watcher{Addr: fmt.Sprintf("10.0.1.%d:0/%d", n%200, n), Client: fmt.Sprintf("client.%d", n), Cookie: n})
+}
+
+func (h harness) Open(t *testing.T, spec ceph.ImageSpec) (Writing, error) {
+	writer, err := h.open(spec)
 	if err != nil {
 		return nil, err
 	}

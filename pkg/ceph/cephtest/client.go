@@ -146,6 +146,10 @@ func (c Call) String() string {
 		return fmt.Sprintf("create image %q", c.Image)
 	case "GrowImage":
 		return fmt.Sprintf("grow image %q", c.Image)
+	case "ImageNames":
+		return fmt.Sprintf("look for the names of image %q", c.Image)
+	case "RenameImage":
+		return fmt.Sprintf("rename image %q", c.Image)
 	case "Watchers":
 		return fmt.Sprintf("list watchers of image %q", c.Image)
 	case "Namespaces":
@@ -248,6 +252,7 @@ func (c *Ceph) createImage(spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image,
 	}
 	made := &image{
 		id:       fmt.Sprintf("%x", c.next()),
+		listed:   spec.Name,
 		layout:   layout,
 		features: impliedFeatures(layout),
 	}
@@ -281,8 +286,9 @@ func (c *Ceph) growImage(spec ceph.ImageSpec, size uint64) error {
 		return fmt.Errorf("from %d to %d bytes: %w", found.layout.Size, size, ceph.ErrImageShrinks)
 	case size == found.layout.Size:
 		return nil
-	case found.locked:
-		return ceph.ErrImageLocked
+	}
+	if err := c.lockOf(found); err != nil {
+		return err
 	}
 	// A quota does not matter here: it counts objects and bytes in objects, and
 	// this adds neither.

@@ -35,12 +35,16 @@ type Harness interface {
 	Dial(t *testing.T, user User) (ceph.Cluster, error)
 	// RemoveImage does what `rbd rm` does.
 	RemoveImage(t *testing.T, spec ceph.ImageSpec)
-	// LockImage takes the image's lock as krbd does with its option exclusive.
-	LockImage(t *testing.T, spec ceph.ImageSpec) (unlock func())
+	// MapImage maps the image as krbd does with its option exclusive, on a machine of
+	// its own, until unmap.
+	MapImage(t *testing.T, spec ceph.ImageSpec) (holder ceph.Watcher, unmap func())
 	// ImageLayout returns the image's real layout, its features sorted.
 	ImageLayout(t *testing.T, spec ceph.ImageSpec) ceph.Layout
 	// RenameImage does what `rbd rename` does.
 	RenameImage(t *testing.T, spec ceph.ImageSpec, name string)
+	// HalfRenameImage does what `rbd rename` does and dies before the old name is
+	// removed; unless listed, before the directory has the new one.
+	HalfRenameImage(t *testing.T, image ceph.Image, name string, listed bool)
 	// Watch opens the image read-write, as a pod's node does, until stop. The
 	// watcher is what some other program says about it.
 	Watch(t *testing.T, spec ceph.ImageSpec) (watcher ceph.Watcher, stop func())
@@ -76,6 +80,8 @@ func Conformance(t *testing.T, harness Harness) {
 	t.Run("namespaces", s.namespaces)
 	t.Run("watchers", s.watchers)
 	t.Run("growth", s.growth)
+	t.Run("renames", s.renames)
+	t.Run("half-done renames", s.halfRenames)
 	t.Run("fences", s.fences)
 	t.Run("records", s.records)
 	t.Run("registrations", s.registrations)
@@ -143,6 +149,14 @@ func methods() []method {
 		}},
 		{"GrowImage", Provisioner, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			return cluster.GrowImage(ctx, image.ImageSpec, image.Size+mib)
+		}},
+		{"ImageNames", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.ImageNames(ctx, image)
+			return err
+		}},
+		{"RenameImage", Provisioner, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.RenameImage(ctx, image, image.Name+"-renamed")
+			return err
 		}},
 		{"Watchers", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.Watchers(ctx, image.ImageSpec)
@@ -248,6 +262,13 @@ func (s suite) fullPool(t *testing.T) {
 	_, err = cluster.CreateImage(t.Context(), before, layout)
 	wantError(t, err, ceph.ErrImageExists)
 	wantError(t, cluster.GrowImage(t.Context(), before, 9*mib), nil)
+	image, err := cluster.Image(t.Context(), before)
+	wantError(t, err, nil)
+	_, err = cluster.RenameImage(t.Context(), image, "after")
+	wantError(t, err, ceph.ErrPoolFull)
+	names, err := cluster.ImageNames(t.Context(), image, "after")
+	wantError(t, err, nil)
+	wantSame(t, names, []string{"before"})
 
 	_, err = cluster.PutRecord(t.Context(), ceph.Image{ImageSpec: full, ID: "1"}, ceph.Record{ClaimSize: mib})
 	wantError(t, err, ceph.ErrPoolFull)
@@ -301,6 +322,10 @@ func (s suite) cut(t *testing.T) {
 
 	// A write whose answer was lost may have been carried out, so only what a
 	// person would do next is certain: the same again.
+	s.eventually(t, "the image can have its name", func() error {
+		_, err := cluster.RenameImage(t.Context(), image, image.Name, image.Name+"-renamed")
+		return err
+	})
 	s.eventually(t, "the image can be read", func() error {
 		_, err := cluster.Image(t.Context(), image.ImageSpec)
 		return err

@@ -18,7 +18,7 @@ func (c *client) Records(ctx context.Context, pool, namespace string) ([]ceph.Re
 		var records []ceph.RecordOf
 		for _, name := range slices.Sorted(maps.Keys(space.images)) {
 			stored, ok := space.records[ceph.RecordObject(space.images[name].id)]
-			if !ok {
+			if !ok || space.images[name].listed != name {
 				continue
 			}
 			spec.Name = name

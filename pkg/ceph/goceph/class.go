@@ -15,6 +15,8 @@ import (
 
 const (
 	directoryObject = "rbd_directory"
+	// trashObject has the images that `rbd trash mv` took out of the directory.
+	trashObject = "rbd_trash"
 	// imageLock is the lock on the header of an image with the feature
 	// exclusive-lock, and the one of `rbd lock add`.
 	imageLock = "rbd_lock"
@@ -58,9 +60,19 @@ func readID(ioctx *rados.IOContext, name string) (string, error) {
 // readDirectory returns the id under which the pool's directory has the name, or
 // ENOENT.
 func readDirectory(ioctx *rados.IOContext, name string) (string, error) {
+	return askDirectory(ioctx, "dir_get_id", name)
+}
+
+// readListed returns the name under which the pool's directory has the id, or
+// ENOENT.
+func readListed(ioctx *rados.IOContext, id string) (string, error) {
+	return askDirectory(ioctx, "dir_get_name", id)
+}
+
+func askDirectory(ioctx *rados.IOContext, method, about string) (string, error) {
 	op := rados.CreateReadOp()
 	defer op.Release()
-	answer := op.Exec("rbd", "dir_get_id", encodeString(name))
+	answer := op.Exec("rbd", method, encodeString(about))
 	if err := op.Operate(ioctx, directoryObject, rados.OperationNoFlag); err != nil {
 		return "", err
 	}

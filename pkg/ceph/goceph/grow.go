@@ -5,7 +5,6 @@ package goceph
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -63,10 +62,11 @@ func (c *connection) grow(ioctx *rados.IOContext, spec ceph.ImageSpec, size uint
 	})
 }
 
+// turnLock has its name from when only growing took it.
 const turnLock = "cephferry.grow"
 
-// takeTurn waits until no other client of this package grows the image, and
-// keeps it so until done.
+// takeTurn waits until no other client of this package grows or renames the image,
+// and keeps it so until done.
 //
 // librbd checks that it does not shrink the image against the size that it knows,
 // which may be older than the one in the header: of several clients that grow an
@@ -87,7 +87,7 @@ func (c *connection) takeTurn(ioctx *rados.IOContext, image ceph.Image) (done fu
 			return func() { _, _ = ioctx.Unlock(header, turnLock, cookie) }, nil
 		}
 		if waited > c.calls.wait {
-			return nil, fmt.Errorf("%w: another client is growing it", ceph.ErrImageLocked)
+			return nil, fmt.Errorf("%w: another client is growing or renaming it", ceph.ErrImageLocked)
 		}
 		time.Sleep(turnPoll)
 	}
@@ -113,45 +113,4 @@ func resize(ioctx *rados.IOContext, name string, size uint64) error {
 	goOn := func(_, _ uint64, _ any) int { return 0 }
 	const allowShrink = false
 	return errors.Join(image.Resize2(size, allowShrink, goOn, nil), image.Close())
-}
-
-// checkLock returns ErrImageLocked when librbd could get the image's lock only by
-// waiting or by force.
-//
-// librbd asks the holder, and one that is alive gives the lock up, or resizes for
-// us, or refuses. But a holder that does not answer is declared dead after 30 s:
-// librbd then breaks the lock and puts that client on the blocklist for an hour.
-// That would cut off all volumes of a node that is only hard to reach, because
-// somebody raised a size. And a lock of `rbd lock add` lets librbd wait for ever.
-func checkLock(ioctx *rados.IOContext, image ceph.Image, patience time.Duration) error {
-	header := headerObject(image.ID)
-	lock, err := ioctx.ListLockers(header, imageLock)
-	if err != nil {
-		return translate(err, meanings{enoent: ceph.ErrImageNotFound})
-	}
-	if lock.NumLockers == 0 {
-		return nil
-	}
-	if lock.Tag != "internal" {
-		return fmt.Errorf("%w: `rbd lock ls` shows a lock of %s", ceph.ErrImageLocked, lock.Clients[0])
-	}
-	// Every watcher of the header answers any notification. This one has a number
-	// that no version of Ceph knows, so that nobody does anything about it.
-	acks, _, err := ioctx.NotifyWithTimeout(header, notification(0x63656665), patience)
-	if err != nil && errno(err) != etimedout {
-		return translate(err, meanings{enoent: ceph.ErrImageNotFound})
-	}
-	for _, ack := range acks {
-		if fmt.Sprintf("client.%d", ack.NotifierID) == lock.Clients[0] {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: its lock is held by %s at %s, which does not answer", ceph.ErrImageLocked, lock.Clients[0], lock.Addrs[0])
-}
-
-// notification is a message for the watchers of an image's header without
-// payload: encoding version and the oldest compatible one, length, kind.
-func notification(kind uint32) []byte {
-	data := binary.LittleEndian.AppendUint32([]byte{1, 1}, 4)
-	return binary.LittleEndian.AppendUint32(data, kind)
 }

@@ -125,12 +125,7 @@ func (h *harness) RenameImage(t *testing.T, spec ceph.ImageSpec, name string) {
 func (h *harness) Watch(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()) {
 	t.Helper()
 	before := h.status(t, spec)
-	conn := adminConn(t, h.Ceph)
-	ioctx, err := conn.OpenIOContext(spec.Pool)
-	must(t, err)
-	t.Cleanup(ioctx.Destroy)
-	ioctx.SetNamespace(spec.Namespace)
-	image, err := rbd.OpenImage(ioctx, spec.Name, rbd.NoSnapshot)
+	image, err := rbd.OpenImage(h.ownIoctx(t, spec), spec.Name, rbd.NoSnapshot)
 	must(t, err)
 	stop := sync.OnceFunc(func() { must(t, image.Close()) })
 	t.Cleanup(stop)
@@ -147,13 +142,9 @@ func (h *harness) Watch(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()
 func (h *harness) Open(t *testing.T, spec ceph.ImageSpec) (cephtest.Writing, error) {
 	t.Helper()
 	before := h.status(t, spec)
-	conn := adminConn(t, h.Ceph)
-	ioctx, err := conn.OpenIOContext(spec.Pool)
-	must(t, err)
-	t.Cleanup(ioctx.Destroy)
-	ioctx.SetNamespace(spec.Namespace)
 	w := &writing{}
-	w.image, err = rbd.OpenImage(ioctx, spec.Name, rbd.NoSnapshot)
+	var err error
+	w.image, err = rbd.OpenImage(h.ownIoctx(t, spec), spec.Name, rbd.NoSnapshot)
 	must(t, err)
 	// The close of a client that was fenced says so.
 	t.Cleanup(func() { _ = w.image.Close() })
@@ -219,10 +210,34 @@ func (h *harness) Cut(t *testing.T) func() {
 	return func() { must(t, h.OSD.Thaw()) }
 }
 
-func (h *harness) LockImage(t *testing.T, spec ceph.ImageSpec) func() {
+func (h *harness) MapImage(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()) {
 	t.Helper()
+	before := h.status(t, spec)
 	device := h.mapExclusively(t, spec, answers)
-	return func() { device.unmap(t) }
+	for _, watcher := range h.status(t, spec) {
+		if !slices.Contains(before, watcher) {
+			return watcher, func() { device.unmap(t) }
+		}
+	}
+	t.Fatalf("rbd status does not show the watcher of image %q", spec)
+	return ceph.Watcher{}, nil
+}
+
+func (h *harness) HalfRenameImage(t *testing.T, image ceph.Image, name string, listed bool) {
+	t.Helper()
+	ioctx := h.ioctx(t, image.ImageSpec)
+	writeID(t, ioctx, name, image.ID)
+	if listed {
+		must(t, renameInDirectory(ioctx, image, name))
+	}
+}
+
+// renameInDirectory is the second step of a rename, see mendNames.
+func renameInDirectory(ioctx *rados.IOContext, image ceph.Image, name string) error {
+	op := rados.CreateWriteOp()
+	defer op.Release()
+	op.Exec("rbd", "dir_rename_image", slices.Concat(encodeString(image.Name), encodeString(name), encodeString(image.ID)))
+	return op.Operate(ioctx, directoryObject, rados.OperationNoFlag)
 }
 
 // open opens an image read-only, until the test ends.
@@ -232,6 +247,16 @@ func (h *harness) open(t *testing.T, spec ceph.ImageSpec) *rbd.Image {
 	must(t, err)
 	t.Cleanup(func() { must(t, image.Close()) })
 	return image
+}
+
+// ownIoctx is the administrator's, with a connection of its own, until the test ends.
+func (h *harness) ownIoctx(t *testing.T, spec ceph.ImageSpec) *rados.IOContext {
+	t.Helper()
+	ioctx, err := adminConn(t, h.Ceph).OpenIOContext(spec.Pool)
+	must(t, err)
+	ioctx.SetNamespace(spec.Namespace)
+	t.Cleanup(ioctx.Destroy)
+	return ioctx
 }
 
 // ioctx is the administrator's, until the test ends.

@@ -41,7 +41,7 @@ const (
 
 func (h *harness) mapExclusively(t *testing.T, spec ceph.ImageSpec, how manner) *device {
 	t.Helper()
-	ioctx := h.ioctx(t, spec)
+	ioctx := h.ownIoctx(t, spec)
 	id, err := readID(ioctx, spec.Name)
 	must(t, err)
 	d := &device{ioctx: ioctx, header: headerObject(id), ended: make(chan struct{})}

@@ -50,7 +50,12 @@ func (c *connection) listWatchers(ioctx *rados.IOContext, spec ceph.ImageSpec) (
 	if err != nil {
 		return nil, err
 	}
-	key := openImage{ioctx.GetPoolID(), spec.Namespace, id}
+	return c.watchersOf(ioctx, spec.Namespace, id)
+}
+
+// watchersOf returns the watchers of the image with that id, sorted.
+func (c *connection) watchersOf(ioctx *rados.IOContext, namespace, id string) ([]ceph.Watcher, error) {
+	key := openImage{ioctx.GetPoolID(), namespace, id}
 	image, err := c.images.borrow(key, func() (*rbd.Image, error) {
 		return rbd.OpenImageByIdReadOnly(ioctx, id, rbd.NoSnapshot)
 	})

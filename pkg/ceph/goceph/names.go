@@ -1,0 +1,147 @@
+//go:build cgo && (pacific || quincy || reef || squid || tentacle)
+
+package goceph
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ceph/go-ceph/rados"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// imageNames is what leads to an image.
+type imageNames struct {
+	// listed is the directory's name.
+	listed string
+	// leading are the names whose id object has the image's id, sorted.
+	leading []string
+}
+
+// only says whether that name leads to the image and no other does.
+func (n imageNames) only(name string) bool { return n.settled() && n.listed == name }
+
+// settled says whether no rename is half done.
+func (n imageNames) settled() bool { return slices.Equal(n.leading, []string{n.listed}) }
+
+func (n imageNames) equal(other imageNames) bool {
+	return n.listed == other.listed && slices.Equal(n.leading, other.leading)
+}
+
+// surplus are the names that lead to the image behind the directory's back.
+func (n imageNames) surplus() []string {
+	return slices.DeleteFunc(slices.Clone(n.leading), func(name string) bool { return name == n.listed })
+}
+
+func (c *connection) ImageNames(ctx context.Context, image ceph.Image, others ...string) ([]string, error) {
+	found, err := do(ctx, c, image.ImageSpec, func(ioctx *rados.IOContext) (imageNames, error) {
+		return c.findNames(ioctx, image, others)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the names of image %q: %w", image.ImageSpec, err)
+	}
+	return found.leading, nil
+}
+
+// findNames asks the directory for the image's name, and every name that may be one
+// for its id.
+func (c *connection) findNames(ioctx *rados.IOContext, image ceph.Image, others []string) (imageNames, error) {
+	listed, err := readListed(ioctx, image.ID)
+	if errno(err) == enoent {
+		return imageNames{}, c.absent(image.ImageSpec, ceph.ErrImageNotFound)
+	}
+	if err != nil {
+		return imageNames{}, translate(err, nil)
+	}
+	all := append([]string{listed, image.Name}, others...)
+	slices.Sort(all)
+	found := imageNames{listed: listed}
+	for _, name := range slices.Compact(all) {
+		if name == "" {
+			continue
+		}
+		id, err := readID(ioctx, name)
+		if err != nil && errno(err) != enoent {
+			return imageNames{}, translate(err, nil)
+		}
+		if id == image.ID {
+			found.leading = append(found.leading, name)
+		}
+	}
+	return found, nil
+}
+
+// mendNames undoes or completes a rename that died half-way: what the directory says
+// holds. librbd renames in three steps, each in an object of its own:
+//
+//	rbd_id.NEW        id            created exclusively
+//	rbd_directory     NEW -> id     instead of OLD -> id
+//	rbd_id.OLD                      removed
+//
+// The name that the directory does not have is removed, as an object and only while
+// that has the image's id: `rbd rm` would open the image by it and remove that.
+//
+// A rename that was only slow and goes on where it was can then remove the last name,
+// so one that is missing is made again. No client can hold such an image by a wrong
+// name meanwhile, only by none.
+func (c *connection) mendNames(ioctx *rados.IOContext, image ceph.Image, others []string) (imageNames, error) {
+	found, err := c.awaitRename(ioctx, image, others)
+	if err != nil || found.settled() {
+		return found, err
+	}
+	if !slices.Contains(found.leading, found.listed) {
+		if err := restoreID(ioctx, image, found.listed); err != nil {
+			return imageNames{}, err
+		}
+	}
+	for _, name := range found.surplus() {
+		if err := removeID(ioctx, name, image.ID); err != nil {
+			return imageNames{}, err
+		}
+	}
+	return c.findNames(ioctx, image, others)
+}
+
+// awaitRename returns the image's names when these do not change while a rename
+// could be under way.
+func (c *connection) awaitRename(ioctx *rados.IOContext, image ceph.Image, others []string) (imageNames, error) {
+	var before imageNames
+	since := time.Now()
+	for {
+		now, err := c.findNames(ioctx, image, others)
+		if err != nil || now.settled() {
+			return now, err
+		}
+		if !now.equal(before) {
+			before, since = now, time.Now()
+		}
+		// A rename takes milliseconds.
+		if time.Since(since) >= c.patience() {
+			return now, nil
+		}
+		time.Sleep(creationPoll)
+	}
+}
+
+// restoreID makes the id object of the name that the directory has for the image. It
+// leaves alone what is on its way to the trash or is being removed.
+func restoreID(ioctx *rados.IOContext, image ceph.Image, name string) error {
+	trashed, err := ioctx.GetOmapValues(trashObject, "", "id_"+image.ID, 1)
+	if err != nil && errno(err) != enoent {
+		return translate(err, nil)
+	}
+	if len(trashed) != 0 {
+		return fmt.Errorf("%w: it is in the trash", ceph.ErrImageNotFound)
+	}
+	if _, _, err := readHeader(ioctx, image.ID); err != nil {
+		return translate(err, meanings{enoent: ceph.ErrImageNotFound})
+	}
+	op := rados.CreateWriteOp()
+	defer op.Release()
+	op.Create(rados.CreateExclusive)
+	op.WriteFull(encodeString(image.ID))
+	return translate(op.Operate(ioctx, idObject(name), rados.OperationNoFlag), meanings{eexist: ceph.ErrImageRenamed})
+}

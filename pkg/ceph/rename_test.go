@@ -1,0 +1,62 @@
+package ceph
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestCheckImageName(t *testing.T) {
+	tests := map[string]struct {
+		name string
+		want string
+	}{
+		"a name with its owner":          {"shop.data-db-0~east", ""},
+		"the longest name":               {strings.Repeat("a", 96), ""},
+		"one byte more":                  {strings.Repeat("a", 97), "has 97 bytes; librbd takes at most 96: no image can have this name"},
+		"bytes count and not letters":    {strings.Repeat("ä", 49), "has 98 bytes; librbd takes at most 96: no image can have this name"},
+		"none":                           {"", "it is empty: no image can have this name"},
+		"what the rbd command separates": {"north/data", `"north/data" has a character that separates pool, image and snapshot: no image can have this name`},
+		"a snapshot":                     {"data@monday", `"data@monday" has a character that separates pool, image and snapshot: no image can have this name`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := CheckImageName(test.name)
+			if test.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.Is(err, ErrImageName) || !strings.HasSuffix(err.Error(), test.want) {
+				t.Errorf("got %v; want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestLockedError(t *testing.T) {
+	tests := map[string]struct {
+		err  *LockedError
+		want string
+	}{
+		"of a client that refuses": {
+			&LockedError{Client: "client.7", Addr: "10.0.1.12:0/1", Answers: true},
+			"the image is mapped exclusively and cannot be changed now: its lock is held by client.7 at 10.0.1.12:0/1",
+		},
+		"of a client that is silent": {
+			&LockedError{Client: "client.7", Addr: "10.0.1.12:0/1"},
+			"the image is mapped exclusively and cannot be changed now: its lock is held by client.7 at 10.0.1.12:0/1, which does not answer",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := test.err.Error(); got != test.want {
+				t.Errorf("got %q; want %q", got, test.want)
+			}
+			if !errors.Is(test.err, ErrImageLocked) || Advice(test.err) == "" {
+				t.Errorf("it is no ErrImageLocked with advice: %q", Advice(test.err))
+			}
+		})
+	}
+}
