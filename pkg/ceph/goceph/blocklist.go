@@ -49,3 +49,13 @@ func plainNetwork(text string) string {
 	text = strings.TrimPrefix(text, "cidr:")
 	return strings.NewReplacer(":0/", "/", "[", "", "]", "").Replace(text)
 }
+
+// plainAddr makes "10.0.1.12:0/7" of "v1:10.0.1.12:0/7", as the owner of a lock is shown.
+func plainAddr(text string) string {
+	for _, protocol := range []string{"v1:", "v2:", "any:"} {
+		if plain, ok := strings.CutPrefix(text, protocol); ok {
+			return plain
+		}
+	}
+	return text
+}

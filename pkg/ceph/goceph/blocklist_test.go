@@ -37,3 +37,17 @@ func TestParseBlocklist(t *testing.T) {
 		})
 	}
 }
+
+func TestPlainAddr(t *testing.T) {
+	tests := map[string]string{
+		"v1:10.0.1.12:0/7":      "10.0.1.12:0/7",
+		"v2:[2001:db8::1]:0/7":  "[2001:db8::1]:0/7",
+		"any:10.0.1.12:0/7":     "10.0.1.12:0/7",
+		"10.0.1.12:0/331120272": "10.0.1.12:0/331120272",
+	}
+	for given, want := range tests {
+		if got := plainAddr(given); got != want {
+			t.Errorf("%s: got %s; want %s", given, got, want)
+		}
+	}
+}

@@ -77,7 +77,7 @@ const turnLock = "cephferry.grow"
 // It ends by itself when its owner died.
 func (c *connection) takeTurn(ioctx *rados.IOContext, image ceph.Image) (done func(), err error) {
 	header, cookie := headerObject(image.ID), rand.Text()
-	for waited := time.Duration(0); ; waited += turnPoll {
+	for since := time.Now(); ; {
 		// go-ceph returns these two as results and not as errors.
 		result, err := ioctx.LockExclusive(header, turnLock, cookie, "", c.calls.wait, nil)
 		if err != nil {
@@ -86,7 +86,8 @@ func (c *connection) takeTurn(ioctx *rados.IOContext, image ceph.Image) (done fu
 		if result == 0 {
 			return func() { _, _ = ioctx.Unlock(header, turnLock, cookie) }, nil
 		}
-		if waited > c.calls.wait {
+		// Its caller must hear this, and not that nobody answers.
+		if time.Since(since) > c.calls.wait*2/3 {
 			return nil, fmt.Errorf("%w: another client is growing or renaming it", ceph.ErrImageLocked)
 		}
 		time.Sleep(turnPoll)

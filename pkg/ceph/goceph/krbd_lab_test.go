@@ -5,6 +5,7 @@ package goceph
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/ceph/go-ceph/rados"
@@ -23,6 +24,8 @@ type device struct {
 	header  string
 	cookie  string
 	ended   chan struct{}
+	// stop ends the watch, once.
+	stop func() error
 }
 
 // manner is how a device treats notifications.
@@ -47,6 +50,13 @@ func (h *harness) mapExclusively(t *testing.T, spec ceph.ImageSpec, how manner) 
 	d := &device{ioctx: ioctx, header: headerObject(id), ended: make(chan struct{})}
 	d.watcher, err = ioctx.Watch(d.header)
 	must(t, err)
+	d.stop = sync.OnceValue(d.watcher.Delete)
+	t.Cleanup(func() { _ = d.stop() })
+	go func() {
+		// A client that is fenced is told so here, and librados waits until it listens.
+		for range d.watcher.Errors() {
+		}
+	}()
 	d.cookie = fmt.Sprintf("auto %d", d.watcher.ID())
 
 	// The class method that rados_lock_exclusive calls as well, but that one has
@@ -106,6 +116,6 @@ func (d *device) unmap(t *testing.T) {
 // die ends the watch and leaves the lock, as a client that is no more.
 func (d *device) die(t *testing.T) {
 	t.Helper()
-	must(t, d.watcher.Delete())
+	must(t, d.stop())
 	<-d.ended
 }

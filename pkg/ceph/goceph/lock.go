@@ -43,7 +43,7 @@ func checkLock(ioctx *rados.IOContext, image ceph.Image, patience time.Duration)
 			return nil
 		}
 	}
-	return &ceph.LockedError{Client: lock.Clients[0], Addr: lock.Addrs[0]}
+	return &ceph.LockedError{Client: lock.Clients[0], Addr: plainAddr(lock.Addrs[0])}
 }
 
 // notification is a message for the watchers of an image's header without
@@ -60,5 +60,5 @@ func refusal(ioctx *rados.IOContext, image ceph.Image, err error) error {
 	if listed != nil || lock.NumLockers == 0 {
 		return translate(err, meanings{erofs: ceph.ErrImageLocked})
 	}
-	return &ceph.LockedError{Client: lock.Clients[0], Addr: lock.Addrs[0], Answers: true}
+	return &ceph.LockedError{Client: lock.Clients[0], Addr: plainAddr(lock.Addrs[0]), Answers: true}
 }

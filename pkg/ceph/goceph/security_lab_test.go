@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ceph/go-ceph/rados"
 	"github.com/ceph/go-ceph/rbd"
@@ -54,6 +55,27 @@ var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image
 			_, err := p.ioctx(t, image.ImageSpec).GetOmapValues(directoryObject, "", "name_", 10)
 			return err
 		}}
+	},
+	"see which names lead to an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error {
+			names, err := p.ImageNames(t.Context(), image)
+			if err == nil && !slices.Equal(names, []string{image.Name}) {
+				t.Errorf("names are %q", names)
+			}
+			return err
+		}}
+	},
+	"rename an image, also after a rename that died": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		h.HalfRenameImage(t, image, image.Name+"~west", false)
+		return []try{
+			func() error { _, err := p.RenameImage(t.Context(), image, image.Name, image.Name+"~west"); return err },
+			func() error { _, err := p.RenameImage(t.Context(), image, image.Name+"~east"); return err },
+		}
+	},
+	"rename an image whose holder was fenced": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		holder, _ := h.MapImage(t, image.ImageSpec)
+		must(t, h.connect(t).Blocklist(t.Context(), []string{holder.Addr}, time.Hour))
+		return []try{func() error { _, err := p.RenameImage(t.Context(), image, image.Name+"~east"); return err }}
 	},
 	"list the rados namespaces of the pool": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return []try{func() error { _, err := p.Namespaces(t.Context(), image.Pool); return err }}
@@ -371,9 +393,10 @@ func TestSecurityDocument(t *testing.T) {
 
 	users := [][]string{
 		{"observer", "observer-north", "operator", "operator-north", "renderer", "renderer-north"},
+		{"renamer", "renamer-north"},
 		{"subvolumes", "subvolumes-reader"},
 	}
-	if diff := cmp.Diff(slices.Concat(users...), slices.Sorted(maps.Keys(people))); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(slices.Values(slices.Concat(users...))), slices.Sorted(maps.Keys(people))); diff != "" {
 		t.Fatalf("users -want +got:\n%s", diff)
 	}
 	var tried []string
