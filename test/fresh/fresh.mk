@@ -11,15 +11,15 @@ test-fresh: deps ## Build everything in a root that has only what make deps inst
 
 LAB_TAGS = $(GO_CEPH_TAGS) lab krbd
 
-# go vet compiles everything, with the tags and without. What a machine may lack shows when
-# Ceph's libraries are linked, and all that link them link what the programs and these
-# tests do. Tests are not run: true runs in their place, and its success is not shown,
-# because it is none. Go keeps the results of vet, and not those of linking.
+# go list -export compiles everything, tests as well, with the tags and without, and Go keeps
+# what it has compiled. What a machine may lack besides shows when Ceph's libraries are
+# linked, and all that link them link what the programs and these tests do. Tests are not
+# run: true runs in their place, and its success is not shown, because it is none.
 .PHONY: compile
 compile: bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node bin/krbd-guest build-static
 	test/fresh/headers '$(LAB_TAGS)' $(DEBIAN_PACKAGES)
-	go vet -tags '$(LAB_TAGS)' ./...
+	go list -export -test -tags '$(LAB_TAGS)' ./... >/dev/null
 	go test -tags '$(LAB_TAGS)' -run '^$$' -vet=off -exec true ./pkg/ceph/goceph >/dev/null
-	go vet ./...
-	go -C test/chart/render vet ./...
-	go -C examples/sdk vet ./...
+	go list -export -test ./... >/dev/null
+	go -C test/chart/render list -export -test ./... >/dev/null
+	go -C examples/sdk list -export -test ./... >/dev/null
