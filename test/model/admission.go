@@ -62,11 +62,21 @@ func (m *Model) admission(s state, c, p int) {
 		if m.asks(s.record, c) {
 			t = m.write(s, m.acquire(s.record, c, p, now, now.stale, false))
 		}
+		if m.Keys && m.Without != Rule8First && (m.Without != Rule8Again || !m.owns(s.record, c)) {
+			next := pod{phase: claimed, node: now.node}
+			if m.records.all[s.record].State == ceph.Free {
+				next.fresh, next.before = true, s.record
+			}
+			emit(claim, t, next)
+			return
+		}
 		if m.Volumes && m.records.all[s.record].State == ceph.Free {
 			emit(admit, t, pod{phase: taken, node: now.node, before: s.record})
 			return
 		}
 		emit(admit, t, pod{phase: admitted, node: now.node})
+	case claimed, named:
+		m.names(s, c, p)
 	case taken:
 		emit(takeOthers, s, pod{phase: admitted, node: now.node})
 		a := m.records.ask(question{s.record, 'u', 0, uint64(now.before)}, func(written ceph.Record) (ceph.Record, ownership.Step, error) {
@@ -125,6 +135,10 @@ func (m *Model) apiServer(s state, c, p int) {
 					continue
 				}
 				t = m.write(s, a)
+			}
+			if m.Keys && !m.owns(s.record, c) && m.Without != Rule8First {
+				emit(claimBinding, t, pod{phase: claimed, node: next.node, fresh: true, before: s.record, binding: true})
+				continue
 			}
 			emit(admitBinding, t, next)
 		}

@@ -89,6 +89,24 @@ func Usurped(m *Model, s state) string {
 	return ""
 }
 
+// Stuck says which cluster owns the image and cannot give it its name.
+func Stuck(m *Model, s state) string {
+	if s.keys.stray.phase != idle {
+		return ""
+	}
+	for c := range m.clusters {
+		if !m.owns(s.record, c) || s.keys.hands != ([maxClusters]hand{}) || s.keys.only(key(c)) {
+			continue
+		}
+		next, any := s.keys.work(key(c), m.Without != Rule8Repair)
+		_, _, ok := s.keys.step(next)
+		if !any || !ok {
+			return fmt.Sprintf("%s owns the image, and cannot give it its name", clusterNames[c])
+		}
+	}
+	return ""
+}
+
 // LockedOut says which cluster may not start a pod on an image that it owns.
 func LockedOut(m *Model, s state) string {
 	for c := range m.clusters {

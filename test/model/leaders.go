@@ -137,7 +137,7 @@ func (x sight) and(y sight) sight {
 
 func (m *Model) seesPods(s state, c int) (x sight) {
 	for p := range m.Pods {
-		if s.pods[c][p].phase >= stored {
+		if s.pods[c][p].phase >= stored || s.pods[c][p].binding {
 			x.pods |= 1 << p
 			if s.pods[c][p].phase < bound {
 				x.unbound |= 1 << p
@@ -210,7 +210,7 @@ func (m *Model) leader(s state, c int) {
 			m.emit(Step{refresh, int8(c), 0, 0}, t)
 		}
 	}
-	if !m.owns(s.record, c) {
+	if !m.owns(s.record, c) || m.NoRelease {
 		return
 	}
 	switch now.quiet {
@@ -220,7 +220,7 @@ func (m *Model) leader(s state, c int) {
 		// What was admitted before the wait began is stored by its end, or never.
 		outstanding := false
 		for p := range m.Pods {
-			outstanding = outstanding || s.pods[c][p].phase == taken || s.pods[c][p].phase == admitted
+			outstanding = outstanding || s.pods[c][p].phase >= claimed && s.pods[c][p].phase <= admitted
 		}
 		if !outstanding || m.Late {
 			emit(endWait, func(l *leader) { l.quiet = waited })
@@ -234,7 +234,7 @@ func (m *Model) leader(s state, c int) {
 	order := m.order()
 	if int(now.proof) == len(order) {
 		if a := m.keep(s.record, c, sight{quiet: now.quiet == waited}); a.step == ownership.LetGo {
-			m.emit(Step{release, int8(c), 0, 0}, m.write(s, a))
+			m.emit(Step{release, int8(c), 0, 0}, m.write(m.cutRenames(s, c), a))
 		}
 		return
 	}

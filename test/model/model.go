@@ -35,6 +35,8 @@ type Config struct {
 	Steady bool
 	// NoLeaders: the leaders are dead.
 	NoLeaders bool
+	// NoRelease: the leaders keep the records true, and release nothing.
+	NoRelease bool
 	// Unfence: people take node-wide blocklist entries away.
 	Unfence bool
 	// Before: east has used the image since before anything was installed, so
@@ -60,6 +62,16 @@ type Config struct {
 	Restore clusters
 	// Tenants: a tenant of theirs makes a claim that names another tenant's volume.
 	Tenants clusters
+
+	// Keys: the name of the image says which cluster may open it.
+	Keys bool
+	// Stray: the caller of a rename may give up waiting for it, and it lands later.
+	Stray bool
+	// LateMaps: a map that has resolved the image's name may take any time to open the image.
+	// Otherwise it has done so, or never will, when the watchers are listed after a rename.
+	LateMaps bool
+	// Heard: no client falls silent.
+	Heard bool
 
 	// Coarse: nodes of these clusters look for watchers and map in one step.
 	Coarse clusters
@@ -122,6 +134,9 @@ func (m *Model) initial() state {
 		}
 	}
 	s.empty = m.Empty
+	if m.Keys {
+		s.keys.names = 1 << base
+	}
 	return s
 }
 
@@ -147,6 +162,7 @@ func (m *Model) next(s state, emit func(Step, state)) {
 			m.leader(s, c)
 		}
 		m.outwait(s, c)
+		m.keyed(s, c)
 	}
 	for n := range m.Nodes {
 		m.kubelet(s, n)
@@ -301,6 +317,8 @@ func (m *Model) write(s state, a answer) state {
 				s.pods[c][p] = pod{}
 			case taken:
 				s.pods[c][p].phase, s.pods[c][p].before = admitted, 0 // cannot be undone
+			case claimed, named:
+				s.pods[c][p].fresh, s.pods[c][p].before = false, 0 // nor can this
 			}
 		}
 		s.leaders[c].proof = 0

@@ -58,6 +58,10 @@ func (m *Model) client(s state, n int) {
 	runs := m.hasPod(s, n) || now.forced
 	switch {
 	case now.readdressed:
+	case m.Keys && now.mount < resolved:
+		m.resolve(s, n)
+	case now.mount == resolved && !now.address.effective():
+		m.mapImage(s, n)
 	case now.mount == ready && m.Coarse[m.Nodes[n]]:
 		if !now.address.effective() && len(m.watchers(s)) == 0 {
 			m.mapImage(s, n)
@@ -78,7 +82,7 @@ func (m *Model) client(s state, n int) {
 		}
 		m.emit(Step{unmap, int8(n), 0, 0}, m.dies(t, n))
 	}
-	if now.watch == registered && (s.record != 0 || !m.Before || m.Silent) {
+	if now.watch == registered && (!m.Heard || now.mount != mapped) && (s.record != 0 || !m.Before || m.Silent) {
 		t := s
 		t.nodes[n].watch = noWatch
 		if now.mount == mapped {
@@ -237,7 +241,7 @@ func (m *Model) letGo(s state, n int) bool {
 	}
 	for p := range m.Pods {
 		switch s.pods[c][p].phase {
-		case taken, admitted, bindingAdmitted:
+		case claimed, named, taken, admitted, bindingAdmitted:
 			return false
 		case bound:
 			sight.Uses = append(sight.Uses, "pod")

@@ -41,6 +41,9 @@ func (m *Model) decide(record ceph.Record, watches []ceph.Watcher, who int) pers
 			fence.Instances = append(fence.Instances, watcher.Addr)
 		}
 	}
+	if m.Keys && m.exact(record) {
+		fence.Machines = nil
+	}
 	planned := person{phase: begun}
 	for n := range m.Nodes {
 		if slices.Contains(fence.Machines, machine(m.address(n))) {
@@ -104,7 +107,7 @@ func (m *Model) failover(s state, who int) {
 	now := s.persons[who]
 	emit := func(kind kind, about int, t state) { m.emit(Step{kind, int8(who), int8(about), 0}, t) }
 	if a := m.fence(s.record, 'd', who); !a.refused && !m.Steady {
-		t := m.write(s, a)
+		t := m.write(m.cutRenames(s, m.Persons[who]), a)
 		t.persons[who] = person{}
 		emit(dropFence, 0, t)
 	}
@@ -139,8 +142,13 @@ func (m *Model) failover(s state, who int) {
 			x.former = x.former.added(m.Without != Rule7Hour)
 		}
 		if now.instances>>n&1 != 0 {
-			// One that Ceph has made by itself is replaced while the machine's covers it.
-			x.instance = x.instance.added(m.Without != Rule7Hour)
+			// One that Ceph has made by itself is replaced while the machine's covers it, and
+			// cannot be otherwise.
+			if m.Keys && now.machines>>n&1 == 0 && x.instance != noEntry {
+				all = all && (x.instance >= yearsAdded || m.Without == Rule8FenceFirst)
+			} else {
+				x.instance = x.instance.added(m.Without != Rule7Hour)
+			}
 		}
 		if x != s.nodes[n] {
 			all = false
@@ -149,6 +157,10 @@ func (m *Model) failover(s state, who int) {
 			emit(blocklist, n, u)
 		}
 		t.nodes[n] = s.nodes[n].reached()
+	}
+	if m.Keys && now.phase != verified {
+		m.takeName(s, who, all, t)
+		return
 	}
 	switch {
 	case now.phase == verified, m.Without == Rule6Verify && all:

@@ -28,6 +28,15 @@ const (
 	Rule6Finish
 	Rule7Hour
 	Rule7Unfence
+	Rule8First
+	Rule8Again
+	Rule8Others
+	Rule8Repair
+	Rule8Renamer
+	Rule8FenceFirst
+	Rule8Look
+	Rule8Lasting
+	Rule8Exact
 )
 
 // instead is what happens without a rule.
@@ -55,4 +64,13 @@ var instead = [...]string{
 	Rule6Finish:     "without the takeover that was begun: rule 6 finishes whichever goes on now",
 	Rule7Hour:       "without rule 7: a fence lasts as long as Ceph's default",
 	Rule7Unfence:    "without rule 7's proof: an address is taken from the blocklist at any time",
+	Rule8First:      "without the name before the admission ends: pods are admitted once the record is written, and the leader renames later",
+	Rule8Again:      "without a look at the name when the owner acquires again: only a first acquisition renames",
+	Rule8Others:     "without a look for other names: that the cluster's own name leads to the image is enough",
+	Rule8Repair:     "without the repair of a rename that died half-way: it is only tried again",
+	Rule8Renamer:    "without a fence of those who rename: who has stopped half-way, or has not begun, goes on when the record is another cluster's",
+	Rule8FenceFirst: "without the fence before the rename: Ceph fences the holder for an hour, when the rename takes its lock, and does not prolong that",
+	Rule8Look:       "without a look after the rename: who watches is looked at before",
+	Rule8Lasting:    "without the fence of who has the lock: the rename takes it from a silent client, which Ceph fences for an hour",
+	Rule8Exact:      "without machines in the fence of an image that is not mapped exclusively: the recorded client instances are enough",
 }

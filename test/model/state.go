@@ -24,6 +24,7 @@ type state struct {
 	empty [maxClusters]bool
 	// lock is the node that holds the image's exclusive lock, counted from one.
 	lock uint8
+	keys keys
 }
 
 // pod is how far a pod has come, and the node that it goes to.
@@ -34,8 +35,12 @@ type pod struct {
 	node uint8
 	// stale: the review of a pod with a node's name has read a boot of it that is over.
 	stale bool
-	// before is the record before it was taken.
+	// before is the record before it was taken; fresh: that was free, and what was written
+	// then stands there yet.
 	before recordID
+	fresh  bool
+	// binding: what is claimed is for the binding of a pod that is stored already.
+	binding bool
 }
 
 type phase uint8
@@ -46,6 +51,10 @@ const (
 	// the watchers. Both are one step: an admission only comes to something while
 	// the record stays as it was read.
 	looked
+	// claimed: the record is written, and the image's name not looked at yet.
+	claimed
+	// named: the image has the cluster's name and no other; the watchers are not listed yet.
+	named
 	// taken: the record is written, and was free before; another volume of the pod may
 	// be refused yet.
 	taken
@@ -101,6 +110,8 @@ const (
 	ready
 	// checked: ceph-csi has seen no watcher, and maps next.
 	checked
+	// resolved: krbd knows which image the name leads to, and will open it by its id.
+	resolved
 	mapped
 )
 
@@ -187,6 +198,11 @@ const (
 	nobody step = iota
 	// begun: the record says so, and holders are being put on the blocklist.
 	begun
+	// sawNobody: without [Rule8Look], nobody watched before the rename.
+	sawNobody
+	// renamed: the holders are on the blocklist, and the image has the new owner's name and
+	// no other.
+	renamed
 	// verified: every holder is on the blocklist, the OSDs have the map, an operation
 	// of our own has passed, and nobody watches.
 	verified

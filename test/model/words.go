@@ -64,11 +64,38 @@ const (
 	reportBoot
 	restore
 	usurp
+	claim
+	claimBinding
+	seeName
+	admitKeyed
+	giveBack
+	refuseForeign
+	openRename
+	createName
+	moveDirectory
+	removeName
+	renameFails
+	renameDies
+	renameLeft
+	strayCreates
+	strayMoves
+	strayRemoves
+	strayFails
+	openRepair
+	repairName
+	openRestore
+	restoreName
+	resolveName
+	seeNameTaken
+	fenceLate
+	fenceHolder
+	seeNobody
+	keeperFences
 	kinds
 )
 
 // words are the steps for people. {c} is cluster A, {n} node A, {p} person A, {h}
-// node B, {m} node C, {x} the cluster of person A.
+// node B, {m} node C, {x} the cluster of person A, {1} and {2} the names B and C.
 var words = [kinds]string{
 	look:           "{c} reviews a pod: its webhook reads the record and then sees no foreign watcher",
 	admit:          "{c}'s webhook admits the pod",
@@ -125,6 +152,34 @@ var words = [kinds]string{
 	reportBoot:     "{n}'s kubelet reports that the node has booted",
 	restore:        "{c}'s etcd is restored to a time when a pod was bound to {m}",
 	usurp:          "{c}'s webhook admits a pod of namespace evil, whose claim names the volume of shop/data",
+
+	claim:         "{c}'s webhook writes the admission into the record; the pod is not admitted yet",
+	claimBinding:  "{c}'s webhook writes the pod's binding to {m} into the record, and does not admit it yet",
+	seeName:       "{c}'s webhook sees that the image has the cluster's name and no other",
+	admitKeyed:    "{c}'s webhook sees no foreign watcher, and admits it",
+	giveBack:      "{c}'s webhook sees a foreign watcher, gives the image back and refuses",
+	refuseForeign: "{c}'s webhook sees a foreign watcher, and refuses",
+	openRename:    "{c} opens the image as {1} to rename it to {2}",
+	createName:    "{c}'s rename creates {2}: both names lead to the image",
+	moveDirectory: "{c}'s rename has {2} in the directory in place of {1}",
+	removeName:    "{c}'s rename removes {1}",
+	renameFails:   "{c}'s rename from {1} to {2} fails",
+	renameDies:    "{c}'s rename from {1} to {2} dies",
+	renameLeft:    "{c} gives up waiting for its rename from {1} to {2}, which may go on",
+	strayCreates:  "the rename that was given up creates {2}: both names lead to the image",
+	strayMoves:    "the rename that was given up has {2} in the directory in place of {1}",
+	strayRemoves:  "the rename that was given up removes {1}",
+	strayFails:    "the rename that was given up fails",
+	openRepair:    "{c} sees two names, and that the directory does not have {1}",
+	repairName:    "{c} removes {1}",
+	openRestore:   "{c} sees that the directory has {2}, and that this name leads nowhere",
+	restoreName:   "{c} makes {2} lead to the image again",
+	resolveName:   "krbd on {n} resolves the image's name, and will open the image",
+	seeNameTaken:  "{p} sees that the image has the name of {x} and no other",
+	fenceHolder:   "{p} sees that {h} has the image's lock, and puts its client on the blocklist",
+	fenceLate:     "{p} sees {h} watch after the rename, and puts its client on the blocklist",
+	seeNobody:     "{p} sees that nobody watches",
+	keeperFences:  "{c}'s leader sees {h} watch, and puts its client on the blocklist",
 }
 
 // describe is the step for people.
@@ -142,6 +197,8 @@ func (m *Model) describe(step Step) string {
 	add("{x}", func() string { return clusterNames[m.Persons[step.A]] })
 	add("{m}", func() string { return m.name(int(step.C)) })
 	add("{h}", func() string { return m.name(int(step.B)) })
+	add("{1}", func() string { return nameOf(step.B) })
+	add("{2}", func() string { return nameOf(step.C) })
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 

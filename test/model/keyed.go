@@ -1,0 +1,146 @@
+package model
+
+import (
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// names is the webhook's part of an admission after the record was written: it renames, see
+// [Model.keyed], sees that the image has the cluster's name and no other, and then lists
+// the watchers. One that dies is an API request that fails.
+func (m *Model) names(s state, c, p int) {
+	now := s.pods[c][p]
+	emit := func(kind kind, t state, next pod) {
+		t.pods[c][p] = next
+		if next == (pod{}) {
+			t.record = m.ended(t.record, c, p)
+		}
+		m.emit(Step{kind, int8(c), int8(p), int8(now.node) - 1}, t)
+	}
+	failed, granted := pod{}, pod{phase: admitted, node: now.node}
+	if now.binding {
+		failed, granted = pod{phase: stored}, pod{phase: bindingAdmitted, node: now.node}
+	}
+	emit(failRequest, s, failed)
+	if now.phase == claimed {
+		if s.keys.only(key(c)) || m.Without == Rule8Others && s.keys.has(key(c)) {
+			now.phase = named
+			emit(seeName, s, now)
+		}
+		return
+	}
+	switch {
+	case m.inFlight(s, c):
+	case !m.foreign(s, c):
+		emit(admitKeyed, s, granted)
+	case now.fresh:
+		a := m.records.ask(question{s.record, 'u', 0, uint64(now.before)}, func(written ceph.Record) (ceph.Record, ownership.Step, error) {
+			return ownership.Undo(written, m.records.all[now.before]), "", nil
+		})
+		t := m.write(m.cutRenames(s, c), a)
+		emit(giveBack, t, failed)
+	default:
+		emit(refuseForeign, s, failed)
+	}
+}
+
+// foreign: somebody has the image open whom the cluster does not account for.
+func (m *Model) foreign(s state, c int) bool {
+	local := m.local(s, c)
+	for _, watcher := range m.watchers(s) {
+		if local.Unexplained(watcher) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// inFlight: a node of another cluster has resolved the name and not opened the image. Without
+// late maps, who lists the watchers comes after that.
+func (m *Model) inFlight(s state, c int) bool {
+	for n, owner := range m.Nodes {
+		if owner != c && s.nodes[n].mount == resolved && !m.LateMaps {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve is ceph-csi's look for watchers, and krbd's for the image: both by the name that the
+// cluster's own volume has. The image is opened by its id, any time later.
+func (m *Model) resolve(s state, n int) {
+	now, c := s.nodes[n], m.Nodes[n]
+	if now.address.effective() || !s.keys.has(key(c)) {
+		return
+	}
+	t := s
+	switch free := len(m.watchers(s)) == 0; {
+	case now.mount == ready && free && !m.Coarse[c]:
+		t.nodes[n].mount = checked
+		m.emit(Step{checkWatchers, int8(n), 0, 0}, t)
+	case now.mount == checked, now.mount == ready && free:
+		t.nodes[n].mount = resolved
+		m.emit(Step{resolveName, int8(n), 0, 0}, t)
+	}
+}
+
+// exact: the client instances alone are fenced, and the rest of their nodes goes on. Each
+// recorded boot has a client, no pod may be anywhere else, and the image is mapped exclusively:
+// then a client that nobody has recorded has the lock, and is fenced for that. Any other image can be written by a silent client of the same boot, or
+// of the next one, that is neither. The product will have this decision.
+func (m *Model) exact(record ceph.Record) bool {
+	if record.Owner == nil || len(record.Pending) > 0 || len(record.Unbound) > 0 {
+		return false
+	}
+	for _, node := range record.Owner.Nodes {
+		if len(node.Clients) == 0 {
+			return false
+		}
+	}
+	return m.Mapping == Exclusive || m.Without == Rule8Exact
+}
+
+// takeName is what a person's command does once the holders of the plan are on the blocklist:
+// the rename, see [Model.keyed]; then it looks who watches, and fences who does, until
+// there is nobody. From there on it goes on as without keys. on: the holders are on the
+// blocklist; reached is the state when the OSDs know.
+func (m *Model) takeName(s state, who int, on bool, reached state) {
+	now, c := s.persons[who], m.Persons[who]
+	move := func(kind kind, t state, phase step) {
+		t.persons[who].phase = phase
+		m.emit(Step{kind, int8(who), 0, 0}, t)
+	}
+	seen := s.keys.only(key(c)) || m.Without == Rule8Others && s.keys.has(key(c))
+	switch now.phase {
+	case begun:
+		// Who has the lock is in the way of the rename, and may be in no record.
+		if n := int(s.lock) - 1; n >= 0 && on && m.Nodes[n] != c && s.nodes[n].mount == mapped && s.nodes[n].instance == noEntry {
+			t := s
+			t.nodes[n].instance = yearsAdded
+			m.emit(Step{fenceHolder, int8(who), int8(n), 0}, t)
+		}
+		switch {
+		case m.Without == Rule8Look && on && len(m.watchers(reached)) == 0:
+			move(seeNobody, reached, sawNobody)
+		case m.Without == Rule8Look:
+		case m.Without == Rule8FenceFirst && seen && on, on && seen && m.fenceIsOn(s, who):
+			// Who renames is fenced with the holders, and so before the name is looked at.
+			move(seeNameTaken, m.cutOthers(reached, c), renamed)
+		}
+	case sawNobody:
+		if seen {
+			move(seeNameTaken, s, verified)
+		}
+	case renamed:
+		for n, owner := range m.Nodes {
+			if x := s.nodes[n]; owner != c && x.watch == registered && x.instance.added(true) != x.instance {
+				t := s
+				t.nodes[n].instance = x.instance.added(true)
+				m.emit(Step{fenceLate, int8(who), int8(n), 0}, t)
+			}
+		}
+		if on && len(m.watchers(reached)) == 0 && !m.inFlight(s, c) {
+			move(verifyFence, reached, verified)
+		}
+	}
+}
