@@ -89,6 +89,19 @@ func Usurped(m *Model, s state) string {
 	return ""
 }
 
+// OtherName says which cluster admitted a pod although another cluster's name leads to the
+// image.
+func OtherName(m *Model, s state) string {
+	for c := range m.clusters {
+		for other := range m.clusters {
+			if other != c && s.pods[c][0].phase == admitted && s.keys.has(key(other)) {
+				return fmt.Sprintf("%s has admitted a pod, and the name of %s leads to the image", clusterNames[c], clusterNames[other])
+			}
+		}
+	}
+	return ""
+}
+
 // Stuck says which cluster owns the image and cannot give it its name.
 func Stuck(m *Model, s state) string {
 	if s.keys.stray.phase != idle {

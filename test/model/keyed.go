@@ -44,15 +44,28 @@ func (m *Model) names(s state, c, p int) {
 	}
 }
 
-// foreign: somebody has the image open whom the cluster does not account for.
+// foreign: somebody has the image open whom the cluster does not account for, or has its lock.
+// A silent client is no watcher, and has the lock of an image that is mapped exclusively.
 func (m *Model) foreign(s state, c int) bool {
 	local := m.local(s, c)
+	if m.lockedBy(s, c) >= 0 {
+		return true
+	}
 	for _, watcher := range m.watchers(s) {
 		if local.Unexplained(watcher) != "" {
 			return true
 		}
 	}
 	return false
+}
+
+// lockedBy is the node of another cluster that has the image's lock and can write, or -1.
+func (m *Model) lockedBy(s state, c int) int {
+	n := int(s.lock) - 1
+	if n < 0 || m.Nodes[n] == c || !s.nodes[n].canWrite() || m.Without == Rule8Holder {
+		return -1
+	}
+	return n
 }
 
 // inFlight: a node of another cluster has resolved the name and not opened the image. Without
@@ -110,15 +123,16 @@ func (m *Model) takeName(s state, who int, on bool, reached state) {
 		t.persons[who].phase = phase
 		m.emit(Step{kind, int8(who), 0, 0}, t)
 	}
+	// Who has the lock is in the way of the rename, or came late, and may be in no record.
+	holder := m.lockedBy(s, c)
+	if holder >= 0 && (on || now.phase == renamed) && s.nodes[holder].instance == noEntry {
+		t := s
+		t.nodes[holder].instance = yearsAdded
+		m.emit(Step{fenceHolder, int8(who), int8(holder), 0}, t)
+	}
 	seen := s.keys.only(key(c)) || m.Without == Rule8Others && s.keys.has(key(c))
 	switch now.phase {
 	case begun:
-		// Who has the lock is in the way of the rename, and may be in no record.
-		if n := int(s.lock) - 1; n >= 0 && on && m.Nodes[n] != c && s.nodes[n].mount == mapped && s.nodes[n].instance == noEntry {
-			t := s
-			t.nodes[n].instance = yearsAdded
-			m.emit(Step{fenceHolder, int8(who), int8(n), 0}, t)
-		}
 		switch {
 		case m.Without == Rule8Look && on && len(m.watchers(reached)) == 0:
 			move(seeNobody, reached, sawNobody)
@@ -139,7 +153,7 @@ func (m *Model) takeName(s state, who int, on bool, reached state) {
 				m.emit(Step{fenceLate, int8(who), int8(n), 0}, t)
 			}
 		}
-		if on && len(m.watchers(reached)) == 0 && !m.inFlight(s, c) {
+		if on && len(m.watchers(reached)) == 0 && m.lockedBy(reached, c) < 0 && !m.inFlight(s, c) {
 			move(verifyFence, reached, verified)
 		}
 	}

@@ -239,7 +239,7 @@ func (m *Model) lockForRename(s state, h hand) (state, bool) {
 	case holder.watch == registered:
 		return s, m.Mapping != Exclusive
 	case holder.mount == mapped:
-		if !holder.fenced() && m.Without != Rule8Lasting && m.Without != Rule8FenceFirst {
+		if !holder.fenced() && m.Without != Rule8Holder && m.Without != Rule8FenceFirst {
 			return s, false
 		}
 		if !holder.fenced() {

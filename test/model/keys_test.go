@@ -1,6 +1,9 @@
 package model
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
 
 // around are the ways around admission, with names as keys. There is one pod in each
 // cluster, and clients look for watchers and resolve the name in one step.
@@ -12,33 +15,134 @@ func around() map[string]Config {
 		return config
 	}
 	return map[string]Config{
-		"boot elsewhere":       with(func(c *Config) { c.Persons, c.Move, c.Steady, c.NoRelease = []int{1}, east, true, true }),
-		"restored etcd":        with(func(c *Config) { c.Restore = east }),
-		"no webhook":           with(func(c *Config) { c.NoWebhook = east }),
-		"no webhook, failover": with(func(c *Config) { c.NoWebhook, c.Persons, c.Steady, c.NoRelease = east, []int{1}, true, true }),
+		"boot elsewhere":       with(func(c *Config) { c.Persons, c.Move, c.Steady, c.NoRelease = []int{1}, east, true, everyone }),
+		"restored etcd":        with(func(c *Config) { c.Restore, c.NoRelease = east, west }),
+		"no webhook":           with(func(c *Config) { c.NoWebhook, c.NoRelease = east, west }),
+		"no webhook, failover": with(func(c *Config) { c.NoWebhook, c.Persons, c.Steady, c.NoRelease = east, []int{1}, true, everyone }),
 	}
 }
 
-func TestKeysTry(t *testing.T) {
+var west = clusters{false, true}
+
+// trusted are what the names rest on, by how images are mapped: the first needs nothing. What
+// each leaves out is in [TestKeysLeave].
+var trusted = map[string]func(*Config){
+	"mapped exclusively, Ceph's own entries last":              func(c *Config) { c.Mapping, c.Lasting, c.LateMaps = Exclusive, true, true },
+	"mapped exclusively, maps end in time":                     func(c *Config) { c.Mapping = Exclusive },
+	"not exclusive, maps end in time, and nobody falls silent": func(c *Config) { c.Mapping, c.Heard = NoLock, true },
+}
+
+// TestKeys goes around admission in one cluster: names alone keep two clusters from writing.
+func TestKeys(t *testing.T) {
+	tests := map[string]struct {
+		config Config
+		wrong  func(*Model, state) string
+	}{
+		"nobody goes around":                    {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true}, Stranger},
+		"no other name":                         {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Coarse: everyone, Heard: true}, OtherName},
+		"names are mended":                      {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Coarse: everyone, NoRelease: west}, Stuck},
+		"failover, mapped exclusively":          {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Mapping: Exclusive, Reboot: east}, Stranger},
+		"failover, not exclusive":               {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Reboot: east}, Stranger},
+		"renames that were given up land later": {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, NoWebhook: east, Heard: true, Stray: true}, TwoWriters},
+		"the takeover finds nobody but its own": {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Move: east, Heard: true}, Stranger},
+	}
 	for name, config := range around() {
-		for i := range 3 {
-			config := config
-			config.LateMaps, config.Mapping = true, Exclusive
-			switch i {
-			case 0:
-				config.Lasting = true
-			case 2:
-				config.Heard, config.LateMaps, config.Mapping = true, false, NoLock
-			}
+		for on, trust := range trusted {
+			trust(&config)
+			tests[name+", "+on] = struct {
+				config Config
+				wrong  func(*Model, state) string
+			}{config, TwoWriters}
+			config = around()[name]
+		}
+	}
+	var mu sync.Mutex
+	var seen [kinds]bool
+	t.Run("configurations", func(t *testing.T) {
+		for name, test := range tests {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				found, err := New(config).Explore(TwoWriters, 8_000_000)
-				if err != nil {
-					t.Logf("KEYS %s mapping %d heard %v late %v lasting %v: %v", name, config.Mapping, config.Heard, config.LateMaps, config.Lasting, err)
-					return
+				if *full {
+					test.config.NoRelease = clusters{}
 				}
-				t.Logf("KEYS %s mapping %d heard %v late %v lasting %v: %d states\n%s", name, config.Mapping, config.Heard, config.LateMaps, config.Lasting, found.States, found.Text())
+				found, err := New(test.config).Explore(test.wrong, limit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if found.Wrong != "" {
+					t.Fatalf("after %d states\n%s", found.States, found.Text())
+				}
+				t.Logf("%d states, %d records, the farthest after %d steps", found.States, len(found.model.records.all), found.Depth)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, step := range found.by[1:] {
+					seen[step.Kind] = true
+				}
 			})
 		}
+	})
+	for kind := claim; kind < kinds; kind++ {
+		if !seen[kind] {
+			t.Errorf("in no configuration %s", words[kind])
+		}
+	}
+}
+
+// TestKeysLeave shows what names leave open, and who would have to look.
+func TestKeysLeave(t *testing.T) {
+	tests := map[string]struct {
+		title, around string
+		change        func(*Config)
+	}{
+		"keys-late-map": {
+			"if a map that has resolved the old name opens the image after the watchers were listed; it is not mapped exclusively",
+			"restored etcd", func(c *Config) { c.Heard, c.LateMaps = true, true },
+		},
+		"keys-silent": {
+			"if a client that nobody has recorded is silent while the watchers are listed; the image is not mapped exclusively",
+			"boot elsewhere", func(*Config) {},
+		},
+		"keys-late-map-exclusive": {
+			"if a late map falls silent before anybody has fenced it, and krbd takes the lock from it: Ceph fences it for an hour",
+			"restored etcd", func(c *Config) { c.Mapping, c.LateMaps = Exclusive, true },
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := around()[test.around]
+			test.change(&config)
+			counterExample(t, name, test.title, config, TwoWriters)
+		})
+	}
+}
+
+// TestWithoutKeyRules takes each rule about names away.
+func TestWithoutKeyRules(t *testing.T) {
+	heard := func(c *Config) { c.Heard = true }
+	exclusive := func(c *Config) { c.Mapping = Exclusive }
+	tests := map[string]struct {
+		without Rule
+		config  Config
+		change  func(*Config)
+		wrong   func(*Model, state) string
+	}{
+		"rule-8-first":       {Rule8First, around()["restored etcd"], heard, TwoWriters},
+		"rule-8-again":       {Rule8Again, around()["restored etcd"], heard, TwoWriters},
+		"rule-8-others":      {Rule8Others, around()["restored etcd"], heard, TwoWriters},
+		"rule-8-repair":      {Rule8Repair, Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, NoRelease: everyone}, heard, Stuck},
+		"rule-8-renamer":     {Rule8Renamer, Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Coarse: everyone}, heard, OtherName},
+		"rule-8-fence-first": {Rule8FenceFirst, Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone}, exclusive, TwoWriters},
+		"rule-8-look":        {Rule8Look, around()["boot elsewhere"], heard, Stranger},
+		"rule-8-holder":      {Rule8Holder, Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Reboot: east}, exclusive, TwoWriters},
+		"rule-8-exact":       {Rule8Exact, Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Reboot: east}, func(*Config) {}, TwoWriters},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.change(&test.config)
+			test.config.Without = test.without
+			counterExample(t, name, instead[test.without], test.config, test.wrong)
+		})
 	}
 }

@@ -210,7 +210,7 @@ func (m *Model) leader(s state, c int) {
 			m.emit(Step{refresh, int8(c), 0, 0}, t)
 		}
 	}
-	if !m.owns(s.record, c) || m.NoRelease {
+	if !m.owns(s.record, c) || m.NoRelease[c] {
 		return
 	}
 	switch now.quiet {

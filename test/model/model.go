@@ -35,8 +35,8 @@ type Config struct {
 	Steady bool
 	// NoLeaders: the leaders are dead.
 	NoLeaders bool
-	// NoRelease: the leaders keep the records true, and release nothing.
-	NoRelease bool
+	// NoRelease: the leaders of these clusters keep the records true, and release nothing.
+	NoRelease clusters
 	// Unfence: people take node-wide blocklist entries away.
 	Unfence bool
 	// Before: east has used the image since before anything was installed, so

@@ -87,7 +87,7 @@ func TestNobodyElseWrites(t *testing.T) {
 		}
 	})
 	for kind := range kinds {
-		if !seen[kind] && !slices.Contains(holesOnly, kind) {
+		if !seen[kind] && !slices.Contains(holesOnly, kind) && kind < claim {
 			t.Errorf("in no configuration %s", words[kind])
 		}
 	}

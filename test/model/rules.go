@@ -35,7 +35,7 @@ const (
 	Rule8Renamer
 	Rule8FenceFirst
 	Rule8Look
-	Rule8Lasting
+	Rule8Holder
 	Rule8Exact
 )
 
@@ -68,9 +68,9 @@ var instead = [...]string{
 	Rule8Again:      "without a look at the name when the owner acquires again: only a first acquisition renames",
 	Rule8Others:     "without a look for other names: that the cluster's own name leads to the image is enough",
 	Rule8Repair:     "without the repair of a rename that died half-way: it is only tried again",
-	Rule8Renamer:    "without a fence of those who rename: who has stopped half-way, or has not begun, goes on when the record is another cluster's",
+	Rule8Renamer:    "without a fence of those who rename: one that has stopped half-way goes on when the record is another cluster's",
 	Rule8FenceFirst: "without the fence before the rename: Ceph fences the holder for an hour, when the rename takes its lock, and does not prolong that",
 	Rule8Look:       "without a look after the rename: who watches is looked at before",
-	Rule8Lasting:    "without the fence of who has the lock: the rename takes it from a silent client, which Ceph fences for an hour",
+	Rule8Holder:     "without a look at who has the lock: it is taken from a silent client, which Ceph fences for an hour",
 	Rule8Exact:      "without machines in the fence of an image that is not mapped exclusively: the recorded client instances are enough",
 }
