@@ -48,6 +48,39 @@
 //   - People fail over, to the same cluster or to different ones at once; their command
 //     dies at any step, is repeated, resumed or dropped; fences are lifted.
 //
+// # Names as keys
+//
+// With Config.Keys the name of the image says who owns it: base, or base~cluster. A kubelet
+// opens an image by its own cluster's name only, and fails while that does not lead there.
+// The record says who may rename. A rename is the three requests that librbd makes, each of
+// which may come late: it makes the new name, changes the directory if that still has the old
+// one, removes the old name. It may die in between, and is repaired by what the directory says.
+// A map first resolves the name and then opens the image by its id, so that a rename can come
+// in between. What is decided there by small functions (keys.only, keys.work, Model.exact), the
+// product will have; where it has them already, it does the same. So no path of a
+// configuration with keys can be replayed until admission, leader and failover rename.
+//
+// Around admission goes a cluster without a webhook configuration, an etcd that is restored, a
+// node that boots with another address. Then two clusters cannot write
+//
+//   - if the image is mapped exclusively, and a map ends in time: it opens the image before
+//     the watchers and the lock are looked at, or never. A later one is refused as long as the
+//     owner has the lock. If it was first, falls silent, and the owner's krbd takes the lock from it,
+//     Ceph's entry keeps it away for an hour (testdata/keys-late-map-exclusive.txt).
+//   - if it is not, and besides nobody falls silent. What remains is a late map
+//     (keys-late-map.txt), which the owner's leader fences when it sees it, and a client that
+//     nobody has recorded and that is silent whenever somebody looks (keys-silent.txt).
+//
+// Each rule is needed (rule-8-*.txt). No pod is admitted, nor is a binding that acquires the
+// image, before the image has the cluster's name and no other; also when the cluster is the
+// owner already, because who acquired first may have died before it renamed. The watchers and
+// the lock are looked at after that. A half-done rename is repaired. Who is renaming is
+// fenced before the image is another's, and before a repair: librbd makes the new name
+// before it finds that the old one is gone, and leaves it there. A failover fences before it
+// renames and looks again afterwards; who has the lock is fenced too, recorded or not. Client
+// instances alone are enough for images that are mapped exclusively. Of others, a record
+// does not show a client that was made after it was written.
+//
 // # What it rests on
 //
 //   - Every creation of a pod passes the webhook (testdata/hole-no-webhook.txt), and an

@@ -1,6 +1,10 @@
 package model
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
 
 // Result is what an exploration found.
 type Result struct {
@@ -100,6 +104,25 @@ func OtherName(m *Model, s state) string {
 		}
 	}
 	return ""
+}
+
+// Unfenced says which stranger can write whom the owner's leader will not fence.
+func Unfenced(m *Model, s state) string {
+	wrong := ""
+	for n, c := range m.Nodes {
+		record := &m.records.all[s.record]
+		if !s.nodes[n].canWrite() || record.State != ceph.Held || record.Owner.UID == clusterNames[c] {
+			continue
+		}
+		fenced := s.nodes[n].reached().fenced()
+		m.next(s, func(by Step, t state) {
+			fenced = fenced || by.Kind == keeperFences && int(by.B) == n && t.nodes[n].reached().fenced()
+		})
+		if !fenced {
+			wrong = fmt.Sprintf("%s can write, %s owns the image, and its leader does not fence it", m.name(n), record.Owner.Name)
+		}
+	}
+	return wrong
 }
 
 // Stuck says which cluster owns the image and cannot give it its name.

@@ -99,8 +99,9 @@ func (m *Model) resolve(s state, n int) {
 
 // exact: the client instances alone are fenced, and the rest of their nodes goes on. Each
 // recorded boot has a client, no pod may be anywhere else, and the image is mapped exclusively:
-// then a client that nobody has recorded has the lock, and is fenced for that. Any other image can be written by a silent client of the same boot, or
-// of the next one, that is neither. The product will have this decision.
+// then a client that nobody has recorded has the lock, and is fenced for that. Any other image
+// can be written by a silent client that was made after the record was written, in the same
+// boot or the next. The product will have this decision.
 func (m *Model) exact(record ceph.Record) bool {
 	if record.Owner == nil || len(record.Pending) > 0 || len(record.Unbound) > 0 {
 		return false

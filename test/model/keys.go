@@ -51,9 +51,9 @@ const (
 // has: the name leads to the image.
 func (k keys) has(name uint8) bool { return k.names>>name&1 != 0 }
 
-// only: the name leads to the image, and no other does. The product will look for base and
-// for the name of each cluster in the register.
-func (k keys) only(name uint8) bool { return k.names == 1<<name }
+// only: the name leads to the image, no other does, and the directory has it. The product will
+// look for base and for the name of each cluster in the register.
+func (k keys) only(name uint8) bool { return k.names == 1<<name && k.directory == name }
 
 // work is what has to be done so that the image has a name and no other: a rename, or the
 // repair of one that died half-way. The name that the directory does not have is removed, and
@@ -61,7 +61,7 @@ func (k keys) only(name uint8) bool { return k.names == 1<<name }
 // this decision, about the rbd_id objects that it found and what rbd_directory says.
 func (k keys) work(name uint8, repairs bool) (hand, bool) {
 	switch {
-	case k.only(name) && k.directory == name:
+	case k.only(name):
 		return hand{}, false
 	case !repairs, k.only(k.directory):
 		return hand{phase: opened, from: k.directory, to: name}, k.directory != name
@@ -198,7 +198,7 @@ func (m *Model) keyed(s state, c int) {
 	if c == 0 {
 		m.strays(s)
 	}
-	if m.owns(s.record, c) && !m.NoLeaders {
+	if m.owns(s.record, c) && !m.NoLeaders && m.Without != Rule8Keeper {
 		for n, owner := range m.Nodes {
 			if x := s.nodes[n]; owner != c && x.watch == registered && x.instance.added(true) != x.instance {
 				t := s

@@ -37,6 +37,7 @@ const (
 	Rule8Look
 	Rule8Holder
 	Rule8Exact
+	Rule8Keeper
 )
 
 // instead is what happens without a rule.
@@ -73,4 +74,5 @@ var instead = [...]string{
 	Rule8Look:       "without a look after the rename: who watches is looked at before",
 	Rule8Holder:     "without a look at who has the lock: it is taken from a silent client, which Ceph fences for an hour",
 	Rule8Exact:      "without machines in the fence of an image that is not mapped exclusively: the recorded client instances are enough",
+	Rule8Keeper:     "without the owner's leader, which fences a stranger who opens the image later",
 }
