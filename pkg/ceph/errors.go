@@ -64,6 +64,10 @@ var (
 // Advice is the next step for the person who sees err: what to do about the
 // first of this package's errors in err's tree. It is empty for other errors.
 func Advice(err error) string {
+	var locked *LockedError
+	if errors.As(err, &locked) && !locked.Answers {
+		return locked.advice()
+	}
 	var e *actionable
 	if errors.As(err, &e) {
 		return e.advice

@@ -48,7 +48,9 @@ type ImageRenamer interface {
 	// returns the image as it is then, ErrImageNotFound, ErrImageName,
 	// ErrImageExists when something else has the name, ErrImageLocked, and
 	// ErrImageRenamed when another client renames the image at the same time. On an
-	// error the image may have both names; the same call mends it.
+	// error the image may have both names; the same call mends it. While another client
+	// of this package grows or renames the image, or for as long as a call may last
+	// after one that died meanwhile, it is ErrImageLocked.
 	//
 	// Renaming takes the image's exclusive lock. A client that has mapped the image
 	// with krbd's option exclusive does not give it up, and one that does not answer
@@ -79,3 +81,10 @@ func (e *LockedError) Error() string {
 
 // Unwrap is ErrImageLocked.
 func (e *LockedError) Unwrap() error { return ErrImageLocked }
+
+// advice is for a holder that does not answer, which no workload that is scaled down
+// will release.
+func (e *LockedError) advice() string {
+	return fmt.Sprintf("run the same command again in half a minute; if that client is gone for good, fence it first (`ceph osd blocklist add %s %.0f`)",
+		e.Addr, MaxFence.Seconds())
+}

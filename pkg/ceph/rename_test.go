@@ -37,16 +37,19 @@ func TestCheckImageName(t *testing.T) {
 
 func TestLockedError(t *testing.T) {
 	tests := map[string]struct {
-		err  *LockedError
-		want string
+		err    *LockedError
+		want   string
+		advice string
 	}{
 		"of a client that refuses": {
 			&LockedError{Client: "client.7", Addr: "10.0.1.12:0/1", Answers: true},
 			"the image is mapped exclusively and cannot be changed now: its lock is held by client.7 at 10.0.1.12:0/1",
+			Advice(ErrImageLocked),
 		},
 		"of a client that is silent": {
 			&LockedError{Client: "client.7", Addr: "10.0.1.12:0/1"},
 			"the image is mapped exclusively and cannot be changed now: its lock is held by client.7 at 10.0.1.12:0/1, which does not answer",
+			"run the same command again in half a minute; if that client is gone for good, fence it first (`ceph osd blocklist add 10.0.1.12:0/1 1576800000`)",
 		},
 	}
 	for name, test := range tests {
@@ -54,8 +57,11 @@ func TestLockedError(t *testing.T) {
 			if got := test.err.Error(); got != test.want {
 				t.Errorf("got %q; want %q", got, test.want)
 			}
-			if !errors.Is(test.err, ErrImageLocked) || Advice(test.err) == "" {
-				t.Errorf("it is no ErrImageLocked with advice: %q", Advice(test.err))
+			if !errors.Is(test.err, ErrImageLocked) {
+				t.Error("it is no ErrImageLocked")
+			}
+			if got := Advice(test.err); got != test.advice {
+				t.Errorf("advice is %q; want %q", got, test.advice)
 			}
 		})
 	}

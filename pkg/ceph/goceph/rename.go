@@ -71,11 +71,16 @@ func (c *connection) renameInTurn(ioctx *rados.IOContext, image ceph.Image, name
 	if err := c.clearRemains(ioctx, target); err != nil {
 		return imageNames{}, err
 	}
-	if err := c.checkRename(ioctx, image); err != nil {
+	former, err := c.checkRename(ioctx, image)
+	if err != nil {
 		return imageNames{}, err
 	}
 	err = rbd.GetImage(ioctx, found.listed).Rename(name)
-	if errno(err) == erofs {
+	switch {
+	case errno(err) == erofs && former != nil:
+		// librbd says so when the monitors do.
+		return imageNames{}, fmt.Errorf("%w: taking the lock over from %s puts that on the blocklist, which it may not (%w)", ceph.ErrPermission, former.Addr, err)
+	case errno(err) == erofs:
 		return imageNames{}, refusal(ioctx, image, err)
 	}
 	if err != nil {
@@ -92,29 +97,30 @@ func (c *connection) renameInTurn(ioctx *rados.IOContext, image ceph.Image, name
 const renamerAttribute = "cephferry.renamer"
 
 // checkRename returns a LockedError when librbd would have to take the image's lock
-// from a client that may write yet, and notes that we may have the lock from now on.
+// from a client that may write yet, and notes that we may have the lock from now on. It
+// returns the former holder, if there is one to take it over from.
 //
 // librbd takes it from a holder that is no watcher, at once, and puts that on the
 // blocklist for an hour. That is right for one that is on it already, and for one
 // that only renamed. Of one that still watches it would wait for the end, longer than
 // anybody waits for us, and then rename when nobody expects that any more.
-func (c *connection) checkRename(ioctx *rados.IOContext, image ceph.Image) error {
-	err := checkLock(ioctx, image, c.patience())
-	var locked *ceph.LockedError
-	if errors.As(err, &locked) {
-		over, lookErr := c.isOver(ioctx, image, locked)
+func (c *connection) checkRename(ioctx *rados.IOContext, image ceph.Image) (former *ceph.LockedError, err error) {
+	err = checkLock(ioctx, image, c.patience())
+	if errors.As(err, &former) {
+		over, lookErr := c.isOver(ioctx, image, former)
 		if lookErr != nil {
-			return lookErr
+			return nil, lookErr
 		}
 		if over {
 			err = nil
 		}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	self := fmt.Sprintf("client.%d", c.rados.GetInstanceID())
-	return translate(ioctx.SetXattr(headerObject(image.ID), renamerAttribute, []byte(self)), meanings{enoent: ceph.ErrImageNotFound})
+	err = ioctx.SetXattr(headerObject(image.ID), renamerAttribute, []byte(self))
+	return former, translate(err, meanings{enoent: ceph.ErrImageNotFound})
 }
 
 // isOver says whether the holder of the image's lock, which does not answer, cannot
