@@ -72,7 +72,7 @@ test-servers: deps tools
 
 # What computes for seconds has nobody to race with, and takes six times as long with the
 # detector, which looks at all that starts goroutines.
-LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|TestNobodyElseWrites)$$
+LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|TestNobodyElseWrites|TestKeys)$$
 
 .PHONY: test-unit
 test-unit: ## Test what needs no servers, with the race detector
