@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
@@ -19,7 +18,7 @@ import (
 
 type clustersOptions struct {
 	*options
-	output string
+	output outputFormat
 }
 
 func newClusters(o *options) *cobra.Command {
@@ -34,7 +33,7 @@ a minute. A registration that this version cannot read says so, and the exit cod
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return c.run(command.Context()) },
 	}
-	command.Flags().StringVarP(&c.output, "output", "o", "", "`format`: json or yaml; default: a table")
+	c.output.addTo(command.Flags())
 	return command
 }
 
@@ -52,10 +51,8 @@ type registered struct {
 }
 
 func (c *clustersOptions) run(ctx context.Context) error {
-	switch c.output {
-	case "", "json", "yaml":
-	default:
-		return fmt.Errorf("--output %s: must be json or yaml", c.output)
+	if err := c.output.check(); err != nil {
+		return err
 	}
 	connected, err := c.connect(ctx)
 	if err != nil {
@@ -103,20 +100,12 @@ func (c *clustersOptions) print(rows []registered, now time.Time) error {
 			code = errShown
 		}
 	}
-	list := struct {
-		Clusters []registered `json:"clusters"`
-	}{rows}
-	var document []byte
-	var err error
-	switch c.output {
-	case "yaml":
-		document, err = yaml.Marshal(list)
-	case "json":
-		document, err = json.MarshalIndent(list, "", "  ")
-		document = append(document, '\n')
-	default:
-		err = c.table(rows, now)
+	if c.output == "" {
+		return cmp.Or(c.table(rows, now), code)
 	}
+	document, err := c.output.encode(struct {
+		Clusters []registered `json:"clusters"`
+	}{rows})
 	if err != nil {
 		return err
 	}

@@ -207,7 +207,7 @@ func TestClustersDocument(t *testing.T) {
 	self := ceph.Party{UID: "u-west", Name: "west"}
 	rows := registeredRows([]ceph.Registration{{Party: self, Version: "v1", Nodes: []ceph.Node{{Name: "w1", BootID: "b1"}}, Written: since}}, nil, self)
 	want := "clusters:\n- name: west\n  nodes:\n  - bootID: b1\n    name: w1\n  thisCluster: true\n  uid: u-west\n  version: v1\n  written: \"2026-11-22T14:03:00Z\"\n"
-	for output, want := range map[string]string{
+	for output, want := range map[outputFormat]string{
 		"yaml": want,
 		"json": "{\n  \"clusters\": [\n    {\n      \"name\": \"west\",\n      \"uid\": \"u-west\",\n      \"version\": \"v1\",\n      \"thisCluster\": true,\n      \"nodes\": [\n        {\n          \"name\": \"w1\",\n          \"bootID\": \"b1\"\n        }\n      ],\n      \"written\": \"2026-11-22T14:03:00Z\"\n    }\n  ]\n}\n",
 	} {

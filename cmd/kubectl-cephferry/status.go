@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/inventory"
@@ -25,7 +24,7 @@ const watchInterval = 2 * time.Second
 type statusOptions struct {
 	*options
 	allNamespaces, watch bool
-	output               string
+	output               outputFormat
 	// self is this cluster.
 	self ceph.Party
 }
@@ -49,16 +48,14 @@ code is 1.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "volumes of all namespaces")
-	flags.StringVarP(&s.output, "output", "o", "", "`format`: json or yaml; default: a table")
+	s.output.addTo(flags)
 	flags.BoolVarP(&s.watch, "watch", "w", false, "look again every 2 seconds, and show what has changed")
 	return command
 }
 
 func (s *statusOptions) run(ctx context.Context) error {
-	switch s.output {
-	case "", "json", "yaml":
-	default:
-		return fmt.Errorf("--output %s: must be json or yaml", s.output)
+	if err := s.output.check(); err != nil {
+		return err
 	}
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -139,14 +136,9 @@ func (s *statusOptions) print(rows, before []inventory.Status) error {
 }
 
 func (s *statusOptions) document(rows []inventory.Status) ([]byte, error) {
-	list := struct {
+	return s.output.encode(struct {
 		Volumes []inventory.Status `json:"volumes"`
-	}{append([]inventory.Status{}, rows...)}
-	if s.output == "yaml" {
-		return yaml.Marshal(list)
-	}
-	document, err := json.MarshalIndent(list, "", "  ")
-	return append(document, '\n'), err
+	}{append([]inventory.Status{}, rows...)})
 }
 
 func (s *statusOptions) table(rows, before []inventory.Status) error {
