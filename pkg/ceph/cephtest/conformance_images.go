@@ -342,6 +342,28 @@ func parallel(n int, f func(i int)) {
 	wg.Wait()
 }
 
+// onlyWinner writes from one revision eight times at once, and returns what was written by
+// the only one that nobody was faster than: the others get the error.
+func onlyWinner[T any](t *testing.T, overtaken error, write func(i int) (T, error)) T {
+	t.Helper()
+	var mu sync.Mutex
+	var winners []T
+	parallel(8, func(i int) {
+		put, err := write(i)
+		if errors.Is(err, overtaken) {
+			return
+		}
+		wantError(t, err, nil)
+		mu.Lock()
+		defer mu.Unlock()
+		winners = append(winners, put)
+	})
+	if len(winners) != 1 {
+		t.Fatalf("there are %d winners; want 1", len(winners))
+	}
+	return winners[0]
+}
+
 // wantError checks an error; nil means none.
 func wantError(t *testing.T, got, want error) {
 	t.Helper()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -143,25 +142,13 @@ func (s suite) records(t *testing.T) {
 		clusters := []ceph.Cluster{cluster, s.connect(t, Provisioner)}
 		var current ceph.Record
 		for round := range 50 {
-			var mu sync.Mutex
-			var winners []ceph.Record
-			parallel(8, func(i int) {
+			winner := onlyWinner(t, ceph.ErrRecordChanged, func(i int) (ceph.Record, error) {
 				record := ceph.Record{ClaimSize: uint64(round*10 + i), Revision: current.Revision}
-				put, err := clusters[i%2].PutRecord(t.Context(), image, record)
-				if errors.Is(err, ceph.ErrRecordChanged) {
-					return
-				}
-				wantError(t, err, nil)
-				mu.Lock()
-				defer mu.Unlock()
-				winners = append(winners, put)
+				return clusters[i%2].PutRecord(t.Context(), image, record)
 			})
-			if len(winners) != 1 {
-				t.Fatalf("round %d has %d winners; want 1", round, len(winners))
-			}
 			read, err := cluster.Record(t.Context(), image)
 			wantError(t, err, nil)
-			wantSame(t, read, winners[0])
+			wantSame(t, read, winner)
 			current = read
 		}
 	})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -163,25 +162,12 @@ func (s suite) registrations(t *testing.T) {
 		clusters := []ceph.Cluster{cluster, s.connect(t, Operator)}
 		current := ceph.Registration{Party: ceph.Party{UID: "u-race"}}
 		for round := range 10 {
-			var mu sync.Mutex
-			var winners []ceph.Registration
-			parallel(8, func(i int) {
+			current = onlyWinner(t, ceph.ErrRegistrationChanged, func(i int) (ceph.Registration, error) {
 				mine := current
 				mine.Version = fmt.Sprint(round, i)
-				put, err := clusters[i%2].PutRegistration(t.Context(), mainPool, registerSpace, mine)
-				if errors.Is(err, ceph.ErrRegistrationChanged) {
-					return
-				}
-				wantError(t, err, nil)
-				mu.Lock()
-				defer mu.Unlock()
-				winners = append(winners, put)
+				return clusters[i%2].PutRegistration(t.Context(), mainPool, registerSpace, mine)
 			})
-			if len(winners) != 1 {
-				t.Fatalf("round %d has %d winners; want 1", round, len(winners))
-			}
-			stored(winners[0])
-			current = winners[0]
+			stored(current)
 		}
 	})
 }

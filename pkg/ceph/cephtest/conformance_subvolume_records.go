@@ -2,7 +2,6 @@ package cephtest
 
 import (
 	"errors"
-	"sync"
 	"testing"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -69,24 +68,12 @@ func (s subvolumeSuite) records(t *testing.T) {
 		clusters := []ceph.Cluster{cluster, s.connect(t, Provisioner)}
 		var current ceph.Record
 		for round := range 10 {
-			var mu sync.Mutex
-			var winners []ceph.Record
-			parallel(8, func(i int) {
-				put, err := clusters[i%2].PutSubvolumeRecord(t.Context(), subvolume, ceph.Record{ClaimSize: uint64(round*10 + i), Revision: current.Revision})
-				if errors.Is(err, ceph.ErrRecordChanged) {
-					return
-				}
-				wantError(t, err, nil)
-				mu.Lock()
-				defer mu.Unlock()
-				winners = append(winners, put)
+			winner := onlyWinner(t, ceph.ErrRecordChanged, func(i int) (ceph.Record, error) {
+				return clusters[i%2].PutSubvolumeRecord(t.Context(), subvolume, ceph.Record{ClaimSize: uint64(round*10 + i), Revision: current.Revision})
 			})
-			if len(winners) != 1 {
-				t.Fatalf("round %d has %d winners; want 1", round, len(winners))
-			}
 			read, err := cluster.SubvolumeRecord(t.Context(), subvolume)
 			wantError(t, err, nil)
-			wantSame(t, read, winners[0])
+			wantSame(t, read, winner)
 			current = read
 		}
 	})

@@ -18,8 +18,9 @@ import (
 // librbd asks the holder, and one that is alive gives the lock up, or does for us what we
 // want, or refuses. But a holder that does not answer is declared dead after 30 s:
 // librbd then breaks the lock and puts that client on the blocklist for an hour.
-// That would cut off all volumes of a node that is only hard to reach, because
-// somebody raised a size or gave another name. And a lock of `rbd lock add` lets librbd wait for ever.
+// That would cut off all volumes of a node that is only hard to reach, because somebody
+// raised a size or gave another name. And a lock of `rbd lock add` lets librbd wait for
+// ever.
 func checkLock(ioctx *rados.IOContext, image ceph.Image, patience time.Duration) error {
 	header := headerObject(image.ID)
 	lock, err := ioctx.ListLockers(header, imageLock)

@@ -85,8 +85,8 @@ func (c *connection) findNames(ioctx *rados.IOContext, image ceph.Image, others 
 // that has the image's id: `rbd rm` would open the image by it and remove that.
 //
 // A rename that was only slow and goes on where it was can then remove the last name,
-// so one that is missing is made again. No client can hold such an image by a wrong
-// name meanwhile, only by none.
+// so one that is missing is made again. It can also make its new name after that, and
+// leave it when the directory refuses: a name that only callers find who ask for it.
 func (c *connection) mendNames(ioctx *rados.IOContext, image ceph.Image, others []string) (imageNames, error) {
 	found, err := c.awaitRename(ioctx, image, others)
 	if err != nil || found.settled() {
