@@ -79,13 +79,23 @@ func Addresses(node *corev1.Node) []netip.Addr {
 // tell no machine from another, and are left out: virtual machines that are copies with
 // everything share both.
 func RecordedNodes(nodes []corev1.Node) []ceph.Node {
+	type machine struct{ id, system string }
+	have := map[machine]int{}
+	for i := range nodes {
+		have[machine{nodes[i].Status.NodeInfo.MachineID, nodes[i].Status.NodeInfo.SystemUUID}]++
+	}
 	all := make([]ceph.Node, 0, len(nodes))
 	for i := range nodes {
-		all = append(all, recordedAmong(nodes, i))
+		node := RecordedNode(&nodes[i])
+		if have[machine{node.MachineID, node.SystemUUID}] > 1 {
+			node.MachineID, node.SystemUUID = "", ""
+		}
+		all = append(all, node)
 	}
 	return all
 }
 
+// recordedAmong is one of [RecordedNodes], where few of many are wanted.
 func recordedAmong(nodes []corev1.Node, i int) ceph.Node {
 	node := RecordedNode(&nodes[i])
 	for o := range nodes {
