@@ -35,6 +35,18 @@ type Record struct {
 	GrowTo uint64 `json:"growTo"`
 	// Exclusive says that every mapping of the image uses krbd's option exclusive.
 	Exclusive bool `json:"exclusive"`
+	// Keyed says that the image bears its owner's name, and Private that
+	// every mapping of it is a client of its own, by krbd's option noshare. Both are fixed
+	// when the image is made, as Exclusive is.
+	Keyed   bool `json:"keyed,omitempty"`
+	Private bool `json:"private,omitempty"`
+	// Named: since it became the owner's, the image was given its name, and no other name
+	// leads to it.
+	Named bool `json:"named,omitempty"`
+	// Renamers are the client instances with which the owner began to give the image its
+	// name, and that may be at it yet: a rename that was only slow goes on where it was.
+	// They are put on the blocklist before the image gets another owner.
+	Renamers []string `json:"renamers,omitempty"`
 
 	State State `json:"state"`
 	// Epoch is raised whenever the image gets an owner.
@@ -243,7 +255,8 @@ func (r Record) hasVersion3() bool {
 	if r.Owner != nil {
 		nodes = append(nodes, r.Owner.Nodes...)
 	}
-	return len(r.Unbound) > 0 || slices.ContainsFunc(nodes, func(n Node) bool {
+	keys := r.Keyed || r.Private || r.Named || len(r.Renamers) > 0
+	return keys || len(r.Unbound) > 0 || slices.ContainsFunc(nodes, func(n Node) bool {
 		return n.UID != "" || n.MachineID != "" || n.SystemUUID != "" || len(n.Clients) > 0
 	})
 }
@@ -289,6 +302,8 @@ func (r Record) check() error {
 		return fmt.Errorf("state %s does not fit the owner", r.State)
 	case (r.State == Fencing) != (r.Takeover != nil):
 		return fmt.Errorf("state %s does not fit the takeover", r.State)
+	case (r.Named || len(r.Renamers) > 0) && (r.Owner == nil || !r.Keyed):
+		return fmt.Errorf("a name that is an owner's does not fit state %s, or an image without keys", r.State)
 	case r.Owner != nil && r.Owner.UID == "", r.Takeover != nil && r.Takeover.UID == "":
 		return fmt.Errorf("a cluster has no uid")
 	}

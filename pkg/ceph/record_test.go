@@ -49,6 +49,11 @@ func TestRecordRoundTrip(t *testing.T) {
 			`{"version":3,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"held","epoch":0,"admissions":0,"owner":{"uid":"u-east","name":"east","namespace":"","claim":"","since":"2026-11-22T14:03:00Z",` +
 				`"nodes":[{"name":"e1","addresses":["10.0.1.12","10.0.1.13"],"bootID":"b1","uid":"u1","machineID":"m1","systemUUID":"s1","clients":["10.0.1.12:0/33"]}]},"pending":["pod-1"],"unbound":["pod-1"]}`,
 		},
+		"keyed, with its owner's name": {
+			Record{Exclusive: true, Keyed: true, Private: true, Named: true, Renamers: []string{"10.0.1.9:0/7"}, State: Held, Owner: &Owner{Party: east, Since: testTime}},
+			`{"version":3,"token":"","claimSize":0,"growTo":0,"exclusive":true,"keyed":true,"private":true,"named":true,"renamers":["10.0.1.9:0/7"],` +
+				`"state":"held","epoch":0,"admissions":0,"owner":{"uid":"u-east","name":"east","namespace":"","claim":"","since":"2026-11-22T14:03:00Z"}}`,
+		},
 		"fencing": {
 			Record{State: Fencing, Owner: &testOwner, Takeover: &Takeover{Party: west, By: "ann", Since: testTime}},
 			`{"version":3,"token":"","claimSize":0,"growTo":0,"exclusive":false,"state":"fencing","epoch":0,"admissions":0,` + ownerStored +
@@ -136,6 +141,10 @@ func TestDecodeRecordUnknown(t *testing.T) {
 		"a field in capitals":            with(`"token"`, `"TOKEN"`),
 		"a space":                        with(`"token":"t"`, `"token": "t"`),
 		"version 2 with what it had not": strings.Replace(with(`"bootID":"b1"`, `"bootID":"b1","uid":"u1"`), `"version":3`, `"version":2`, 1),
+		"version 2 with a key":           strings.Replace(with(`"exclusive":false`, `"exclusive":false,"keyed":true`), `"version":3`, `"version":2`, 1),
+		"a name without a key":           with(`"exclusive":false`, `"exclusive":false,"named":true`),
+		"a name that nobody has":         strings.Replace(emptyStored, `"exclusive":false`, `"exclusive":false,"keyed":true,"named":true`, 1),
+		"renamers of nobody":             strings.Replace(emptyStored, `"exclusive":false`, `"exclusive":false,"keyed":true,"renamers":["10.0.1.9:0/7"]`, 1),
 		"an empty list":                  with(`"clients":["10.0.1.12:0/33"]`, `"clients":[]`),
 		"a negative size":                with(`"claimSize":1`, `"claimSize":-1`),
 		"a size that is too large":       with(`"claimSize":1`, `"claimSize":18446744073709551616`),
