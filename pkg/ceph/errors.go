@@ -31,6 +31,10 @@ var (
 		"choose a name of at most 96 bytes without \"/\" and \"@\"")
 	ErrImageRenamed = newError("the image is being renamed by somebody else",
 		"look at its names with `rbd ls`, then run the same command again")
+	ErrKey = newError("no cluster can have this key",
+		"choose a cluster name of at most 94 bytes without \"~\", \"/\" and \"@\"")
+	ErrKeyTaken = newError("the key of another cluster",
+		"give this cluster a name of its own; two clusters of one Ceph cannot have the same")
 	ErrImageShrinks = newError("the image is larger than the size asked for",
 		"ask for at least the image's size; images never shrink")
 	ErrImageLocked = newError("the image is mapped exclusively and cannot be changed now",

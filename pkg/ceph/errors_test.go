@@ -41,6 +41,7 @@ func TestEveryErrorHasAdvice(t *testing.T) {
 		"ErrPoolFull": ErrPoolFull, "ErrLayout": ErrLayout,
 		"ErrImageNotFound": ErrImageNotFound, "ErrImageExists": ErrImageExists,
 		"ErrImageName": ErrImageName, "ErrImageRenamed": ErrImageRenamed,
+		"ErrKey": ErrKey, "ErrKeyTaken": ErrKeyTaken,
 		"ErrImageShrinks": ErrImageShrinks, "ErrImageLocked": ErrImageLocked,
 		"ErrFenceAddress": ErrFenceAddress, "ErrFenceShort": ErrFenceShort,
 		"ErrFilesystemNotFound": ErrFilesystemNotFound, "ErrSubvolumeNotFound": ErrSubvolumeNotFound,

@@ -14,10 +14,16 @@ type ImageSpec struct {
 	// namespace.
 	Namespace string
 	Name      string
+	// Key, unless empty, says that the image is keyed, and is the key of the cluster that
+	// asks: Name is the base name then, and the image bears that or Name~KEY of some
+	// cluster. Whoever takes such a spec finds the image by any of these names: first its
+	// own, so that it costs nothing more to ask for an image that one owns; then the base
+	// name; then those with the [KeyStore]'s keys.
+	Key string
 }
 
 // String is the spec as the rbd command writes it: pool/name, or
-// pool/namespace/name.
+// pool/namespace/name. Of a keyed image it has the base name.
 func (s ImageSpec) String() string {
 	if s.Namespace == "" {
 		return s.Pool + "/" + s.Name
@@ -28,6 +34,8 @@ func (s ImageSpec) String() string {
 // Image is an existing RBD image.
 type Image struct {
 	ImageSpec
+	// Named is the name that led to the image. It is Name, unless the image is keyed.
+	Named string
 	// ID is librbd's internal id. An image that is removed and made again under
 	// the same name has another ID.
 	ID string
@@ -54,7 +62,8 @@ type Layout struct {
 // ImageReader looks at images without becoming a watcher of them: ceph-csi refuses
 // to map an image that has one.
 type ImageReader interface {
-	// Image returns the image that spec names, or ErrImageNotFound.
+	// Image returns the image that spec names, or ErrImageNotFound. An image whose
+	// name changes meanwhile is found all the same.
 	Image(ctx context.Context, spec ImageSpec) (Image, error)
 }
 
@@ -64,6 +73,10 @@ type ImageCreator interface {
 	// is taken, whatever is there, ErrLayout, and ErrPoolFull when the pool's
 	// quota is used up. What a creation that died half-way has left is not in its
 	// way.
+	//
+	// A keyed image gets its base name. ErrImageExists says then that one of its names
+	// leads to an image, before or after this one was made: of two clusters that make it
+	// at once, one may have renamed its own already. Nothing is removed.
 	CreateImage(ctx context.Context, spec ImageSpec, layout Layout) (Image, error)
 }
 
@@ -111,6 +124,20 @@ type WatcherLister interface {
 	Watchers(ctx context.Context, spec ImageSpec) ([]Watcher, error)
 }
 
+// LockReader tells who has an image's exclusive lock, without taking it.
+type LockReader interface {
+	// LockHolder returns the client that has the lock, and whether it answers, nil when
+	// nobody has it, and ErrImageNotFound. A lock of `rbd lock add`, which nobody is
+	// asked to give up, is ErrImageLocked.
+	LockHolder(ctx context.Context, spec ImageSpec) (*LockedError, error)
+}
+
+// Identified knows who it is.
+type Identified interface {
+	// Self returns the address of this client instance, as [Watcher] has it.
+	Self(ctx context.Context) (addr string, err error)
+}
+
 // NamespaceLister lists the rados namespaces of a pool that the rbd command
 // knows.
 type NamespaceLister interface {
@@ -129,6 +156,8 @@ type Cluster interface {
 	ImageGrower
 	ImageRenamer
 	WatcherLister
+	LockReader
+	Identified
 	NamespaceLister
 	RecordStore
 	RecordLister

@@ -44,8 +44,9 @@ type RegistrationOf struct {
 	Err error
 }
 
-// Registrar reads and swaps registrations.
+// Registrar reads and swaps registrations, and gives keys to clusters.
 type Registrar interface {
+	KeyStore
 	// Registrations returns those of all clusters in the pool's rados namespace, sorted
 	// by uid.
 	Registrations(ctx context.Context, pool, namespace string) ([]RegistrationOf, error)

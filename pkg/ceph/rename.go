@@ -24,7 +24,7 @@ func CheckImageName(name string) error {
 }
 
 // ImageRenamer gives images other names. Both methods go by the image's ID; its
-// Name is only one that it had at some time.
+// Name and Named are only names that it had at some time, and called its own below.
 //
 // A name leads to an image by an object of its own. Renaming makes the new object,
 // changes the pool's directory, which has one name for each image, and removes the
@@ -38,14 +38,14 @@ func CheckImageName(name string) error {
 // machine. One that had resolved the name a moment before gets in.
 type ImageRenamer interface {
 	// ImageNames returns the names that lead to the image, sorted: the directory's,
-	// and those of the image's own and of others that do. One is what there should
+	// and those of its own and of others that do. One is what there should
 	// be. It returns ErrImageNotFound when the directory does not have the image.
 	ImageNames(ctx context.Context, image Image, others ...string) ([]string, error)
 
 	// RenameImage makes the name the only one that leads to the image, among the
-	// directory's, the image's own and others: what an earlier rename that died has
+	// directory's, its own and others: what an earlier rename that died has
 	// left is removed, and an image that has this name alone is left as it is. It
-	// returns the image as it is then, ErrImageNotFound, ErrImageName,
+	// returns the image as it is then, a keyed one with the name's base and its own Key, ErrImageNotFound, ErrImageName,
 	// ErrImageExists when something else has the name, ErrImageLocked, and
 	// ErrImageRenamed when another client renames the image at the same time. On an
 	// error the image may have both names; the same call mends it. While another client

@@ -7,6 +7,7 @@ import (
 
 // RecordOf is the record of one image of several.
 type RecordOf struct {
+	// Image is the image's base name with the key that it bears, see [SplitName].
 	Image  ImageSpec
 	Record Record
 	// Err is why the record cannot be read: ErrRecordUnknown. The zero record is

@@ -95,6 +95,9 @@ type namespace struct {
 	// rename.
 	images  map[string]*image
 	records map[string]object
+	// keys have the uids of their clusters, listed ones perhaps another's: see
+	// HalfClaimKey.
+	keys, listed map[string]string
 }
 
 type image struct {
@@ -128,7 +131,7 @@ func New(pools ...Pool) *Ceph {
 		added := &pool{namespaces: map[string]*namespace{}}
 		c.pools[p.Name] = added
 		for _, name := range append([]string{""}, p.Namespaces...) {
-			added.namespaces[name] = &namespace{map[string]*image{}, map[string]object{}}
+			added.namespaces[name] = &namespace{map[string]*image{}, map[string]object{}, map[string]string{}, map[string]string{}}
 		}
 	}
 	for _, p := range pools {
@@ -157,9 +160,9 @@ func (c *Ceph) Dial(ctx context.Context, user User) (ceph.Cluster, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	added := &client{ceph: c, user: user}
-	c.open[added] = true
 	c.opened++
+	added := &client{ceph: c, user: user, self: fmt.Sprintf("203.0.113.7:0/%d", c.opened)}
+	c.open[added] = true
 	return added, nil
 }
 
@@ -186,14 +189,16 @@ func (c *Ceph) SetFull(pool string, full bool) {
 func (c *Ceph) RemoveImage(spec ceph.ImageSpec) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.pools[spec.Pool].namespaces[spec.Namespace].images, spec.Name)
+	if name, led := c.lookup(spec); led != nil {
+		delete(c.pools[spec.Pool].namespaces[spec.Namespace].images, name)
+	}
 }
 
 // LockImage maps the image as krbd does with its option exclusive, until unlock.
 func (c *Ceph) LockImage(spec ceph.ImageSpec) (unlock func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	locked := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+	_, locked := c.lookup(spec)
 	locked.locked = true
 	return func() {
 		c.mu.Lock()
@@ -208,9 +213,9 @@ func (c *Ceph) RenameImage(spec ceph.ImageSpec, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	images := c.pools[spec.Pool].namespaces[spec.Namespace].images
-	images[name] = images[spec.Name]
-	images[name].listed = name
-	delete(images, spec.Name)
+	old, renamed := c.lookup(spec)
+	delete(images, old)
+	images[name], renamed.listed = renamed, name
 }
 
 // HalfRenameImage is a rename that died half-way: both names lead to the image, and
@@ -219,9 +224,10 @@ func (c *Ceph) HalfRenameImage(spec ceph.ImageSpec, name string, listed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	images := c.pools[spec.Pool].namespaces[spec.Namespace].images
-	images[name] = images[spec.Name]
+	_, renamed := c.lookup(spec)
+	images[name] = renamed
 	if listed {
-		images[name].listed = name
+		renamed.listed = name
 	}
 }
 
@@ -231,7 +237,7 @@ func (c *Ceph) AddWatcher(spec ceph.ImageSpec, watcher ceph.Watcher) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.fenced(watcher.Addr) {
-		watched := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+		_, watched := c.lookup(spec)
 		watched.watchers = append(watched.watchers, watcher)
 	}
 }
@@ -241,7 +247,7 @@ func (c *Ceph) AddWatcher(spec ceph.ImageSpec, watcher ceph.Watcher) {
 func (c *Ceph) RemoveWatcher(spec ceph.ImageSpec, watcher ceph.Watcher) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	watched := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+	_, watched := c.lookup(spec)
 	if i := slices.Index(watched.watchers, watcher); i >= 0 {
 		watched.watchers = slices.Delete(watched.watchers, i, i+1)
 	}
@@ -251,7 +257,7 @@ func (c *Ceph) RemoveWatcher(spec ceph.ImageSpec, watcher ceph.Watcher) {
 func (c *Ceph) ImageLayout(spec ceph.ImageSpec) ceph.Layout {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	found := c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name]
+	_, found := c.lookup(spec)
 	layout := found.layout
 	layout.Features = slices.Clone(found.features)
 	return layout

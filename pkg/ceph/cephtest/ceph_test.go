@@ -55,6 +55,16 @@ func (h harness) Watch(_ *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func())
 	}
 }
 
+func (h harness) OpenWith(_ *testing.T, cluster ceph.Cluster, spec ceph.ImageSpec) func() {
+	watcher := ceph.Watcher{Addr: cluster.(*client).self, Client: "client.1", Cookie: 1}
+	h.AddWatcher(spec, watcher)
+	return func() { h.RemoveWatcher(spec, watcher) }
+}
+
+func (h harness) HalfClaimKey(_ *testing.T, pool, namespace, key, uid string) {
+	h.Ceph.HalfClaimKey(pool, namespace, key, uid)
+}
+
 func (h harness) MapImage(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()) {
 	t.Helper()
 	writer, err := h.open(spec)

@@ -15,17 +15,19 @@ import (
 type client struct {
 	ceph *Ceph
 	user User
+	// self is the client's address.
+	self string
 }
 
 var _ ceph.Cluster = (*client)(nil)
 
 func (c *client) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image, error) {
 	return do(ctx, c, Call{Method: "Image", Image: spec}, Observer, func() (ceph.Image, error) {
-		found, err := c.ceph.find(spec)
+		name, found, err := c.ceph.find(spec)
 		if err != nil {
 			return ceph.Image{}, err
 		}
-		return found.describe(spec), nil
+		return found.describe(spec, name), nil
 	})
 }
 
@@ -44,7 +46,7 @@ func (c *client) GrowImage(ctx context.Context, spec ceph.ImageSpec, size uint64
 
 func (c *client) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watcher, error) {
 	return do(ctx, c, Call{Method: "Watchers", Image: spec}, Observer, func() ([]ceph.Watcher, error) {
-		found, err := c.ceph.find(spec)
+		_, found, err := c.ceph.find(spec)
 		if err != nil {
 			return nil, err
 		}
@@ -117,6 +119,10 @@ func do[T any](ctx context.Context, c *client, call Call, needed User, carryOut 
 		if c.user > needed {
 			return ceph.ErrPermission
 		}
+		// The monitors answer those too whom the OSDs refuse.
+		if call != (Call{Method: call.Method}) && c.ceph.fenced(c.self) {
+			return ceph.ErrBlocklisted
+		}
 		result, err = carryOut()
 		return err
 	}
@@ -146,6 +152,14 @@ func (c Call) String() string {
 		return fmt.Sprintf("create image %q", c.Image)
 	case "GrowImage":
 		return fmt.Sprintf("grow image %q", c.Image)
+	case "LockHolder":
+		return fmt.Sprintf("look who has the lock of image %q", c.Image)
+	case "Self":
+		return "look for the own address"
+	case "Keys":
+		return fmt.Sprintf("list the keys of pool %q, rados namespace %q", c.Image.Pool, c.Image.Namespace)
+	case "ClaimKey":
+		return fmt.Sprintf("claim a key in pool %q, rados namespace %q", c.Image.Pool, c.Image.Namespace)
 	case "ImageNames":
 		return fmt.Sprintf("look for the names of image %q", c.Image)
 	case "RenameImage":
@@ -214,16 +228,33 @@ func (c *Ceph) namespace(spec ceph.ImageSpec) (*namespace, error) {
 	return space, nil
 }
 
-func (c *Ceph) find(spec ceph.ImageSpec) (*image, error) {
-	space, err := c.namespace(spec)
-	if err != nil {
-		return nil, err
+// find returns the image that spec names, and the name that leads to it.
+func (c *Ceph) find(spec ceph.ImageSpec) (string, *image, error) {
+	if _, err := c.namespace(spec); err != nil {
+		return "", nil, err
 	}
-	found, ok := space.images[spec.Name]
-	if !ok {
-		return nil, ceph.ErrImageNotFound
+	name, found := c.lookup(spec)
+	if found == nil {
+		return "", nil, ceph.ErrImageNotFound
 	}
-	return found, nil
+	return name, found, nil
+}
+
+// lookup is find in a rados namespace that exists. Without an image it returns nil.
+func (c *Ceph) lookup(spec ceph.ImageSpec) (string, *image) {
+	space := c.pools[spec.Pool].namespaces[spec.Namespace]
+	names := []string{spec.Own(), spec.Name}
+	if spec.Key != "" {
+		for _, key := range slices.Sorted(maps.Keys(space.listed)) {
+			names = append(names, ceph.JoinName(spec.Name, key))
+		}
+	}
+	for _, name := range names {
+		if found := space.images[name]; found != nil {
+			return name, found
+		}
+	}
+	return "", nil
 }
 
 func (c *Ceph) createImage(spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image, error) {
@@ -238,7 +269,7 @@ func (c *Ceph) createImage(spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image,
 	if _, ok := c.pools[dataPool]; !ok {
 		return ceph.Image{}, fmt.Errorf("data pool %q: %w", dataPool, ceph.ErrPoolNotFound)
 	}
-	if _, taken := space.images[spec.Name]; taken {
+	if _, taken := c.lookup(spec); taken != nil {
 		return ceph.Image{}, ceph.ErrImageExists
 	}
 	if c.pools[spec.Pool].full {
@@ -257,7 +288,7 @@ func (c *Ceph) createImage(spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image,
 		features: impliedFeatures(layout),
 	}
 	space.images[spec.Name] = made
-	return made.describe(spec), nil
+	return made.describe(spec, spec.Name), nil
 }
 
 // impliedFeatures are the features that librbd gives an image with that layout,
@@ -278,7 +309,7 @@ func impliedFeatures(layout ceph.Layout) []string {
 }
 
 func (c *Ceph) growImage(spec ceph.ImageSpec, size uint64) error {
-	found, err := c.find(spec)
+	_, found, err := c.find(spec)
 	switch {
 	case err != nil:
 		return err
@@ -296,8 +327,8 @@ func (c *Ceph) growImage(spec ceph.ImageSpec, size uint64) error {
 	return nil
 }
 
-func (i *image) describe(spec ceph.ImageSpec) ceph.Image {
-	return ceph.Image{ImageSpec: spec, ID: i.id, Size: i.layout.Size, Features: slices.Clone(i.features)}
+func (i *image) describe(spec ceph.ImageSpec, named string) ceph.Image {
+	return ceph.Image{ImageSpec: spec, Named: named, ID: i.id, Size: i.layout.Size, Features: slices.Clone(i.features)}
 }
 
 func readRecord(records map[string]object, name string) (ceph.Record, error) {

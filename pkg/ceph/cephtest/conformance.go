@@ -2,6 +2,7 @@ package cephtest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ const (
 // Pools are the pools that the suite needs and what is in them.
 func Pools() []Pool {
 	return []Pool{
-		{Name: mainPool, Namespaces: []string{"north", "south", "survey", registerSpace}},
+		{Name: mainPool, Namespaces: []string{"north", "south", "survey", registerSpace, keyedSpace, keySpace}},
 		{Name: dataPool},
 		{Name: fullPool, Full: true, Images: []Image{
 			{Name: "before", Layout: ceph.Layout{Size: mib, Features: []string{"layering"}}},
@@ -53,6 +54,10 @@ type Harness interface {
 	// keeps it; it takes it away from a holder that is no watcher any more, and
 	// fails when the holder is one.
 	Open(t *testing.T, spec ceph.ImageSpec) (Writing, error)
+	// OpenWith opens the image read-write with a connection of the suite, until stop.
+	OpenWith(t *testing.T, cluster ceph.Cluster, spec ceph.ImageSpec) (stop func())
+	// HalfClaimKey lists the key for that cluster, as ClaimKey does first.
+	HalfClaimKey(t *testing.T, pool, namespace, key, uid string)
 	// Watchers returns how many clients watch the image's header.
 	Watchers(t *testing.T, spec ceph.ImageSpec) int
 	// WriteRecord overwrites the stored bytes of the image's record.
@@ -82,6 +87,10 @@ func Conformance(t *testing.T, harness Harness) {
 	t.Run("growth", s.growth)
 	t.Run("renames", s.renames)
 	t.Run("half-done renames", s.halfRenames)
+	t.Run("keys", s.keys)
+	t.Run("keyed images", s.keyedImages)
+	t.Run("lock holders", s.lockHolders)
+	t.Run("self", s.self)
 	t.Run("fences", s.fences)
 	t.Run("records", s.records)
 	t.Run("registrations", s.registrations)
@@ -189,6 +198,20 @@ func methods() []method {
 			_, err := cluster.PutRegistration(ctx, image.Pool, image.Namespace, ceph.Registration{Party: ceph.Party{UID: image.Name}})
 			return err
 		}},
+		{"Keys", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Keys(ctx, image.Pool, image.Namespace)
+			return err
+		}},
+		// A cluster that has a key already only reads.
+		{"ClaimKey", Operator, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			name := rand.Text()
+			_, err := cluster.ClaimKey(ctx, image.Pool, image.Namespace, ceph.Party{UID: name, Name: name})
+			return err
+		}},
+		{"LockHolder", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.LockHolder(ctx, image.ImageSpec)
+			return err
+		}},
 		{"Barrier", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			return cluster.Barrier(ctx, image.ImageSpec)
 		}},
@@ -276,6 +299,9 @@ func (s suite) fullPool(t *testing.T) {
 	_, err = cluster.Record(t.Context(), ceph.Image{ImageSpec: full, ID: "1"})
 	wantError(t, err, ceph.ErrRecordNotFound)
 
+	_, err = cluster.ClaimKey(t.Context(), fullPool, "", ceph.Party{UID: "u", Name: "key"})
+	wantError(t, err, ceph.ErrPoolFull)
+
 	_, err = cluster.PutRegistration(t.Context(), fullPool, "", ceph.Registration{Party: ceph.Party{UID: "u"}})
 	wantError(t, err, ceph.ErrPoolFull)
 }
@@ -354,6 +380,13 @@ func (s suite) cut(t *testing.T) {
 		}
 		registration.UID = image.Name
 		_, err = cluster.PutRegistration(t.Context(), mainPool, "", registration)
+		return err
+	})
+	s.eventually(t, "the cluster has its key", func() error {
+		key, err := cluster.ClaimKey(t.Context(), mainPool, "", ceph.Party{UID: "uid-" + image.Name, Name: "key-" + image.Name})
+		if err == nil && key != "key-"+image.Name {
+			t.Errorf("its key is %q", key)
+		}
 		return err
 	})
 	s.eventually(t, "the record can be written", func() error {

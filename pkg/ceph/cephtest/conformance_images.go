@@ -23,7 +23,7 @@ func (s suite) images(t *testing.T) {
 		if made.ID == "" {
 			t.Error("the image has no ID")
 		}
-		wantSame(t, made, ceph.Image{ImageSpec: spec, ID: made.ID, Size: 10 * mib, Features: []string{"exclusive-lock", "layering"}})
+		wantSame(t, made, ceph.Image{ImageSpec: spec, Named: "made", ID: made.ID, Size: 10 * mib, Features: []string{"exclusive-lock", "layering"}})
 		read, err := cluster.Image(t.Context(), spec)
 		wantError(t, err, nil)
 		wantSame(t, read, made)
@@ -206,7 +206,7 @@ func (s suite) namespaces(t *testing.T) {
 	t.Run("are listed", func(t *testing.T) {
 		names, err := cluster.Namespaces(t.Context(), mainPool)
 		wantError(t, err, nil)
-		wantSame(t, names, []string{"north", registerSpace, "south", "survey"})
+		wantSame(t, names, []string{keyedSpace, keySpace, "north", registerSpace, "south", "survey"})
 		names, err = cluster.Namespaces(t.Context(), dataPool)
 		wantError(t, err, nil)
 		wantSame(t, names, nil)

@@ -22,7 +22,7 @@ func (s suite) renames(t *testing.T) {
 		renamed, err := cluster.RenameImage(t.Context(), image, "base~east")
 		wantError(t, err, nil)
 		want := image
-		want.Name = "base~east"
+		want.Name, want.Named = "base~east", "base~east"
 		wantSame(t, renamed, want)
 		s.wantNames(t, cluster, renamed, "base~east")
 		after, err := cluster.Record(t.Context(), renamed)
@@ -207,8 +207,8 @@ func (s suite) halfRenames(t *testing.T) {
 				wantError(t, err, nil)
 				var listedAs []string
 				for _, of := range records {
-					if strings.HasPrefix(of.Image.Name, base+"~") || of.Image.Name == base {
-						listedAs = append(listedAs, of.Image.Name)
+					if of.Image.Name == base {
+						listedAs = append(listedAs, of.Image.Own())
 					}
 				}
 				wantSame(t, listedAs, []string{to})

@@ -2,6 +2,7 @@ package cephtest
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -48,10 +49,25 @@ func (c *client) Blocklisted(ctx context.Context) ([]ceph.BlocklistEntry, error)
 	})
 }
 
+// LockHolder says that who watches the image answers.
+func (c *client) LockHolder(ctx context.Context, spec ceph.ImageSpec) (*ceph.LockedError, error) {
+	return do(ctx, c, Call{Method: "LockHolder", Image: spec}, Observer, func() (*ceph.LockedError, error) {
+		_, found, err := c.ceph.find(spec)
+		if err != nil {
+			return nil, err
+		}
+		var holder *ceph.LockedError
+		if err := c.ceph.lockOf(found); err != nil && !errors.As(err, &holder) {
+			return nil, err
+		}
+		return holder, nil
+	})
+}
+
 // Barrier has nothing to wait for: here, an entry is in force at once.
 func (c *client) Barrier(ctx context.Context, spec ceph.ImageSpec) error {
 	_, err := do(ctx, c, Call{Method: "Barrier", Image: spec}, Observer, func() (struct{}, error) {
-		_, err := c.ceph.find(spec)
+		_, _, err := c.ceph.find(spec)
 		return struct{}{}, err
 	})
 	return err
@@ -98,14 +114,14 @@ type Writer struct {
 	watcher ceph.Watcher
 }
 
-// OpenImage opens the image as krbd maps it, with its option exclusive if the
+// OpenImage opens the image by its own name as krbd maps it, with its option exclusive if the
 // image has the feature exclusive-lock: the lock of a client that does not watch
 // the image is broken, and that client fenced for an hour; another holder's lock
 // refuses with ceph.ErrImageLocked. A fenced client gets ceph.ErrBlocklisted.
 func (c *Ceph) OpenImage(spec ceph.ImageSpec, watcher ceph.Watcher) (*Writer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	opened, err := c.find(spec)
+	_, opened, err := c.find(ceph.ImageSpec{Pool: spec.Pool, Namespace: spec.Namespace, Name: spec.Own()})
 	if err != nil {
 		return nil, err
 	}
@@ -156,5 +172,6 @@ func (w *Writer) Close() {
 func (c *Ceph) Written(spec ceph.ImageSpec) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.pools[spec.Pool].namespaces[spec.Namespace].images[spec.Name].written)
+	_, found := c.lookup(spec)
+	return slices.Clone(found.written)
 }

@@ -33,7 +33,7 @@ func (c *Ceph) names(of ceph.Image, others []string) (*image, []string, error) {
 			continue
 		}
 		var names []string
-		for _, name := range append([]string{found.listed, of.Name}, others...) {
+		for _, name := range append([]string{found.listed, of.Name, of.Named}, others...) {
 			if space.images[name] == found {
 				names = append(names, name)
 			}
@@ -58,10 +58,9 @@ func (c *Ceph) rename(of ceph.Image, name string, others []string) (ceph.Image, 
 	maps.DeleteFunc(images, func(other string, led *image) bool {
 		return led == found && other != found.listed && slices.Contains(names, other)
 	})
-	renamed := of.ImageSpec
-	renamed.Name = name
+	renamed := of.ImageSpec.Renamed(name)
 	if found.listed == name {
-		return found.describe(renamed), nil
+		return found.describe(renamed, name), nil
 	}
 	if images[name] != nil {
 		return ceph.Image{}, ceph.ErrImageExists
@@ -77,7 +76,7 @@ func (c *Ceph) rename(of ceph.Image, name string, others []string) (ceph.Image, 
 	}
 	delete(images, found.listed)
 	images[name], found.listed = found, name
-	return found.describe(renamed), nil
+	return found.describe(renamed, name), nil
 }
 
 // lockOf is the error for what needs the image's lock and would have to take it from

@@ -21,7 +21,7 @@ func (c *client) Records(ctx context.Context, pool, namespace string) ([]ceph.Re
 			if !ok || space.images[name].listed != name {
 				continue
 			}
-			spec.Name = name
+			spec.Name, spec.Key = ceph.SplitName(name)
 			record, err := ceph.DecodeRecord(stored.data)
 			if err == nil {
 				record.Revision = stored.version

@@ -59,3 +59,12 @@ func plainAddr(text string) string {
 	}
 	return text
 }
+
+// firstAddr is the address in "v2:10.0.1.12:0/331", or the first in
+// "[v2:10.0.1.12:0/331,v1:10.0.1.12:0/331]": that of IPv6 begins with a bracket as well.
+func firstAddr(text string) string {
+	if inner, ok := strings.CutPrefix(text, "["); ok && strings.HasSuffix(inner, "]") {
+		text, _, _ = strings.Cut(strings.TrimSuffix(inner, "]"), ",")
+	}
+	return plainAddr(text)
+}

@@ -49,5 +49,11 @@ func TestPlainAddr(t *testing.T) {
 		if got := plainAddr(given); got != want {
 			t.Errorf("%s: got %s; want %s", given, got, want)
 		}
+		if got := firstAddr(given); got != want {
+			t.Errorf("first of %s: got %s; want %s", given, got, want)
+		}
+		if got := firstAddr("[" + given + ",v1:10.0.9.9:0/7]"); got != want {
+			t.Errorf("first of %s and another: got %s; want %s", given, got, want)
+		}
 	}
 }

@@ -20,7 +20,11 @@ const maxCreations = 3
 
 func (c *connection) CreateImage(ctx context.Context, spec ceph.ImageSpec, layout ceph.Layout) (ceph.Image, error) {
 	image, err := do(ctx, c, spec, func(ioctx *rados.IOContext) (ceph.Image, error) {
-		if err := c.create(ioctx, spec, layout); err != nil {
+		create := c.create
+		if spec.Key != "" {
+			create = c.createKeyed
+		}
+		if err := create(ioctx, spec, layout); err != nil {
 			return ceph.Image{}, err
 		}
 		return c.lookup(ioctx, spec)

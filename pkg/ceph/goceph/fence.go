@@ -136,10 +136,10 @@ func (c *connection) Barrier(ctx context.Context, spec ceph.ImageSpec) error {
 		if err := c.rados.WaitForLatestOSDMap(); err != nil {
 			return struct{}{}, translate(err, nil)
 		}
-		id, err := readID(ioctx, spec.Name)
-		if err == nil {
-			_, err = ioctx.Stat(headerObject(id))
-		}
+		err := seek(ioctx, spec, func(_, id string) error {
+			_, err := ioctx.Stat(headerObject(id))
+			return err
+		})
 		if errno(err) == enoent {
 			return struct{}{}, c.absent(spec, ceph.ErrImageNotFound)
 		}

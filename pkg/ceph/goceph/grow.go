@@ -53,7 +53,7 @@ func (c *connection) grow(ioctx *rados.IOContext, spec ceph.ImageSpec, size uint
 	if done, err := compareSize(image, size); done {
 		return err
 	}
-	return translate(resize(ioctx, spec.Name, size), meanings{
+	return translate(resize(ioctx, image.ID, size), meanings{
 		enoent: ceph.ErrImageNotFound,
 		erofs:  ceph.ErrImageLocked,
 		// librbd was told not to shrink, and the size was right a moment ago: so
@@ -106,8 +106,9 @@ func compareSize(image ceph.Image, size uint64) (done bool, err error) {
 	return false, nil
 }
 
-func resize(ioctx *rados.IOContext, name string, size uint64) error {
-	image, err := rbd.OpenImage(ioctx, name, rbd.NoSnapshot)
+// resize goes by the id: the image may get another name meanwhile.
+func resize(ioctx *rados.IOContext, id string, size uint64) error {
+	image, err := rbd.OpenImageById(ioctx, id, rbd.NoSnapshot)
 	if err != nil {
 		return err
 	}

@@ -167,6 +167,24 @@ type writing struct {
 	watcher ceph.Watcher
 }
 
+func (h *harness) OpenWith(t *testing.T, cluster ceph.Cluster, spec ceph.ImageSpec) func() {
+	t.Helper()
+	ioctx, err := cluster.(*connection).open(spec.Pool)
+	must(t, err)
+	ioctx.SetNamespace(spec.Namespace)
+	image, err := rbd.OpenImage(ioctx, spec.Name, rbd.NoSnapshot)
+	must(t, err)
+	return func() {
+		must(t, image.Close())
+		ioctx.Destroy()
+	}
+}
+
+func (h *harness) HalfClaimKey(t *testing.T, pool, namespace, key, uid string) {
+	t.Helper()
+	must(t, listKey(h.ioctx(t, ceph.ImageSpec{Pool: pool, Namespace: namespace}), key, uid))
+}
+
 func (w *writing) Watcher() ceph.Watcher { return w.watcher }
 
 func (w *writing) Write() error {

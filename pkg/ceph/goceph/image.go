@@ -27,11 +27,11 @@ func (c *connection) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image
 func (c *connection) lookup(ioctx *rados.IOContext, spec ceph.ImageSpec) (ceph.Image, error) {
 	image := ceph.Image{ImageSpec: spec}
 	var features uint64
-	id, err := readID(ioctx, spec.Name)
-	if err == nil {
-		image.ID = id
+	err := seek(ioctx, spec, func(name, id string) (err error) {
+		image.Named, image.ID = name, id
 		image.Size, features, err = readHeader(ioctx, id)
-	}
+		return err
+	})
 	if errno(err) == enoent {
 		return ceph.Image{}, c.absent(spec, ceph.ErrImageNotFound)
 	}

@@ -56,7 +56,7 @@ func (c *connection) findNames(ioctx *rados.IOContext, image ceph.Image, others 
 	if err != nil {
 		return imageNames{}, translate(err, nil)
 	}
-	all := append([]string{listed, image.Name}, others...)
+	all := append([]string{listed, image.Name, image.Named}, others...)
 	slices.Sort(all)
 	found := imageNames{listed: listed}
 	for _, name := range slices.Compact(all) {

@@ -37,16 +37,20 @@ func (c *connection) rename(ioctx *rados.IOContext, image ceph.Image, name strin
 	if err != nil {
 		return ceph.Image{}, err
 	}
-	target := image.ImageSpec
-	target.Name = name
-	renamed, err := c.lookup(ioctx, target)
+	renamed, err := c.lookup(ioctx, bearing(image, name))
 	if err != nil {
 		return ceph.Image{}, err
 	}
+	renamed.ImageSpec = image.Renamed(name)
 	if !found.only(name) || renamed.ID != image.ID {
 		return ceph.Image{}, ceph.ErrImageRenamed
 	}
 	return renamed, nil
+}
+
+// bearing is the spec of what has exactly that name, beside the image.
+func bearing(image ceph.Image, name string) ceph.ImageSpec {
+	return ceph.ImageSpec{Pool: image.Pool, Namespace: image.Namespace, Name: name}
 }
 
 // renameInTurn mends the image's names, and renames it if that was not all there was
@@ -64,11 +68,9 @@ func (c *connection) renameInTurn(ioctx *rados.IOContext, image ceph.Image, name
 	if !found.settled() {
 		return imageNames{}, ceph.ErrImageRenamed
 	}
-	target := image.ImageSpec
-	target.Name = name
 	// A creation that died has left something in the directory at times. librbd would
 	// find that only after it has made the new name.
-	if err := c.clearRemains(ioctx, target); err != nil {
+	if err := c.clearRemains(ioctx, bearing(image, name)); err != nil {
 		return imageNames{}, err
 	}
 	former, err := c.checkRename(ioctx, image)

@@ -70,7 +70,7 @@ func readPage(ctx context.Context, ioctx *rados.IOContext, spec ceph.ImageSpec, 
 		if err != nil {
 			return page{}, err
 		}
-		spec.Name = key[len(imageKey):]
+		spec.Name, spec.Key = ceph.SplitName(key[len(imageKey):])
 		record, err := readRecord(ioctx, ceph.RecordObject(id))
 		switch {
 		case errors.Is(err, ceph.ErrRecordNotFound):

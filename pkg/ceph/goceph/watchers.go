@@ -30,7 +30,7 @@ type openImage struct {
 func (c *connection) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watcher, error) {
 	watchers, err := do(ctx, c, spec, func(ioctx *rados.IOContext) ([]ceph.Watcher, error) {
 		watchers, err := c.listWatchers(ioctx, spec)
-		if errno(err) == enoent {
+		if errno(err) == enoent && spec.Key == "" {
 			// It was removed meanwhile, and perhaps made again.
 			watchers, err = c.listWatchers(ioctx, spec)
 		}
@@ -46,11 +46,12 @@ func (c *connection) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.
 }
 
 func (c *connection) listWatchers(ioctx *rados.IOContext, spec ceph.ImageSpec) ([]ceph.Watcher, error) {
-	id, err := readID(ioctx, spec.Name)
-	if err != nil {
-		return nil, err
-	}
-	return c.watchersOf(ioctx, spec.Namespace, id)
+	var watchers []ceph.Watcher
+	err := seek(ioctx, spec, func(_, id string) (err error) {
+		watchers, err = c.watchersOf(ioctx, spec.Namespace, id)
+		return err
+	})
+	return watchers, err
 }
 
 // watchersOf returns the watchers of the image with that id, sorted.
