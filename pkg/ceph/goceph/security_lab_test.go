@@ -107,6 +107,44 @@ var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image
 			return err
 		}}
 	},
+	"find the keys of all clusters": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error { _, err := p.Keys(t.Context(), image.Pool, image.Namespace); return err }}
+	},
+	"claim a key for a cluster": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		claim := func() error {
+			key, err := p.ClaimKey(t.Context(), image.Pool, image.Namespace, ceph.Party{UID: image.ID, Name: image.Name})
+			if err == nil && key != image.Name {
+				t.Errorf("its key is %q", key)
+			}
+			return err
+		}
+		return []try{claim, claim}
+	},
+	"find a keyed image by another cluster's name": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		admin := h.connect(t)
+		_, err := admin.ClaimKey(t.Context(), image.Pool, image.Namespace, ceph.Party{UID: "uid-west", Name: "west"})
+		must(t, err)
+		_, err = admin.RenameImage(t.Context(), image, image.Name+"~west")
+		must(t, err)
+		spec := image.ImageSpec
+		spec.Key = "east"
+		return []try{
+			func() error { _, err := p.Image(t.Context(), spec); return err },
+			func() error { _, err := p.Watchers(t.Context(), spec); return err },
+			func() error { return p.Barrier(t.Context(), spec) },
+		}
+	},
+	"see who has the lock of an image, and whether it answers": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		holder, unmap := h.MapImage(t, image.ImageSpec)
+		t.Cleanup(unmap)
+		return []try{func() error {
+			locked, err := p.LockHolder(t.Context(), image.ImageSpec)
+			if err == nil && (locked == nil || locked.Addr != holder.Addr || !locked.Answers) {
+				t.Errorf("got %+v; want %s, which answers", locked, holder.Addr)
+			}
+			return err
+		}}
+	},
 	"create an image": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.creates(t, image.ImageSpec)
 	},
