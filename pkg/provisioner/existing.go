@@ -82,14 +82,18 @@ func (p *plan) taken(pv *corev1.PersistentVolume, namespace string) error {
 		return nil
 	}
 	var same, static bool
+	handle := csi.VolumeHandle
 	if fs := p.Class.CephFS; fs != nil {
 		subvolume, ok := staticpv.SubvolumeOf(pv)
 		same, static = ok && subvolume.Filesystem == fs.Filesystem && subvolume.Name == p.Image, subvolume.Static
 	} else {
 		image, ok, err := staticpv.ImageOf(pv)
 		same, static = ok && err == nil && image.Pool == p.Class.RBD.Pool && image.Name == p.Image, image.Static
+		if static {
+			handle = image.Name // whatever its key
+		}
 	}
-	same = same || csi.Driver == p.Class.Driver && csi.VolumeHandle == p.Image
+	same = same || csi.Driver == p.Class.Driver && handle == p.Image
 	if !same || p.Adopt && !static {
 		return nil
 	}

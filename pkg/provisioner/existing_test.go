@@ -38,6 +38,10 @@ func named(name string) func(*corev1.PersistentVolume) {
 	return func(pv *corev1.PersistentVolume) { pv.Name, pv.Spec.CSI.VolumeHandle = name, name }
 }
 
+func handle(handle string) func(*corev1.PersistentVolume) {
+	return func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = handle }
+}
+
 func phase(phase corev1.PersistentVolumePhase) func(*corev1.PersistentVolume) {
 	return func(pv *corev1.PersistentVolume) { pv.Status.Phase = phase }
 }
@@ -95,6 +99,10 @@ func TestDecide(t *testing.T) {
 		"others, and the claim's own":           {volumes: []changes{{named("shop.other")}, {}}, want: decision{bind, ""}},
 		"a volume that is not ceph-csi's":       {volumes: []changes{{named("nfs"), func(pv *corev1.PersistentVolume) { pv.Spec.CSI = nil }}}, want: decision{create, ""}},
 		"another static one with the image":     {volumes: []changes{{func(pv *corev1.PersistentVolume) { pv.Name = "old" }}}, want: decision{refused, "PersistentVolume old" + already}},
+		"the claim's own, keyed":                {volumes: []changes{{handle("shop.data~east")}}, want: decision{bind, ""}},
+		"another keyed one with the image":      {volumes: []changes{{handle("shop.data~east"), func(pv *corev1.PersistentVolume) { pv.Name = "old" }}}, want: decision{refused, "PersistentVolume old" + already}},
+		"another keyed one in another pool":     {volumes: []changes{{handle("shop.data~east"), func(pv *corev1.PersistentVolume) { pv.Name, pv.Spec.CSI.VolumeAttributes["pool"] = "old", "ssd" }}}, want: decision{refused, "PersistentVolume old" + already}},
+		"another cluster's, keyed":              {adopt: true, volumes: []changes{{handle("shop.data~west"), func(pv *corev1.PersistentVolume) { pv.Name = "old" }}}, want: decision{refused, "PersistentVolume old" + already}},
 		"one with the handle in another pool":   {volumes: []changes{{func(pv *corev1.PersistentVolume) { pv.Name, pv.Spec.CSI.VolumeAttributes["pool"] = "old", "ssd" }}}, want: decision{refused, "PersistentVolume old" + already}},
 		"one with the name in another pool":     {volumes: []changes{{dynamic, func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["pool"] = "ssd" }}}, want: decision{create, ""}},
 		"one whose image is not known":          {volumes: []changes{{dynamic, func(pv *corev1.PersistentVolume) { delete(pv.Spec.CSI.VolumeAttributes, "imageName") }}}, want: decision{create, ""}},

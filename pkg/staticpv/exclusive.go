@@ -19,6 +19,9 @@ const (
 	// exclusive is krbd's option to take the image's lock when it maps it, and to keep
 	// it: every other mapping for writing is refused then.
 	exclusive = "exclusive"
+	// noshare is krbd's option to make a mapping a client of its own. Otherwise all mappings
+	// of a node are one, and a fence of one of them cuts off all.
+	noshare = "noshare"
 )
 
 // Mapping is how the image of a claim is to be mapped, as far as claim and class say.
@@ -51,7 +54,7 @@ func MappingOf(claim *corev1.PersistentVolumeClaim, asked annotations.Claim, cla
 	modes := claim.Spec.AccessModes
 	oneWriter := claims.SingleWriter(modes) && !slices.Contains(modes, corev1.ReadOnlyMany)
 	krbd := mapsByKRBD(class)
-	itself := krbd && isExclusive(class.Attributes[mapOptions])
+	itself := krbd && hasOption(class.Attributes[mapOptions], exclusive)
 	refuse := func(value, format string, args ...any) (Mapping, field.ErrorList) {
 		return Mapping{}, field.ErrorList{field.Invalid(claims.AnnotationPath(path, annotations.Exclusive), value, fmt.Sprintf(format, args...))}
 	}
@@ -96,40 +99,39 @@ func mapsByKRBD(class storageclass.Class) bool {
 // IsExclusive reports whether nodes map the volume with krbd's option exclusive.
 func IsExclusive(pv *corev1.PersistentVolume) bool {
 	csi := pv.Spec.CSI
-	return csi != nil && storageclass.IsRBD(csi.Driver) && isExclusive(csi.VolumeAttributes[mapOptions])
+	return csi != nil && storageclass.IsRBD(csi.Driver) && hasOption(csi.VolumeAttributes[mapOptions], exclusive)
 }
 
-// isExclusive reports whether krbd's options among ceph-csi's mapOptions have
-// exclusive.
-func isExclusive(options string) bool {
+// hasOption reports whether krbd's options among ceph-csi's mapOptions have that one.
+func hasOption(options, wanted string) bool {
 	items, at := splitOptions(options)
 	return at >= 0 && slices.ContainsFunc(strings.Split(items[at].list, ","), func(option string) bool {
-		return strings.TrimSpace(option) == exclusive
+		return strings.TrimSpace(option) == wanted
 	})
 }
 
-// withExclusive adds exclusive to krbd's options among ceph-csi's mapOptions, which
-// are those of one mounter or of several:
+// withOption adds an option to krbd's among ceph-csi's mapOptions, which are those of one
+// mounter or of several; so with exclusive:
 //
 //	                  exclusive
 //	a,b               a,b,exclusive
 //	krbd:a;nbd:b      krbd:a,exclusive;nbd:b
 //	nbd:b             nbd:b;krbd:exclusive
-func withExclusive(options string) string {
+func withOption(options, option string) string {
 	if strings.TrimSpace(options) == "" {
-		return exclusive
+		return option
 	}
 	items, at := splitOptions(options)
 	switch {
-	case isExclusive(options):
+	case hasOption(options, option):
 		return options
 	case at < 0:
-		return strings.TrimRight(options, "; ") + ";krbd:" + exclusive
+		return strings.TrimRight(options, "; ") + ";krbd:" + option
 	}
 	if strings.TrimSpace(items[at].list) != "" {
 		items[at].list += ","
 	}
-	items[at].list += exclusive
+	items[at].list += option
 	var all []string
 	for _, item := range items {
 		all = append(all, item.prefix+item.list)

@@ -130,6 +130,41 @@ func TestMapOptions(t *testing.T) {
 	}
 }
 
+// TestPrivate: noshare goes where exclusive goes, after it.
+func TestPrivate(t *testing.T) {
+	for name, test := range map[string]struct {
+		class     string
+		exclusive bool
+		want      string
+	}{
+		"none":                           {"", false, "noshare"},
+		"exclusive":                      {"", true, "exclusive,noshare"},
+		"some of krbd":                   {"lock_on_read", false, "lock_on_read,noshare"},
+		"some of krbd, exclusive":        {"lock_on_read", true, "lock_on_read,exclusive,noshare"},
+		"private already":                {"noshare, lock_on_read", false, "noshare, lock_on_read"},
+		"a longer word":                  {"noshares", false, "noshares,noshare"},
+		"none of krbd by name":           {"krbd:", true, "krbd:exclusive,noshare"},
+		"of both":                        {"krbd:a,b;nbd:c", true, "krbd:a,b,exclusive,noshare;nbd:c"},
+		"of the other":                   {"nbd:try-netlink", false, "nbd:try-netlink;krbd:noshare"},
+		"of the other, and exclusive":    {"nbd:try-netlink", true, "nbd:try-netlink;krbd:exclusive,noshare"},
+		"of both, private for the other": {"krbd:a;nbd:noshare", false, "krbd:a,noshare;nbd:noshare"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			class := storageclass.Class{Driver: "rbd.csi.ceph.com", RBD: &storageclass.RBD{}, Attributes: map[string]string{}}
+			if test.class != "" {
+				class.Attributes["mapOptions"] = test.class
+			}
+			pv := staticpv.Plan{Class: class}.PV(staticpv.Made{Exclusive: test.exclusive, Private: true})
+			if got := pv.Spec.CSI.VolumeAttributes["mapOptions"]; got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if got := staticpv.IsExclusive(pv); got != test.exclusive {
+				t.Errorf("it is exclusive: %v", got)
+			}
+		})
+	}
+}
+
 func TestIsExclusive(t *testing.T) {
 	for name, test := range map[string]struct {
 		driver, options string

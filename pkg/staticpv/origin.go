@@ -13,7 +13,12 @@ import (
 // Image is where an RBD volume's data is. Its rados namespace stands only in
 // ceph-csi's configuration, by ClusterID.
 type Image struct {
-	ClusterID, Pool, Name string
+	ClusterID, Pool string
+	// Name is the base name of a keyed image, which it bears while nobody owns it.
+	Name string
+	// Key is that of the cluster that the volume is for, empty if the image is not keyed.
+	// While that cluster owns the image, it bears the name of both, see [Handle].
+	Key string
 	// Static is true for a volume that ceph-csi did not make.
 	Static bool
 }
@@ -23,8 +28,9 @@ type Image struct {
 // where its image is, and then returns what the volume does say.
 //
 // The node plugin opens what this returns: of a static volume the image that the
-// volumeHandle names, of another one the image that ceph-csi noted when it made it
-// (ceph-csi, internal/rbd: genVolFromVolumeOptions and ToCSI).
+// volumeHandle names, with its key, of another one the image that ceph-csi noted when it
+// made it (ceph-csi, internal/rbd: genVolFromVolumeOptions and ToCSI). Names of the latter
+// have no keys, also where a class's prefix brings a '~' into them.
 func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
 	csi := pv.Spec.CSI
 	if csi == nil || !storageclass.IsRBD(csi.Driver) {
@@ -34,6 +40,9 @@ func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
 	image := Image{ClusterID: attributes["clusterID"], Pool: attributes["pool"], Name: attributes["imageName"]}
 	if image.Static = isStatic(csi); image.Static && attributes["migration"] != "true" {
 		image.Name = csi.VolumeHandle
+	}
+	if image.Static {
+		image.Name, image.Key = splitKey(image.Name)
 	}
 	for _, attribute := range []struct{ name, value string }{{"clusterID", image.ClusterID}, {"pool", image.Pool}, {"imageName", image.Name}} {
 		if attribute.value == "" {
@@ -46,7 +55,8 @@ func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
 // MayLeadTo reports whether the node plugin may open that image for the PV: what leads
 // there by its clusterID is not asked, because several clusterIDs may lead to one Ceph,
 // with ceph-csi's cluster-mapping.json or without. So an image of that pool and name
-// counts wherever it is, and one whose pool the PV does not say.
+// counts wherever it is, and one whose pool the PV does not say. Nor is it asked with which
+// key: which of its names a keyed image bears changes.
 //
 // A volume that ceph-csi made counts by what its attributes say and by its handle, which
 // alone is what the node plugin reads (ceph-csi, internal/rbd: GenVolFromVolID): the
@@ -56,7 +66,7 @@ func MayLeadTo(pv *corev1.PersistentVolume, pool, name string) bool {
 	switch {
 	case !rbd:
 		return false
-	case image.Name == name && (image.Pool == pool || image.Pool == ""):
+	case (image.Name == name || image.Name == baseOf(name)) && (image.Pool == pool || image.Pool == ""):
 		return true
 	default:
 		return !image.Static && hasUUIDOf(pv.Spec.CSI.VolumeHandle, name)
@@ -65,17 +75,18 @@ func MayLeadTo(pv *corev1.PersistentVolume, pool, name string) bool {
 
 // HandleMayLeadTo is [MayLeadTo] for a volume of which only the handle is left.
 func HandleMayLeadTo(handle, name string) bool {
-	return handle == name || hasUUIDOf(handle, name)
+	return baseOf(handle) == baseOf(name) || hasUUIDOf(handle, name)
 }
 
-// hasUUIDOf reports whether an image's name ends in the uuid of a handle of ceph-csi.
+// hasUUIDOf reports whether an image's name, or its base name, ends in the uuid of a
+// handle of ceph-csi.
 func hasUUIDOf(handle, name string) bool {
 	uuid := uuidOf(handle)
-	return uuid != "" && strings.HasSuffix(name, uuid)
+	return uuid != "" && (strings.HasSuffix(name, uuid) || strings.HasSuffix(baseOf(name), uuid))
 }
 
 // ImageKeys are what an index finds the volumes by that [MayLeadTo] an image: the name
-// of the image that the PV says, and the uuid of its handle.
+// of the image that the PV says, without a key, and the uuid of its handle.
 func ImageKeys(pv *corev1.PersistentVolume) []string {
 	image, rbd, _ := ImageOf(pv)
 	if !rbd {
@@ -93,10 +104,16 @@ func ImageKeys(pv *corev1.PersistentVolume) []string {
 
 // KeysOfImage are those of [ImageKeys] that volumes of the image have.
 func KeysOfImage(name string) []string {
-	if len(name) <= uuidLength {
-		return []string{name}
+	keys := []string{name}
+	if base := baseOf(name); base != name {
+		keys = append(keys, base)
 	}
-	return []string{name, name[len(name)-uuidLength:]}
+	for _, name := range keys {
+		if len(name) > uuidLength {
+			keys = append(keys, name[len(name)-uuidLength:])
+		}
+	}
+	return keys
 }
 
 // isStatic reads the flag as ceph-csi does.

@@ -28,8 +28,12 @@ type Made struct {
 	Features []string
 	// RootPath is where a subvolume is in its file system.
 	RootPath string
-	// Exclusive says that every client maps the image with krbd's option exclusive.
-	Exclusive bool
+	// Exclusive says that every client maps the image with krbd's option exclusive, and
+	// Private with noshare: the mapping is a client of its own, beside the others of the
+	// node.
+	Exclusive, Private bool
+	// Key is that of the cluster that the PV is for, if the image is keyed.
+	Key string
 }
 
 // staticVolume marks a volume that ceph-csi did not make (its
@@ -52,8 +56,8 @@ const staticVolume = "staticVolume"
 //	    driver: rook-ceph.rbd.csi.ceph.com
 //	    fsType: ext4
 //	    nodeStageSecretRef: {name: rook-csi-rbd-node, namespace: rook-ceph}
-//	    volumeAttributes: {clusterID: rook-ceph, imageFeatures: "exclusive-lock,layering", mapOptions: exclusive, pool: replicapool, staticVolume: "true"}
-//	    volumeHandle: shop.data        # ceph-csi opens the image of this name
+//	    volumeAttributes: {clusterID: rook-ceph, imageFeatures: "exclusive-lock,layering", mapOptions: "exclusive,noshare", pool: replicapool, staticVolume: "true"}
+//	    volumeHandle: shop.data        # ceph-csi opens the image of this name; shop.data~east in cluster east, if it is keyed
 //	  persistentVolumeReclaimPolicy: Retain
 //	  volumeMode: Filesystem
 //
@@ -88,8 +92,12 @@ func (p Plan) PV(made Made) *corev1.PersistentVolume {
 			features = class.RBD.Layout.Features
 		}
 		csi.VolumeAttributes["imageFeatures"] = strings.Join(features, ",")
+		csi.VolumeHandle = Handle(p.Image, made.Key)
 		if made.Exclusive {
-			csi.VolumeAttributes[mapOptions] = withExclusive(class.Attributes[mapOptions])
+			csi.VolumeAttributes[mapOptions] = withOption(csi.VolumeAttributes[mapOptions], exclusive)
+		}
+		if made.Private {
+			csi.VolumeAttributes[mapOptions] = withOption(csi.VolumeAttributes[mapOptions], noshare)
 		}
 		if mode == corev1.PersistentVolumeFilesystem {
 			csi.FSType = class.RBD.FSType
@@ -123,11 +131,14 @@ func (p Plan) PV(made Made) *corev1.PersistentVolume {
 }
 
 // IsPair reports whether pv is a static volume of ceph-csi, made for that claim,
-// whose image or subvolume has the PV's name: what [Plan.PV] returns, whatever the
-// class was.
+// whose image or subvolume has the PV's name, with or without a key: what [Plan.PV]
+// returns, whatever the class was.
 func IsPair(pv *corev1.PersistentVolume, namespace, claim string) bool {
 	csi, ref := pv.Spec.CSI, pv.Spec.ClaimRef
-	return csi != nil && (storageclass.IsRBD(csi.Driver) || storageclass.IsCephFS(csi.Driver)) &&
-		isStatic(csi) && csi.VolumeHandle == pv.Name &&
-		ref != nil && ref.Namespace == namespace && ref.Name == claim
+	if csi == nil || !isStatic(csi) {
+		return false
+	}
+	named := storageclass.IsRBD(csi.Driver) && baseOf(csi.VolumeHandle) == pv.Name ||
+		storageclass.IsCephFS(csi.Driver) && csi.VolumeHandle == pv.Name
+	return named && ref != nil && ref.Namespace == namespace && ref.Name == claim
 }

@@ -267,6 +267,16 @@ func TestPV(t *testing.T) {
 				pv.Spec.CSI.VolumeAttributes["imageFeatures"] = ""
 			}),
 		},
+		"a keyed image": {
+			change: func(c *input) { c.Key = "east" },
+			want:   volume(func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "shop.data~east" }),
+		},
+		"an image whose mappings are private": {
+			change: func(c *input) { c.Private = true },
+			want: volume(func(pv *corev1.PersistentVolume) {
+				pv.Spec.CSI.VolumeAttributes["mapOptions"] = "krbd:queue_depth=1024,noshare"
+			}),
+		},
 		"a subvolume": {
 			class: &cephFS,
 			change: func(c *input) {
@@ -339,10 +349,17 @@ func TestIsPair(t *testing.T) {
 			delete(pv.Spec.CSI.VolumeAttributes, "staticVolume")
 		}, false},
 		"staticVolume with another value": {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["staticVolume"] = "false" }, false},
-		"an image of another name":        {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "other" }, false},
-		"no claimRef":                     {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, false},
-		"the claim of another namespace":  {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Namespace = "other" }, false},
-		"another claim":                   {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Name = "other" }, false},
+		"a keyed image":                   {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "shop.data~east" }, true},
+		"a keyed image of another name":   {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "other~east" }, false},
+		"an image with two keys":          {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "shop.data~east~west" }, false},
+		"a subvolume with a key": {func(pv *corev1.PersistentVolume) {
+			pv.Spec = shared(nil).Spec
+			pv.Spec.CSI.VolumeHandle = "shop.data~east"
+		}, false},
+		"an image of another name":       {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "other" }, false},
+		"no claimRef":                    {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, false},
+		"the claim of another namespace": {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Namespace = "other" }, false},
+		"another claim":                  {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Name = "other" }, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -419,6 +436,18 @@ func TestImageOf(t *testing.T) {
 		"what a plan makes": {nil, ours, false, ""},
 		"a static volume's image is its handle, whatever else is noted": {
 			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["imageName"] = "other" }, ours, false, "",
+		},
+		"a keyed image": {
+			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "shop.data~east" },
+			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "shop.data", Key: "east", Static: true}, false, "",
+		},
+		"a handle with two keys is none of ours": {
+			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "shop.data~east~west" },
+			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "shop.data~east~west", Static: true}, false, "",
+		},
+		"a volume of ceph-csi with a '~' in its prefix": {
+			attributes(handle, map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "imageName": "prod~1"}),
+			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "prod~1"}, false, "",
 		},
 		"a static volume, in another spelling": {static("True"), ours, false, ""},
 		"a static volume, by number":           {static("1"), ours, false, ""},

@@ -39,7 +39,7 @@ func (s state) strays(pvs []corev1.PersistentVolume, volume volumes.Volume) []St
 			handles[csi.Driver+"^"+csi.VolumeHandle] = true
 		}
 	}
-	image := volume.Image.Name
+	image, handle := volume.Image.Name, volume.Image.Handle()
 	var all []Stray
 	for i := range s.attachments {
 		attachment := &s.attachments[i]
@@ -48,7 +48,8 @@ func (s state) strays(pvs []corev1.PersistentVolume, volume volumes.Volume) []St
 			continue
 		}
 		// Of an attachment to what ceph-csi made, nothing tells the handle.
-		if volume.Orphan || pv == image || attachment.Name == attachmentName(image, driver, node) {
+		named := attachment.Name == attachmentName(image, driver, node) || attachment.Name == attachmentName(handle, driver, node)
+		if volume.Orphan || pv == image || named {
 			all = append(all, Stray{node, fmt.Sprintf("volumeattachment %s (of PersistentVolume %s, which is gone)", attachment.Name, pv)})
 		}
 	}

@@ -39,3 +39,33 @@ func TestStrays(t *testing.T) {
 		}
 	}
 }
+
+// TestStraysOfKeyedImages: what is left of a volume of the image counts, whatever key it had,
+// and what belongs to a volume that is there does not.
+func TestStraysOfKeyedImages(t *testing.T) {
+	here, before := "kubernetes.io/csi/"+driver+"^shop.data~east", "kubernetes.io/csi/"+driver+"^shop.data"
+	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "e2"}}
+	node.Status.VolumesInUse = []corev1.UniqueVolumeName{corev1.UniqueVolumeName(here), corev1.UniqueVolumeName(before)}
+	own := attachment(attachmentName("shop.data~east", driver, "e1"), driver, "by-hand")
+	left := state{nodes: []corev1.Node{node}, attachments: []storagev1.VolumeAttachment{*own}}
+	volume := volumes.OrphanOf(volumes.Place{Driver: driver, Pool: "rbd"}, "shop.data~east", *held().Owner)
+	volume.Orphan = false
+	attached := Stray{"e1", "volumeattachment " + own.Name + " (of PersistentVolume by-hand, which is gone)"}
+	inUse := func(handle string) Stray {
+		return Stray{"e2", "status.volumesInUse of node e2 (" + driver + "^" + handle + ", whose PersistentVolume is gone)"}
+	}
+	for name, test := range map[string]struct {
+		pvs  []corev1.PersistentVolume
+		want []Stray
+	}{
+		"the volume is there":   {[]corev1.PersistentVolume{*pv("shop.data", "data", "shop.data~east")}, []Stray{attached, inUse("shop.data")}},
+		"as it was without key": {[]corev1.PersistentVolume{*pv("shop.data", "data", "shop.data")}, []Stray{attached, inUse("shop.data~east")}},
+		"nothing is there":      {nil, []Stray{attached, inUse("shop.data~east"), inUse("shop.data")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, left.strays(test.pvs, volume)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}

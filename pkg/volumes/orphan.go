@@ -37,23 +37,24 @@ func Places(classes []storagev1.StorageClass, pvs []corev1.PersistentVolume) []P
 }
 
 // OrphanOf is the volume that led to the image, by what the image's owner was for. Its
-// PersistentVolume is named as [staticpv] names them.
+// PersistentVolume is named as [staticpv] names them. image is the name that it bears, with
+// its owner's key if it has one.
 func OrphanOf(place Place, image string, owner ceph.Owner) Volume {
-	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: image}}
+	of := staticpv.StaticImage(image)
+	of.ClusterID, of.Pool = place.ClusterID, place.Pool
+	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: of.Name}}
 	pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: owner.Namespace, Name: owner.Claim}
 	pv.Spec.CSI = &corev1.CSIPersistentVolumeSource{Driver: place.Driver, VolumeHandle: image}
-	return Volume{
-		Namespace: owner.Namespace, Claim: owner.Claim, PV: pv, Orphan: true,
-		Image: staticpv.Image{ClusterID: place.ClusterID, Pool: place.Pool, Name: image, Static: true},
-	}
+	return Volume{Namespace: owner.Namespace, Claim: owner.Claim, PV: pv, Orphan: true, Image: of}
 }
 
 // LeadsTo returns the PersistentVolume that may lead to the image, or that has the name
 // of the one that did; empty if there is none. One with an equal image of another Ceph
-// cluster or rados namespace counts.
+// cluster or rados namespace counts, and one with another key.
 func LeadsTo(pvs []corev1.PersistentVolume, pool, image string) string {
+	base := staticpv.StaticImage(image).Name
 	for i := range pvs {
-		if pvs[i].Name == image || staticpv.MayLeadTo(&pvs[i], pool, image) {
+		if pvs[i].Name == base || staticpv.MayLeadTo(&pvs[i], pool, image) {
 			return pvs[i].Name
 		}
 	}

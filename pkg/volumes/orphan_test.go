@@ -47,6 +47,8 @@ func TestLeadsTo(t *testing.T) {
 		want string
 	}{
 		"a pair":                            {static("shop.data", "shop.data", "fast"), "shop.data"},
+		"a keyed pair":                      {static("shop.data", "shop.data~east", "fast"), "shop.data"},
+		"another name, with a key":          {static("by-hand", "shop.data~east", "fast"), "by-hand"},
 		"another name":                      {static("by-hand", "shop.data", "fast"), "by-hand"},
 		"another image":                     {static("other", "other", "fast"), ""},
 		"another pool":                      {static("by-hand", "shop.data", "slow"), ""},
@@ -57,8 +59,10 @@ func TestLeadsTo(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := LeadsTo([]corev1.PersistentVolume{static("x", "x", "fast"), test.pv}, "fast", "shop.data"); got != test.want {
-				t.Errorf("%q, want %q", got, test.want)
+			for _, image := range []string{"shop.data", "shop.data~east", "shop.data~west"} {
+				if got := LeadsTo([]corev1.PersistentVolume{static("x", "x", "fast"), test.pv}, "fast", image); got != test.want {
+					t.Errorf("to %s: %q, want %q", image, got, test.want)
+				}
 			}
 		})
 	}
@@ -66,14 +70,16 @@ func TestLeadsTo(t *testing.T) {
 
 // The keeper and the guard look for a volume's uses by what is here.
 func TestOrphanOf(t *testing.T) {
-	got := OrphanOf(Place{rbd, "rook-ceph", "fast"}, "shop.data", ceph.Owner{Namespace: "shop", Claim: "data"})
-	pv := csiVolume("shop.data", rbd, "shop.data", nil)
-	pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "shop", Name: "data"}
-	want := Volume{
-		Namespace: "shop", Claim: "data", PV: &pv, Orphan: true,
-		Image: staticpv.Image{ClusterID: "rook-ceph", Pool: "fast", Name: "shop.data", Static: true},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+	for name, key := range map[string]string{"shop.data": "", "shop.data~east": "east"} {
+		got := OrphanOf(Place{rbd, "rook-ceph", "fast"}, name, ceph.Owner{Namespace: "shop", Claim: "data"})
+		pv := csiVolume("shop.data", rbd, name, nil)
+		pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "shop", Name: "data"}
+		want := Volume{
+			Namespace: "shop", Claim: "data", PV: &pv, Orphan: true,
+			Image: staticpv.Image{ClusterID: "rook-ceph", Pool: "fast", Name: "shop.data", Key: key, Static: true},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
 	}
 }
