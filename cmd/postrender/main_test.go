@@ -50,7 +50,7 @@ func TestNothingElseIsNeeded(t *testing.T) {
 	t.Setenv("CEPH_CONF", nowhere)
 	created := readFile(t, "../../testdata/postrender/claim/expected.yaml")
 	// How an image that exists is mapped stands in its record, which nobody reads here.
-	existing := strings.Replace(created, "      mapOptions: exclusive\n", "", 1)
+	existing := strings.Replace(created, "      mapOptions: exclusive,noshare\n", "", 1)
 	for mode, want := range map[string]string{"--create=client --dry-run": created, "--create=never": existing} {
 		got := runWith(t, readFile(t, claim), nil, append(strings.Fields(mode), "--namespace", "shop", "--storage-class", classes)...)
 		if diff := cmp.Diff(result{Stdout: want}, got); diff != "" {

@@ -43,6 +43,9 @@ const (
 	// Exclusive says whether clients map the image with krbd's option exclusive. The
 	// mode is decided when the image is made, and stays.
 	Exclusive = Prefix + "exclusive"
+	// Keyed says whether the image bears its owner's name, so that nodes of other clusters
+	// find no such image. That is decided when the image is made, and stays.
+	Keyed = Prefix + "keyed"
 )
 
 // MaxImageName is the longest RBD image name in bytes
@@ -82,6 +85,7 @@ func Keys() []Key {
 		{Name: Class, Values: "a StorageClass", Default: "the default class"},
 		{Name: Size, Values: "a quantity", Default: "the claim's request"},
 		{Name: Exclusive, Values: `"true", "false"`, Default: "the image's mode"},
+		{Name: Keyed, Values: `"true", "false"`, Default: "what the image is"},
 	}
 }
 
@@ -101,6 +105,8 @@ type Claim struct {
 	Size *resource.Quantity
 	// Exclusive is nil for the image's own mode.
 	Exclusive *bool
+	// Keyed is nil for what the image is.
+	Keyed *bool
 }
 
 // Has reports whether any key of annotations is under [Prefix].
@@ -164,6 +170,10 @@ func Parse(annotations map[string]string, place Place, path *field.Path) (Claim,
 			var exclusive bool
 			exclusive, errs = parseBool(annotations, name, path, errs)
 			claim.Exclusive = &exclusive
+		case name == Keyed:
+			var keyed bool
+			keyed, errs = parseBool(annotations, name, path, errs)
+			claim.Keyed = &keyed
 		}
 	}
 	if _, ok := annotations[Migratable]; !ok && Has(annotations) {

@@ -15,7 +15,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/annotations"
 )
 
-const supported = `supported values: "cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/size", "cephferry.io/exclusive"`
+const supported = `supported values: "cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/size", "cephferry.io/exclusive", "cephferry.io/keyed"`
 
 func TestParse(t *testing.T) {
 	number := func(n int) *int { return &n }
@@ -46,19 +46,19 @@ func TestParse(t *testing.T) {
 		"every key on a claim": {
 			annotations: map[string]string{
 				"cephferry.io/migratable": "true", "cephferry.io/image": "orders.v2-a",
-				"cephferry.io/adopt": "true", "cephferry.io/exclusive": "false",
+				"cephferry.io/adopt": "true", "cephferry.io/exclusive": "false", "cephferry.io/keyed": "false",
 				"cephferry.io/class": "block", "cephferry.io/size": "10Gi",
 			},
-			want: annotations.Claim{Migratable: true, Image: "orders.v2-a", Adopt: true, Class: "block", Size: quantity("10Gi"), Exclusive: yes(false)},
+			want: annotations.Claim{Migratable: true, Image: "orders.v2-a", Adopt: true, Class: "block", Size: quantity("10Gi"), Exclusive: yes(false), Keyed: yes(false)},
 		},
 		"every key on a template": {
 			annotations: map[string]string{
 				"cephferry.io/migratable": "true", "cephferry.io/image": "orders", "cephferry.io/replicas": "3",
-				"cephferry.io/adopt": "false", "cephferry.io/exclusive": "false",
+				"cephferry.io/adopt": "false", "cephferry.io/exclusive": "false", "cephferry.io/keyed": "false",
 				"cephferry.io/class": "block", "cephferry.io/size": "10Gi",
 			},
 			place: annotations.OnTemplate,
-			want:  annotations.Claim{Migratable: true, Image: "orders", Replicas: number(3), Class: "block", Size: quantity("10Gi"), Exclusive: yes(false)},
+			want:  annotations.Claim{Migratable: true, Image: "orders", Replicas: number(3), Class: "block", Size: quantity("10Gi"), Exclusive: yes(false), Keyed: yes(false)},
 		},
 		"no replicas is a number too": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/replicas": "0"},
@@ -177,6 +177,15 @@ func TestParse(t *testing.T) {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/exclusive": "true"},
 			want:        annotations.Claim{Migratable: true, Exclusive: yes(true)},
 		},
+		"keyed, as new images are": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/keyed": "true"},
+			want:        annotations.Claim{Migratable: true, Keyed: yes(true)},
+		},
+		"a value of keyed other than true and false": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/keyed": "no"},
+			want:        annotations.Claim{Migratable: true, Keyed: yes(false)},
+			errs:        []string{`at[cephferry.io/keyed]: Invalid value: "no": must be "true" or "false"`},
+		},
 		"a value of exclusive other than true and false": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/exclusive": "no"},
 			want:        annotations.Claim{Migratable: true, Exclusive: yes(false)},
@@ -211,7 +220,7 @@ func TestParse(t *testing.T) {
 		},
 		"all mistakes at once, in the order of the keys": {
 			annotations: map[string]string{
-				"cephferry.io/replicas": "many", "cephferry.io/adopt": "?", "cephferry.io/exclusive": "?",
+				"cephferry.io/replicas": "many", "cephferry.io/adopt": "?", "cephferry.io/exclusive": "?", "cephferry.io/keyed": "?",
 				"cephferry.io/image": "?", "cephferry.io/class": "?", "cephferry.io/size": "?", "cephferry.io/a": "", "cephferry.io/z": "",
 			},
 			place: annotations.OnTemplate,
@@ -221,6 +230,7 @@ func TestParse(t *testing.T) {
 				`at[cephferry.io/class]: Invalid value: "?": must be the name of a StorageClass; leave the annotation out for the default class`,
 				`at[cephferry.io/exclusive]: Invalid value: "?": must be "true" or "false"`,
 				`at[cephferry.io/image]: Invalid value: "?": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`,
+				`at[cephferry.io/keyed]: Invalid value: "?": must be "true" or "false"`,
 				`at[cephferry.io/migratable]: Required value: the other cephferry.io annotations have no effect without it`,
 				`at[cephferry.io/replicas]: Invalid value: "many": must be a whole number, 0 or more`,
 				`at[cephferry.io/size]: Invalid value: "?": must be a quantity such as 10Gi, above 0 and at most 1Ei`,

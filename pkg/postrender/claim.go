@@ -66,7 +66,10 @@ func (p *pair) volume() *corev1.PersistentVolume {
 			carried[key] = value
 		}
 	}
-	made := staticpv.Made{Size: p.capacity(), Annotations: carried, RootPath: p.made.Path, Exclusive: p.made.Exclusive}
+	made := staticpv.Made{
+		Size: p.capacity(), Annotations: carried, RootPath: p.made.Path,
+		Exclusive: p.made.Exclusive, Private: p.made.Private, Key: p.made.Key,
+	}
 	if p.plan.Adopt {
 		made.Features = p.made.Features
 	}

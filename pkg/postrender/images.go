@@ -94,6 +94,11 @@ func locate(p *pair, err error) error {
 		if _, ok := p.claim.Annotations[annotations.Exclusive]; ok {
 			path = claims.AnnotationPath(p.path, annotations.Exclusive)
 		}
+	case errors.Is(err, provision.ErrKeyed), errors.Is(err, provision.ErrNoKey):
+		if _, ok := p.claim.Annotations[annotations.Keyed]; !ok {
+			return err
+		}
+		path = claims.AnnotationPath(p.path, annotations.Keyed)
 	default:
 		return err
 	}

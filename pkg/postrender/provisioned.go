@@ -79,7 +79,7 @@ func (p Provisioned) refuseAdoptions(ctx context.Context, plans []staticpv.Plan)
 
 // Existing is for images that somebody else makes. Of those it asks nothing: every
 // claim keeps its request, and images are mapped exclusively only if claim or class
-// say so. Only a subvolume is looked at, because nobody but Ceph
+// say so. None is keyed: who asks for that is told how. Only a subvolume is looked at, because nobody but Ceph
 // knows its path, and what is adopted, because its size and features are the pair's.
 type Existing struct {
 	Provisioned
@@ -100,9 +100,9 @@ func (e Existing) Ensure(ctx context.Context, plans []staticpv.Plan) ([]provisio
 	}
 	results := make([]provision.Result, len(plans))
 	for i, plan := range plans {
-		results[i].Exclusive = unrecorded(plan, false)
+		results[i] = unseen(plan, false, "")
 	}
-	if len(looks) == 0 {
+	if len(looks) == 0 || failed(results) {
 		return results, nil
 	}
 	dry, err := e.DryRun(ctx)
@@ -134,21 +134,29 @@ func absent(plan staticpv.Plan, result provision.Result) error {
 	return nil
 }
 
-// unrecorded reports whether an image is mapped exclusively, as far as can be said
-// without its record.
-func unrecorded(plan staticpv.Plan, isNew bool) bool {
-	if asked := plan.Mapping.Exclusive; asked != nil {
-		return *asked
+// unseen is what can be said of an image without its record. key is that which new
+// images get.
+func unseen(plan staticpv.Plan, isNew bool, key string) provision.Result {
+	isNew = isNew && !plan.Adopt
+	if !isNew && plan.Keyed == nil {
+		key = ""
 	}
-	return isNew && !plan.Adopt && plan.Mapping.NewExclusive
+	result := provision.Result{Private: isNew && plan.NewPrivate, Exclusive: isNew && plan.Mapping.NewExclusive}
+	if asked := plan.Mapping.Exclusive; asked != nil {
+		result.Exclusive = *asked
+	}
+	result.Key, result.Err = provision.Location{Key: key}.Request(plan).NewKey()
+	return result
 }
 
 // Untouched connects to nothing: for dry runs. Every claim keeps its request, an
-// adopted image is taken for one of its class, the others are mapped as new ones are,
-// and the path of a subvolume is one that nobody can mount.
+// adopted image is taken for one of its class, the others are mapped and named as new ones
+// are, and the path of a subvolume is one that nobody can mount.
 type Untouched struct {
 	// Exist: somebody else makes the images.
 	Exist bool
+	// Key is that of a provision.Location.
+	Key string
 }
 
 // Ensure implements [Images].
@@ -156,7 +164,7 @@ func (u Untouched) Ensure(_ context.Context, plans []staticpv.Plan) ([]provision
 	results := make([]provision.Result, len(plans))
 	var unknown []string
 	for i, plan := range plans {
-		results[i].Exclusive = unrecorded(plan, !u.Exist)
+		results[i] = unseen(plan, !u.Exist, u.Key)
 		if plan.Class.CephFS != nil && !plan.Look {
 			results[i].Path = "(dry run: only Ceph knows the path of subvolume " + plan.Image + ")"
 			unknown = append(unknown, plan.Image)

@@ -15,13 +15,67 @@ import (
 	"github.com/cephferry/cephferry/pkg/postrender"
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
 // TestUntouched keeps every request.
 func TestUntouched(t *testing.T) {
-	results, notes := postrender.Untouched{}.Ensure(t.Context(), make([]staticpv.Plan, 2))
+	image := staticpv.Plan{Names: staticpv.Names{Image: "shop.data"}, Class: storageclass.Class{RBD: &storageclass.RBD{Pool: "replicapool"}}}
+	results, notes := postrender.Untouched{}.Ensure(t.Context(), []staticpv.Plan{image, image})
 	if diff := cmp.Diff([]provision.Result{{}, {}}, results); diff != "" || notes != nil {
 		t.Errorf("notes %v, results (-want +got):\n%s", notes, diff)
+	}
+}
+
+// TestUnseen: what a run says of images that it does not ask Ceph about is what new ones
+// get, or nothing where they are not new.
+func TestUnseen(t *testing.T) {
+	yes, no := true, false
+	plan := func(change func(*staticpv.Plan)) staticpv.Plan {
+		plan := staticpv.Plan{
+			Namespace: "shop", Names: staticpv.Names{Claim: "data", Image: "shop.data"}, NewPrivate: true,
+			Class: storageclass.Class{RBD: &storageclass.RBD{Pool: "replicapool"}}, Mapping: staticpv.Mapping{NewExclusive: true},
+		}
+		if change != nil {
+			change(&plan)
+		}
+		return plan
+	}
+	asked := func(keyed *bool) func(*staticpv.Plan) { return func(p *staticpv.Plan) { p.Keyed = keyed } }
+	adopted := func(keyed *bool) func(*staticpv.Plan) {
+		return func(p *staticpv.Plan) { p.Adopt, p.Keyed = true, keyed }
+	}
+	made, keyed := provision.Result{Exclusive: true, Private: true}, provision.Result{Exclusive: true, Private: true, Key: "east"}
+	dry := postrender.Untouched{Key: "east"}
+	for name, test := range map[string]struct {
+		images postrender.Images
+		change func(*staticpv.Plan)
+		want   provision.Result
+		err    error
+	}{
+		"dry run":                         {images: dry, want: keyed},
+		"dry run, asked not to":           {images: dry, change: asked(&no), want: made},
+		"dry run, adopted":                {images: dry, change: adopted(nil)},
+		"dry run, adopted, asked for":     {images: dry, change: adopted(&yes), want: provision.Result{Key: "east"}},
+		"dry run, without a key":          {images: postrender.Untouched{}, want: made},
+		"dry run, none, asked for":        {images: postrender.Untouched{}, change: asked(&yes), want: made, err: provision.ErrNoKey},
+		"dry run, the name is too long":   {images: dry, change: func(p *staticpv.Plan) { p.Image = strings.Repeat("a", 92) }, want: made, err: provision.ErrNoKey},
+		"dry run of never":                {images: postrender.Untouched{Exist: true}},
+		"never":                           {images: postrender.Existing{}},
+		"never, asked not to":             {images: postrender.Existing{}, change: asked(&no)},
+		"never, asked for":                {images: postrender.Existing{}, change: asked(&yes), err: provision.ErrNoKey},
+		"dry run of never, and asked for": {images: postrender.Untouched{Exist: true}, change: asked(&yes), err: provision.ErrNoKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			results, _ := test.images.Ensure(t.Context(), []staticpv.Plan{plan(test.change)})
+			if err := results[0].Err; !errors.Is(err, test.err) {
+				t.Errorf("got %v", err)
+			}
+			results[0].Err = nil
+			if diff := cmp.Diff([]provision.Result{test.want}, results); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }
 

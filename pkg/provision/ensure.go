@@ -33,6 +33,15 @@ type Request struct {
 	Exclusive *bool
 	// NewExclusive is the mode of an image that is made now, if Exclusive is nil.
 	NewExclusive bool
+	// NewPrivate says that mappings of an image that is made now are clients of their own.
+	NewPrivate bool
+	// Keyed is whether the claim asks for a keyed image. Nil leaves it to the image's
+	// record; an image that is made now is keyed if there is a key, or should be.
+	Keyed *bool
+	// Key is that of the cluster that asks. Where it is empty, NoKey is why a cluster
+	// that makes keyed images has none; nil if it makes others.
+	Key   string
+	NoKey error
 }
 
 // wanted is the size in bytes that the claim asks for.
@@ -51,6 +60,10 @@ type Result struct {
 	Path string
 	// Exclusive says that clients map the image with krbd's option exclusive.
 	Exclusive bool
+	// Private says that each mapping of the image is a client of its own.
+	Private bool
+	// Key is the request's if the image is keyed, otherwise empty.
+	Key string
 	// Created and Grown say what was done. Deferred: the image is mapped exclusively,
 	// and its record says to grow it when it is free.
 	Created, Grown, Deferred bool
@@ -107,7 +120,11 @@ func (result *Result) decide(r Request, seen *found) (todo action, err error) {
 	if todo, result.ClaimSize, err = decide(r, seen); err != nil {
 		return keep, err
 	}
-	result.Exclusive, err = decideMode(r, seen)
+	if result.Exclusive, err = decideMode(r, seen); err != nil {
+		return keep, err
+	}
+	result.Private = decidePrivate(r, seen)
+	result.Key, err = decideKey(r, seen)
 	return todo, err
 }
 
@@ -157,7 +174,7 @@ func act(ctx context.Context, r Request, todo action, seen *found, result *Resul
 		}
 		seen, result.Created = made, true
 	}
-	kept := ceph.Record{ClaimSize: result.ClaimSize, Exclusive: result.Exclusive}
+	kept := ceph.Record{ClaimSize: result.ClaimSize, Exclusive: result.Exclusive, Private: result.Private, Keyed: result.Key != ""}
 	if seen.record != nil {
 		kept = *seen.record
 	}

@@ -57,6 +57,75 @@ func TestEnsureExclusive(t *testing.T) {
 	}
 }
 
+// TestEnsureKeyed: the first request decides whether the image is keyed and its mappings
+// are private, and all later ones are told.
+func TestEnsureKeyed(t *testing.T) {
+	no := false
+	for name, test := range map[string]struct {
+		first, later   provision.Request
+		keyed, private bool
+	}{
+		"with a key":                    {first: provision.Request{Key: "east"}, later: provision.Request{Key: "west"}, keyed: true},
+		"with a key, for a look":        {first: provision.Request{Key: "east"}, later: provision.Request{Key: "west", Look: true}, keyed: true},
+		"as it was asked not to":        {first: provision.Request{Key: "east", Keyed: &no}, later: provision.Request{Key: "west"}},
+		"as it was made without a key":  {later: provision.Request{Key: "west"}},
+		"private":                       {first: provision.Request{NewPrivate: true}, private: true},
+		"private, for another program":  {later: provision.Request{NewPrivate: true}},
+		"both, and adopted in the west": {first: provision.Request{Key: "east", NewPrivate: true}, later: provision.Request{Key: "west", Adopt: true}, keyed: true, private: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCeph()
+			for _, request := range []provision.Request{test.first, test.later} {
+				request.Volume, request.Size = provision.Image{Cluster: dial(t, c), ImageSpec: spec("a"), Layout: layout}, gib
+				result := provision.Ensure(t.Context(), []provision.Request{request})[0]
+				key := ""
+				if test.keyed {
+					key = request.Key
+				}
+				if result.Err != nil || result.Key != key || result.Private != test.private {
+					t.Errorf("got %+v, want key %q, private %t", result, key, test.private)
+				}
+			}
+			if _, record := read(t, c); record.Keyed != test.keyed || record.Private != test.private {
+				t.Errorf("the record says keyed %t, private %t", record.Keyed, record.Private)
+			}
+		})
+	}
+}
+
+// TestEnsureOtherKeys: who asks for other keys than the image has is refused before
+// anything is changed, and so is who has none.
+func TestEnsureOtherKeys(t *testing.T) {
+	yes, no := true, false
+	for name, test := range map[string]struct {
+		first, later provision.Request
+		want         error
+	}{
+		"keyed, asked not to":          {provision.Request{Key: "east"}, provision.Request{Key: "east", Keyed: &no}, provision.ErrKeyed},
+		"keyed, no key":                {provision.Request{Key: "east"}, provision.Request{}, provision.ErrNoKey},
+		"not keyed, asked for":         {provision.Request{}, provision.Request{Key: "east", Keyed: &yes}, provision.ErrKeyed},
+		"asked for without having one": {provision.Request{Key: "east"}, provision.Request{Keyed: &yes}, provision.ErrNoKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCeph()
+			ensure := func(request provision.Request, size uint64) error {
+				request.Volume, request.Size = provision.Image{Cluster: dial(t, c), ImageSpec: spec("a"), Layout: layout}, size
+				return provision.Ensure(t.Context(), []provision.Request{request})[0].Err
+			}
+			if err := ensure(test.first, gib); err != nil {
+				t.Fatal(err)
+			}
+			_, before := read(t, c)
+			if err := ensure(test.later, 2*gib); !errors.Is(err, test.want) {
+				t.Errorf("got %v", err)
+			}
+			if image, after := read(t, c); image.Size != gib || after.Revision != before.Revision {
+				t.Errorf("the image has %d bytes, its record is %+v", image.Size, after)
+			}
+		})
+	}
+}
+
 // TestEnsureExclusiveAtOnce: of two that make the image at once, the later one
 // takes it for new as well, and both have the mode that was recorded.
 func TestEnsureExclusiveAtOnce(t *testing.T) {

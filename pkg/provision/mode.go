@@ -54,6 +54,16 @@ func decideMode(request Request, seen *found) (bool, error) {
 	return exclusive, nil
 }
 
+// decidePrivate returns whether each mapping of the image is a client of its own. Nobody
+// can ask for it, and it stays as it was when the image was made, because a
+// PersistentVolume's options do.
+func decidePrivate(request Request, seen *found) bool {
+	if seen != nil && seen.record != nil {
+		return seen.record.Private
+	}
+	return request.NewPrivate && (seen == nil || seen.fresh)
+}
+
 func describeMode(volume Volume, exclusive bool) string {
 	has, wants := "without", "with"
 	if exclusive {

@@ -54,14 +54,23 @@ type Location struct {
 	// RadosNamespace is that of images, SubvolumeGroup that of subvolumes. Both
 	// stand in ceph-csi's config.json only.
 	RadosNamespace, SubvolumeGroup string
+	// Key and NoKey are those of a [Request].
+	Key   string
+	NoKey error
 }
 
 // Request is for the volume of a plan.
 func (l Location) Request(plan staticpv.Plan) Request {
-	return Request{
+	request := Request{
 		Volume: l.Volume(plan.Class, plan.Image), Size: uint64(plan.Request.Value()), Adopt: plan.Adopt, Look: plan.Look,
-		Exclusive: plan.Mapping.Exclusive, NewExclusive: plan.Mapping.NewExclusive,
+		Exclusive: plan.Mapping.Exclusive, NewExclusive: plan.Mapping.NewExclusive, NewPrivate: plan.NewPrivate,
+		Keyed: plan.Keyed, Key: l.Key, NoKey: l.NoKey,
 	}
+	// Too long a name matters only where the image is keyed.
+	if err := plan.FitsKey(l.Key); err != nil && plan.Class.RBD != nil {
+		request.Key, request.NoKey = "", err
+	}
+	return request
 }
 
 // Volume returns the volume of that class and name.

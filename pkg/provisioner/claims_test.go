@@ -52,7 +52,7 @@ func TestAVolumeIsMade(t *testing.T) {
 			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
 				Driver: "rook-ceph.rbd.csi.ceph.com", VolumeHandle: "shop.data",
 				NodeStageSecretRef: &corev1.SecretReference{Namespace: "rook-ceph", Name: "node"},
-				VolumeAttributes:   map[string]string{"clusterID": "rook-ceph", "pool": pool, "staticVolume": "true", "imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive"},
+				VolumeAttributes:   map[string]string{"clusterID": "rook-ceph", "pool": pool, "staticVolume": "true", "imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive,noshare"},
 			}},
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
 			VolumeMode:                    &filesystem,
@@ -127,7 +127,7 @@ func TestMistakes(t *testing.T) {
 		want    string
 	}{
 		"an unknown key": {pvc("imagine=x"), nil,
-			`metadata.annotations[cephferry.io/imagine]: Unsupported value: "cephferry.io/imagine": supported values: "cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/size", "cephferry.io/exclusive"`},
+			`metadata.annotations[cephferry.io/imagine]: Unsupported value: "cephferry.io/imagine": supported values: "cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/size", "cephferry.io/exclusive", "cephferry.io/keyed"`},
 		"a typing mistake in the opt-in": {pvc("migratable=yes"), nil,
 			`metadata.annotations[cephferry.io/migratable]: Invalid value: "yes": must be "true" or "false"`},
 		"all at once": {edit(pvc("size=big", "class=none"), func(c *corev1.PersistentVolumeClaim) {

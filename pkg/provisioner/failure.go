@@ -73,7 +73,7 @@ func text(errs field.ErrorList) string {
 
 // permanent are the errors that time does not heal.
 var permanent = []error{
-	provision.ErrBelow, provision.ErrSmaller, provision.ErrMode, provision.ErrNoLock, csiconfig.ErrNotFound,
+	provision.ErrBelow, provision.ErrSmaller, provision.ErrMode, provision.ErrNoLock, provision.ErrKeyed, provision.ErrNoKey, csiconfig.ErrNotFound,
 	ceph.ErrAuth, ceph.ErrSettings, ceph.ErrBlocklisted, ceph.ErrPermission,
 	ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull, ceph.ErrLayout,
 	ceph.ErrImageNotFound, ceph.ErrImageLocked, ceph.ErrRecordUnknown,

@@ -178,6 +178,8 @@ func (p *plan) volume(claim *corev1.PersistentVolumeClaim, made provision.Result
 		Features:    made.Features,
 		RootPath:    made.Path,
 		Exclusive:   made.Exclusive,
+		Private:     made.Private,
+		Key:         made.Key,
 	})
 	// The binder looks at once for a claim that a volume names by uid, and at its
 	// next round, up to 15 s later, for one that it names otherwise.

@@ -1,6 +1,11 @@
 package staticpv
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+)
 
 // keySeparator stands between an image's base name and the key of the cluster that owns
 // it. No name of Kubernetes has it.
@@ -39,4 +44,16 @@ func (i Image) Handle() string { return Handle(i.Name, i.Key) }
 func baseOf(name string) string {
 	base, _ := splitKey(name)
 	return base
+}
+
+// FitsKey returns an error if the claim's image cannot bear its name with the key, because
+// librbd takes no name that is so long.
+func (p Plan) FitsKey(key string) error {
+	length := len(Handle(p.Image, key))
+	if length <= annotations.MaxImageName {
+		return nil
+	}
+	return fmt.Errorf("claim %s/%s: image %q is to bear the key of its owner, and has %d bytes with the key %q of this cluster, more than the %d that a name of an image may have; "+
+		"choose a shorter name with the annotation %s, or a new image without keys with %s: \"false\"",
+		p.Namespace, p.Claim, p.Image, length, key, annotations.MaxImageName, annotations.Image, annotations.Keyed)
 }

@@ -1,6 +1,7 @@
 package staticpv_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,6 +29,28 @@ func TestStaticImage(t *testing.T) {
 			}
 			if got.Handle() != test.handle {
 				t.Errorf("its handle is %q", got.Handle())
+			}
+		})
+	}
+}
+
+func TestFitsKey(t *testing.T) {
+	for name, test := range map[string]struct {
+		image, key, want string
+	}{
+		"a usual name":        {"shop.data", "east", ""},
+		"the longest name":    {strings.Repeat("a", 91), "east", ""},
+		"the longest, no key": {strings.Repeat("a", 96), "", ""},
+		"one byte more": {strings.Repeat("a", 92), "east", `claim shop/data: image "` + strings.Repeat("a", 92) + `" is to bear the key of its owner, and has 97 bytes with the key "east" of this cluster, ` +
+			`more than the 96 that a name of an image may have; choose a shorter name with the annotation cephferry.io/image, or a new image without keys with cephferry.io/keyed: "false"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got string
+			if err := (staticpv.Plan{Namespace: "shop", Names: staticpv.Names{Claim: "data", Image: test.image}}).FitsKey(test.key); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
 	}

@@ -1,6 +1,8 @@
 package staticpv
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -35,6 +37,11 @@ type Plan struct {
 	VolumeMode  corev1.PersistentVolumeMode
 	// Mapping is what claim and class say of how the image is mapped.
 	Mapping Mapping
+	// NewPrivate says that the mappings of an image that is made now are to be clients of
+	// their own.
+	NewPrivate bool
+	// Keyed is whether the claim asks for a keyed image; nil leaves it to the image.
+	Keyed *bool
 	// Adopt means that the image must exist.
 	Adopt bool
 	// Look means that nothing is made, and only what there is of the image is of
@@ -54,6 +61,9 @@ func Plans(in Input, names ...Names) ([]Plan, field.ErrorList) {
 	}
 	mapping, mistakes := MappingOf(in.Claim, in.Asked, in.Class, in.Path)
 	errs = append(errs, mistakes...)
+	if keyed := in.Asked.Keyed; in.Class.CephFS != nil && keyed != nil && *keyed {
+		errs = append(errs, field.Invalid(claims.AnnotationPath(in.Path, annotations.Keyed), "true", fmt.Sprintf("class %q is a CephFS class, whose volumes are mounted by their path and not by a name", in.Class.Name)))
+	}
 	plans := make([]Plan, 0, len(names))
 	for _, name := range names {
 		if err := ValidateHandle(name.Image, in.Class); err != nil {
@@ -67,6 +77,8 @@ func Plans(in Input, names ...Names) ([]Plan, field.ErrorList) {
 			AccessModes: in.Claim.Spec.AccessModes,
 			VolumeMode:  claims.VolumeMode(in.Claim),
 			Mapping:     mapping,
+			NewPrivate:  mapsByKRBD(in.Class),
+			Keyed:       in.Asked.Keyed,
 			Adopt:       in.Asked.Adopt,
 		})
 	}

@@ -18,6 +18,8 @@ func TestPlans(t *testing.T) {
 	path := field.NewPath("spec", "volumeClaimTemplates").Index(0)
 	block := corev1.PersistentVolumeBlock
 	rbd := storageclass.Class{Name: "block", Driver: "rook-ceph.rbd.csi.ceph.com", RBD: &storageclass.RBD{Pool: "replicapool"}}
+	nbd := rbd
+	nbd.Attributes = map[string]string{"mounter": "rbd-nbd"}
 	files := storageclass.Class{Name: "files", Driver: "rook-ceph.cephfs.csi.ceph.com", CephFS: &storageclass.CephFS{Filesystem: "shared"}}
 	id := "0001-0009-" + strings.Repeat("a", 60)
 	yes, no := true, false
@@ -32,15 +34,35 @@ func TestPlans(t *testing.T) {
 	}{
 		"an image": {
 			class: rbd, images: []string{"shop.data"},
-			want: staticpv.Plan{Mapping: staticpv.Mapping{NewExclusive: true}},
+			want: staticpv.Plan{Mapping: staticpv.Mapping{NewExclusive: true}, NewPrivate: true},
+		},
+		"an image of a class that may map by another program": {
+			class: nbd, images: []string{"shop.data"},
+			want: staticpv.Plan{Mapping: staticpv.Mapping{Exclusive: &no}},
+		},
+		"an image that is to be keyed": {
+			class: rbd, asked: annotations.Claim{Keyed: &yes}, images: []string{"shop.data"},
+			want: staticpv.Plan{Mapping: staticpv.Mapping{NewExclusive: true}, NewPrivate: true, Keyed: &yes},
+		},
+		"an image that is not to be keyed": {
+			class: rbd, asked: annotations.Claim{Keyed: &no}, images: []string{"shop.data"},
+			want: staticpv.Plan{Mapping: staticpv.Mapping{NewExclusive: true}, NewPrivate: true, Keyed: &no},
+		},
+		"a subvolume that is not to be keyed": {
+			class: files, asked: annotations.Claim{Keyed: &no}, images: []string{"shop.data"},
+			want: staticpv.Plan{Mapping: staticpv.Mapping{Exclusive: &no}, Keyed: &no},
+		},
+		"a subvolume that is to be keyed": {
+			class: files, asked: annotations.Claim{Keyed: &yes}, images: []string{"shop.data"},
+			errs: []string{"spec.volumeClaimTemplates[0].metadata.annotations[cephferry.io/keyed]"},
 		},
 		"an image for each ordinal": {
 			class: rbd, images: []string{"shop.data-db-0", "shop.data-db-1"},
-			want: staticpv.Plan{Mapping: staticpv.Mapping{NewExclusive: true}},
+			want: staticpv.Plan{Mapping: staticpv.Mapping{NewExclusive: true}, NewPrivate: true},
 		},
 		"an adopted block device that is mapped exclusively": {
 			class: rbd, block: true, asked: annotations.Claim{Adopt: true, Exclusive: &yes}, images: []string{"orders"},
-			want: staticpv.Plan{Adopt: true, Mapping: staticpv.Mapping{Exclusive: &yes}},
+			want: staticpv.Plan{Adopt: true, Mapping: staticpv.Mapping{Exclusive: &yes}, NewPrivate: true},
 		},
 		"a subvolume": {
 			class: files, images: []string{"shop.data"},

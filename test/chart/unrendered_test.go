@@ -154,7 +154,7 @@ func testUnrenderedClaims(t *testing.T, w *world) {
 		"one with a large annotation": {class: "ceph-block", annotations: map[string]string{"a": strings.Repeat("cephferry ", bigValue/10)}},
 		"a rendered claim":            {annotations: ours(annotations.Class, "ceph-block")},
 		"one with every annotation": {annotations: ours(annotations.Class, "ceph-block", annotations.Image, "a", annotations.Adopt, "true",
-			annotations.Size, "2Gi", annotations.Exclusive, "false")},
+			annotations.Size, "2Gi", annotations.Exclusive, "false", annotations.Keyed, "true")},
 		"one of a template":                        {annotations: ours(annotations.Replicas, "2")},
 		"a pair":                                   {volume: "shop.data", annotations: ours()},
 		"a claim that was turned off":              {class: "ceph-block", annotations: map[string]string{annotations.Migratable: "false", annotations.Image: "a"}},

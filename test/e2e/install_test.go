@@ -73,7 +73,7 @@ func (team *team) wantVolume(name string, claim *corev1.PersistentVolumeClaim) c
 			NodeStageSecretRef: &corev1.SecretReference{Name: "rook-csi-rbd-node", Namespace: "rook-ceph"},
 			VolumeAttributes: map[string]string{
 				"clusterID": "rook-ceph", "pool": lab.Pool, "staticVolume": "true",
-				"imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive",
+				"imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive,noshare",
 			},
 		}},
 		PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,

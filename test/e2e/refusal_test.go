@@ -18,7 +18,7 @@ func TestARefusalIsShownInFullAndNothingIsMade(t *testing.T) {
 		"a key that does not exist": {
 			claim(`cephferry.io/migratable: "true"`, `cephferry.io/migrateable: "true"`),
 			`PersistentVolumeClaim data: metadata.annotations[cephferry.io/migrateable]: Unsupported value: "cephferry.io/migrateable": supported values: ` +
-				`"cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/size", "cephferry.io/exclusive"`,
+				`"cephferry.io/migratable", "cephferry.io/image", "cephferry.io/replicas", "cephferry.io/adopt", "cephferry.io/class", "cephferry.io/size", "cephferry.io/exclusive", "cephferry.io/keyed"`,
 		},
 		"a filesystem for several nodes": {
 			claim("ReadWriteOnce", "ReadWriteMany"),

@@ -32,7 +32,7 @@ func TestAPlainClaimIsBoundWithoutARenderer(t *testing.T) {
 		PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
 			Driver: "rook-ceph.rbd.csi.ceph.com", FSType: "ext4", VolumeHandle: tm.image("data"),
 			NodeStageSecretRef: &corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
-			VolumeAttributes:   map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "staticVolume": "true", "imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive"},
+			VolumeAttributes:   map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "staticVolume": "true", "imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive,noshare"},
 		}},
 		PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
 		VolumeMode:                    got.Spec.VolumeMode,

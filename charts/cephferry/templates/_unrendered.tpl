@@ -2,7 +2,7 @@
 The keys of docs/annotations.md, as a list of CEL. A test compares it with the code.
 */}}
 {{- define "cephferry.annotations" -}}
-['cephferry.io/migratable', 'cephferry.io/image', 'cephferry.io/replicas', 'cephferry.io/adopt', 'cephferry.io/class', 'cephferry.io/size', 'cephferry.io/exclusive']
+['cephferry.io/migratable', 'cephferry.io/image', 'cephferry.io/replicas', 'cephferry.io/adopt', 'cephferry.io/class', 'cephferry.io/size', 'cephferry.io/exclusive', 'cephferry.io/keyed']
 {{- end }}
 
 {{/*

@@ -1,0 +1,75 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+)
+
+// Errors about keys, for errors.Is.
+var (
+	// ErrKeyed means that the image is keyed and the request's is not to be, or the other
+	// way round.
+	ErrKeyed = errors.New("whether an image is keyed is decided when it is made")
+	// ErrNoKey means that the image is keyed, or is to be, and who asks has no key for it.
+	ErrNoKey = errors.New("there is no key for the image")
+)
+
+// decideKey returns the request's key if the image is keyed, and nothing if it has one
+// name whoever owns it. seen is nil when there is no volume.
+//
+//	volume   record      asks for a key   key          result
+//	none     -           no               any          not keyed
+//	none     -           yes              none         ErrNoKey
+//	none     -           -                none         not keyed; ErrNoKey if NoKey says so
+//	none     -           yes, -           there        keyed
+//	none     -           a look           any          not keyed
+//	new      none        any              any          the same: somebody else made it during this call
+//	exists   none, not   yes              any          ErrKeyed
+//	exists   none, not   no, -            any          not keyed
+//	exists   keyed       no               any          ErrKeyed
+//	exists   keyed       yes, -           none         ErrNoKey
+//	exists   keyed       yes, -           there        keyed
+//
+// Subvolumes are never keyed.
+func decideKey(request Request, seen *found) (string, error) {
+	if request.Volume.kind() != (Image{}).kind() {
+		return "", nil
+	}
+	asked, keyed := request.Keyed, false
+	switch {
+	case seen != nil && (seen.record != nil || !seen.fresh):
+		keyed = seen.record != nil && seen.record.Keyed
+		if asked != nil && *asked != keyed {
+			return "", fmt.Errorf("%w: %s", ErrKeyed, describeKeyed(request.Volume, keyed))
+		}
+	case request.Look:
+	case asked != nil:
+		keyed = *asked
+	default:
+		keyed = request.Key != "" || request.NoKey != nil
+	}
+	switch {
+	case !keyed:
+		return "", nil
+	case request.Key != "":
+		return request.Key, nil
+	case request.NoKey != nil:
+		return "", fmt.Errorf("%w: %w", ErrNoKey, request.NoKey)
+	default:
+		return "", fmt.Errorf("%w: image %s is keyed, so its PersistentVolume has to say for which cluster it is; "+
+			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here", ErrNoKey, request.Volume)
+	}
+}
+
+// NewKey is the key that an image would get that is made now, if any.
+func (r Request) NewKey() (string, error) { return decideKey(r, nil) }
+
+func describeKeyed(volume Volume, keyed bool) string {
+	is, wants := "has one name for all clusters", "bears its owner's"
+	if keyed {
+		is, wants = "bears its owner's name", "does not"
+	}
+	return fmt.Sprintf("image %s %s, and this claim asks for one that %s; leave the annotation %s out", volume, is, wants, annotations.Keyed)
+}

@@ -1,0 +1,143 @@
+package provision
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// TestDecideKey has every row of decideKey's table.
+func TestDecideKey(t *testing.T) {
+	yes, no := true, false
+	image := &found{}
+	fresh := &found{fresh: true}
+	recorded := func(keyed bool) *found { return &found{record: &ceph.Record{Keyed: keyed}} }
+	overtaken := func(keyed bool) *found { return &found{fresh: true, record: &ceph.Record{Keyed: keyed}} }
+	const (
+		change  = "; leave the annotation cephferry.io/keyed out"
+		keyed   = "whether an image is keyed is decided when it is made: image replicapool/shop.data bears its owner's name, and this claim asks for one that does not" + change
+		unkeyed = "whether an image is keyed is decided when it is made: image replicapool/shop.data has one name for all clusters, and this claim asks for one that bears its owner's" + change
+		noKey   = "there is no key for the image: image replicapool/shop.data is keyed, so its PersistentVolume has to say for which cluster it is; " +
+			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here"
+		taken = "there is no key for the image: another cluster has it"
+	)
+	other := errors.New("another cluster has it")
+	for name, test := range map[string]struct {
+		request Request
+		seen    *found
+		want    string
+		err     string
+		is      error
+	}{
+		"no image":                                 {},
+		"no image, a key":                          {request: Request{Key: "east"}, want: "east"},
+		"no image, a key, asked for":               {request: Request{Key: "east", Keyed: &yes}, want: "east"},
+		"no image, a key, asked not to":            {request: Request{Key: "east", Keyed: &no}},
+		"no image, a key, a look":                  {request: Request{Key: "east", Look: true}},
+		"no image, asked for, a look":              {request: Request{Keyed: &yes, Look: true}},
+		"no image, asked for without a key":        {request: Request{Keyed: &yes}, err: noKey, is: ErrNoKey},
+		"no image, the key is another's":           {request: Request{NoKey: other}, err: taken, is: other},
+		"no image, another's key, asked not to":    {request: Request{NoKey: other, Keyed: &no}},
+		"made meanwhile":                           {seen: fresh},
+		"made meanwhile, a key":                    {request: Request{Key: "east"}, seen: fresh, want: "east"},
+		"made meanwhile, asked for":                {request: Request{Key: "east", Keyed: &yes}, seen: fresh, want: "east"},
+		"made meanwhile, asked not to":             {request: Request{Key: "east", Keyed: &no}, seen: fresh},
+		"made meanwhile, and recorded":             {request: Request{Key: "east"}, seen: overtaken(false)},
+		"made meanwhile, and recorded as keyed":    {request: Request{Key: "east"}, seen: overtaken(true), want: "east"},
+		"made meanwhile, recorded, asked for":      {request: Request{Key: "east", Keyed: &yes}, seen: overtaken(false), err: unkeyed, is: ErrKeyed},
+		"no record":                                {seen: image},
+		"no record, a key":                         {request: Request{Key: "east"}, seen: image},
+		"no record, adopted":                       {request: Request{Key: "east", Adopt: true}, seen: image},
+		"no record, the key is another's":          {request: Request{NoKey: other}, seen: image},
+		"no record, asked not to":                  {request: Request{Key: "east", Keyed: &no}, seen: image},
+		"no record, asked for":                     {request: Request{Key: "east", Keyed: &yes}, seen: image, err: unkeyed, is: ErrKeyed},
+		"recorded as not keyed":                    {request: Request{Key: "east"}, seen: recorded(false)},
+		"recorded as not keyed, the key another's": {request: Request{NoKey: other}, seen: recorded(false)},
+		"recorded as not keyed, asked not to":      {request: Request{Key: "east", Keyed: &no}, seen: recorded(false)},
+		"recorded as not keyed, asked for":         {request: Request{Key: "east", Keyed: &yes}, seen: recorded(false), err: unkeyed, is: ErrKeyed},
+		"recorded":                                 {request: Request{Key: "east"}, seen: recorded(true), want: "east"},
+		"recorded, asked for":                      {request: Request{Key: "east", Keyed: &yes}, seen: recorded(true), want: "east"},
+		"recorded, asked not to":                   {request: Request{Key: "east", Keyed: &no}, seen: recorded(true), err: keyed, is: ErrKeyed},
+		"recorded, a look":                         {request: Request{Key: "east", Look: true}, seen: recorded(true), want: "east"},
+		"recorded, no key":                         {seen: recorded(true), err: noKey, is: ErrNoKey},
+		"recorded, a look without a key":           {request: Request{Look: true}, seen: recorded(true), err: noKey, is: ErrNoKey},
+		"recorded, the key is another's":           {request: Request{NoKey: other}, seen: recorded(true), err: taken, is: ErrNoKey},
+		"a subvolume":                              {request: Request{Volume: Subvolume{}, Key: "east"}},
+		"a subvolume, the key is another's":        {request: Request{Volume: Subvolume{}, NoKey: other}, seen: image},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.request.Volume == nil {
+				test.request.Volume = Image{ImageSpec: ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}}
+			}
+			got, err := decideKey(test.request, test.seen)
+			var text string
+			if err != nil {
+				text = err.Error()
+			}
+			if got != test.want || text != test.err {
+				t.Errorf("got  %q, %q\nwant %q, %q", got, text, test.want, test.err)
+			}
+			if !errors.Is(err, test.is) {
+				t.Errorf("errors.Is(%v, %v) is false", err, test.is)
+			}
+		})
+	}
+}
+
+func TestDecidePrivate(t *testing.T) {
+	recorded := func(private bool) *found { return &found{record: &ceph.Record{Private: private}} }
+	for name, test := range map[string]struct {
+		isNew bool
+		seen  *found
+		want  bool
+	}{
+		"no image, new ones are not":        {false, nil, false},
+		"no image, new ones are":            {true, nil, true},
+		"made meanwhile":                    {true, &found{fresh: true}, true},
+		"made meanwhile, and recorded":      {true, &found{fresh: true, record: &ceph.Record{}}, false},
+		"no record":                         {true, &found{}, false},
+		"recorded as not so":                {true, recorded(false), false},
+		"recorded":                          {true, recorded(true), true},
+		"recorded, though new ones are not": {false, recorded(true), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := decidePrivate(Request{NewPrivate: test.isNew}, test.seen); got != test.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+// TestLocationRequest: a name that is too long with the key is one that has none, and says so.
+func TestLocationRequest(t *testing.T) {
+	yes := true
+	taken := errors.New("another cluster has it")
+	rbd := storageclass.Class{RBD: &storageclass.RBD{Pool: "replicapool"}}
+	long := strings.Repeat("a", annotations.MaxImageName)
+	for name, test := range map[string]struct {
+		at      Location
+		class   storageclass.Class
+		image   string
+		key     string
+		refused bool
+	}{
+		"a key":                       {Location{Key: "east"}, rbd, "shop.data", "east", false},
+		"no key":                      {Location{}, rbd, "shop.data", "", false},
+		"no key, and why":             {Location{NoKey: taken}, rbd, "shop.data", "", true},
+		"no key for a long name":      {Location{}, rbd, long, "", false},
+		"a key that makes it longer":  {Location{Key: "east"}, rbd, long, "", true},
+		"a long name, of a subvolume": {Location{Key: "east"}, storageclass.Class{CephFS: &storageclass.CephFS{}}, long, "east", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := test.at.Request(staticpv.Plan{Names: staticpv.Names{Image: test.image}, Class: test.class, Keyed: &yes, NewPrivate: true})
+			if got.Key != test.key || (got.NoKey != nil) != test.refused || got.Keyed != &yes || !got.NewPrivate {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
