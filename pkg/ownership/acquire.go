@@ -26,6 +26,9 @@ type Request struct {
 	// Exclusive says for such a record that clients map the image with krbd's option
 	// exclusive.
 	Exclusive bool
+	// Renamer is the client instance that gives a keyed image the cluster's name next,
+	// unless it has that.
+	Renamer string
 	// Now is for people.
 	Now time.Time
 }
@@ -50,7 +53,7 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 		next.Owner = &ceph.Owner{
 			Party: request.Cluster, Namespace: request.Namespace, Claim: request.Claim, Since: seconds(request.Now),
 		}
-		next.Pending, next.Unbound = nil, nil
+		next.Pending, next.Unbound, next.Named, next.Renamers = nil, nil, false, nil
 		next.History = noted(stored.History, ceph.Change{At: request.Now, Event: ceph.Acquired, Party: request.Cluster})
 	case stored.State == ceph.Held && Owns(stored, request.Cluster):
 		owner := *stored.Owner
@@ -59,6 +62,7 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 	default:
 		return ceph.Record{}, refuse(stored)
 	}
+	next = withRenamer(next, request.Renamer)
 	next.Admissions++
 	for _, node := range request.Nodes {
 		next.Owner.Nodes = WithBoot(next.Owner.Nodes, node)
@@ -121,6 +125,6 @@ func Owns(record ceph.Record, cluster ceph.Party) bool {
 // every later one may stand for another pod.
 func Undo(written, before ceph.Record) ceph.Record {
 	next := written
-	next.State, next.Owner, next.Pending, next.Unbound, next.History = ceph.Free, nil, nil, nil, before.History
-	return next
+	next.History = before.History
+	return freed(next)
 }

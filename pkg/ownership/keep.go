@@ -212,13 +212,14 @@ func refresh(stored ceph.Record, seen Seen) ceph.Record {
 
 // Release is the record of an image that its owner does not need any more, or a
 // [*Refused] when cluster is not the owner. The person, if there is one, answers for
-// what Keep could not prove.
+// what Keep could not prove. The caller has fenced those that may be renaming the image,
+// see [ceph.Record.Renamers].
 func Release(stored ceph.Record, cluster ceph.Party, person string, now time.Time) (ceph.Record, error) {
 	if stored.State != ceph.Held || !Owns(stored, cluster) {
 		return ceph.Record{}, refuse(stored)
 	}
 	next := stored
-	next.State, next.Owner, next.Pending, next.Unbound = ceph.Free, nil, nil, nil
+	next = freed(next)
 	next.History = noted(stored.History, ceph.Change{At: now, Event: ceph.Released, Party: cluster, By: person})
 	return next, nil
 }

@@ -68,15 +68,20 @@ type Target struct {
 	// pods on one image do not overtake each other. It returns when this one may go
 	// on, and how it ends, or the error of ctx.
 	Turn func(ctx context.Context) (end func(), err error)
+	// Name gives a keyed image the cluster's name, once the record says that it is the
+	// cluster's, and then looks again who has it open. It returns an error as Look does;
+	// one of [MayGoOn] says that the image may be renamed yet.
+	Name func(ctx context.Context, image ceph.Image) error
 	// Image and Seen are what Look returned the last time.
 	Image ceph.Image
 	Seen  ceph.Record
 }
 
 // AcquireAll acquires every target or none, in one order for all clusters, so that
-// of two that want the same images one is refused at the first. What it took from
-// free before it was refused it gives back, unless the image was asked for again
-// meanwhile. It returns how many were free, or which target failed, and why.
+// of two that want the same images one is refused at the first. A keyed image has the
+// cluster's name then. What it took from free before it was refused it gives back, unless
+// the image was asked for again meanwhile, or may be renamed yet: then the cluster's leader
+// goes on. It returns how many were free, or which target failed, and why.
 func AcquireAll(ctx context.Context, targets []Target) (acquired, failed int, err error) {
 	order := make([]int, len(targets))
 	for i := range order {
@@ -91,18 +96,26 @@ func AcquireAll(ctx context.Context, targets []Target) (acquired, failed int, er
 	}
 	var free []taken
 	for _, i := range order {
-		before, written, err := targets[i].acquire(ctx)
+		target := &targets[i]
+		before, written, err := target.acquire(ctx)
+		again, mine := before.State != ceph.Free, true
+		if err == nil && Unnamed(written) {
+			written, mine, err = target.name(ctx, before, written)
+		}
+		if !again && mine && written.Revision != 0 {
+			free = append(free, taken{target, before, written})
+		}
 		if err != nil {
 			for _, t := range slices.Backward(free) {
 				t.target.undo(ctx, t.before, t.written)
 			}
 			return 0, i, err
 		}
-		if before.State == ceph.Free {
-			free = append(free, taken{&targets[i], before, written})
+		if !again {
+			acquired++
 		}
 	}
-	return len(free), 0, nil
+	return acquired, 0, nil
 }
 
 // acquire returns the record before and after.
@@ -132,10 +145,43 @@ func (t *Target) acquire(ctx context.Context) (before, written ceph.Record, err 
 	}
 }
 
+// name gives the image the cluster's name. It returns the record as it is then, and whether
+// nobody else has changed that since it was written, so that it may be taken back. It may
+// not while the image may be renamed yet.
+func (t *Target) name(ctx context.Context, before, written ceph.Record) (ceph.Record, bool, error) {
+	if err := t.Name(ctx, t.Image); err != nil {
+		return written, !MayGoOn(err), err
+	}
+	renamer := t.Request.Renamer
+	if slices.Contains(before.Renamers, renamer) {
+		renamer = "" // it began before, and may be at that yet
+	}
+	next, err := FinishName(written, written, renamer)
+	if err != nil {
+		return written, false, err
+	}
+	named, err := t.Records.PutRecord(ctx, t.Image, next)
+	if err == nil {
+		return named, true, nil
+	}
+	if !errors.Is(err, ceph.ErrRecordChanged) {
+		return written, false, fmt.Errorf("note the name: %w", err)
+	}
+	named, err = Change(ctx, t.Records, t.Image, func(stored ceph.Record) (ceph.Record, error) {
+		return FinishName(stored, written, renamer)
+	})
+	return named, false, err
+}
+
 // undo gives one image back. When that fails, the image stays with this cluster,
 // which releases it when it is proven idle.
 func (t *Target) undo(ctx context.Context, before, written ceph.Record) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 	defer cancel()
 	_, _ = t.Records.PutRecord(ctx, t.Image, Undo(written, before))
+}
+
+// MayGoOn reports whether what the error is about may have been done, or may be done yet.
+func MayGoOn(err error) bool {
+	return errors.Is(err, ceph.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
