@@ -233,6 +233,9 @@ func (s *Storages) retire(from *connection) {
 		return
 	}
 	delete(s.byKey, from.key)
+	if from.attempt == nil {
+		return
+	}
 	s.closing.Go(func() {
 		// What is wrong with it concerns nobody any more.
 		_ = from.attempt.close()
@@ -246,6 +249,42 @@ func (a *attempt) close() error {
 		return nil
 	}
 	return a.cluster.Close()
+}
+
+// Renew is for who was told ceph.ErrBlocklisted by what [Storages.Cluster] returned: the
+// connection answers nothing any more, and the next caller gets another one. What was
+// begun with it goes on for a minute.
+func (s *Storages) Renew(cluster ceph.Cluster) {
+	of, ok := cluster.(shared)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.byKey {
+		if c.attempt == nil || !c.attempt.made(of.Cluster) {
+			continue
+		}
+		old := c.attempt
+		c.attempt = nil
+		s.closing.Go(func() {
+			select {
+			case <-time.After(linger):
+			case <-s.open.Done():
+			}
+			_ = old.close()
+		})
+	}
+}
+
+// made reports whether the attempt led to that connection.
+func (a *attempt) made(cluster ceph.Cluster) bool {
+	select {
+	case <-a.done:
+		return a.err == nil && a.cluster == cluster
+	default:
+		return false
+	}
 }
 
 // Close closes all connections, and waits for that, bounded as their Close. A
@@ -262,6 +301,9 @@ func (s *Storages) Close() error {
 	for _, connection := range connections {
 		if connection.lingers != nil {
 			connection.lingers.Stop()
+		}
+		if connection.attempt == nil {
+			continue // it was renewed, and nobody has asked since
 		}
 		s.closing.Go(func() {
 			err := connection.attempt.close()

@@ -332,6 +332,29 @@ func TestSettingsChange(t *testing.T) {
 	})
 }
 
+// TestRenew: a connection whose client is on the blocklist is of no use to anybody.
+func TestRenew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]Settings{"rook": settings("m", "k", ""), "north": settings("m", "k", "north")})
+		defer w.end()
+		old := w.want("rook", 1)
+		w.storages.Renew(old)
+		if now := w.want("rook", 2); now == old {
+			t.Error("the connection is the same")
+		}
+		w.want("north", 2)
+		// Many may be told at the same time, some of them late.
+		w.storages.Renew(old)
+		w.want("rook", 2)
+		w.answers(old, nil)
+		time.Sleep(linger)
+		synctest.Wait()
+		w.answers(old, fs.ErrClosed)
+		// Nobody need ask again before the end.
+		w.storages.Renew(w.want("rook", 2))
+	})
+}
+
 func TestSettingsChangeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := settings("m", "k", ""), settings("m", "rotated", "")
