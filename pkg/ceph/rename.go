@@ -23,7 +23,7 @@ func CheckImageName(name string) error {
 	return nil
 }
 
-// ImageRenamer gives images other names. Both methods go by the image's ID; its
+// ImageRenamer gives images other names. All methods go by the image's ID; its
 // Name and Named are only names that it had at some time, and called its own below.
 //
 // A name leads to an image by an object of its own. Renaming makes the new object,
@@ -45,8 +45,8 @@ type ImageRenamer interface {
 	// RenameImage makes the name the only one that leads to the image, among the
 	// directory's, its own and others: what an earlier rename that died has
 	// left is removed, and an image that has this name alone is left as it is. It
-	// returns the image as it is then, a keyed one with the name's base and its own Key, ErrImageNotFound, ErrImageName,
-	// ErrImageExists when something else has the name, ErrImageLocked, and
+	// returns the image as it is then, a keyed one with the name's base and its own Key,
+	// ErrImageNotFound, ErrImageName, ErrImageExists when something else has the name, ErrImageLocked, and
 	// ErrImageRenamed when another client renames the image at the same time. On an
 	// error the image may have both names; the same call mends it. While another client
 	// of this package grows or renames the image, or for as long as a call may last
@@ -61,6 +61,11 @@ type ImageRenamer interface {
 	// that died while it renamed, as soon as that is no watcher any more: for up to
 	// 30 seconds it is a LockedError too.
 	RenameImage(ctx context.Context, image Image, name string, others ...string) (Image, error)
+
+	// RenameImageFrom is RenameImage for an image that has the name from in the directory.
+	// When it has another one, nothing is changed, and it is ErrImageRenamed: so who does
+	// not own the image any more takes no name from who does.
+	RenameImageFrom(ctx context.Context, image Image, from, name string, others ...string) (Image, error)
 }
 
 // LockedError is ErrImageLocked with the client that holds the image's lock.

@@ -21,6 +21,19 @@ func (c *client) RenameImage(ctx context.Context, image ceph.Image, name string,
 	})
 }
 
+func (c *client) RenameImageFrom(ctx context.Context, image ceph.Image, from, name string, others ...string) (ceph.Image, error) {
+	return do(ctx, c, Call{Method: "RenameImageFrom", Image: image.ImageSpec}, Provisioner, func() (ceph.Image, error) {
+		found, _, err := c.ceph.names(image, others)
+		if err == nil && found.listed != from && found.listed != name {
+			err = ceph.ErrImageRenamed
+		}
+		if err != nil {
+			return ceph.Image{}, err
+		}
+		return c.ceph.rename(image, name, others)
+	})
+}
+
 // names returns the image by its ID, and which of its listed name, its own and others
 // lead to it.
 func (c *Ceph) names(of ceph.Image, others []string) (*image, []string, error) {

@@ -17,8 +17,15 @@ import (
 // RenameImage reads a few objects when the image has that name and no other, and
 // opens nothing.
 func (c *connection) RenameImage(ctx context.Context, image ceph.Image, name string, others ...string) (ceph.Image, error) {
+	return c.RenameImageFrom(ctx, image, anyName, name, others...)
+}
+
+// anyName is where an image is renamed from whatever its name is.
+const anyName = ""
+
+func (c *connection) RenameImageFrom(ctx context.Context, image ceph.Image, from, name string, others ...string) (ceph.Image, error) {
 	renamed, err := do(ctx, c, image.ImageSpec, func(ioctx *rados.IOContext) (ceph.Image, error) {
-		return c.rename(ioctx, image, name, append(slices.Clone(others), name))
+		return c.rename(ioctx, image, from, name, append(slices.Clone(others), from, name))
 	})
 	if err != nil {
 		return ceph.Image{}, fmt.Errorf("rename image %q to %q: %w", image.ImageSpec, name, err)
@@ -26,13 +33,13 @@ func (c *connection) RenameImage(ctx context.Context, image ceph.Image, name str
 	return renamed, nil
 }
 
-func (c *connection) rename(ioctx *rados.IOContext, image ceph.Image, name string, others []string) (ceph.Image, error) {
+func (c *connection) rename(ioctx *rados.IOContext, image ceph.Image, from, name string, others []string) (ceph.Image, error) {
 	if err := ceph.CheckImageName(name); err != nil {
 		return ceph.Image{}, err
 	}
 	found, err := c.findNames(ioctx, image, others)
 	if err == nil && !found.only(name) {
-		found, err = c.renameInTurn(ioctx, image, name, others)
+		found, err = c.renameInTurn(ioctx, image, from, name, others)
 	}
 	if err != nil {
 		return ceph.Image{}, err
@@ -55,17 +62,24 @@ func bearing(image ceph.Image, name string) ceph.ImageSpec {
 
 // renameInTurn mends the image's names, and renames it if that was not all there was
 // to do. It returns the names that lead to the image then.
-func (c *connection) renameInTurn(ioctx *rados.IOContext, image ceph.Image, name string, others []string) (imageNames, error) {
+func (c *connection) renameInTurn(ioctx *rados.IOContext, image ceph.Image, from, name string, others []string) (imageNames, error) {
 	done, err := c.takeTurn(ioctx, image)
 	if err != nil {
 		return imageNames{}, err
 	}
 	defer done()
+	listed, err := readListed(ioctx, image.ID)
+	if err != nil {
+		return imageNames{}, translate(err, meanings{enoent: ceph.ErrImageNotFound})
+	}
+	if from != anyName && listed != from {
+		return imageNames{}, ceph.ErrImageRenamed
+	}
 	found, err := c.mendNames(ioctx, image, others)
 	if err != nil || found.only(name) {
 		return found, err
 	}
-	if !found.settled() {
+	if !found.settled() || from != anyName && found.listed != from {
 		return imageNames{}, ceph.ErrImageRenamed
 	}
 	// A creation that died has left something in the directory at times. librbd would
