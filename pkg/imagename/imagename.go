@@ -1,0 +1,193 @@
+package imagename
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+)
+
+// Ceph is the part of ceph.Cluster that this package uses.
+type Ceph interface {
+	ceph.ImageReader
+	ceph.ImageRenamer
+	ceph.LockReader
+	ceph.KeyStore
+	ceph.Fencer
+}
+
+const (
+	// settleLimit is far more than a rename takes, which is some ten milliseconds.
+	settleLimit = time.Second
+	settlePoll  = 20 * time.Millisecond
+)
+
+// Refusal is why an image cannot get a cluster's name. Nothing was changed.
+type Refusal struct {
+	What string
+	// Do is the next step.
+	Do string
+}
+
+func (r *Refusal) Error() string { return r.What + "\n  do this   " + r.Do }
+
+// All are the names that the image may bear: the base name, and one for each cluster that
+// has a key beside it. A cluster has its key before it owns the first image, so who reads
+// the record first finds the owner's among them.
+func All(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec) ([]string, error) {
+	keys, err := storage.Keys(ctx, image.Pool, image.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	return names(image, keys), nil
+}
+
+func names(image ceph.ImageSpec, keys []ceph.Key) []string {
+	all := []string{image.Name}
+	for _, key := range keys {
+		all = append(all, ceph.JoinName(image.Name, key.Name))
+	}
+	return all
+}
+
+// Take gives an image that the record says is the cluster's the name with the key in
+// image, and takes away every other one. renamers are the client instances that the record
+// names, self among them. It also returns who has the image's lock after that, if anybody
+// has: a client that does not answer is no watcher. It returns a [*Refusal] if the key is not
+// the cluster's, or if there is another image under one of the names, and the errors of
+// [ceph.ImageRenamer].
+func Take(ctx context.Context, storage Ceph, image ceph.Image, cluster ceph.Party, renamers []string, self string) (ceph.Image, *ceph.LockedError, error) {
+	keys, err := own(ctx, storage, image.ImageSpec, cluster)
+	if err != nil {
+		return ceph.Image{}, nil, err
+	}
+	all := names(image.ImageSpec, keys)
+	others := slices.DeleteFunc(slices.Clone(renamers), func(r string) bool { return r == self })
+	renamed, err := rename(ctx, storage, image, all, others)
+	if err == nil {
+		err = alone(ctx, storage, renamed, all)
+	}
+	if err != nil {
+		return ceph.Image{}, nil, err
+	}
+	holder, err := storage.LockHolder(ctx, renamed.ImageSpec)
+	return renamed, holder, err
+}
+
+// rename leaves to another instance of this cluster what that has begun, as long as it goes
+// on. One that has stopped is fenced before its work is mended: it could go on where it was.
+func rename(ctx context.Context, storage Ceph, image ceph.Image, all, others []string) (ceph.Image, error) {
+	if len(others) > 0 {
+		settled, err := settle(ctx, storage, image, all)
+		if err == nil && !settled {
+			err = CutOff(ctx, storage, image.ImageSpec, others)
+		}
+		if err != nil {
+			return ceph.Image{}, err
+		}
+	}
+	renamed, err := storage.RenameImage(ctx, image, image.Own(), all...)
+	var locked *ceph.LockedError
+	if !errors.As(err, &locked) || locked.Answers || !slices.Contains(others, locked.Addr) {
+		return renamed, err
+	}
+	// It died while it renamed, and librbd would fence it for an hour only.
+	if err := CutOff(ctx, storage, image.ImageSpec, []string{locked.Addr}); err != nil {
+		return ceph.Image{}, err
+	}
+	return storage.RenameImage(ctx, image, image.Own(), all...)
+}
+
+// settle waits while a rename is half done and may go on, and reports whether it is over.
+func settle(ctx context.Context, storage Ceph, image ceph.Image, all []string) (bool, error) {
+	var found []string
+	err := wait.PollUntilContextTimeout(ctx, settlePoll, settleLimit, true, func(ctx context.Context) (bool, error) {
+		var err error
+		found, err = storage.ImageNames(ctx, image, all...)
+		return len(found) == 1, err
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// alone is the error if another image has one of the names: somebody has made it anew while
+// the one with the data bore a cluster's name.
+func alone(ctx context.Context, storage Ceph, image ceph.Image, all []string) error {
+	for _, name := range all {
+		if name == image.Own() {
+			continue
+		}
+		spec := ceph.ImageSpec{Pool: image.Pool, Namespace: image.Namespace, Name: name} // this name, and no other
+		other, err := storage.Image(ctx, spec)
+		switch {
+		case errors.Is(err, ceph.ErrImageNotFound):
+		case err != nil:
+			return err
+		case other.ID == image.ID:
+			return fmt.Errorf("image %s has the name %s yet: %w", image.ImageSpec, name, ceph.ErrImageRenamed)
+		default:
+			return &Refusal{
+				What: fmt.Sprintf("there are two images of that name: %s with the id %s, and %s with the id %s", image.Own(), image.ID, name, other.ID),
+				Do:   "find out which one has the data, and give the other one a name of its own with `rbd rename`",
+			}
+		}
+	}
+	return nil
+}
+
+// own are all keys, if the one in image is the cluster's.
+func own(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec, cluster ceph.Party) ([]ceph.Key, error) {
+	key, err := storage.ClaimKey(ctx, image.Pool, image.Namespace, cluster)
+	var taken *ceph.KeyTakenError
+	switch {
+	case errors.As(err, &taken):
+		return nil, &Refusal{
+			What: fmt.Sprintf("another cluster (uid %s) is called %q too, and was first", taken.UID, taken.Key),
+			Do:   "give this cluster another name, with the value cluster.name of the chart",
+		}
+	case err != nil:
+		return nil, err
+	case key != image.Key:
+		return nil, &Refusal{
+			What: fmt.Sprintf("the volumeHandle %q has the key %q, and that of cluster %s is %q", image.Own(), image.Key, cluster.Name, key),
+			Do:   "delete the PersistentVolume, and let it be made again in this cluster",
+		}
+	}
+	return storage.Keys(ctx, image.Pool, image.Namespace)
+}
+
+// GiveBack gives an image that nobody owns its base name again, if it has this cluster's.
+// Whoever acquires it renames it from any name; this one tells people.
+func GiveBack(ctx context.Context, storage Ceph, image ceph.Image) error {
+	if image.Key == "" || image.Named != image.Own() {
+		return nil
+	}
+	all, err := All(ctx, storage, image.ImageSpec)
+	if err != nil {
+		return err
+	}
+	_, err = storage.RenameImageFrom(ctx, image, image.Own(), image.Name, all...)
+	if errors.Is(err, ceph.ErrImageRenamed) || errors.Is(err, ceph.ErrImageNotFound) {
+		return nil // somebody else has acquired it
+	}
+	return err
+}
+
+// CutOff puts those that may be renaming the image on the blocklist, before it gets another
+// owner.
+func CutOff(ctx context.Context, storage ceph.Fencer, image ceph.ImageSpec, renamers []string) error {
+	if len(renamers) == 0 {
+		return nil
+	}
+	if err := storage.Blocklist(ctx, renamers, ceph.MaxFence); err != nil {
+		return fmt.Errorf("fence who may be renaming image %s: %w", image, err)
+	}
+	return storage.Barrier(ctx, image)
+}
