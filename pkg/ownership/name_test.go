@@ -142,8 +142,8 @@ func TestAcquireAllGivesNames(t *testing.T) {
 			targets := r.targets(east, "pod-1", "a", "b")
 			for i := range targets {
 				targets[i].Request.Renamer = renamer
-				targets[i].Name = func(_ context.Context, image ceph.Image) error {
-					if written := r.record(image.Name); written.Owner == nil || len(written.Renamers) != 1 {
+				targets[i].Name = func(_ context.Context, image ceph.Image, written ceph.Record) error {
+					if written.Owner == nil || len(written.Renamers) != 1 || r.record(image.Name).Revision != written.Revision {
 						t.Errorf("image %s is renamed before the record says so", image.Name)
 					}
 					return test.name(image)

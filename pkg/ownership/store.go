@@ -71,7 +71,7 @@ type Target struct {
 	// Name gives a keyed image the cluster's name, once the record says that it is the
 	// cluster's, and then looks again who has it open. It returns an error as Look does;
 	// one of [MayGoOn] says that the image may be renamed yet.
-	Name func(ctx context.Context, image ceph.Image) error
+	Name func(ctx context.Context, image ceph.Image, written ceph.Record) error
 	// Image and Seen are what Look returned the last time.
 	Image ceph.Image
 	Seen  ceph.Record
@@ -149,7 +149,7 @@ func (t *Target) acquire(ctx context.Context) (before, written ceph.Record, err 
 // nobody else has changed that since it was written, so that it may be taken back. It may
 // not while the image may be renamed yet.
 func (t *Target) name(ctx context.Context, before, written ceph.Record) (ceph.Record, bool, error) {
-	if err := t.Name(ctx, t.Image); err != nil {
+	if err := t.Name(ctx, t.Image, written); err != nil {
 		return written, !MayGoOn(err), err
 	}
 	renamer := t.Request.Renamer
