@@ -55,11 +55,17 @@ func (c *cephAccess) connections(timeout time.Duration) *connect.Storages {
 
 // Cluster implements guard.Storages.
 func (c *cephAccess) Cluster(ctx context.Context, clusterID string) (guard.Ceph, string, error) {
+	return c.counting(ctx, clusterID)
+}
+
+// counting is a connection whose calls are counted. When its client was put on the
+// blocklist, as one that did not finish a rename is, the next caller gets another one.
+func (c *cephAccess) counting(ctx context.Context, clusterID string) (counted, string, error) {
 	cluster, radosNamespace, err := c.Storages.Cluster(ctx, clusterID)
 	if err != nil {
-		return nil, "", err
+		return counted{}, "", err
 	}
-	return counted{cluster, c.counted}, radosNamespace, nil
+	return counted{cluster, c.counted, func() { c.Storages.Renew(cluster) }}, radosNamespace, nil
 }
 
 // check says whether there is a configuration to read.

@@ -22,7 +22,7 @@ func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, stora
 		Prover: &idle.Prover{Self: g.Self, Usage: g.Usage, Quiet: &ownership.Quiet{Grace: grace}, Now: g.Now},
 		Finder: g.Finder,
 		Storage: func(ctx context.Context, clusterID string) (idle.Ceph, string, error) {
-			return access.Cluster(ctx, clusterID)
+			return access.counting(ctx, clusterID)
 		},
 		Metrics: access.counted,
 		Events:  noted{eventRecorder(manager)},

@@ -47,7 +47,14 @@ func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *
 	all := answer.Volumes
 	targets := make([]ownership.Target, len(sights))
 	for i := range sights {
-		targets[i] = g.target(&sights[i], start)
+		s := &sights[i]
+		if s.record.Keyed {
+			var err error
+			if s.self, err = s.ceph.Self(ctx); err != nil {
+				return cannotKnow(CephUnknown, describe(s.volume, s.spec), err)
+			}
+		}
+		targets[i] = g.target(s, start)
 	}
 	acquired, failed, err := ownership.AcquireAll(ctx, targets)
 	var seen refused
@@ -85,7 +92,11 @@ func (g *Guard) target(s *sight, start *start) ownership.Target {
 			Unbound:   start.unbound,
 			ClaimSize: uint64(max(0, capacity.Value())),
 			Exclusive: staticpv.IsExclusive(s.volume.PV),
+			Renamer:   s.self,
 			Now:       g.Now(),
+		},
+		Name: func(ctx context.Context, image ceph.Image, written ceph.Record) error {
+			return g.name(ctx, s, image, written)
 		},
 		Turn:  func(ctx context.Context) (func(), error) { return g.turns.take(ctx, s.image.String()) },
 		Image: s.image,

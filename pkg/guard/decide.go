@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"slices"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/usage"
@@ -45,11 +47,13 @@ const (
 //	all explained       this one or none    allowed, own-watchers
 //	none                this one or none    allowed, no-watcher
 //
-// Which watchers are explained, see [usage.Local.Unexplained].
+// Which watchers are explained, see [usage.Local.Unexplained]; those besides that give the
+// image this cluster's name.
 func Decide(watchers []ceph.Watcher, record ceph.Record, self ceph.Party, local usage.Local) Verdict {
 	var foreign []Foreign
 	for _, watcher := range watchers {
-		if why := local.Unexplained(watcher); why != "" {
+		renames := ownership.Owns(record, self) && slices.Contains(record.Renamers, watcher.Addr)
+		if why := local.Unexplained(watcher); why != "" && !renames {
 			foreign = append(foreign, Foreign{watcher, why})
 		}
 	}

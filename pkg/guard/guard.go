@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/imagename"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -19,6 +20,8 @@ type Ceph interface {
 	ceph.ImageGrower
 	ceph.WatcherLister
 	ceph.RecordStore
+	ceph.Identified
+	imagename.Ceph
 }
 
 // Storages leads from a clusterID to its Ceph and to the rados namespace
@@ -75,6 +78,9 @@ const (
 	UnboundClaim Reason = "unbound-claim"
 	// TooManyClaims: the pod has more claims than are looked at.
 	TooManyClaims Reason = "too-many-claims"
+	// OtherName: the PersistentVolume has another kind of name for the image than the
+	// image has, or not this cluster's.
+	OtherName Reason = "other-name"
 	// CephUnknown and KubernetesUnknown: what has to be known cannot be found out.
 	CephUnknown       Reason = "ceph-unknown"
 	KubernetesUnknown Reason = "kubernetes-unknown"
@@ -164,16 +170,40 @@ type sight struct {
 	ceph   Ceph
 	image  ceph.Image
 	record ceph.Record
+	// self is this program's client instance, if the image is keyed.
+	self   string
 	answer Answer
 }
 
+// looks bounds how often a volume is looked at again because its record has changed.
+const looks = 3
+
 // lookAt reads the image's record and lists its watchers, in this order: if the
-// record is still the same afterwards, nobody came between.
+// record is still the same afterwards, nobody came between. A refusal for a watcher that
+// came between is looked at again: another replica may be renaming the image for this
+// cluster, and is named in the record that it wrote before.
 func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
-	s := sight{volume: volume, spec: ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name}}
+	for attempt := 1; ; attempt++ {
+		s := g.lookOnce(ctx, volume)
+		if s.answer.Reason != ForeignWatchers || !s.record.Keyed || attempt == looks {
+			return s
+		}
+		now, err := ownership.Read(ctx, s.ceph, s.image)
+		if err != nil || now.Revision == s.record.Revision {
+			return s
+		}
+	}
+}
+
+func (g *Guard) lookOnce(ctx context.Context, volume volumes.Volume) sight {
+	s := sight{volume: volume, spec: specOf(volume)}
 	watchers, err := g.ask(ctx, &s)
 	if err != nil {
 		s.answer = cannotKnow(CephUnknown, describe(volume, s.spec), err)
+		return s
+	}
+	if text := otherKind(volume, s.image, s.record); text != "" {
+		s.answer = Answer{Result: Denied, Reason: OtherName, Message: text}
 		return s
 	}
 	verdict, err := g.decide(ctx, s, watchers)
@@ -187,6 +217,11 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 		s.answer.Message = refusal(g.Self, volume, s.spec, verdict.Foreign, s.record)
 	}
 	return s
+}
+
+// specOf is the image of a volume; its rados namespace stands in ceph-csi's configuration.
+func specOf(volume volumes.Volume) ceph.ImageSpec {
+	return ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name, Key: volume.Image.Key}
 }
 
 // decide is [Decide] with what this cluster accounts for, which the cache is asked for
@@ -241,7 +276,7 @@ func (g *Guard) Free(ctx context.Context, all []volumes.Volume) bool {
 }
 
 func (g *Guard) isFree(ctx context.Context, volume volumes.Volume) bool {
-	s := sight{volume: volume, spec: ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name}}
+	s := sight{volume: volume, spec: specOf(volume)}
 	watchers, err := g.ask(ctx, &s)
 	if err != nil || !Decide(nil, s.record, g.Self, usage.Local{}).Allowed {
 		return false

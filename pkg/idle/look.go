@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/imagename"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/usage"
@@ -18,6 +19,9 @@ type Ceph interface {
 	ceph.ImageReader
 	ceph.WatcherLister
 	ceph.RecordStore
+	ceph.Identified
+	ceph.Registrar
+	imagename.Ceph
 }
 
 // Prover looks at the images of one cluster.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/imagename"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -60,9 +61,15 @@ func (p *Prover) Release(ctx context.Context, storage Ceph, volume volumes.Volum
 			}
 			continue
 		}
-		_, err = storage.PutRecord(ctx, look.Image, next)
-		if err == nil || !errors.Is(err, ceph.ErrRecordChanged) {
-			return err == nil, err
+		look.Next = next
+		_, err = p.Carry(ctx, storage, look)
+		switch {
+		case err == nil:
+			// It matters to people only: the next owner renames it from any name.
+			_ = imagename.GiveBack(ctx, storage, look.Image)
+			return true, nil
+		case !errors.Is(err, ceph.ErrRecordChanged):
+			return false, err
 		}
 	}
 }

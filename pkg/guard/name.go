@@ -1,0 +1,65 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/imagename"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// name gives an image that the record says is this cluster's the cluster's name, and looks
+// after that who has it open or locked: who resolved another name a moment before may have
+// opened the image since.
+func (g *Guard) name(ctx context.Context, s *sight, image ceph.Image, written ceph.Record) error {
+	_, holder, err := imagename.Take(ctx, s.ceph, image, g.Self, written.Renamers, s.self)
+	var cannot *imagename.Refusal
+	switch {
+	case errors.As(err, &cannot):
+		return refused{Answer{Result: Denied, Reason: OtherName, Message: noName(s.volume, s.spec, cannot)}}
+	case err != nil:
+		return fmt.Errorf("give it the name %s: %w", s.spec.Own(), err)
+	}
+	again := g.lookAt(ctx, s.volume)
+	if again.answer.Result != Allowed {
+		return refused{again.answer}
+	}
+	if holder == nil {
+		return nil
+	}
+	// One that is silent is no watcher.
+	verdict, err := g.decide(ctx, again, []ceph.Watcher{{Addr: holder.Addr, Client: holder.Client}})
+	switch {
+	case err != nil:
+		return refused{cannotKnow(KubernetesUnknown, describe(s.volume, s.spec), err)}
+	case !verdict.Allowed:
+		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: refusal(g.Self, s.volume, s.spec, verdict.Foreign, again.record)}}
+	}
+	return nil
+}
+
+// otherKind is the text for a PersistentVolume that is for a keyed image and whose image is
+// not, or the other way round; empty if they agree. Such a volume leads nowhere as soon as
+// somebody owns the image, or leads there although somebody else does.
+func otherKind(volume volumes.Volume, image ceph.Image, record ceph.Record) string {
+	why := ""
+	switch keyed := image.Key != ""; {
+	case keyed && record.Revision == 0:
+		why = "the handle has the key " + image.Key + ", and the image has no record, which would say that it is keyed"
+	case keyed && !record.Keyed:
+		why = "the handle has the key " + image.Key + ", and the image is not keyed"
+	case !keyed && record.Keyed:
+		why = "the image is keyed, and the handle has no key"
+	default:
+		return ""
+	}
+	return fmt.Sprintf("%s cannot be used by PersistentVolume %s: %s\n"+
+		"  do this   delete the PersistentVolume, and let it be made again; nothing was changed", describe(volume, image.ImageSpec), volume.PV.Name, why)
+}
+
+// noName is the text for an image that cannot get this cluster's name.
+func noName(volume volumes.Volume, image ceph.ImageSpec, cannot *imagename.Refusal) string {
+	return fmt.Sprintf("%s cannot be used here: %s\n  do this   %s; no pod was started", describe(volume, image), cannot.What, cannot.Do)
+}
