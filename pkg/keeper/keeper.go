@@ -34,6 +34,8 @@ const (
 	// unsettled is how often at least one is looked at that is to become idle, or
 	// whose holders are not all known.
 	unsettled = 5 * time.Second
+	// lateAgain is after what time who opened an image late is looked at again.
+	lateAgain = 500 * time.Millisecond
 	// done: never again.
 	done time.Duration = 0
 	// parallel is how many volumes are looked at at a time.
@@ -181,7 +183,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	if err != nil {
 		return 0, err
 	}
-	spec := ceph.ImageSpec{Pool: volume.Image.Pool, Namespace: radosNamespace, Name: volume.Image.Name}
+	spec := ceph.ImageSpec{Pool: volume.Image.Pool, Namespace: radosNamespace, Name: volume.Image.Name, Key: volume.Image.Key}
 	// The cache is enough to say what is used.
 	cached, live := k.Usage.Cached(), k.Usage.Live()
 	due, rest := k.comers.due(volume.PV, k.Quiet.Grace, k.Now())
@@ -192,7 +194,10 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	if err != nil {
 		return 0, err
 	}
-	defer k.tell(ctx, look)
+	defer func() {
+		k.tell(ctx, look)
+		k.evict(ctx, storage, look)
+	}()
 	log := ctrl.LoggerFrom(ctx).WithValues("volume", look.Volume.Namespace+"/"+look.Volume.Claim, "image", look.Image.String(), "reason", look.Reason)
 	if look.Stray != nil {
 		if k.patience.isNews(volume.PV.Name, look.Stray.What) {
@@ -203,7 +208,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	next := look.Next
 	switch look.Step {
 	case ownership.Adopt, ownership.Refresh, ownership.LetGo:
-		if next, err = storage.PutRecord(ctx, look.Image, next); err != nil {
+		if next, err = k.Carry(ctx, storage, look); err != nil {
 			return 0, err
 		}
 		k.Metrics.OwnerChanged(string(look.Step), 1)
@@ -211,7 +216,20 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 			log.Info("owner changed", "step", look.Step)
 		}
 	}
+	if err := k.name(ctx, storage, look.Image, next); err != nil {
+		if k.patience.isNews(volume.PV.Name, err.Error()) {
+			log.Info("cannot give the image its name yet", "error", err.Error(), "advice", ceph.Advice(err))
+		}
+		return unsettled, nil
+	}
+	again, err := k.fenceLate(ctx, storage, look, next)
+	if err != nil && k.patience.isNews(volume.PV.Name, err.Error()) {
+		log.Error(err, "cannot fence who has the image open without being its owner", "advice", ceph.Advice(err))
+	}
 	wait := k.next(volume.PV, next, look.Reason, look.Rest)
+	if again {
+		wait = min(wait, lateAgain)
+	}
 	if due {
 		k.comers.looked(volume.PV)
 	} else if rest > 0 && wait != done {

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,6 +12,8 @@ type patience struct {
 	mu   sync.Mutex
 	last map[string]waiting
 	news map[string]string
+	// seen are clients that have no business with the volume's image.
+	seen map[string][]string
 }
 
 type waiting struct {
@@ -50,9 +53,27 @@ func (p *patience) isNews(volume, what string) bool {
 	return true
 }
 
+// late notes the clients that have no business with the volume's image, and returns those
+// that were noted the last time.
+func (p *patience) late(volume string, clients []string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.seen[volume]
+	if len(clients) == 0 {
+		delete(p.seen, volume)
+		return nil
+	}
+	if p.seen == nil {
+		p.seen = map[string][]string{}
+	}
+	p.seen[volume] = clients
+	return slices.DeleteFunc(slices.Clone(clients), func(c string) bool { return !slices.Contains(before, c) })
+}
+
 func (p *patience) forget(volume string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.last, volume)
 	delete(p.news, volume)
+	delete(p.seen, volume)
 }

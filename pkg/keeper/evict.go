@@ -1,0 +1,79 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/idle"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// evict deletes the pods of this cluster that are bound to a node with a keyed image which
+// another cluster owns, as after a failover, or when an etcd was restored: Ceph lets none of
+// them map it, and what was mapped before is fenced, so nothing can be lost. Their kubelets
+// take the dead devices away then, which a return of the image needs. What replaces such a
+// pod is refused at admission.
+//
+// Without keys a pod may have the image mapped, and is left to people.
+func (k *Keeper) evict(ctx context.Context, storage idle.Ceph, look idle.Look) {
+	if !lost(look.Record, k.Self) || look.Image.Key == "" || look.Volume.Orphan {
+		return
+	}
+	log := ctrl.LoggerFrom(ctx).WithValues("volume", look.Volume.Namespace+"/"+look.Volume.Claim)
+	doomed, err := k.doomed(ctx, storage, look)
+	if err != nil {
+		log.Error(err, "cannot find the pods that can never have their volume")
+		return
+	}
+	for i := range doomed {
+		pod := &doomed[i]
+		k.Events.OwnedElsewhere(pod, look.Volume.PV, fmt.Sprintf("%s(image %s): cluster %s owns the image, and pod %s can never have it on node %s, so it is deleted",
+			prefix(look.Volume), look.Image, look.Record.Owner.Name, pod.Name, pod.Spec.NodeName))
+		uid := pod.UID
+		err := k.Client.Delete(ctx, pod, client.Preconditions{UID: &uid})
+		if client.IgnoreNotFound(err) != nil {
+			log.Error(err, "cannot delete a pod that can never have its volume", "pod", pod.Name)
+			continue
+		}
+		log.Info("deleted a pod that can never have its volume", "pod", pod.Name, "node", pod.Spec.NodeName, "owner", look.Record.Owner.Name)
+	}
+}
+
+// lost reports whether the image is keyed, and another cluster's for good. One that is being
+// taken may yet be given back.
+func lost(record ceph.Record, self ceph.Party) bool {
+	return record.Keyed && record.State == ceph.Held && !ownership.Owns(record, self)
+}
+
+// doomed are the bound pods. The record is read again after them: had this cluster owned the
+// image in between, one of them could be a pod that was let start then.
+func (k *Keeper) doomed(ctx context.Context, storage idle.Ceph, look idle.Look) ([]corev1.Pod, error) {
+	// A pod of a claim that is bound to another volume has that one.
+	claim, err := k.claimOf(ctx, look.Volume)
+	if claim == nil || err != nil {
+		return nil, err
+	}
+	pods, err := k.Usage.Pods(ctx, look.Volume)
+	if err != nil {
+		return nil, err
+	}
+	var bound []corev1.Pod
+	for _, pod := range pods {
+		if pod.Spec.NodeName != "" && pod.DeletionTimestamp == nil {
+			bound = append(bound, pod)
+		}
+	}
+	if len(bound) == 0 {
+		return nil, nil
+	}
+	now, err := ownership.Read(ctx, storage, look.Image)
+	if err != nil || !lost(now, k.Self) || now.Epoch != look.Record.Epoch {
+		return nil, err
+	}
+	return bound, nil
+}

@@ -1,0 +1,50 @@
+package keeper
+
+import (
+	"context"
+	"slices"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/idle"
+	"github.com/cephferry/cephferry/pkg/imagename"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// name does for the image's name what the record asks for: this cluster's name for an image
+// that is this cluster's, when the admission that should have given it died; and the base
+// name for one that nobody owns.
+func (k *Keeper) name(ctx context.Context, storage idle.Ceph, image ceph.Image, record ceph.Record) error {
+	switch {
+	case image.Key == "" || !record.Keyed:
+		return nil
+	case record.State == ceph.Free:
+		return imagename.GiveBack(ctx, storage, image)
+	case record.State != ceph.Held || !ownership.Owns(record, k.Self) || record.Named:
+		return nil
+	}
+	self, err := storage.Self(ctx)
+	if err != nil {
+		return err
+	}
+	begun, err := ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
+		return ownership.BeginName(stored, k.Self, self)
+	})
+	if err != nil {
+		return err
+	}
+	_, holder, err := imagename.Take(ctx, storage, image, k.Self, begun.Renamers, self)
+	if err != nil {
+		return err
+	}
+	if holder != nil && !holder.Answers {
+		return holder // whose it is, an admission finds out
+	}
+	done := self
+	if slices.Contains(record.Renamers, self) {
+		done = "" // it began before, and may be at that yet
+	}
+	_, err = ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
+		return ownership.FinishName(stored, begun, done)
+	})
+	return err
+}
