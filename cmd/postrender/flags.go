@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,6 +23,7 @@ type options struct {
 	kubeconfig     string
 	kubeContext    string
 	create         string
+	clusterName    string
 	cephConf       string
 	cephID         string
 	cephKeyring    string
@@ -52,6 +54,7 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: the one that helm uses")
 	flags.StringVar(&o.kubeContext, "kube-context", "", "kubeconfig `context`; default: the one that helm uses")
 	flags.StringVar(&o.create, "create", createCluster, "`who` makes images and pairs: cluster (cephferry in the cluster), client (this process), or never (the pair is rendered, and its image must exist)")
+	flags.StringVar(&o.clusterName, "cluster-name", "", "`name` of this cluster, as the chart cephferry has it: new images bear their owner's name; default: they bear one name")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's config.json, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise the class's provisioner secret")
 	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")
@@ -103,6 +106,16 @@ func parseFlags(args []string) (options, error) {
 		}
 	default:
 		return o, fmt.Errorf("--create %s: must be %s, %s or %s", o.create, createCluster, createClient, createNever)
+	}
+	if flags.Changed("cluster-name") {
+		switch {
+		case o.create == createCluster:
+			return o, fmt.Errorf("--cluster-name: with --create %s the cluster knows its name; leave the flag out, or pass --create %s", createCluster, createClient)
+		case o.create == createNever:
+			return o, fmt.Errorf("--cluster-name: with --create %s nobody looks whether an image bears its owner's name; leave the flag out, or pass --create %s", createNever, createClient)
+		case o.clusterName == "":
+			return o, errors.New("--cluster-name: is empty; leave the flag out, or pass the name")
+		}
 	}
 	o.cephID = strings.TrimPrefix(o.cephID, "client.")
 	o.dryRunSet = flags.Changed("dry-run")

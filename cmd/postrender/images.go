@@ -37,18 +37,22 @@ func (m *imageMaker) images(ctx context.Context) (postrender.Images, error) {
 		return nil, err
 	}
 	if dry {
-		return postrender.Untouched{}, nil
+		return postrender.Untouched{Key: m.options.clusterName}, nil
 	}
 	return provisioned, nil
 }
 
 // connect opens the cluster behind a class, by the Ceph flags or else by what
-// ceph-csi is configured with.
-func (m *imageMaker) connect(ctx context.Context, class storageclass.Class) (provision.Location, error) {
+// ceph-csi is configured with. The key is what the flag says: that it is this cluster's, the
+// webhook sees to before it lets a pod use the image.
+func (m *imageMaker) connect(ctx context.Context, class storageclass.Class) (at provision.Location, err error) {
 	if m.byFlags() {
-		return m.connectByFlags(ctx, class)
+		at, err = m.connectByFlags(ctx, class)
+	} else {
+		at, err = m.connectByCSI(ctx, class)
 	}
-	return m.connectByCSI(ctx, class)
+	at.Key = m.options.clusterName
+	return at, err
 }
 
 func (m *imageMaker) byFlags() bool {

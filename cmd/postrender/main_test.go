@@ -59,6 +59,16 @@ func TestNothingElseIsNeeded(t *testing.T) {
 	}
 }
 
+// TestDryRunWithKeys: the flag is enough to show whose name the images would bear.
+func TestDryRunWithKeys(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
+	got := runWith(t, readFile(t, claim), nil, "--create=client", "--dry-run", "--namespace", "shop", "--storage-class", classes, "--cluster-name", "east")
+	want := strings.Replace(readFile(t, "../../testdata/postrender/claim/expected.yaml"), "volumeHandle: shop.data\n", "volumeHandle: shop.data~east\n", 1)
+	if diff := cmp.Diff(result{Stdout: want}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestDryRunOnCephFS needs no more, and says what is missing.
 func TestDryRunOnCephFS(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "no-such-file")
@@ -120,6 +130,18 @@ func TestErrors(t *testing.T) {
 		"a flag for the client": {
 			args: []string{"--ceph-id", "app"},
 			want: "postrender: --ceph-id: with --create cluster the cluster finds the class and Ceph itself; leave the flag out, or pass --create client\n",
+		},
+		"the name of a cluster that knows it": {
+			args: []string{"--cluster-name", "east"},
+			want: "postrender: --cluster-name: with --create cluster the cluster knows its name; leave the flag out, or pass --create client\n",
+		},
+		"the name of a cluster, and nobody looks": {
+			args: []string{"--create=never", "--cluster-name", "east"},
+			want: "postrender: --cluster-name: with --create never nobody looks whether an image bears its owner's name; leave the flag out, or pass --create client\n",
+		},
+		"a cluster without a name": {
+			args: []string{"--create=client", "--cluster-name", ""},
+			want: "postrender: --cluster-name: is empty; leave the flag out, or pass the name\n",
 		},
 		"unknown creator": {
 			args: []string{"--create", "magic"},

@@ -46,12 +46,15 @@ type goldenCase struct {
 	Namespace *string `json:"namespace"`
 	// Never renders for images that somebody else makes.
 	Never bool `json:"never"`
+	// ClusterName is the key of this cluster.
+	ClusterName string `json:"clusterName"`
 	// Ceph is what is in pool "replicapool" and in group "csi" of file system
 	// "shared" before; without it, the run connects to nothing.
 	Ceph *struct {
 		Images []struct {
 			Name, Size, ClaimSize string
 			Features              []string
+			Keyed                 bool
 		}
 		Subvolumes []struct{ Name, Size, ClaimSize string }
 		Full       bool
@@ -140,7 +143,7 @@ func (c goldenCase) renderer(t *testing.T, folder string) postrender.Renderer {
 			return *c.Namespace, nil
 		},
 		Classes: storageclass.FromFiles(filepath.Join(golden, "classes.yaml")),
-		Images:  func(context.Context) (postrender.Images, error) { return postrender.Untouched{}, nil },
+		Images:  func(context.Context) (postrender.Images, error) { return postrender.Untouched{Key: c.ClusterName}, nil },
 	}
 	if c.Ceph == nil {
 		return renderer
@@ -151,6 +154,7 @@ func (c goldenCase) renderer(t *testing.T, folder string) postrender.Renderer {
 			Name:      image.Name,
 			Layout:    ceph.Layout{Size: quantity(t, image.Size), Features: image.Features},
 			ClaimSize: quantity(t, image.ClaimSize),
+			Keyed:     image.Keyed,
 		})
 	}
 	shared := cephtest.Filesystem{Name: "shared"}
@@ -169,7 +173,7 @@ func (c goldenCase) renderer(t *testing.T, folder string) postrender.Renderer {
 	renderer.Images = func(context.Context) (postrender.Images, error) {
 		provisioned := postrender.Provisioned{
 			Connect: func(context.Context, storageclass.Class) (provision.Location, error) {
-				return provision.Location{Cluster: client, SubvolumeGroup: "csi"}, nil
+				return provision.Location{Cluster: client, SubvolumeGroup: "csi", Key: c.ClusterName}, nil
 			},
 			Volumes: func(context.Context) ([]corev1.PersistentVolume, error) {
 				return volumes(t, filepath.Join(folder, "volumes.yaml")), nil

@@ -46,8 +46,8 @@ type Image struct {
 	Layout          ceph.Layout
 	// ClaimSize is the size in the image's record. Zero: there is no record.
 	ClaimSize uint64
-	// Exclusive is the mode in it.
-	Exclusive bool
+	// Exclusive, Keyed and Private are those in it.
+	Exclusive, Keyed, Private bool
 }
 
 // Call is one call of a method of [ceph.Cluster], except Close.
@@ -141,7 +141,7 @@ func New(pools ...Pool) *Ceph {
 				panic(err)
 			}
 			if i.ClaimSize != 0 {
-				record := ceph.Record{Token: c.token(), ClaimSize: i.ClaimSize, Exclusive: i.Exclusive}
+				record := ceph.Record{Token: c.token(), ClaimSize: i.ClaimSize, Exclusive: i.Exclusive, Keyed: i.Keyed, Private: i.Private}
 				c.pools[p.Name].namespaces[i.Namespace].records[ceph.RecordObject(made.ID)] = object{record.Encode(), c.next()}
 			}
 		}
