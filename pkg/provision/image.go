@@ -22,6 +22,7 @@ type ImageCluster interface {
 	ceph.ImageCreator
 	ceph.ImageGrower
 	ceph.RecordStore
+	Keys(ctx context.Context, pool, namespace string) ([]ceph.Key, error)
 }
 
 func (i Image) kind() string { return "image" }
@@ -34,8 +35,43 @@ func (i Image) size(claim uint64) uint64 {
 
 func (i Image) absent() error { return ceph.ErrImageNotFound }
 
+// anyName is the spec of an image that may be keyed, though who asks has no key: any key
+// leads to all names. Where there is none, no image is keyed.
+func (i Image) anyName(ctx context.Context) (ceph.ImageSpec, error) {
+	spec := i.ImageSpec
+	if spec.Key != "" {
+		return spec, nil
+	}
+	keys, err := i.Cluster.Keys(ctx, i.Pool, i.Namespace)
+	if err == nil && len(keys) > 0 {
+		spec.Key = keys[0].Name
+	}
+	return spec, err
+}
+
+// find calls do with the image's spec. Nobody has to have a key to find a keyed image:
+// who takes it for absent, because it bears its owner's name, would make a second one.
+func (i Image) find(ctx context.Context, do func(ceph.ImageSpec) error) error {
+	err := do(i.ImageSpec)
+	if i.Key != "" || !errors.Is(err, ceph.ErrImageNotFound) {
+		return err
+	}
+	spec, unknown := i.anyName(ctx)
+	if unknown != nil {
+		return unknown
+	}
+	if spec.Key == "" {
+		return err
+	}
+	return do(spec)
+}
+
 func (i Image) look(ctx context.Context) (*found, error) {
-	image, err := i.Cluster.Image(ctx, i.ImageSpec)
+	var image ceph.Image
+	err := i.find(ctx, func(spec ceph.ImageSpec) (err error) {
+		image, err = i.Cluster.Image(ctx, spec)
+		return err
+	})
 	if errors.Is(err, ceph.ErrImageNotFound) {
 		return nil, nil
 	} else if err != nil {
@@ -49,7 +85,11 @@ func (i Image) look(ctx context.Context) (*found, error) {
 func (i Image) create(ctx context.Context, size uint64) (*found, error) {
 	layout := i.Layout
 	layout.Size = size
-	image, err := i.Cluster.CreateImage(ctx, i.ImageSpec, layout)
+	spec, err := i.anyName(ctx)
+	if err != nil {
+		return nil, err
+	}
+	image, err := i.Cluster.CreateImage(ctx, spec, layout)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +97,7 @@ func (i Image) create(ctx context.Context, size uint64) (*found, error) {
 }
 
 func (i Image) grow(ctx context.Context, size uint64) error {
-	return i.Cluster.GrowImage(ctx, i.ImageSpec, size)
+	return i.find(ctx, func(spec ceph.ImageSpec) error { return i.Cluster.GrowImage(ctx, spec, size) })
 }
 
 func (i Image) found(image ceph.Image) *found {

@@ -84,7 +84,7 @@ func (l Location) Volume(class storageclass.Class, name string) Volume {
 	}
 	return Image{
 		Cluster:   l.Cluster,
-		ImageSpec: ceph.ImageSpec{Pool: class.RBD.Pool, Namespace: l.RadosNamespace, Name: name},
+		ImageSpec: ceph.ImageSpec{Pool: class.RBD.Pool, Namespace: l.RadosNamespace, Name: name, Key: l.Key},
 		Layout:    class.RBD.Layout,
 	}
 }

@@ -131,7 +131,7 @@ func TestAnImageIsNotMadeUnderABoundClaim(t *testing.T) {
 	if _, err := w.reconcile("data"); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "calls", []string{"Image"}, w.calls())
+	same(t, "calls", []string{"Image", "Keys"}, w.calls())
 	same(t, "conditions", []string{"ControllerResizeError: grow image replicapool/north/shop.data: the image does not exist; compare the name with `rbd ls`"}, w.conditions("data"))
 }
 
