@@ -117,9 +117,12 @@ type device struct {
 	addr string
 }
 
+// The options of a mapping.
 const (
 	exclusive = ",exclusive"
-	plain     = ""
+	// private makes the mapping a client of its own.
+	private = ",noshare"
+	plain   = ""
 )
 
 // run runs a script that waits for nobody.
@@ -130,19 +133,29 @@ func (m *machine) run(t *testing.T, script string) string {
 	return out
 }
 
-// try maps an image. Maps of one machine by one user share a client instance.
+// try maps an image. Maps of one machine by one user share a client instance, unless
+// they are private.
 func (m *machine) try(ctx context.Context, limit time.Duration, user lab.User, spec ceph.ImageSpec, options string) (*device, error) {
-	out, err := m.Run(ctx, limit, fmt.Sprintf(`
-		echo "%s name=%s,secret=%s,ms_mode=crc%s %s %s" >/sys/bus/rbd/add_single_major
-		for device in /sys/bus/rbd/devices/*; do
-			if [ $(cat $device/name) = %s ]; then echo /dev/rbd$(basename $device) $(cat $device/client_addr); fi
-		done`,
-		strings.Join(m.world.ceph.Monitors, ","), user.ID, user.Key, options, spec.Pool, spec.Name, spec.Name))
+	out, err := m.Run(ctx, limit, m.world.add(user, spec, options))
 	if err != nil {
 		return nil, err
 	}
 	path, addr, _ := strings.Cut(out, " ")
 	return &device{m, path, addr}, nil
+}
+
+// add is a script that maps an image and prints what it has become.
+func (w *world) add(user lab.User, spec ceph.ImageSpec, options string) string {
+	return fmt.Sprintf(`
+		known=" $(echo $(ls /sys/bus/rbd/devices)) "
+		echo "%[1]s name=%[2]s,secret=%[3]s,ms_mode=crc%[4]s %[5]s %[6]s" >/sys/bus/rbd/add_single_major
+		for device in /sys/bus/rbd/devices/*; do
+			number=$(basename $device)
+			if [ $(cat $device/name) = %[6]s ] && [ "${known#* $number }" = "$known" ]; then
+				echo /dev/rbd$number $(cat $device/client_addr)
+			fi
+		done`,
+		strings.Join(w.ceph.Monitors, ","), user.ID, user.Key, options, spec.Pool, spec.Name)
 }
 
 // mapImage maps an image that nobody else has.
@@ -155,7 +168,12 @@ func (m *machine) mapImage(t *testing.T, spec ceph.ImageSpec, options string) *d
 
 func (d *device) unmap(t *testing.T) {
 	t.Helper()
-	d.machine.run(t, "echo "+strings.TrimPrefix(d.path, "/dev/rbd")+" >/sys/bus/rbd/remove_single_major")
+	d.machine.run(t, d.removal())
+}
+
+// removal is a script that unmaps the device.
+func (d *device) removal() string {
+	return "echo " + strings.TrimPrefix(d.path, "/dev/rbd") + " >/sys/bus/rbd/remove_single_major"
 }
 
 func (d *device) stateFile() string { return "/tmp/" + strings.TrimPrefix(d.path, "/dev/") }

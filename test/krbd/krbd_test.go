@@ -36,6 +36,8 @@ func TestKernelClient(t *testing.T) {
 		{"a killed holder", killedHolder},
 		{"a holder that was cut off", cutHolder},
 		{"a frozen holder", frozenHolder},
+		{"names are keys", namesAreKeys},
+		{"private clients", privateClients},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

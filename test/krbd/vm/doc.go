@@ -3,7 +3,7 @@
 // hardware, and are up after a few seconds.
 //
 // A machine has no disk: everything it needs is in its initial RAM filesystem,
-// made of this machine's busybox and e2fsprogs, the kernel's modules, and the
+// made of this machine's busybox, e2fsprogs and tc, the kernel's modules, and the
 // program krbd-guest, which runs the scripts that the host sends over a serial
 // line. It is plugged into a lab's network with an address of its own, and can be
 // frozen, killed and cut off.

@@ -14,16 +14,18 @@ import (
 )
 
 // modules are what the guest loads, with what they depend on.
-var modules = []string{"virtio_pci", "virtio_net", "rbd"}
+var modules = []string{"virtio_pci", "virtio_net", "rbd", "sch_netem"}
 
-// programs are what the guest has besides busybox, with their libraries.
-var programs = []string{"mkfs.ext4", "e2fsck"}
+// programs are what the guest has besides busybox, with their libraries, and the
+// packages that provide them.
+var programs = map[string]string{"mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs", "tc": "iproute2"}
 
 const initScript = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs none /dev
 mount -t proc none /proc
 mount -t sysfs none /sys
+mount -t debugfs none /sys/kernel/debug
 for module in /modules/*; do insmod $module; done
 # The kernel makes an environment of the parameters that it does not know.
 ip address add $address dev eth0
@@ -55,8 +57,8 @@ func Build(dir, kernelDir, guest string) (*Image, error) {
 		return nil, fmt.Errorf("find busybox: %w; `apt-get install busybox-static` provides it", err)
 	}
 	files := map[string]string{"bin/busybox": busybox, "bin/krbd-guest": guest}
-	for _, name := range programs {
-		if err := addProgram(files, name); err != nil {
+	for name, source := range programs {
+		if err := addProgram(files, name, source); err != nil {
 			return nil, err
 		}
 	}
@@ -75,10 +77,10 @@ func Build(dir, kernelDir, guest string) (*Image, error) {
 }
 
 // addProgram adds a program of this machine and the libraries that it needs.
-func addProgram(files map[string]string, name string) error {
+func addProgram(files map[string]string, name, source string) error {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return fmt.Errorf("find %s: %w; `apt-get install e2fsprogs` provides it", name, err)
+		return fmt.Errorf("find %s: %w; `apt-get install %s` provides it", name, err, source)
 	}
 	files["bin/"+name] = path
 	out, err := exec.Command("ldd", path).Output()

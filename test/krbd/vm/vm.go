@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,9 @@ type VM struct {
 	// Process is the emulator: to freeze it is to freeze the machine.
 	Process *lab.Process
 
+	image           *Image
+	number          int
+	dir             string
 	tap             *lab.Tap
 	toGuest         *os.File
 	fromGuest       *os.File
@@ -42,63 +46,81 @@ type VM struct {
 
 // Start boots a machine in the network and returns when it takes scripts. Its
 // files are in dir. It ends with the network, or with Stop.
-func Start(ctx context.Context, image *Image, network *lab.Network, name string, number int, dir string) (_ *VM, err error) {
-	qemu, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w; `apt-get install qemu-system-x86` provides it", name, err)
-	}
+func Start(ctx context.Context, image *Image, network *lab.Network, name string, number int, dir string) (*VM, error) {
 	tap, err := network.AddTap(ctx, number)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	vm := &VM{
-		Name: name, tap: tap,
-		booted: make(chan struct{}), hungUp: make(chan struct{}),
-		waiting: map[int]chan serial.Answer{},
-	}
+	vm := &VM{Name: name, image: image, number: number, dir: dir, tap: tap}
 	vm.Address, _, _ = strings.Cut(tap.Address, "/")
-	pipe := filepath.Join(dir, name)
-	if err := vm.openLine(pipe); err != nil {
+	if err := vm.boot(ctx); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	return vm, nil
+}
+
+// Reboot cuts the machine's power and boots it again, with the address that it had.
+func (vm *VM) Reboot(ctx context.Context) error {
+	err := vm.Stop()
+	<-vm.hungUp
+	if err == nil {
+		err = vm.boot(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("reboot %s: %w", vm.Name, err)
+	}
+	return nil
+}
+
+func (vm *VM) boot(ctx context.Context) (err error) {
+	qemu, err := exec.LookPath("qemu-system-x86_64")
+	if err != nil {
+		return fmt.Errorf("%w; `apt-get install qemu-system-x86` provides it", err)
+	}
+	pipe := filepath.Join(vm.dir, vm.Name)
+	if err := vm.openLine(pipe); err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, vm.Stop())
 		}
 	}()
-	if vm.Process, err = tap.Start(name, qemu,
+	if vm.Process, err = vm.tap.Start(vm.Name, qemu,
 		"-machine", "pc,accel=tcg", "-cpu", "max", "-m", "192",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-kernel", image.kernel, "-initrd", image.initrd,
+		"-kernel", vm.image.kernel, "-initrd", vm.image.initrd,
 		// On a busy machine the kernel would find that its timer is too slow to work.
-		"-append", "console=ttyS0 loglevel=5 panic=-1 no_timer_check address="+tap.Address,
+		"-append", "console=ttyS0 loglevel=5 panic=-1 no_timer_check address="+vm.tap.Address,
 		"-chardev", "stdio,id=console", "-serial", "chardev:console",
 		"-chardev", "pipe,id=line,path="+pipe, "-serial", "chardev:line",
-		"-netdev", "tap,id=lan,script=no,downscript=no,ifname="+tap.Name,
-		"-device", fmt.Sprintf("virtio-net-pci,netdev=lan,mac=52:54:00:00:00:%02x", number),
+		"-netdev", "tap,id=lan,script=no,downscript=no,ifname="+vm.tap.Name,
+		"-device", fmt.Sprintf("virtio-net-pci,netdev=lan,mac=52:54:00:00:00:%02x", vm.number),
 	); err != nil {
-		return nil, err
+		return err
 	}
 	limit := time.NewTimer(bootLimit)
 	defer limit.Stop()
 	select {
 	case <-vm.booted:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("start %s: %w", name, ctx.Err())
+		return ctx.Err()
 	case <-limit.C:
-		return nil, fmt.Errorf("start %s: not up within %v\n%s", name, bootLimit, lab.Tail(vm.Process.LogFile))
+		return fmt.Errorf("not up within %v\n%s", bootLimit, lab.Tail(vm.Process.LogFile))
 	}
 	_, err = vm.run(ctx, serial.Request{Now: time.Now(), Script: ":", Limit: bootLimit})
-	return vm, err
+	return err
 }
 
 // openLine opens the host's end of the machine's second serial line.
 func (vm *VM) openLine(pipe string) (err error) {
+	vm.booted, vm.hungUp = make(chan struct{}), make(chan struct{})
+	vm.waiting = map[int]chan serial.Answer{}
 	for _, end := range []struct {
 		name string
 		file **os.File
 	}{{pipe + ".in", &vm.toGuest}, {pipe + ".out", &vm.fromGuest}} {
-		if err := syscall.Mkfifo(end.name, 0o600); err != nil {
+		if err := syscall.Mkfifo(end.name, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("make pipe %s: %w", end.name, err)
 		}
 		// For reading and writing, because then opening waits for nobody.
