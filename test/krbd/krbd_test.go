@@ -37,7 +37,7 @@ func TestKernelClient(t *testing.T) {
 		{"a holder that was cut off", cutHolder},
 		{"a frozen holder", frozenHolder},
 		{"names are keys", namesAreKeys},
-		{"private clients", privateClients},
+		{"one machine each", oneMachineEach},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -56,6 +56,23 @@ func inTurns(t *testing.T, w *world, holder, newcomer *machine) {
 		"who does not gives way to one who does":    givesWay,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, w, holder, newcomer) })
+	}
+}
+
+// The uses of a single machine.
+func oneMachineEach(t *testing.T, w *world, first, second *machine) {
+	for _, test := range []struct {
+		name    string
+		test    func(t *testing.T, w *world, holder *machine)
+		machine *machine
+	}{
+		{"private clients", privateClients, first},
+		{"renames that die", dyingRenames, second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.test(t, w, test.machine)
+		})
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // privateClients shows on one machine what noshare is for: a fence of the client that
 // has an image cuts off that mapping, and nothing else.
-func privateClients(t *testing.T, w *world, holder, _ *machine) {
+func privateClients(t *testing.T, w *world, holder *machine) {
 	t.Run("a dead device that is still mounted", func(t *testing.T) { deadDevice(t, w, holder) })
 	t.Run("a fence hits one volume", func(t *testing.T) { fenceHitsOne(t, w, holder) })
 	// It leaves a machine that cannot map anything.
@@ -96,7 +96,7 @@ func deadDevice(t *testing.T, w *world, holder *machine) {
 	}
 
 	// The way out: end who has it open, and unmount.
-	holder.run(t, "kill $(cat /tmp/reader.pid); umount /mnt")
+	holder.run(t, "pid=$(cat /tmp/reader.pid); kill $pid; while [ -e /proc/$pid/exe ]; do sleep 0.1; done; umount /mnt")
 	dead.unmap(t)
 	if got := devices(); got != next.path {
 		t.Errorf("the devices of %s are %s", spec, got)
