@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -31,11 +32,16 @@ func (c *Ceph) CreateUser(ctx context.Context, id string, caps ...string) (User,
 	if _, err := c.Run(ctx, append([]string{"auth", "get-or-create", name, "-o", file}, caps...)...); err != nil {
 		return User{}, err
 	}
-	key, err := c.Run(ctx, "auth", "print-key", name)
+	written, err := os.ReadFile(file)
 	if err != nil {
 		return User{}, err
 	}
-	return User{ID: id, Key: strings.TrimSpace(string(key)), KeyringFile: file}, nil
+	_, key, found := strings.Cut(string(written), "key = ")
+	if !found {
+		return User{}, fmt.Errorf("read the key of %s: there is none in %s", name, file)
+	}
+	key, _, _ = strings.Cut(key, "\n")
+	return User{ID: id, Key: strings.TrimSpace(key), KeyringFile: file}, nil
 }
 
 // copyUser makes the user client.<id> with the caps of another one.
