@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -16,6 +17,8 @@ type Taker struct {
 	Resume bool
 	// Now is for people.
 	Now time.Time
+	// Self is the client instance that gives the image its name.
+	Self string
 }
 
 // BeginFence is the record in which nobody may start anything until the takeover is
@@ -25,12 +28,16 @@ type Taker struct {
 //	free      -          -                             refused, NotOwned: just start
 //	held      who asks   -                             refused, OwnedHere: just start
 //	held      another    -                             fencing
-//	fencing   any        the same cluster and person   unchanged: go on
+//	fencing   any        the same cluster and person   fencing as before: go on
 //	fencing   any        the same cluster, to resume   fencing, by this person
 //	fencing   any        any other                     refused, BeingFenced
 //
 // The holder is the one in the record, with its nodes and clients: what is put on
 // the blocklist afterwards is read from there, and stays there until the end.
+//
+// Of an image that bears its owner's name, who takes it stands among those who may be
+// renaming it, and the record vouches for no name any more. So whoever goes on, or gives
+// the image to the owner again, fences what this one may have left half done.
 func BeginFence(stored ceph.Record, taker Taker) (ceph.Record, error) {
 	switch {
 	case stored.State == ceph.Free:
@@ -40,10 +47,17 @@ func BeginFence(stored ceph.Record, taker Taker) (ceph.Record, error) {
 	case stored.State == ceph.Fencing && stored.Takeover.UID != taker.Cluster.UID,
 		stored.State == ceph.Fencing && stored.Takeover.By != taker.By && !taker.Resume:
 		return ceph.Record{}, &Refused{BeingFenced, stored}
-	case stored.State == ceph.Fencing && stored.Takeover.By == taker.By:
-		return stored, nil
 	}
 	next := stored
+	if stored.Keyed {
+		next.Named = false
+		if taker.Self != "" {
+			next.Renamers = union(stored.Renamers, []string{taker.Self})
+		}
+	}
+	if stored.State == ceph.Fencing && stored.Takeover.By == taker.By {
+		return next, nil
+	}
 	next.State = ceph.Fencing
 	next.Takeover = &ceph.Takeover{Party: taker.Cluster, By: taker.By, Since: seconds(taker.Now)}
 	next.History = noted(stored.History, ceph.Change{
@@ -57,6 +71,10 @@ func BeginFence(stored ceph.Record, taker Taker) (ceph.Record, error) {
 // written it, on the blocklist and has verified that; fenced are those client
 // instances, for the history. When somebody has dropped that takeover meanwhile and
 // begun another, the owner may have other holders by now, and the caller begins again.
+//
+// If the image bears its owner's name, the caller has given it that of the cluster, and has
+// seen that no other leads to it. Of those who may be renaming it, who is not fenced by
+// this caller and is not the caller stays in the record.
 //
 // When the cluster has the image already, the record stays as it is, so that a
 // person who was interrupted can do the same again.
@@ -76,6 +94,12 @@ func FinishFence(stored, begun ceph.Record, taker Taker, namespace, claim string
 	next.Epoch++
 	next.Owner = &ceph.Owner{Party: taker.Cluster, Namespace: namespace, Claim: claim, Since: seconds(taker.Now)}
 	next.Takeover = nil
+	next.Named, next.Renamers = stored.Keyed, nil
+	for _, renamer := range stored.Renamers {
+		if renamer != taker.Self && !slices.Contains(fenced, renamer) {
+			next.Renamers = append(next.Renamers, renamer)
+		}
+	}
 	// The person starts the workload next: until then it only looks idle.
 	next.Admissions++
 	next.Pending, next.Unbound = []string{Awaited}, nil
@@ -92,7 +116,8 @@ func takeoverOf(record ceph.Record) ceph.Record {
 
 // DropFence gives the image back to its owner, for a person who decided otherwise,
 // or returns a [*Refused]. It is safe at any time: the owner is the only one who
-// could write all along.
+// could write all along. An image that bears its owner's name may have another one by then, or
+// two: the owner fences who may be renaming it, and gives it its own again.
 func DropFence(stored ceph.Record, taker Taker) (ceph.Record, error) {
 	switch {
 	case stored.State != ceph.Fencing:

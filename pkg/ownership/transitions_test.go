@@ -295,6 +295,13 @@ func TestFence(t *testing.T) {
 	begun := func(by string) ceph.Change {
 		return ceph.Change{At: nowKept, Event: ceph.FenceBegun, Party: west, By: by, From: &east}
 	}
+	const self = "10.0.2.11:0/9"
+	withSelf := func(taker ownership.Taker) ownership.Taker { taker.Self = self; return taker }
+	keyed := func(r *ceph.Record) { r.Keyed = true }
+	named := func(r *ceph.Record) { r.Named = true }
+	renaming := func(clients ...string) func(*ceph.Record) {
+		return func(r *ceph.Record) { r.Renamers = clients }
+	}
 	fenceNow := func(r *ceph.Record) { r.Takeover.Since = nowKept }
 	third := ceph.Party{UID: "u-3", Name: "north"}
 	tests := map[string]transition{
@@ -340,6 +347,24 @@ func TestFence(t *testing.T) {
 		"finish what another cluster began":    {stored: fencing(east, third, "ann"), do: finish(takes(west, "ann")), err: ownership.BeingFenced},
 		"finish what nobody began":             {stored: held(east), do: finish(takes(west, "ann")), err: ownership.NotFencing},
 		"finish what was dropped and released": {stored: free(), do: finish(takes(west, "ann")), err: ownership.NotFencing},
+
+		"begin with an image that bears its owner's name": {
+			stored: held(east, on(e1), keyed, named, renaming("r")), do: begin(withSelf(takes(west, "ann"))),
+			want: fencing(east, west, "ann", on(e1), keyed, renaming("r", self), fenceNow, history(begun("ann"))),
+		},
+		"begin again with an image that bears its owner's name": {
+			stored: fencing(east, west, "ann", keyed, renaming("earlier")), do: begin(withSelf(takes(west, "ann"))),
+			want: fencing(east, west, "ann", keyed, renaming("earlier", self)),
+		},
+		"finish with an image that bears its owner's name": {
+			stored: fencing(east, west, "ann", on(e1), keyed, renaming(clientOnE1, "late", self)), do: finish(withSelf(takes(west, "ann"))),
+			want: held(west, nextEpoch, admitted, sinceNow, pending(ownership.Awaited), keyed, named, renaming("late"), func(r *ceph.Record) { r.Owner.Namespace, r.Owner.Claim = "store", "db" },
+				history(ceph.Change{At: nowKept, Event: ceph.TakenOver, Party: west, By: "ann", From: &east, Fenced: []string{clientOnE1}})),
+		},
+		"drop an image that bears its owner's name": {
+			stored: fencing(east, west, "ann", keyed, renaming("r", self)), do: drop(withSelf(takes(west, "ann"))),
+			want: held(east, keyed, renaming("r", self), history(ceph.Change{At: nowKept, Event: ceph.FenceDropped, Party: west, By: "ann", From: &east})),
+		},
 
 		"drop": {
 			stored: fencing(east, west, "ann", on(e1), pending("p")), do: drop(takes(west, "bob")),
