@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,11 +39,21 @@ func printPlan(out io.Writer, j job) {
 		head = ""
 	}
 	for _, addr := range plan.Fence.Instances {
-		line(head, "%s: a client", addr)
+		what := "a client"
+		if slices.Contains(plan.Record.Renamers, addr) {
+			what = "a program that may be giving the image its name"
+		}
+		line(head, "%s: %s", addr, what)
 		head = ""
+	}
+	if plan.Because != "" {
+		line("because", "%s", plan.Because)
 	}
 	if head != "" {
 		line(head, "nobody: no node has had the volume, and no pod waits for a node")
+	}
+	if plan.OnlyThis() && head == "" {
+		line("cuts off:", "this volume only")
 	}
 	for _, carried := range plan.Carried {
 		line("also hit", "%s/%s in cluster %s (image %s), by %s",
@@ -55,7 +66,18 @@ func printPlan(out io.Writer, j job) {
 	for _, space := range j.spaces {
 		looked = append(looked, space.String())
 	}
-	line("looked at", "the records in %s; what those machines have in other pools and file systems of this Ceph is cut off as well", strings.Join(looked, ", "))
+	line("looked at", "the records in %s%s", strings.Join(looked, ", "), elsewhere(plan))
+}
+
+// elsewhere is what the fence cuts off besides, and no record says.
+func elsewhere(plan failover.Plan) string {
+	switch {
+	case plan.OnlyThis():
+		return ""
+	case len(plan.Fence.Machines) == 0:
+		return "; what those clients have in other pools of this Ceph is cut off as well"
+	}
+	return "; what those machines have in other pools and file systems of this Ceph is cut off as well"
 }
 
 // nodeAt is the name of the node behind the entry, for people.

@@ -270,6 +270,39 @@ func TestPlanIsShown(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+	// Of an image that bears its owner's name, the clients may be enough.
+	j.plan = failover.Plan{
+		Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, From: owner.Party, Exact: true,
+		Record: ceph.Record{Owner: owner, Keyed: true, Exclusive: true, Private: true, Renamers: []string{"10.0.1.12:0/41"}},
+		Fence:  failover.Fence{Instances: []string{"10.0.1.11:0/1", "10.0.1.12:0/41"}},
+	}
+	out.Reset()
+	printPlan(&out, j)
+	want = `volume shop/data (image rbd/shop.data)
+  owner       cluster east, claim shop/data, since 2026-11-22T14:03:00Z
+  cut off     10.0.1.11:0/1: a client
+              10.0.1.12:0/41: a program that may be giving the image its name
+  cuts off:   this volume only
+  looked at   the records in rbd, rbd/north
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	j.plan.Record.Private, j.plan.Record.Renamers = false, nil
+	j.plan.Fence = failover.Fence{Machines: []string{"10.0.1.12:0/0"}, Instances: []string{"10.0.1.11:0/1"}}
+	j.plan.Exact, j.plan.Because = false, "no client of node e2 was seen"
+	out.Reset()
+	printPlan(&out, j)
+	want = `volume shop/data (image rbd/shop.data)
+  owner       cluster east, claim shop/data, since 2026-11-22T14:03:00Z
+  cut off     10.0.1.12: everything that comes from there
+              10.0.1.11:0/1: a client
+  because     no client of node e2 was seen
+  looked at   the records in rbd, rbd/north; what those machines have in other pools and file systems of this Ceph is cut off as well
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
 	var question bytes.Buffer
 	for answer, ok := range map[string]bool{"east\n": true, " east": true, "": false, "west\n": false, "yes\n": false} {
 		err := confirm(streams{stdin: strings.NewReader(answer), stderr: &question}, []job{j, j})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -51,6 +50,15 @@ type Situation struct {
 	Explained []string
 	// Exempt are rbd-mirror and the like.
 	Exempt []netip.Prefix
+	// Entries are the blocklist as it was at that time.
+	Entries []ceph.BlocklistEntry
+	Now     time.Time
+	// Of an image that bears its owner's name: Holder has its lock, if anybody has; Keys are
+	// those of the clusters; and Self is the client instance that asks all this, and that
+	// would rename.
+	Holder *ceph.LockedError
+	Keys   []ceph.Key
+	Self   string
 }
 
 // Plan is a failover of one image that may be carried out.
@@ -63,6 +71,13 @@ type Plan struct {
 	// Record is the one that was decided about.
 	Record ceph.Record
 	Fence  Fence
+	// Exact: the fence cuts off the clients of this volume, and not their machines.
+	// Otherwise Because says why not, unless Doubts do.
+	Exact   bool
+	Because string
+	// Theirs are addresses that are known to be the dead cluster's, and nobody else's. A
+	// client that comes from there while the image gets its name is fenced as well.
+	Theirs []netip.Addr
 	// From is the cluster that is cut off, Nodes are those of its nodes that are fenced as
 	// machines or would be if they were not spared.
 	From  ceph.Party
@@ -102,8 +117,10 @@ func refuse(do, what string, arguments ...any) *Refusal {
 }
 
 // Decide says what a failover of one image fences, or why it does not take place:
-// all refusals together. Where the record leaves open who may have the image mapped, see
-// [Situation.doubts], every node of the owner that is registered is fenced.
+// all refusals together. If the record is certain, see [Situation.inexact], that is the
+// client instances in it; else, the machines too. Where the record leaves open who may have
+// the image mapped, see [Situation.doubts], every node of the owner that is registered is
+// fenced.
 //
 //	nobody owns it                                          nothing to take
 //	who asks owns it                                        nothing to take, or strangers to fence
@@ -113,6 +130,8 @@ func refuse(do, what string, arguments ...any) *Refusal {
 //	register does not tell either                           addresses to fence
 //	the fence hits this cluster, a third one, or Ceph       refused, unless that machine is spared
 //	a watcher is not covered by the fence                   refused
+//	the lock's holder is not one of the dead cluster        refused
+//	this cluster's volume leads to another name             refused
 func Decide(s Situation, wish Wish) (Plan, error) {
 	plan := Plan{Wish: wish, Image: s.Image, Record: s.Record}
 	_, err := ownership.BeginFence(s.Record, wish.Taker)
@@ -135,30 +154,53 @@ func Decide(s Situation, wish Wish) (Plan, error) {
 		return Plan{}, refuse("look at `kubectl cephferry status`; if that cluster is the dead one, name it with --from",
 			"the record says that %s owns it since %s, and not cluster %s", name, owner.Since.Format(time.RFC3339), wish.From)
 	}
+	if err := s.checkKey(wish.Cluster); err != nil {
+		return Plan{}, err
+	}
+	plan.Wish.Self = s.Self
 	plan.From, plan.Nodes = owner.Party, s.alive(owner.Nodes)
+	if plan.Because = s.inexact(plan.Nodes); plan.Because == "" {
+		plan.Exact = true
+	} else if err := s.addRegistered(&plan); err != nil {
+		return Plan{}, err
+	}
+	if s.Record.Keyed {
+		plan.Theirs = s.theirs(plan)
+	}
+	if plan.Fence, err = s.fence(plan); err != nil {
+		return Plan{}, refuse("look at `kubectl cephferry history`; name the addresses of all nodes of "+name+" with --also-fence", "%v", err)
+	}
+	s.coverShort(&plan)
+	if err := errors.Join(append(s.collisions(plan.Fence, owner), s.refuseHolder(plan),
+		s.refuseWatchers(plan.Fence, "and the record does not say that it is one of "+name))...); err != nil {
+		return Plan{}, err
+	}
+	plan.Fence = plan.Fence.withThere(s.opened())
+	if len(plan.Fence.Machines) == 0 || len(plan.Doubts) > 0 {
+		plan.Because = ""
+	}
+	plan.Carried, plan.Unknown = s.carried(plan.Fence, owner)
+	return plan, nil
+}
+
+// addRegistered adds the nodes that the register has, where the record leaves open which
+// may have the image mapped.
+func (s Situation) addRegistered(plan *Plan) error {
 	open := s.doubts()
-	if len(open) > 0 {
-		more, err := s.registered(owner.Party, wish.Nodes, open, len(wish.Also) > 0)
-		if err != nil {
-			return Plan{}, err
-		}
-		for _, node := range more {
-			plan.Nodes = ownership.WithBoot(plan.Nodes, node)
-		}
+	if len(open) == 0 {
+		return nil
+	}
+	more, err := s.registered(plan.From, plan.Wish.Nodes, open, len(plan.Wish.Also) > 0)
+	if err != nil {
+		return err
+	}
+	for _, node := range more {
+		plan.Nodes = ownership.WithBoot(plan.Nodes, node)
 	}
 	for _, doubt := range open {
 		plan.Doubts = append(plan.Doubts, doubt.what)
 	}
-	if plan.Fence, err = holderFence(owner, plan.Nodes, wish.Also, wish.Spare); err != nil {
-		return Plan{}, refuse("look at `kubectl cephferry history`; name the addresses of all nodes of "+name+" with --also-fence", "%v", err)
-	}
-	if err := errors.Join(append(s.collisions(plan.Fence, owner),
-		s.refuseWatchers(plan.Fence, "and the record does not say that it is one of "+name))...); err != nil {
-		return Plan{}, err
-	}
-	plan.Fence = plan.Fence.withThere(s.Watchers)
-	plan.Carried, plan.Unknown = s.carried(plan.Fence, owner)
-	return plan, nil
+	return nil
 }
 
 func refuseTaken(record ceph.Record, wish Wish) *Refusal {
@@ -193,112 +235,4 @@ func (s Situation) refuseWatchers(fence Fence, because string) error {
 			"client %s (%s) has the image open, %s", watcher.Addr, watcher.Client, because))
 	}
 	return errors.Join(all...)
-}
-
-// collisions are the reasons why the fence would hit somebody else than the holder.
-// Equal addresses are common: clusters behind one router, equal private ranges.
-func (s Situation) collisions(fence Fence, holder ceph.Owner) []error {
-	var all []error
-	hits := func(address netip.Addr, whose string) {
-		all = append(all, refuse(
-			fmt.Sprintf("leave that machine out with --spare %s, if you know that no other client of cluster %s comes from there than those in the record", address, holder.Name),
-			"the fence would cut off %s, which is %s", address, whose))
-	}
-	for _, addr := range fence.Machines {
-		address, err := ceph.ParseAddress(addr)
-		if err != nil {
-			return []error{err}
-		}
-		if node := s.nodeAt(address); node != "" {
-			hits(address, "node "+node+" of this cluster")
-		} else if within(s.Local, address) {
-			hits(address, "an address of this cluster")
-		}
-		var daemons []string
-		for _, daemon := range s.Daemons {
-			if daemon.Addr == address {
-				daemons = append(daemons, daemon.Name)
-			}
-		}
-		if len(daemons) > 0 {
-			hits(address, strings.Join(unique(daemons), ", ")+" of Ceph itself")
-		}
-	}
-	for _, other := range s.Others {
-		owner := other.Record.Owner
-		if owner == nil || owner.UID == holder.UID {
-			continue
-		}
-		for _, client := range owner.Instances() {
-			if slices.Contains(fence.Instances, client) {
-				all = append(all, refuse("find out whose client that is; if cluster "+owner.Name+" is the dead one, name it with --from, or else one of the two records is wrong",
-					"client %s is in the record of image %s too, which cluster %s owns", client, other.Image, owner.Name))
-			} else if address, err := ceph.ParseAddress(client); err == nil && fence.covers(client) {
-				hits(address, fmt.Sprintf("where cluster %s has image %s open", owner.Name, other.Image))
-			}
-		}
-		for _, node := range owner.Nodes {
-			for _, address := range addressesOf(node) {
-				if fence.has(address) {
-					hits(address, fmt.Sprintf("node %s of cluster %s, which owns image %s", node.Name, owner.Name, other.Image))
-				}
-			}
-		}
-	}
-	return all
-}
-
-// carried are the other volumes of the holder that lose Ceph with the fence.
-func (s Situation) carried(fence Fence, holder ceph.Owner) (carried []Carried, unknown []ceph.ImageSpec) {
-	for _, other := range s.Others {
-		if other.Err != nil {
-			unknown = append(unknown, other.Image)
-		}
-		owner := other.Record.Owner
-		if owner == nil || owner.UID != holder.UID {
-			continue
-		}
-		var by []string
-		for _, client := range owner.Instances() {
-			if fence.covers(client) {
-				by = append(by, client)
-			}
-		}
-		for _, node := range owner.Nodes {
-			for _, address := range addressesOf(node) {
-				if fence.has(address) {
-					by = append(by, machineOf(address))
-				}
-			}
-		}
-		if len(by) > 0 {
-			carried = append(carried, Carried{other.Image, *owner, unique(by)})
-		}
-	}
-	return carried, unknown
-}
-
-// nodeAt is the name of the node of this cluster with that address.
-func (s Situation) nodeAt(address netip.Addr) string {
-	for _, node := range s.Nodes {
-		if slices.Contains(addressesOf(node), address) {
-			return node.Name
-		}
-	}
-	return ""
-}
-
-// addressesOf are those of the node's addresses that are any.
-func addressesOf(node ceph.Node) []netip.Addr {
-	var all []netip.Addr
-	for _, text := range node.Addresses {
-		if address, err := netip.ParseAddr(text); err == nil {
-			all = append(all, address.Unmap())
-		}
-	}
-	return all
-}
-
-func within(ranges []netip.Prefix, address netip.Addr) bool {
-	return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(address) })
 }

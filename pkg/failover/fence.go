@@ -47,31 +47,32 @@ func ParseAddress(text string) (string, error) {
 	return text, nil
 }
 
-// holderFence is what cuts off an owner: its recorded client instances, the machines of
-// those that came from no boot that is over, and the nodes with every address that they are
-// known by. also is added, and the machines in spare are left out.
-func holderFence(owner ceph.Owner, nodes []ceph.Node, also []string, spare []netip.Addr) (Fence, error) {
-	var fence Fence
+// fence is what cuts off the owner that the plan is about: its recorded client instances,
+// those that may be renaming the image, and who has it open, or its lock, and is known to be
+// one of the owner's. Unless the plan is exact, also the machines of the clients that came
+// from no boot that is over, and the nodes with every address that they are known by. What
+// the person names is added, and the machines to spare are left out.
+func (s Situation) fence(plan Plan) (Fence, error) {
+	fence := alsoFence(plan.Wish.Also)
 	machine := func(text string) error {
 		address, err := netip.ParseAddr(text)
 		if err != nil {
 			return fmt.Errorf("the record names the address %q, which is none", text)
 		}
-		if address = address.Unmap(); !slices.Contains(spare, address) {
+		if address = address.Unmap(); !plan.Exact && !slices.Contains(plan.Wish.Spare, address) {
 			fence.Machines = append(fence.Machines, machineOf(address))
 		}
 		return nil
 	}
-	clients := slices.Clone(owner.Clients)
-	for _, node := range nodes {
-		clients = append(clients, node.Clients...)
+	for _, node := range plan.Nodes {
 		for _, address := range node.Addresses {
 			if err := machine(address); err != nil {
 				return Fence{}, err
 			}
 		}
 	}
-	for _, client := range owner.Instances() {
+	alive := s.aliveInstances()
+	for _, client := range slices.Concat(s.Record.Owner.Instances(), s.Record.Renamers) {
 		address, err := ceph.ParseAddress(client)
 		if err == nil {
 			err = ceph.CheckFence(client)
@@ -79,23 +80,36 @@ func holderFence(owner ceph.Owner, nodes []ceph.Node, also []string, spare []net
 		if err != nil {
 			return Fence{}, fmt.Errorf("the record names the client %q, which is not an address", client)
 		}
-		fence.Instances = append(fence.Instances, client)
-		if !slices.Contains(clients, client) {
-			continue // of a boot that is over
+		if client == s.Self {
+			continue // what it began, it goes on with
 		}
-		if err := machine(address.String()); err != nil {
-			return Fence{}, err
+		fence.Instances = append(fence.Instances, client)
+		if slices.Contains(alive, client) {
+			if err := machine(address.String()); err != nil {
+				return Fence{}, err
+			}
 		}
 	}
-	for _, addr := range also {
+	for _, client := range s.opened() {
+		if plan.isTheirs(client.Addr) {
+			fence.Instances = append(fence.Instances, client.Addr)
+		}
+	}
+	fence.Machines, fence.Instances = unique(fence.Machines), unique(fence.Instances)
+	return fence, nil
+}
+
+// alsoFence is what a person names.
+func alsoFence(addrs []string) Fence {
+	var fence Fence
+	for _, addr := range addrs {
 		if strings.HasSuffix(addr, ":0/0") {
 			fence.Machines = append(fence.Machines, addr)
 		} else {
 			fence.Instances = append(fence.Instances, addr)
 		}
 	}
-	fence.Machines, fence.Instances = unique(fence.Machines), unique(fence.Instances)
-	return fence, nil
+	return Fence{unique(fence.Machines), unique(fence.Instances)}
 }
 
 // withThere is the fence with the instances that watch from its machines: they have to

@@ -13,10 +13,7 @@ import (
 // does not account for has its pods refused; it is fenced if the person names it, and
 // says of which cluster it is if it has volumes of its own.
 func (s Situation) ours(plan Plan) (Plan, error) {
-	fence, err := holderFence(ceph.Owner{}, nil, plan.Wish.Also, plan.Wish.Spare)
-	if err != nil {
-		return Plan{}, err
-	}
+	fence := alsoFence(plan.Wish.Also)
 	for _, addr := range s.Explained {
 		if fence.covers(addr) {
 			return Plan{}, refuse("scale the workload down here instead", "client %s, which the fence would cut off, is one of this cluster", addr)
