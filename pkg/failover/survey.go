@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
@@ -91,13 +92,26 @@ func See(ctx context.Context, storage Ceph, spec ceph.ImageSpec, spaces []Space)
 		return Situation{}, err
 	}
 	for _, of := range records {
-		if of.Image != spec {
+		if of.Image.Base() != spec.Base() {
 			s.Others = append(s.Others, of)
 		}
 	}
 	if s.Clusters, s.Unread, err = Registrations(ctx, storage, spaces); err != nil {
 		return Situation{}, err
 	}
-	s.Daemons, err = storage.Daemons(ctx)
+	if s.Daemons, err = storage.Daemons(ctx); err != nil {
+		return Situation{}, err
+	}
+	s.Now = time.Now()
+	if s.Entries, err = storage.Blocklisted(ctx); err != nil || !s.Record.Keyed {
+		return s, err
+	}
+	if s.Holder, err = storage.LockHolder(ctx, spec); err != nil {
+		return Situation{}, err
+	}
+	if s.Keys, err = storage.Keys(ctx, spec.Pool, spec.Namespace); err != nil {
+		return Situation{}, err
+	}
+	s.Self, err = storage.Self(ctx)
 	return s, err
 }

@@ -7,10 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
@@ -19,7 +16,11 @@ import (
 // Ceph is the part of ceph.Cluster that a failover needs.
 type Ceph interface {
 	ceph.ImageReader
+	ceph.ImageRenamer
 	ceph.WatcherLister
+	ceph.LockReader
+	ceph.KeyStore
+	ceph.Identified
 	ceph.RecordStore
 	ceph.RecordLister
 	ceph.Registrar
@@ -30,17 +31,32 @@ type Ceph interface {
 // Step is a part of a failover that was carried out.
 type Step string
 
-// The steps, in their order.
+// The steps, in their order. Only an image that bears its owner's name is Renamed; Machines
+// and Instances are left out when there are none.
 const (
-	Begun       Step = "the record says that the image is being taken"
-	Machines    Step = "the machines are on the blocklist"
-	Instances   Step = "the client instances are on the blocklist"
-	InForce     Step = "the OSDs know"
-	NobodyLeft  Step = "nobody has the image open"
-	TakenOver   Step = "the record says that the image is ours"
-	settleLimit      = 30 * time.Second
-	settlePoll       = 100 * time.Millisecond
+	Begun      Step = "the record says that the image is being taken"
+	Machines   Step = "the machines are on the blocklist"
+	Instances  Step = "the client instances are on the blocklist"
+	InForce    Step = "the OSDs know"
+	Renamed    Step = "the image bears the name of this cluster"
+	NobodyLeft Step = "nobody has the image open"
+	TakenOver  Step = "the record says that the image is ours"
 )
+
+const (
+	settleLimit = 30 * time.Second
+	settlePoll  = 100 * time.Millisecond
+)
+
+// takeover is a plan that is being carried out.
+type takeover struct {
+	Plan
+	storage Ceph
+	image   ceph.Image
+	exempt  []netip.Prefix
+	// fence is the plan's, and whom it did not know of.
+	fence Fence
+}
 
 // Take carries a plan out, and tells did after each step. Where it broke off, it goes
 // on when it is called again with a plan of the situation then. It returns a
@@ -54,26 +70,37 @@ func Take(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix, d
 	if err != nil {
 		return err
 	}
-	begun, err := begin(ctx, storage, image, plan)
+	t := &takeover{plan, storage, image, exempt, plan.Fence}
+	begun, err := t.begin(ctx)
 	if err != nil {
 		return err
 	}
 	if !plan.Ours {
 		did(Begun)
 	}
-	if err := storage.Blocklist(ctx, plan.Fence.Machines, ceph.MaxFence); err != nil {
-		return err
+	for _, part := range []struct {
+		addrs []string
+		done  Step
+	}{{plan.Fence.Machines, Machines}, {plan.Fence.Instances, Instances}} {
+		if len(part.addrs) == 0 {
+			continue
+		}
+		if err := storage.Blocklist(ctx, part.addrs, ceph.MaxFence); err != nil {
+			return err
+		}
+		did(part.done)
 	}
-	did(Machines)
-	if err := storage.Blocklist(ctx, plan.Fence.Instances, ceph.MaxFence); err != nil {
-		return err
-	}
-	did(Instances)
 	if err := storage.Barrier(ctx, plan.Image); err != nil {
 		return err
 	}
 	did(InForce)
-	if err := look(ctx, storage, plan, exempt); err != nil {
+	if t.named() {
+		if err := t.rename(ctx); err != nil {
+			return err
+		}
+		did(Renamed)
+	}
+	if err := t.look(ctx); err != nil {
 		return err
 	}
 	did(NobodyLeft)
@@ -81,7 +108,7 @@ func Take(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix, d
 		return nil
 	}
 	_, err = ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
-		return ownership.FinishFence(stored, begun, plan.Wish.Taker, plan.Wish.Namespace, plan.Wish.Claim, plan.Fence.all())
+		return ownership.FinishFence(stored, begun, plan.Wish.Taker, plan.Wish.Namespace, plan.Wish.Claim, t.fence.all())
 	})
 	if err != nil {
 		return refused(err, plan)
@@ -90,10 +117,19 @@ func Take(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix, d
 	return nil
 }
 
+// named: the image bears its owner's name, and gets another owner.
+func (t *takeover) named() bool { return t.Record.Keyed && !t.Ours }
+
 // begin writes that the image is being taken, and from which nodes, if the holder
 // still is the one that was decided about. Of an image that is ours it writes the nodes.
-func begin(ctx context.Context, storage Ceph, image ceph.Image, plan Plan) (ceph.Record, error) {
-	return ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
+func (t *takeover) begin(ctx context.Context) (ceph.Record, error) {
+	plan := t.Plan
+	if t.named() {
+		if err := t.claimKey(ctx); err != nil {
+			return ceph.Record{}, err
+		}
+	}
+	return ownership.Change(ctx, t.storage, t.image, func(stored ceph.Record) (ceph.Record, error) {
 		if plan.Ours && stored.State == ceph.Held && ownership.Owns(stored, plan.Wish.Cluster) {
 			return ownership.NoteFenced(stored, plan.Fenced()), nil
 		}
@@ -101,9 +137,14 @@ func begin(ctx context.Context, storage Ceph, image ceph.Image, plan Plan) (ceph
 		if err != nil {
 			return ceph.Record{}, refused(err, plan)
 		}
+		const again = "run the same command again, and look at whom it names"
 		if !reflect.DeepEqual(stored.Owner, plan.Record.Owner) || !slices.Equal(stored.Pending, plan.Record.Pending) || !slices.Equal(stored.Unbound, plan.Record.Unbound) {
-			return ceph.Record{}, refuse("run the same command again, and look at whom it names",
-				"image %s: cluster %s has written something else about itself meanwhile: is it dead?", plan.Image, stored.Owner.Name)
+			return ceph.Record{}, refuse(again, "image %s: cluster %s has written something else about itself meanwhile: is it dead?", plan.Image, stored.Owner.Name)
+		}
+		for _, renamer := range stored.Renamers {
+			if renamer != plan.Wish.Self && !slices.Contains(plan.Record.Renamers, renamer) {
+				return ceph.Record{}, refuse(again, "image %s: client %s has begun to rename it meanwhile", plan.Image, renamer)
+			}
 		}
 		return ownership.NoteFenced(next, plan.Fenced()), nil
 	})
@@ -151,46 +192,6 @@ func (p Plan) Fenced() []ceph.FencedNode {
 		nodes = append(nodes, ceph.FencedNode{Cluster: p.From, Node: ceph.Node{Addresses: addresses}})
 	}
 	return nodes
-}
-
-// look returns when nobody has the image open and every entry is on the blocklist.
-// What was put on it loses its watches within milliseconds.
-func look(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix) error {
-	var left []ceph.Watcher
-	err := wait.PollUntilContextTimeout(ctx, settlePoll, settleLimit, true, func(ctx context.Context) (bool, error) {
-		watchers, err := storage.Watchers(ctx, plan.Image)
-		if err != nil {
-			return false, err
-		}
-		watchers = notAmong(watchers, plan.Own)
-		if strangers := uncovered(watchers, plan.Fence, exempt); len(strangers) > 0 {
-			return false, refuse("find out who that is; then run the same command again, with --also-fence if it is a client of the dead cluster, or with --drop to give up",
-				"image %s: client %s (%s) has opened it meanwhile, and is not one of those that are fenced", plan.Image, strangers[0].Addr, strangers[0].Client)
-		}
-		left = uncovered(watchers, Fence{}, exempt)
-		return len(left) == 0, nil
-	})
-	if wait.Interrupted(err) && len(left) > 0 && ctx.Err() == nil {
-		return refuse("look at `ceph osd blocklist ls` and at the image with `rbd status`, then run the same command again",
-			"image %s: client %s is on the blocklist, and still has the image open %s later", plan.Image, left[0].Addr, settleLimit)
-	}
-	if err != nil {
-		return err
-	}
-	// Somebody may have cleared the list, or lifted one of the entries.
-	entries, err := storage.Blocklisted(ctx)
-	if err != nil {
-		return err
-	}
-	missing, err := ceph.PlanFence(entries, plan.Fence.all(), time.Now(), ceph.MaxFence)
-	if err != nil {
-		return err
-	}
-	if lifted := slices.Concat(missing.Add, missing.Renew); len(lifted) > 0 {
-		return refuse("find out who lifts entries at the same time, then run the same command again",
-			"somebody took %s off the blocklist meanwhile", strings.Join(lifted, ", "))
-	}
-	return nil
 }
 
 // Drop gives an image back to its owner whose takeover was begun, for a person who

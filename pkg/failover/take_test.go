@@ -23,14 +23,16 @@ var spaces = []Space{{Pool: "rbd"}}
 // before its end.
 type disaster struct {
 	*testing.T
-	ceph    *cephtest.Ceph
+	ceph *cephtest.Ceph
+	// image is how west's volume leads to it.
+	image   ceph.ImageSpec
 	storage ceph.Cluster
 	east    *cephtest.Writer
 }
 
 func newDisaster(t *testing.T) *disaster {
 	t.Helper()
-	d := &disaster{T: t, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{
+	d := &disaster{T: t, image: data, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{
 		{Name: data.Name, Layout: ceph.Layout{Size: 1 << 20, Features: []string{"exclusive-lock", "layering"}}, ClaimSize: 1 << 20},
 	}})}
 	var err error
@@ -56,7 +58,7 @@ func (d *disaster) put(spec ceph.ImageSpec, record ceph.Record) {
 
 func (d *disaster) record() ceph.Record {
 	d.Helper()
-	image, err := d.storage.Image(d.Context(), data)
+	image, err := d.storage.Image(d.Context(), d.image)
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func (d *disaster) record() ceph.Record {
 
 // failover is what the command does.
 func (d *disaster) failover(wish Wish, did func(Step)) error {
-	situation, err := See(d.Context(), d.storage, data, spaces)
+	situation, err := See(d.Context(), d.storage, d.image, spaces)
 	if err != nil {
 		return err
 	}
