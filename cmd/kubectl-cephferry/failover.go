@@ -32,9 +32,10 @@ func newFailover(o *options) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "failover NAMESPACE/CLAIM...",
 		Short: "Take volumes from a cluster that is dead",
-		Long: `Takes volumes from a cluster that is dead, for this one. The nodes and clients that
-the volume's record names are put on Ceph's blocklist for good, so that they never
-write again, whatever becomes of them; then the volume is this cluster's.
+		Long: `Takes volumes from a cluster that is dead, for this one. The clients that the volume's
+record names, and where it is not certain their nodes too, are put on Ceph's blocklist
+for good, so that they never write again, whatever becomes of them; then the volume is
+this cluster's.
 
 Shows first what that cuts off besides, and asks. Broken off at any point, it can be
 run again. The dead cluster need not answer, nor the webhook of this one.`,
@@ -182,7 +183,7 @@ func planOne(ctx context.Context, c *connection, claim claim, wish failover.Wish
 	if err != nil {
 		return j, err
 	}
-	storage, spec, err := c.Image(ctx, volume)
+	storage, spec, err := c.named(ctx, volume, wish.Cluster)
 	if err != nil {
 		return j, err
 	}
@@ -194,6 +195,9 @@ func planOne(ctx context.Context, c *connection, claim claim, wish failover.Wish
 	if err != nil {
 		return j, err
 	}
+	if isPlanned(volume) && !situation.Record.Keyed {
+		situation.Image = spec.Base()
+	}
 	if situation.Nodes, err = c.Nodes(ctx); err != nil {
 		return j, err
 	}
@@ -204,6 +208,21 @@ func planOne(ctx context.Context, c *connection, claim claim, wish failover.Wish
 	j.plan, err = failover.Decide(situation, wish)
 	return j, err
 }
+
+// named is the image of a volume. One that the provisioner has not made yet leads to it by
+// the name that it gets here, if it turns out to be keyed.
+func (c *connection) named(ctx context.Context, volume volumes.Volume, self ceph.Party) (ceph.Cluster, ceph.ImageSpec, error) {
+	storage, spec, err := c.Image(ctx, volume)
+	if err != nil || !isPlanned(volume) {
+		return storage, spec, err
+	}
+	keys, err := storage.Keys(ctx, spec.Pool, spec.Namespace)
+	spec.Key = failover.OwnKey(keys, self)
+	return storage, spec, err
+}
+
+// isPlanned reports whether the PersistentVolume is not there yet.
+func isPlanned(volume volumes.Volume) bool { return volume.PV.UID == "" }
 
 // explained are the watchers that this cluster accounts for.
 func (c *connection) explained(ctx context.Context, volume volumes.Volume, watchers []ceph.Watcher) ([]string, error) {
@@ -225,7 +244,9 @@ func (c *connection) explained(ctx context.Context, volume volumes.Volume, watch
 func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) error {
 	var failed []error
 	var nodes []string
+	private := true
 	for _, j := range todo {
+		private = private && j.plan.OnlyThis()
 		err := failover.Take(ctx, j.storage, j.plan, c.settings.exempt, func(step failover.Step) {
 			fmt.Fprintf(f.std.stdout, "volume %s: %s\n", j.claim, step)
 		})
@@ -243,7 +264,10 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) e
 		return errors.Join(failed...)
 	}
 	fmt.Fprintf(f.std.stdout, "Start the workload here.")
-	if len(nodes) > 0 {
+	switch {
+	case private:
+		fmt.Fprintf(f.std.stdout, " When cluster %s is back, no node has to be rebooted or let in again for this.", todo[0].plan.From.Name)
+	case len(nodes) > 0:
 		fmt.Fprintf(f.std.stdout, " When cluster %s is back, reboot %s and run `kubectl cephferry unfence %s` there.",
 			cmp.Or(todo[0].plan.From.Name, "of those"), strings.Join(nodes, ", "), strings.Join(nodes, " "))
 	}
@@ -260,7 +284,7 @@ func (f *failoverOptions) dropAll(ctx context.Context, c *connection, claims []c
 			failed = append(failed, err)
 			continue
 		}
-		storage, spec, err := c.Image(ctx, volume)
+		storage, spec, err := c.named(ctx, volume, taker.Cluster)
 		if err == nil {
 			var record ceph.Record
 			if record, err = failover.Drop(ctx, storage, spec, taker); err == nil {

@@ -155,19 +155,25 @@ func (s Situation) checkKey(cluster ceph.Party) error {
 	if !s.Record.Keyed {
 		return refuse(anew+base, "the image does not bear its owner's name, and the volume of this cluster leads to %s", s.Image.Own())
 	}
-	own := cluster.Name
 	for _, key := range s.Keys {
-		switch {
-		case key.UID == cluster.UID:
-			own = key.Name
-		case key.Name == s.Image.Key:
+		if key.Name == s.Image.Key && key.UID != cluster.UID {
 			return refuse(anew+ceph.JoinName(base, "KEY")+", with the key of this cluster",
 				"the volume of this cluster leads to %s, which is the name for another cluster (uid %s)", s.Image.Own(), key.UID)
 		}
 	}
-	if s.Image.Key != own {
+	if own := OwnKey(s.Keys, cluster); s.Image.Key != own {
 		return refuse(anew+ceph.JoinName(base, own),
 			"the volume of this cluster leads to %s, and the image would get the name %s", s.Image.Own(), ceph.JoinName(base, own))
 	}
 	return nil
+}
+
+// OwnKey is the key that the cluster has, or else would get.
+func OwnKey(keys []ceph.Key, cluster ceph.Party) string {
+	for _, key := range keys {
+		if key.UID == cluster.UID {
+			return key.Name
+		}
+	}
+	return cluster.Name
 }
