@@ -15,12 +15,21 @@
 //	instances  then its client instances, which is what lasts: a node comes back with
 //	           another instance, and its own entry is lifted then
 //	barrier    the OSDs know
+//	rename     a keyed image gets this cluster's name: nobody else finds it any more
 //	look       no watcher is left, and the entries are all there
 //	finish     the record says that the image is ours
 //
 // Machines come before instances because Ceph cannot prolong an entry. One that it
 // made by itself when a lock was taken over lasts an hour; it is taken off and put on
-// again for years while the machine's entry covers it (see ceph.PlanFence).
+// again for years while the machine's entry covers it (see ceph.PlanFence). For the same
+// reason the fence comes before the rename, which takes the lock over.
+//
+// A keyed image that is mapped exclusively needs no machines if its record is certain
+// ([Plan.Exact]): there is nothing to lift or to reboot afterwards. A client that nobody
+// recorded has the image's lock then, so it is found and fenced; and one that resolved a
+// name of the image before the rename, and opens it after, is seen by the looks that
+// follow. Who may be renaming the image is fenced with the holders: a rename that was only slow
+// goes on where it was.
 //
 // A machine's entry is lifted on proof that it rebooted: then no kernel client of
 // before it can write any more. [MayLift] is that decision.
