@@ -433,6 +433,70 @@ func TestWhoComesWhileTheNameIsTaken(t *testing.T) {
 	}
 }
 
+// Somebody comes late, and somebody else when a look has found nobody.
+func TestTwoLooksAfterTheLastWhoCameLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newKeyedDisaster(t)
+		looks := 0
+		d.ceph.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
+			err := proceed()
+			switch call.Method {
+			case "RenameImage":
+				d.opens("10.0.1.12:0/8")
+				looks = 0
+			case "LockHolder":
+				if looks++; looks == 2 {
+					d.opens("10.0.1.12:0/9")
+				}
+			}
+			return err
+		})
+		if err := d.failover(wish(), nil); err != nil {
+			t.Fatal(err)
+		}
+		d.ceph.Intercept(nil)
+		d.wests(onE1, ofEast, "10.0.1.12:0/8", "10.0.1.12:0/9")
+	})
+}
+
+func TestTheKeyIsClaimedMeanwhile(t *testing.T) {
+	for name, claims := range map[string]ceph.Party{
+		"by this cluster, under another name": {UID: west.UID, Name: "occident"},
+		"by another cluster of this name":     {UID: "u-another", Name: west.Name},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newKeyedDisaster(t)
+			d.meanwhile("Self", func() {
+				if _, err := d.storage.ClaimKey(context.Background(), "rbd", "", claims); err != nil {
+					t.Error(err)
+				}
+			})
+			err := d.failover(wish(), nil)
+			var refusal *Refusal
+			if !errors.As(err, &refusal) && !errors.Is(err, ceph.ErrKeyTaken) {
+				t.Errorf("got %v", err)
+			}
+			if record := d.record(); record.State != ceph.Held || len(d.entries()) > 0 {
+				t.Errorf("the record says %s, the blocklist has %v", record.State, d.entries())
+			}
+		})
+	}
+}
+
+func TestSeeAKeyedImage(t *testing.T) {
+	d := newKeyedDisaster(t)
+	s, err := See(t.Context(), d.storage, westsData, spaces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Others) > 0 || s.Holder == nil || s.Holder.Addr != onE1 || s.Self == "" || len(s.Keys) != 2 {
+		t.Errorf("seen: %+v", s)
+	}
+	if plan, err := Decide(s, wish()); err != nil || !plan.OnlyThis() {
+		t.Errorf("the plan is %+v, %v", plan, err)
+	}
+}
+
 // A client that is silent and in no record has the lock before anything begins. It may
 // have an entry of an hour already.
 func TestASilentHolderThatNobodyRecorded(t *testing.T) {
