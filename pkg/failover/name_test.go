@@ -367,6 +367,13 @@ func TestWhoComesWhileTheNameIsTaken(t *testing.T) {
 			},
 			want: "client 10.0.7.7:0/8 (client.8) has opened it meanwhile, and is not one of those that are fenced",
 		},
+		"somebody locks it by hand": {
+			after: "Barrier", happens: func(d *disaster) *cephtest.Writer {
+				d.ceph.LockImage(d.present())
+				return nil
+			},
+			want: ceph.ErrImageLocked.Error(),
+		},
 		"somebody clears the blocklist": {
 			after: "RenameImage", happens: func(d *disaster) *cephtest.Writer {
 				_ = d.storage.Unblocklist(context.Background(), []string{onE1, ofEast})
@@ -526,6 +533,26 @@ func TestASilentHolderThatNobodyRecorded(t *testing.T) {
 			d.bears(westsData.Own())
 		}))
 	}
+}
+
+// The record is not certain: machines are fenced, and the image gets its name all the same.
+func TestTakeTheNameWithMachines(t *testing.T) {
+	d := newKeyedDisaster(t)
+	record := keyed(held(east, []ceph.Node{e1}, onE1), ofEast)
+	record.Pending = []string{"p"}
+	d.put(eastsData, record)
+	var did []Step
+	if err := d.failover(wish(), func(s Step) { did = append(did, s) }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []Step{Begun, Machines, Instances, InForce, Renamed, NobodyLeft, TakenOver}; !slices.Equal(did, want) {
+		t.Errorf("steps %q", did)
+	}
+	d.bears(westsData.Own())
+	if diff := cmp.Diff([]ceph.FencedNode{{Cluster: east, Node: e1}}, d.record().Fenced); diff != "" {
+		t.Errorf("fenced nodes -want +got:\n%s", diff)
+	}
+	d.safe()
 }
 
 func TestTwoProcessesAtOnceWithKeys(t *testing.T) {
