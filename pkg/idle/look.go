@@ -88,6 +88,11 @@ func (p *Prover) Look(ctx context.Context, storage Ceph, volume volumes.Volume, 
 // decide says what follows from the evidence.
 func (p *Prover) decide(look *Look) {
 	look.Next, look.Step, look.Reason = ownership.Keep(look.Record, p.request(look.Volume), look.Evidence.Seen)
+	if look.Record.Revision == 0 && look.Image.Key != "" {
+		// A record of ours would not say that it is keyed, and nothing else does.
+		look.Next, look.Step, look.Reason = look.Record, ownership.Leave, "the volumeHandle has a key, and the image has no record"
+		return
+	}
 	if strays := look.Evidence.Strays; look.Step == ownership.LetGo && len(strays) > 0 {
 		look.Next, look.Step, look.Stray = look.Record, ownership.Leave, &strays[0]
 		look.Reason = "a node may use it: " + look.Stray.What

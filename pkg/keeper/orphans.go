@@ -87,7 +87,7 @@ func (o *Orphans) Find(ctx context.Context) []volumes.Volume {
 		for _, of := range records {
 			// One that cannot be read is nobody's to release.
 			if of.Err == nil && of.Record.State == ceph.Held && ownership.Owns(of.Record, o.Keeper.Self) {
-				owned = append(owned, volumes.OrphanOf(place, of.Image.Name, *of.Record.Owner))
+				owned = append(owned, volumes.OrphanOf(place, of.Image.Own(), *of.Record.Owner))
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 )
 
 // Storages lead from a clusterID and a CSI secret to a Ceph cluster, and to where
@@ -32,6 +33,9 @@ type Claims struct {
 	Events   Events
 	Metrics  *Metrics
 	Now      func() time.Time
+	// Self is this cluster, as records name it, whose keys the images get. The zero one
+	// makes images without keys.
+	Self ceph.Party
 }
 
 func (c *Claims) planner() Planner { return Planner{c.Client, c.API} }
@@ -96,7 +100,7 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 
 // ensure makes sure that the image or subvolume exists.
 func (c *Claims) ensure(ctx context.Context, p *plan) (provision.Request, provision.Result, error) {
-	request, err := c.request(ctx, p)
+	request, err := c.request(ctx, p, c.key)
 	if err != nil {
 		return provision.Request{}, provision.Result{}, err
 	}
@@ -108,13 +112,44 @@ func (c *Claims) ensure(ctx context.Context, p *plan) (provision.Request, provis
 	return request, result, nil
 }
 
+// keyIn finds the key for the images in a pool's rados namespace, or why there is none.
+type keyIn func(ctx context.Context, cluster ceph.KeyStore, pool, namespace string) (key string, none, err error)
+
+// key is this cluster's.
+func (c *Claims) key(ctx context.Context, cluster ceph.KeyStore, pool, namespace string) (key string, none, err error) {
+	if c.Self == (ceph.Party{}) {
+		return "", nil, nil
+	}
+	key, err = cluster.ClaimKey(ctx, pool, namespace, c.Self)
+	switch {
+	case errors.Is(err, ceph.ErrKeyTaken), errors.Is(err, ceph.ErrKey):
+		return "", fmt.Errorf("%w; give this cluster another name, with the value cluster.name of the chart cephferry", err), nil
+	case err != nil:
+		return "", nil, err
+	}
+	return key, nil, nil
+}
+
+// keyOf is the one that a PersistentVolume has.
+func keyOf(pv *corev1.PersistentVolume) keyIn {
+	image, _, _ := staticpv.ImageOf(pv)
+	return func(context.Context, ceph.KeyStore, string, string) (key string, none, err error) {
+		return image.Key, nil, nil
+	}
+}
+
 // request is what package provision is asked for.
-func (c *Claims) request(ctx context.Context, p *plan) (provision.Request, error) {
+func (c *Claims) request(ctx context.Context, p *plan, key keyIn) (provision.Request, error) {
 	cluster, settings, err := c.Storages.ClusterAs(ctx, p.Class.ClusterID, p.Class.ProvisionerSecret)
 	if err != nil {
 		return provision.Request{}, explainSecret(err)
 	}
 	at := provision.Location{Cluster: cluster, RadosNamespace: settings.RadosNamespace, SubvolumeGroup: settings.SubvolumeGroup}
+	if rbd := p.Class.RBD; rbd != nil {
+		if at.Key, at.NoKey, err = key(ctx, cluster, rbd.Pool, settings.RadosNamespace); err != nil {
+			return provision.Request{}, explain(err)
+		}
+	}
 	request := at.Request(p.Plan)
 	if p.size != nil {
 		request.AtLeast = uint64(p.size.Value())

@@ -78,7 +78,7 @@ func whereOfClass(class storageclass.Class) string {
 }
 
 func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan, pv *corev1.PersistentVolume) error {
-	request, err := c.request(ctx, p)
+	request, err := c.request(ctx, p, keyOf(pv))
 	if err != nil {
 		return err
 	}

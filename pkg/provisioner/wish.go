@@ -37,7 +37,7 @@ func (c *Claims) growByRecord(ctx context.Context, claim *corev1.PersistentVolum
 	if class == nil || err != nil {
 		return err
 	}
-	cluster, image, record, err := c.recordOf(ctx, class, pv.Name)
+	cluster, image, record, err := c.recordOf(ctx, class, pv)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).V(1).Info("cannot read the record", "image", pv.Name, "error", err.Error())
 		return nil
@@ -67,12 +67,16 @@ func (c *Claims) exclusiveVolume(ctx context.Context, claim *corev1.PersistentVo
 	return &pv
 }
 
-func (c *Claims) recordOf(ctx context.Context, class *storageclass.Class, name string) (ceph.Cluster, ceph.Image, ceph.Record, error) {
+func (c *Claims) recordOf(ctx context.Context, class *storageclass.Class, pv *corev1.PersistentVolume) (ceph.Cluster, ceph.Image, ceph.Record, error) {
 	cluster, settings, err := c.Storages.ClusterAs(ctx, class.ClusterID, class.ProvisionerSecret)
 	if err != nil {
 		return nil, ceph.Image{}, ceph.Record{}, err
 	}
-	image, err := cluster.Image(ctx, ceph.ImageSpec{Pool: class.RBD.Pool, Namespace: settings.RadosNamespace, Name: name})
+	at, _, err := staticpv.ImageOf(pv)
+	if err != nil {
+		return nil, ceph.Image{}, ceph.Record{}, err
+	}
+	image, err := cluster.Image(ctx, ceph.ImageSpec{Pool: class.RBD.Pool, Namespace: settings.RadosNamespace, Name: at.Name, Key: at.Key})
 	if err != nil {
 		return nil, ceph.Image{}, ceph.Record{}, err
 	}

@@ -18,8 +18,8 @@ func TestStaticImage(t *testing.T) {
 		"an empty key":                 {"shop.data~", "shop.data~", ""},
 		"no image":                     {"~east", "~east", ""},
 		"nothing but the separator":    {"~", "~", ""},
-		"two keys":                     {"shop.data~east~west", "shop.data~east~west", ""},
-		"two separators":               {"shop.data~~east", "shop.data~~east", ""},
+		"two keys":                     {"shop.data~east~west", "shop.data~east", "west"},
+		"two separators":               {"shop.data~~east", "shop.data~", "east"},
 		"empty":                        {"", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
@@ -42,7 +43,7 @@ func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
 		image.Name = csi.VolumeHandle
 	}
 	if image.Static {
-		image.Name, image.Key = splitKey(image.Name)
+		image.Name, image.Key = ceph.SplitName(image.Name)
 	}
 	for _, attribute := range []struct{ name, value string }{{"clusterID", image.ClusterID}, {"pool", image.Pool}, {"imageName", image.Name}} {
 		if attribute.value == "" {

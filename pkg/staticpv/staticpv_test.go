@@ -441,9 +441,9 @@ func TestImageOf(t *testing.T) {
 			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "shop.data~east" },
 			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "shop.data", Key: "east", Static: true}, false, "",
 		},
-		"a handle with two keys is none of ours": {
+		"a handle with two separators": {
 			func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "shop.data~east~west" },
-			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "shop.data~east~west", Static: true}, false, "",
+			staticpv.Image{ClusterID: "rook-ceph", Pool: "replicapool", Name: "shop.data~east", Key: "west", Static: true}, false, "",
 		},
 		"a volume of ceph-csi with a '~' in its prefix": {
 			attributes(handle, map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "imageName": "prod~1"}),

@@ -178,7 +178,7 @@ func (s suite) halfRenames(t *testing.T) {
 			base := fmt.Sprintf("half-%d", n)
 			t.Run(fmt.Sprintf("%s, directory %t", name, listed), func(t *testing.T) {
 				image := s.create(t, cluster, in(base), mib)
-				_, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: mib})
+				_, err := cluster.PutRecord(t.Context(), image, ceph.Record{ClaimSize: mib, Keyed: true})
 				wantError(t, err, nil)
 				s.HalfRenameImage(t, image, base+"~east", listed)
 				names, err := observer.ImageNames(t.Context(), image, base+"~east", base+"~west")

@@ -21,10 +21,13 @@ func (c *client) Records(ctx context.Context, pool, namespace string) ([]ceph.Re
 			if !ok || space.images[name].listed != name {
 				continue
 			}
-			spec.Name, spec.Key = ceph.SplitName(name)
+			spec.Name, spec.Key = name, ""
 			record, err := ceph.DecodeRecord(stored.data)
 			if err == nil {
 				record.Revision = stored.version
+			}
+			if record.Keyed {
+				spec.Name, spec.Key = ceph.SplitName(name)
 			}
 			records = append(records, ceph.RecordOf{Image: spec, Record: record, Err: err})
 		}

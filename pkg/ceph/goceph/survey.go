@@ -70,11 +70,14 @@ func readPage(ctx context.Context, ioctx *rados.IOContext, spec ceph.ImageSpec, 
 		if err != nil {
 			return page{}, err
 		}
-		spec.Name, spec.Key = ceph.SplitName(key[len(imageKey):])
+		spec.Name, spec.Key = key[len(imageKey):], ""
 		record, err := readRecord(ioctx, ceph.RecordObject(id))
 		switch {
 		case errors.Is(err, ceph.ErrRecordNotFound):
 		case err == nil, errors.Is(err, ceph.ErrRecordUnknown):
+			if record.Keyed {
+				spec.Name, spec.Key = ceph.SplitName(spec.Name)
+			}
 			read.records = append(read.records, ceph.RecordOf{Image: spec, Record: record, Err: err})
 		default:
 			return page{}, fmt.Errorf("image %q: %w", spec, err)
