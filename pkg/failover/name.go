@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/imagename"
 )
 
 // claimKey makes the key in the volume's name this cluster's, if it is not yet.
@@ -27,19 +28,14 @@ func (t *takeover) claimKey(ctx context.Context) error {
 // lock over at once. It may be somebody else's: of a client that nobody recorded, or of one
 // that took it from a fenced one.
 func (t *takeover) rename(ctx context.Context) error {
-	keys, err := t.storage.Keys(ctx, t.Image.Pool, t.Image.Namespace)
+	all, err := imagename.All(ctx, t.storage, t.Image)
 	if err != nil {
 		return err
-	}
-	base := t.Image.Base().Name
-	others := []string{base}
-	for _, key := range keys {
-		others = append(others, ceph.JoinName(base, key.Name))
 	}
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, settlePoll, settleLimit, true, func(context.Context) (bool, error) {
 		// Not with the context of this wait: a rename that is given up may go on.
-		_, last = t.storage.RenameImage(ctx, t.image, t.Image.Own(), others...)
+		_, last = t.storage.RenameImage(ctx, t.image, t.Image.Own(), all...)
 		var locked *ceph.LockedError
 		switch {
 		case errors.As(last, &locked):
