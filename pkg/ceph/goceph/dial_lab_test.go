@@ -14,8 +14,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 )
 
+// Not parallel: what other tests let the libraries print would be taken for its own.
 func TestDial(t *testing.T) {
-	t.Parallel()
 	h := startHarness(t, nil)
 	dir := t.TempDir()
 	file := func(name, content string) string {

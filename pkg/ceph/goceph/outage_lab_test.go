@@ -154,6 +154,7 @@ func threads(t *testing.T) int {
 // Shutting a connection down, or closing an image, under a call that is inside
 // it is the end of the process.
 func TestCloseDuringCalls(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	image, err := h.connect(t).CreateImage(t.Context(), replica, ceph.Layout{Size: 1 << 20})
 	must(t, err)

@@ -80,6 +80,7 @@ func TestRenamer(t *testing.T) {
 // A process is killed when it is seen to have done one of the steps of a rename. The
 // next rename always ends with one name.
 func TestRenamesThatAreKilled(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	ioctx := h.ioctx(t, replica)
@@ -198,6 +199,7 @@ func renameAtLast(t *testing.T, cluster ceph.ImageRenamer, image ceph.Image, nam
 // Renaming must never do what librbd does to a lock holder that does not answer, but
 // for those that cannot write.
 func TestRenameImageOfALockHolder(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	holder := func(t *testing.T, image ceph.Image) (client, addr string) {
@@ -294,6 +296,7 @@ func TestRenameImageOfALockHolder(t *testing.T) {
 }
 
 func TestNamesThatAreMended(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	tests := map[string]struct {
@@ -370,6 +373,7 @@ func TestNamesThatAreMended(t *testing.T) {
 // Why docs/security.md has no user that renames images and cannot read them: the new
 // name is the beginning of an object's name.
 func TestRenamingLooksForAnImageOfTheOldestFormat(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	image := h.image(t, h.connect(t), "narrow")
 	grants := []string{"allow r class-read object_prefix rbd_info"}

@@ -217,6 +217,7 @@ func TestWatchersWhileTheOSDIsFrozen(t *testing.T) {
 
 // Closing an image under a call that is inside it is the end of the process.
 func TestCloseWhileWatchersAreListed(t *testing.T) {
+	t.Parallel()
 	h := startHarness(t, nil)
 	provisioner := h.connect(t)
 	images := []ceph.Image{h.image(t, provisioner, "a"), h.image(t, provisioner, "b"), h.image(t, provisioner, "c")}
