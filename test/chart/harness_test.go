@@ -19,7 +19,10 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	registrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/test/lab"
@@ -33,9 +36,11 @@ const (
 	admin    = "west-admin"
 )
 
-// world is a control plane, with the programs to use it.
+// world is a control plane, with the programs to use it, and a client for what is only
+// waited for: kubectl takes longer to start than what it does.
 type world struct {
 	*lab.Cluster
+	client             *kubernetes.Clientset
 	helm3, helm4, home string
 }
 
@@ -43,6 +48,11 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := newOffline(t)
 	w.Cluster = labtest.Cluster(t, "west")
+	connected, err := scene.Connect(w.Cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.client = connected.Client
 	return w
 }
 
@@ -113,12 +123,18 @@ func (w *world) write(t *testing.T, text string) string {
 // can be made in it.
 func (w *world) namespace(t *testing.T, name string, guarded bool) {
 	t.Helper()
-	labels := "{}"
+	object := applycorev1.Namespace(name)
 	if guarded {
-		labels = `{cephferry.io/guarded: "true"}`
+		object.WithLabels(map[string]string{guardedLabel: "true"})
 	}
-	w.apply(t, "", fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: %s}}", name, labels))
-	w.kubectl(t, "wait", "--for=create", "--timeout=30s", "--namespace", name, "serviceaccount/default")
+	// As kubectl apply --server-side does it.
+	if _, err := w.client.CoreV1().Namespaces().Apply(t.Context(), object, metav1.ApplyOptions{FieldManager: "kubectl"}); err != nil {
+		t.Fatal(err)
+	}
+	scene.Eventually(t, "account default of "+name, func() error {
+		_, err := w.client.CoreV1().ServiceAccounts(name).Get(t.Context(), "default", metav1.GetOptions{})
+		return err
+	})
 }
 
 // waitPods waits until there are that many pods in a namespace.
@@ -134,7 +150,15 @@ func (w *world) waitPods(t *testing.T, namespace string, want int) {
 
 func (w *world) pods(t *testing.T, namespace string) []string {
 	t.Helper()
-	return strings.Fields(w.kubectl(t, "get", "pods", "--namespace", namespace, "--output", "name"))
+	listed, err := w.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, pod := range listed.Items {
+		names = append(names, pod.Name)
+	}
+	return names
 }
 
 // runHelm runs a Helm (3 or 4) against the cluster.
