@@ -17,10 +17,10 @@ FUZZTIME    ?= 10s
 LAB_LONGEST  = test/guard/ test/outage/ test/e2e/ pkg/ceph/goceph/ test/provisioner/ test/failover/ test/chart/ test/lab/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
 LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$(LAB_ALL))
-# Two packages of servers at a time is what two cores bear, and in each of them four tests,
-# which mostly wait. The servers are Go programs
+# Three packages of servers at a time, and in each of them four tests, which mostly wait.
+# The servers are Go programs
 # too, and memory is what there is enough of: they spend an eighth less on collecting it.
-LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -parallel 4 -timeout 20m
+LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 3 -parallel 4 -timeout 20m
 
 # make bench needs one more program; people want ours in the lab's PATH.
 CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR)
@@ -71,8 +71,9 @@ test-servers: deps tools
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target test-lab test-krbd
 
 # What computes for seconds has nobody to race with, and takes six times as long with the
-# detector, which looks at all that starts goroutines.
-LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|TestNobodyElseWrites|TestKeys)$$
+# detector, which looks at all that starts goroutines. Of the model those are its replays.
+LONG_MODEL = TestNobodyElseWrites|TestKeys|TestKeysLeave|TestHoles|TestExclusiveMapping|TestWithoutRules|TestWithoutKeyRules
+LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|$(LONG_MODEL))$$
 
 .PHONY: test-unit
 test-unit: ## Test what needs no servers, with the race detector
