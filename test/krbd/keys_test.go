@@ -22,7 +22,8 @@ func namesAreKeys(t *testing.T, w *world, holder, newcomer *machine) {
 	}{
 		{"a frozen holder is fenced before the rename", fencedBeforeRename},
 		{"a map that found the old name gets in after the rename", lateMap},
-		{"a map that found the old name is refused by an exclusive owner", lateMapRefused},
+		{"it gets the lock before the owner", lateMapFirst},
+		{"an exclusive owner keeps it out", lateMapRefused},
 		{"the old name leads nowhere", oldName},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.test(t, w, holder, newcomer) })
@@ -30,7 +31,7 @@ func namesAreKeys(t *testing.T, w *world, holder, newcomer *machine) {
 }
 
 // rename gives the image that name alone. A live holder that is slow to answer is asked
-// again: machines here are emulated.
+// again.
 func (w *world) rename(t *testing.T, spec ceph.ImageSpec, name string, others ...string) ceph.ImageSpec {
 	t.Helper()
 	image, err := w.operator.Image(t.Context(), spec)
@@ -113,11 +114,15 @@ func fencedBeforeRename(t *testing.T, w *world, holder, newcomer *machine) {
 	must(t, err)
 	refused := func(answers bool) {
 		t.Helper()
-		_, err := w.operator.RenameImage(t.Context(), image, "frozen~west")
-		var locked *ceph.LockedError
-		if !errors.As(err, &locked) || locked.Addr != held.addr || locked.Answers != answers {
-			t.Fatalf("rename: %v; want a LockedError of %s, which answers: %t", err, held.addr, answers)
-		}
+		w.wantLockHolder(t, east, held, answers)
+		eventually(t, takeover, fmt.Sprintf("a LockedError of %s, which answers: %t", held.addr, answers), func() error {
+			_, err := w.operator.RenameImage(t.Context(), image, "frozen~west")
+			var locked *ceph.LockedError
+			if errors.As(err, &locked) && locked.Addr == held.addr && locked.Answers == answers {
+				return nil
+			}
+			return fmt.Errorf("rename: %w", err)
+		})
 		w.wantNames(t, image, east.Name, "frozen~west")
 		if entry, fenced := w.entry(t, held.addr); fenced {
 			t.Errorf("the holder was fenced by a rename: %v", entry)
@@ -126,14 +131,6 @@ func fencedBeforeRename(t *testing.T, w *world, holder, newcomer *machine) {
 		// librbd would have broken the lock.
 		w.wantWatchers(t, east, held.addr)
 	}
-	eventually(t, takeover, "a live holder answers", func() error {
-		_, err := w.operator.RenameImage(t.Context(), image, "frozen~west")
-		var locked *ceph.LockedError
-		if errors.As(err, &locked) && !locked.Answers {
-			return err
-		}
-		return nil
-	})
 	refused(true)
 	held.writesOn(t)
 
@@ -147,6 +144,10 @@ func fencedBeforeRename(t *testing.T, w *world, holder, newcomer *machine) {
 	w.wantNames(t, image, west.Name, east.Name)
 	w.wantWatchers(t, west)
 	w.wantFencedForGood(t, held)
+	free, err := w.operator.LockHolder(t.Context(), west)
+	if err != nil || free != nil {
+		t.Errorf("the lock of %s: %v, %v", west, free, err)
+	}
 
 	next := newcomer.mapImage(t, west, private+exclusive)
 	next.write(t)
@@ -161,6 +162,19 @@ func fencedBeforeRename(t *testing.T, w *world, holder, newcomer *machine) {
 	next.unmap(t)
 	held.stop(t)
 	held.unmap(t)
+}
+
+// wantLockHolder checks who has the image's lock. A machine that is alive may be slow to
+// answer: it is emulated.
+func (w *world) wantLockHolder(t *testing.T, spec ceph.ImageSpec, d *device, answers bool) {
+	t.Helper()
+	eventually(t, atOnce, fmt.Sprintf("%s has the lock of %s, and answers: %t", d.addr, spec, answers), func() error {
+		locked, err := w.operator.LockHolder(t.Context(), spec)
+		if err == nil && (locked == nil || locked.Addr != d.addr || locked.Answers != answers) {
+			err = fmt.Errorf("it is %v", locked)
+		}
+		return err
+	})
 }
 
 // wantFencedForGood checks that the client's entry is not the one of an hour that Ceph
@@ -190,12 +204,13 @@ func (m *machine) mapAndStopMidway(t *testing.T, spec ceph.ImageSpec, options st
 	must(t, err)
 	const tries = 8
 	for try := range tries {
-		m.run(t, fmt.Sprintf(`
+		_, err := m.Run(t.Context(), takeover, fmt.Sprintf(`
 			/bin/tc qdisc add dev eth0 root netem delay 300ms
 			{ set +e; (set -e; %[2]s; echo mapped); echo ended; } >%[3]s 2>&1 &
 			until grep -qs 'rbd_header\.%[1]s.*watch-watch' /sys/kernel/debug/ceph/*/osdc || grep -q . %[3]s; do :; done
 			ip link set dev eth0 down
 			/bin/tc qdisc del dev eth0 root`, image.ID, m.world.add(m.world.ceph.Node, spec, options), pendingLog))
+		must(t, err)
 		p := pending{m, spec}
 		watchers, err := m.world.operator.Watchers(t.Context(), spec)
 		must(t, err)
@@ -265,7 +280,33 @@ func lateMap(t *testing.T, w *world, holder, newcomer *machine) {
 	}
 }
 
-// The same map, when the owner has the lock for good.
+// The option exclusive alone does not stop a map on its way that gets the lock first: the
+// owner cannot map, and finds out who has the lock.
+func lateMapFirst(t *testing.T, w *world, holder, newcomer *machine) {
+	east := w.create(t, "first~east")
+	midway := holder.mapAndStopMidway(t, east, private+exclusive)
+	west := w.rename(t, east, "first~west")
+	w.wantWatchers(t, west)
+	late := midway.arrives(t)
+	late.write(t)
+	if d, err := newcomer.try(t.Context(), atOnce, w.ceph.Node, west, private+exclusive); err == nil || !strings.Contains(err.Error(), "Read-only file system") {
+		t.Errorf("the owner mapped %s: %v, %v", west, d, err)
+	}
+	w.wantLockHolder(t, west, late, true)
+	w.fence(t, west, late)
+	next := newcomer.mapImage(t, west, private+exclusive)
+	next.write(t)
+	late.fails(t)
+	next.writesOn(t)
+	w.wantOneAfterTheOther(t, west, holder, newcomer)
+	w.wantFencedForGood(t, late)
+	for _, d := range []*device{late, next} {
+		d.stop(t)
+		d.unmap(t)
+	}
+}
+
+// The same map is refused by Ceph when the owner has the lock.
 func lateMapRefused(t *testing.T, w *world, holder, newcomer *machine) {
 	for name, options := range map[string]string{"late-exclusive": private + exclusive, "late-plain": private} {
 		east := w.create(t, name+"~east")

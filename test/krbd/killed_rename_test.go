@@ -65,7 +65,8 @@ func TestRenamer(t *testing.T) {
 	if len(given) != 5 {
 		return
 	}
-	cluster, err := goceph.Dial(t.Context(), goceph.Config{ConfFile: given[0]})
+	// A holder that is emulated may be slow to answer.
+	cluster, err := goceph.Dial(t.Context(), goceph.Config{ConfFile: given[0], Timeout: takeover})
 	must(t, err)
 	image := ceph.Image{ImageSpec: ceph.ImageSpec{Pool: given[1], Name: given[3]}, ID: given[2]}
 	_, err = cluster.RenameImage(t.Context(), image, given[4])
