@@ -39,6 +39,9 @@ type world struct {
 	image   *vm.Image
 	// operator is a connection of the person who fails over.
 	operator ceph.Cluster
+	// booting has room for the machines that boot at a time. A kernel that gets too
+	// little of the processor does nothing but serve its timer.
+	booting chan struct{}
 }
 
 func newWorld(t *testing.T) *world {
@@ -49,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	}
 	guest, err := lab.Tools(os.Getenv(lab.ToolsVariable)).Find("krbd-guest")
 	must(t, err)
-	w := &world{}
+	w := &world{booting: make(chan struct{}, 2)}
 	w.image, err = vm.Build(t.TempDir(), kernel, guest)
 	must(t, err)
 	w.ceph, w.network = labtest.CephInNetwork(t)
@@ -70,7 +73,7 @@ func (w *world) create(t *testing.T, name string) ceph.ImageSpec {
 	return spec
 }
 
-// boot boots machines, all of them at once.
+// boot boots machines.
 func (w *world) boot(t *testing.T, numbers ...int) []*machine {
 	t.Helper()
 	type booted struct {
@@ -82,6 +85,8 @@ func (w *world) boot(t *testing.T, numbers ...int) []*machine {
 	dir := t.TempDir()
 	for i, number := range numbers {
 		go func() {
+			w.booting <- struct{}{}
+			defer func() { <-w.booting }()
 			started, err := vm.Start(t.Context(), w.image, w.network, fmt.Sprintf("machine-%d", number), number, dir)
 			done <- booted{i, started, err}
 		}()

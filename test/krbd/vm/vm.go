@@ -21,7 +21,7 @@ import (
 )
 
 // bootLimit is for a machine that is busy with other things; 4 s is usual.
-const bootLimit = time.Minute
+const bootLimit = 2 * time.Minute
 
 // VM is a running virtual machine.
 type VM struct {
