@@ -76,7 +76,18 @@ func Take(ctx context.Context, storage Ceph, image ceph.Image, cluster ceph.Part
 		return ceph.Image{}, nil, err
 	}
 	holder, err := storage.LockHolder(ctx, renamed.ImageSpec)
+	if err == nil && died(holder, others) {
+		err, holder = CutOff(ctx, storage, renamed.ImageSpec, []string{holder.Addr}), nil
+	}
 	return renamed, holder, err
+}
+
+// died reports whether the image's lock is held by another instance of this cluster that
+// does not answer any more, since it renamed. Whoever takes the lock over makes Ceph fence it
+// for an hour, and an entry of an hour cannot be prolonged: until that is over, nobody
+// could be sure of it, and the image could not be released. So it is fenced for good before.
+func died(holder *ceph.LockedError, others []string) bool {
+	return holder != nil && !holder.Answers && slices.Contains(others, holder.Addr)
 }
 
 // rename leaves to another instance of this cluster what that has begun, as long as it goes
@@ -87,20 +98,23 @@ func rename(ctx context.Context, storage Ceph, image ceph.Image, all, others []s
 		if err == nil && !settled {
 			err = CutOff(ctx, storage, image.ImageSpec, others)
 		}
+		if err == nil && settled {
+			err = cutDead(ctx, storage, image.ImageSpec, others)
+		}
 		if err != nil {
 			return ceph.Image{}, err
 		}
 	}
-	renamed, err := storage.RenameImage(ctx, image, image.Own(), all...)
-	var locked *ceph.LockedError
-	if !errors.As(err, &locked) || locked.Answers || !slices.Contains(others, locked.Addr) {
-		return renamed, err
-	}
-	// It died while it renamed, and librbd would fence it for an hour only.
-	if err := CutOff(ctx, storage, image.ImageSpec, []string{locked.Addr}); err != nil {
-		return ceph.Image{}, err
-	}
 	return storage.RenameImage(ctx, image, image.Own(), all...)
+}
+
+// cutDead fences who died with the image's lock while it renamed.
+func cutDead(ctx context.Context, storage Ceph, image ceph.ImageSpec, others []string) error {
+	holder, err := storage.LockHolder(ctx, image)
+	if err != nil || !died(holder, others) {
+		return err
+	}
+	return CutOff(ctx, storage, image, []string{holder.Addr})
 }
 
 // settle waits while a rename is half done and may go on, and reports whether it is over.
