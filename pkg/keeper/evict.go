@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,9 +20,11 @@ import (
 // take the dead devices away then, which a return of the image needs. What replaces such a
 // pod is refused at admission.
 //
-// Without keys a pod may have the image mapped, and is left to people.
+// Without keys a pod may have the image mapped, and so it may as long as the name of its own
+// volume leads there, because the owner has not renamed it yet, or the volume has the owner's
+// key. Then it is left to people.
 func (k *Keeper) evict(ctx context.Context, storage idle.Ceph, look idle.Look) {
-	if !lost(look.Record, k.Self) || look.Image.Key == "" || look.Volume.Orphan {
+	if !lost(look.Record, k.Self) || look.Image.Key == "" || look.Image.Named == look.Image.Own() || look.Volume.Orphan {
 		return
 	}
 	log := ctrl.LoggerFrom(ctx).WithValues("volume", look.Volume.Namespace+"/"+look.Volume.Claim)
@@ -32,14 +35,16 @@ func (k *Keeper) evict(ctx context.Context, storage idle.Ceph, look idle.Look) {
 	}
 	for i := range doomed {
 		pod := &doomed[i]
-		k.Events.OwnedElsewhere(pod, look.Volume.PV, fmt.Sprintf("%s(image %s): cluster %s owns the image, and pod %s can never have it on node %s, so it is deleted",
-			prefix(look.Volume), look.Image, look.Record.Owner.Name, pod.Name, pod.Spec.NodeName))
-		uid := pod.UID
-		err := k.Client.Delete(ctx, pod, client.Preconditions{UID: &uid})
-		if client.IgnoreNotFound(err) != nil {
+		err := k.Client.Delete(ctx, pod.DeepCopy(), client.Preconditions{UID: &pod.UID})
+		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+			continue // gone, or made again
+		}
+		if err != nil {
 			log.Error(err, "cannot delete a pod that can never have its volume", "pod", pod.Name)
 			continue
 		}
+		k.Events.OwnedElsewhere(pod, look.Volume.PV, fmt.Sprintf("%s(image %s): cluster %s owns the image, and pod %s can never have it on node %s, so it is deleted",
+			prefix(look.Volume), look.Image, look.Record.Owner.Name, pod.Name, pod.Spec.NodeName))
 		log.Info("deleted a pod that can never have its volume", "pod", pod.Name, "node", pod.Spec.NodeName, "owner", look.Record.Owner.Name)
 	}
 }
