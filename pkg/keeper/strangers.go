@@ -11,6 +11,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/imagename"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // fenceLate fences the clients of other clusters' nodes that have an image of this cluster
@@ -33,7 +34,11 @@ func (k *Keeper) fenceLate(ctx context.Context, storage idle.Ceph, look idle.Loo
 	if err != nil {
 		return false, err
 	}
-	late := ofOthers(open, registered, k.Self)
+	nodes, err := k.Usage.Nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	late := ofOthers(open, registered, k.Self, usage.RecordedNodes(nodes))
 	fence := k.patience.late(pv, late)
 	if len(fence) > 0 {
 		if err := imagename.CutOff(ctx, storage, look.Image.ImageSpec, fence); err != nil {
@@ -52,16 +57,16 @@ func unexplained(seen ownership.Seen, record ceph.Record) []string {
 }
 
 // ofOthers are the clients that come from a node of another cluster by the register, and
-// from none of this one.
-func ofOthers(clients []string, registered []ceph.RegistrationOf, self ceph.Party) []string {
+// from none of this one, in the register or now: a machine may have changed the cluster, and
+// what a dead cluster has registered stays.
+func ofOthers(clients []string, registered []ceph.RegistrationOf, self ceph.Party, present []ceph.Node) []string {
 	var late []string
 	for _, client := range clients {
 		address, err := ceph.ParseAddress(client)
 		if err != nil || ceph.CheckFence(client) != nil {
 			continue
 		}
-		other := false
-		ours := false
+		other, ours := false, at(present, address)
 		for _, of := range registered {
 			if at(of.Registration.Nodes, address) {
 				ours = ours || of.UID == self.UID
