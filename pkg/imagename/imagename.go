@@ -44,15 +44,11 @@ func All(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec) ([]st
 	if err != nil {
 		return nil, err
 	}
-	return names(image, keys), nil
-}
-
-func names(image ceph.ImageSpec, keys []ceph.Key) []string {
 	all := []string{image.Name}
 	for _, key := range keys {
 		all = append(all, ceph.JoinName(image.Name, key.Name))
 	}
-	return all
+	return all, nil
 }
 
 // Take gives an image that the record says is the cluster's the name with the key in
@@ -62,11 +58,13 @@ func names(image ceph.ImageSpec, keys []ceph.Key) []string {
 // the cluster's, or if there is another image under one of the names, and the errors of
 // [ceph.ImageRenamer].
 func Take(ctx context.Context, storage Ceph, image ceph.Image, cluster ceph.Party, renamers []string, self string) (ceph.Image, *ceph.LockedError, error) {
-	keys, err := own(ctx, storage, image.ImageSpec, cluster)
+	if err := CheckKey(ctx, storage, image.ImageSpec, cluster); err != nil {
+		return ceph.Image{}, nil, err
+	}
+	all, err := All(ctx, storage, image.ImageSpec)
 	if err != nil {
 		return ceph.Image{}, nil, err
 	}
-	all := names(image.ImageSpec, keys)
 	others := slices.DeleteFunc(slices.Clone(renamers), func(r string) bool { return r == self })
 	renamed, err := rename(ctx, storage, image, all, others)
 	if err == nil {
@@ -156,25 +154,26 @@ func alone(ctx context.Context, storage Ceph, image ceph.Image, all []string) er
 	return nil
 }
 
-// own are all keys, if the one in image is the cluster's.
-func own(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec, cluster ceph.Party) ([]ceph.Key, error) {
+// CheckKey returns a [*Refusal] unless the key in image is the cluster's, which claims it
+// if it has none.
+func CheckKey(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec, cluster ceph.Party) error {
 	key, err := storage.ClaimKey(ctx, image.Pool, image.Namespace, cluster)
 	var taken *ceph.KeyTakenError
 	switch {
 	case errors.As(err, &taken):
-		return nil, &Refusal{
+		return &Refusal{
 			What: fmt.Sprintf("another cluster (uid %s) is called %q too, and was first", taken.UID, taken.Key),
 			Do:   "give this cluster another name, with the value cluster.name of the chart",
 		}
 	case err != nil:
-		return nil, err
+		return err
 	case key != image.Key:
-		return nil, &Refusal{
+		return &Refusal{
 			What: fmt.Sprintf("the volumeHandle %q has the key %q, and that of cluster %s is %q", image.Own(), image.Key, cluster.Name, key),
 			Do:   "delete the PersistentVolume, and let it be made again in this cluster",
 		}
 	}
-	return storage.Keys(ctx, image.Pool, image.Namespace)
+	return nil
 }
 
 // GiveBack gives an image that nobody owns its base name again, if it has this cluster's.

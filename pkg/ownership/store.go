@@ -26,6 +26,16 @@ const undoLimit = time.Second
 // a record has the zero one. It returns the record as it is now, and the errors of
 // transition and of the store.
 func Change(ctx context.Context, records ceph.RecordStore, image ceph.Image, transition func(ceph.Record) (ceph.Record, error)) (ceph.Record, error) {
+	return change(ctx, records, image, transition, equal)
+}
+
+// Rewrite is Change that writes what is the same, too: whoever still goes by the record as
+// it was finds that somebody came in between.
+func Rewrite(ctx context.Context, records ceph.RecordStore, image ceph.Image, transition func(ceph.Record) (ceph.Record, error)) (ceph.Record, error) {
+	return change(ctx, records, image, transition, func(_, _ ceph.Record) bool { return false })
+}
+
+func change(ctx context.Context, records ceph.RecordStore, image ceph.Image, transition func(ceph.Record) (ceph.Record, error), done func(next, stored ceph.Record) bool) (ceph.Record, error) {
 	for attempt := 1; ; attempt++ {
 		stored, err := Read(ctx, records, image)
 		if err != nil {
@@ -35,7 +45,7 @@ func Change(ctx context.Context, records ceph.RecordStore, image ceph.Image, tra
 		if err != nil {
 			return ceph.Record{}, err
 		}
-		if equal(next, stored) {
+		if done(next, stored) {
 			return stored, nil
 		}
 		written, err := records.PutRecord(ctx, image, next)
