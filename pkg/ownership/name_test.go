@@ -169,3 +169,49 @@ func TestAcquireAllGivesNames(t *testing.T) {
 		})
 	}
 }
+
+// Another pod of this process may be renaming the image too, as the same client.
+func TestAcquireAllForgetsNobodyWhoRenames(t *testing.T) {
+	tests := map[string]struct {
+		meanwhile func(stored ceph.Record) (ceph.Record, error)
+		want      []string
+	}{
+		"nobody else": {func(stored ceph.Record) (ceph.Record, error) { return stored, nil }, nil},
+		"another pod": {func(stored ceph.Record) (ceph.Record, error) {
+			request := asks(east, "pod-2")
+			request.Renamer = renamer
+			return ownership.Acquire(stored, request)
+		}, []string{renamer}},
+		"another replica's pod": {func(stored ceph.Record) (ceph.Record, error) {
+			request := asks(east, "pod-2")
+			request.Renamer = "10.0.9.8:0/8"
+			return ownership.Acquire(stored, request)
+		}, []string{"10.0.9.8:0/8"}},
+		"the leader, who writes a holder": {func(stored ceph.Record) (ceph.Record, error) {
+			owner := *stored.Owner
+			owner.Nodes, stored.Owner = []ceph.Node{{Name: "e1"}}, &owner
+			return stored, nil
+		}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			if _, err := r.client.PutRecord(t.Context(), r.image("a"), ceph.Record{Keyed: true}); err != nil {
+				t.Fatal(err)
+			}
+			targets := r.targets(east, "pod-1", "a")
+			targets[0].Request.Renamer = renamer
+			targets[0].Name = func(ctx context.Context, image ceph.Image, _ ceph.Record) error {
+				_, err := ownership.Change(ctx, r.client, image, test.meanwhile)
+				return err
+			}
+			if _, _, err := ownership.AcquireAll(t.Context(), targets); err != nil {
+				t.Fatal(err)
+			}
+			record := r.record("a")
+			if diff := cmp.Diff(test.want, record.Renamers); diff != "" || !record.Named {
+				t.Errorf("named %t, renamers -want +got:\n%s", record.Named, diff)
+			}
+		})
+	}
+}

@@ -178,9 +178,25 @@ func (t *Target) name(ctx context.Context, before, written ceph.Record) (ceph.Re
 		return written, false, fmt.Errorf("note the name: %w", err)
 	}
 	named, err = Change(ctx, t.Records, t.Image, func(stored ceph.Record) (ceph.Record, error) {
-		return FinishName(stored, written, renamer)
+		done := renamer
+		if joined(stored, written) {
+			done = ""
+		}
+		return FinishName(stored, written, done)
 	})
 	return named, false, err
+}
+
+// joined reports whether another pod of this process may be giving the image its name, too,
+// since the record was written: its admission has brought no further client.
+func joined(stored, written ceph.Record) bool {
+	others := 0
+	for _, renamer := range stored.Renamers {
+		if !slices.Contains(written.Renamers, renamer) {
+			others++
+		}
+	}
+	return stored.Admissions > written.Admissions+uint64(others)
 }
 
 // undo gives one image back. When that fails, the image stays with this cluster,
