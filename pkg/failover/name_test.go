@@ -580,3 +580,41 @@ func TestTwoProcessesAtOnceWithKeys(t *testing.T) {
 		})
 	}
 }
+
+// A command that has stopped in the middle of its rename would give the image west's name
+// although it is east's again.
+func TestDropFencesWhoRenames(t *testing.T) {
+	d := newKeyedDisaster(t)
+	died := errors.New("died")
+	d.ceph.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
+		if call.Method == "RenameImage" {
+			return died
+		}
+		return proceed()
+	})
+	if err := d.failover(wish(), nil); !errors.Is(err, died) {
+		t.Fatal(err)
+	}
+	d.ceph.Intercept(nil)
+	before := d.storage
+	stopped, err := before.Self(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.dial()
+	record, err := Drop(t.Context(), d.storage, d.image, wish().Taker)
+	if err != nil || record.State != ceph.Held || record.Owner.Party != east || record.Named {
+		t.Fatalf("got %+v, %v", record, err)
+	}
+	if !slices.Contains(d.entries(), stopped) {
+		t.Errorf("who may be renaming it is not on the blocklist: %q", d.entries())
+	}
+	image, err := d.storage.Image(t.Context(), d.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.RenameImage(t.Context(), image, westsData.Own()); !errors.Is(err, ceph.ErrBlocklisted) {
+		t.Errorf("it goes on: %v", err)
+	}
+	d.bears(eastsData.Own())
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/imagename"
 	"github.com/cephferry/cephferry/pkg/ownership"
 )
 
@@ -196,17 +197,36 @@ func (p Plan) Fenced() []ceph.FencedNode {
 
 // Drop gives an image back to its owner whose takeover was begun, for a person who
 // decided otherwise. What is on the blocklist stays there, and in the record, until
-// it is lifted.
+// it is lifted. Of an image that bears its owner's name, who may be renaming it for the
+// takeover is fenced before: the owner could not tell it from one of its own, and it would
+// take the name away again.
 func Drop(ctx context.Context, storage Ceph, spec ceph.ImageSpec, taker ownership.Taker) (ceph.Record, error) {
 	image, err := storage.Image(ctx, spec)
 	if err != nil {
 		return ceph.Record{}, err
 	}
 	record, err := ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
-		return ownership.DropFence(stored, taker)
+		next, err := ownership.DropFence(stored, taker)
+		if err == nil {
+			err = cutRenamers(ctx, storage, spec, stored.Renamers)
+		}
+		return next, err
 	})
 	if err != nil {
 		return ceph.Record{}, fmt.Errorf("drop the takeover of image %s: %w", spec, err)
 	}
 	return record, nil
+}
+
+// cutRenamers fences those who may be renaming the image, but not this command, which does not.
+func cutRenamers(ctx context.Context, storage Ceph, spec ceph.ImageSpec, renamers []string) error {
+	if len(renamers) == 0 {
+		return nil
+	}
+	self, err := storage.Self(ctx)
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(renamers), func(r string) bool { return r == self })
+	return imagename.CutOff(ctx, storage, spec, others)
 }
