@@ -51,7 +51,9 @@ func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *
 		if s.record.Keyed {
 			var err error
 			if s.self, err = s.ceph.Self(ctx); err != nil {
-				return cannotKnow(CephUnknown, describe(s.volume, s.spec), err)
+				answer = cannotKnow(CephUnknown, describe(s.volume, s.spec), err)
+				answer.Volumes = all // who waits for them is woken
+				return answer
 			}
 		}
 		targets[i] = g.target(s, start)

@@ -281,6 +281,16 @@ func (g *Guard) isFree(ctx context.Context, volume volumes.Volume) bool {
 	if err != nil || !Decide(nil, s.record, g.Self, usage.Local{}).Allowed {
 		return false
 	}
+	if s.record.Keyed && !(ownership.Owns(s.record, g.Self) && s.record.Named) {
+		// Who has its lock is in the way of the name, also one that is silent.
+		holder, err := s.ceph.LockHolder(ctx, s.spec)
+		if err != nil {
+			return false
+		}
+		if holder != nil {
+			watchers = append(watchers, ceph.Watcher{Addr: holder.Addr, Client: holder.Client})
+		}
+	}
 	if len(watchers) == 0 {
 		return true
 	}

@@ -53,7 +53,9 @@ func (h *Handler) Handle(ctx context.Context, request admission.Request) admissi
 		dryRun := request.DryRun != nil && *request.DryRun
 		if object != nil && !dryRun {
 			h.Events.Refused(object, answer.Message)
-			if h.Waiting != nil {
+			// What is free for everybody else would be tried again and again, until a person
+			// makes the PersistentVolume anew.
+			if h.Waiting != nil && answer.Reason != OtherName {
 				h.Waiting.Refused(object, answer.Volumes)
 			}
 		}

@@ -26,16 +26,29 @@ func (g *Guard) name(ctx context.Context, s *sight, image ceph.Image, written ce
 	if again.answer.Result != Allowed {
 		return refused{again.answer}
 	}
+	if g.judge(ctx, again, holder) == nil {
+		return nil
+	}
+	// Another replica, which has given the image the same name, may have had the lock then, and
+	// is in the record no more.
+	if holder, err = s.ceph.LockHolder(ctx, s.spec); err != nil {
+		return refused{cannotKnow(CephUnknown, describe(s.volume, s.spec), err)}
+	}
+	return g.judge(ctx, again, holder)
+}
+
+// judge is the refusal for the client that has the image's lock, if there is one and it is
+// foreign. One that is silent is no watcher.
+func (g *Guard) judge(ctx context.Context, s sight, holder *ceph.LockedError) error {
 	if holder == nil {
 		return nil
 	}
-	// One that is silent is no watcher.
-	verdict, err := g.decide(ctx, again, []ceph.Watcher{{Addr: holder.Addr, Client: holder.Client}})
+	verdict, err := g.decide(ctx, s, []ceph.Watcher{{Addr: holder.Addr, Client: holder.Client}})
 	switch {
 	case err != nil:
 		return refused{cannotKnow(KubernetesUnknown, describe(s.volume, s.spec), err)}
 	case !verdict.Allowed:
-		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: refusal(g.Self, s.volume, s.spec, verdict.Foreign, again.record)}}
+		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: refusal(g.Self, s.volume, s.spec, verdict.Foreign, s.record)}}
 	}
 	return nil
 }
