@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -17,7 +18,8 @@ import (
 // commandLimit bounds a command that doesn't say its own limit.
 const commandLimit = time.Minute
 
-// Command is a program to run, with nothing but this environment.
+// Command is a program to run, with nothing but this environment and make's setting of the
+// garbage collector: most of them are Go programs that end within a second.
 type Command struct {
 	Program string
 	Args    []string
@@ -39,7 +41,7 @@ type Result struct {
 func (c Command) Exec(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.Program, c.Args...)
 	cmd.Dir, cmd.WaitDelay, cmd.Stdin = c.Dir, time.Second, strings.NewReader(c.Stdin)
-	cmd.Env = []string{}
+	cmd.Env = []string{"GOGC=" + cmp.Or(os.Getenv("GOGC"), "100")}
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		cmd.Env = append(cmd.Env, name+"="+c.Env[name])
 	}
