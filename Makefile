@@ -71,7 +71,7 @@ test-servers: deps tools
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target test-lab test-krbd
 
 # What computes for seconds has nobody to race with, and takes six times as long with the
-# detector, which looks at all that starts goroutines. Of the model those are its replays.
+# detector. What the model replays is the product's code, which is raced in its own packages.
 LONG_MODEL = TestNobodyElseWrites|TestKeys|TestKeysLeave|TestHoles|TestExclusiveMapping|TestWithoutRules|TestWithoutKeyRules
 LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|$(LONG_MODEL))$$
 
