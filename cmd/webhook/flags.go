@@ -21,6 +21,7 @@ type options struct {
 	// secrets are for the clusterIDs of further Ceph clusters.
 	secrets        map[string]corev1.SecretReference
 	provisioner    bool
+	keyed          bool
 	localCIDRs     []netip.Prefix
 	exemptCIDRs    []netip.Prefix
 	admissionGrace time.Duration
@@ -52,6 +53,7 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	flags.StringVar(&t.secret, "ceph-secret", "rook-ceph/rook-csi-rbd-node", "`namespace/name` of the CSI secret to list watchers with")
 	flags.StringArrayVar(&t.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster, repeatable")
 	flags.BoolVar(&o.provisioner, "provisioner", true, "whether the leader makes the volumes of migratable claims without a class")
+	flags.BoolVar(&o.keyed, "keyed", true, "whether new images bear the name of the cluster that owns them; the webhook's Ceph user has to be one that may rename images")
 	flags.StringArrayVar(&t.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable")
 	flags.StringArrayVar(&t.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable")
 	flags.DurationVar(&o.admissionGrace, "admission-grace", 75*time.Second, "`time` after which a pod that was let start and is not at the API server never comes; longer than the API server's --request-timeout")

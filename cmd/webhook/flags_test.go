@@ -19,6 +19,7 @@ func TestParseFlags(t *testing.T) {
 		cluster: "west", scope: volumes.ScopeMigratable, configNamespaces: []string{"rook-ceph"},
 		secret:         corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
 		provisioner:    true,
+		keyed:          true,
 		admissionGrace: 75 * time.Second,
 		webhookPort:    9443, metricsAddress: ":8080", probeAddress: ":8081", certDir: "/certs",
 		service: "cephferry-webhook", configuration: "cephferry", namespace: "cephferry-system",
@@ -28,7 +29,7 @@ func TestParseFlags(t *testing.T) {
 	changed.configNamespaces = []string{"ceph", "rook"}
 	changed.secret = corev1.SecretReference{Namespace: "ceph", Name: "observer"}
 	changed.secrets = map[string]corev1.SecretReference{"far": {Namespace: "vault", Name: "far"}}
-	changed.provisioner = false
+	changed.provisioner, changed.keyed = false, false
 	changed.localCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/64")}
 	changed.exemptCIDRs = []netip.Prefix{netip.MustParsePrefix("192.168.7.9/32")}
 	changed.admissionGrace = 10 * time.Minute
@@ -39,7 +40,7 @@ func TestParseFlags(t *testing.T) {
 		"only what is required": {[]string{"--cluster-name=west"}, defaults},
 		"everything that shapes decisions": {[]string{
 			"--cluster-name=west", "--scope=all", "--ceph-config-namespace=ceph", "--ceph-config-namespace=rook",
-			"--ceph-secret=ceph/observer", "--cluster-ceph-secret=far=vault/far", "--provisioner=false", "--local-cidr=10.1.2.3/8", "--local-cidr=fd00::1/64", "--exempt-cidr=192.168.7.9/32",
+			"--ceph-secret=ceph/observer", "--cluster-ceph-secret=far=vault/far", "--provisioner=false", "--keyed=false", "--local-cidr=10.1.2.3/8", "--local-cidr=fd00::1/64", "--exempt-cidr=192.168.7.9/32",
 			"--admission-grace=10m",
 		}, changed},
 	} {

@@ -8,6 +8,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/provisioner"
 )
 
@@ -17,9 +18,9 @@ import (
 // than to list its watchers.
 const provisionTimeout = 5 * time.Second
 
-// setUpProvisioner makes the leader provision claims and look after volumes, if that
-// is wanted.
-func setUpProvisioner(manager ctrl.Manager, o options, connections provisioner.Storages) error {
+// setUpProvisioner makes the leader of cluster self provision claims and look after
+// volumes, if that is wanted.
+func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connections provisioner.Storages) error {
 	if !o.provisioner {
 		return nil
 	}
@@ -31,6 +32,9 @@ func setUpProvisioner(manager ctrl.Manager, o options, connections provisioner.S
 		Events:   provisioner.Events{EventRecorder: eventRecorder(manager)},
 		Metrics:  counted,
 		Now:      time.Now,
+	}
+	if o.keyed {
+		claims.Self = self
 	}
 	volumes := &provisioner.Volumes{Client: manager.GetClient(), API: manager.GetAPIReader(), Metrics: counted}
 	if err := errors.Join(claims.SetupWithManager(manager), volumes.SetupWithManager(manager)); err != nil {

@@ -66,15 +66,15 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	}
 	connections := ceph.connections(provisionTimeout)
 	defer connections.Close()
-	if err := setUpProvisioner(manager, o, connections); err != nil {
-		return err
-	}
 	ready, err := setUpCertificate(manager, o)
 	if err != nil {
 		return err
 	}
 	self, err := usage.Party(ctx, manager.GetAPIReader(), o.cluster)
 	if err != nil {
+		return err
+	}
+	if err := setUpProvisioner(manager, o, self, connections); err != nil {
 		return err
 	}
 	g := &guard.Guard{

@@ -19,6 +19,8 @@ func (g *Guard) name(ctx context.Context, s *sight, image ceph.Image, written ce
 	switch {
 	case errors.As(err, &cannot):
 		return refused{Answer{Result: Denied, Reason: OtherName, Message: noName(s.volume, s.spec, cannot)}}
+	case errors.Is(err, ceph.ErrPermission):
+		return refused{cannotRename(s, err)}
 	case err != nil:
 		return fmt.Errorf("give it the name %s: %w", s.spec.Own(), err)
 	}
@@ -51,6 +53,13 @@ func (g *Guard) judge(ctx context.Context, s sight, holder *ceph.LockedError) er
 		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: refusal(g.Self, s.volume, s.spec, verdict.Foreign, s.record)}}
 	}
 	return nil
+}
+
+// cannotRename is for a webhook whose Ceph user may look and write records only.
+func cannotRename(s *sight, err error) Answer {
+	return Answer{Result: Unknown, Reason: CephUnknown, Message: fmt.Sprintf("%s cannot be given the name %s: %v\n"+
+		"  do this   give the webhook a Ceph user that may rename images (docs/security.md, \"What a rename needs\"), in the Secret that the chart's value ceph.secret names; no pod was started",
+		describe(s.volume, s.spec), s.spec.Own(), err)}
 }
 
 // otherKind is the text for a PersistentVolume that is for a keyed image and whose image is

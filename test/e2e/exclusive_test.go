@@ -150,5 +150,5 @@ func (w layer) stamps(release string) stamp.Log {
 }
 
 func (w layer) image(release string) ceph.ImageSpec {
-	return ceph.ImageSpec{Pool: lab.Pool, Name: w.namespace + "." + release + "-files"}
+	return ceph.ImageSpec{Pool: lab.Pool, Name: w.namespace + "." + release + "-files", Key: scene.NobodysKey}
 }

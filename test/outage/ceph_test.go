@@ -217,7 +217,7 @@ func TestAnotherKeyIsUsedWithinTenSeconds(t *testing.T) {
 	}
 	set := func(id, key string) {
 		t.Helper()
-		if err := west.Apply(t.Context(), webhook.ObserverSecret(id, key)); err != nil {
+		if err := west.Apply(t.Context(), webhook.RenamerSecret(id, key)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -228,7 +228,7 @@ func TestAnotherKeyIsUsedWithinTenSeconds(t *testing.T) {
 	if err := west.Webhook.Ready(); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
-	user, err := storage.CreateUser(t.Context(), "observer-new", webhook.Observer...)
+	user, err := storage.CreateUser(t.Context(), "renamer-new", webhook.Renamer...)
 	if err != nil {
 		t.Fatal(err)
 	}

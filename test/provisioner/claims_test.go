@@ -30,7 +30,7 @@ func TestAPlainClaimIsBoundWithoutARenderer(t *testing.T) {
 		ClaimRef: &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: tm.Namespace, Name: "data",
 			UID: pvc.UID, ResourceVersion: got.Spec.ClaimRef.ResourceVersion},
 		PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
-			Driver: "rook-ceph.rbd.csi.ceph.com", FSType: "ext4", VolumeHandle: tm.image("data"),
+			Driver: "rook-ceph.rbd.csi.ceph.com", FSType: "ext4", VolumeHandle: tm.image("data") + "~east",
 			NodeStageSecretRef: &corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
 			VolumeAttributes:   map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "staticVolume": "true", "imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive,noshare"},
 		}},

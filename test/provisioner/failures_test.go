@@ -36,7 +36,7 @@ func TestWhatIsRefusedSaysWhy(t *testing.T) {
 		why         string
 	}{
 		"no-class": {[]string{"cephferry.io/class: later-NS"}, `metadata.annotations[cephferry.io/class]: Invalid value: "later-` + tm.Namespace + `": no such StorageClass`},
-		"no-pool":  {[]string{"cephferry.io/class: lost-NS"}, `look at image "lost/` + tm.image("no-pool") + `": the pool does not exist`},
+		"no-pool":  {[]string{"cephferry.io/class: lost-NS"}, `pool "lost", rados namespace "": the pool does not exist`},
 		"no-right": {[]string{"cephferry.io/class: locked-NS"}, "read Secret rook-ceph/" + othersSecret + ": secrets \"" + othersSecret + "\" is forbidden"},
 		"small":    {nil, "the name is taken by a smaller volume: image replicapool/" + tm.image("small") + " has 8Mi, the claim asks for 16Mi"},
 		"adopts":   {[]string{`cephferry.io/adopt: "true"`}, "adopt image replicapool/" + tm.image("adopts") + ": the image does not exist"},

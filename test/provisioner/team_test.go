@@ -3,7 +3,6 @@
 package provisioner
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -185,11 +184,9 @@ func (tm *team) condition(c *scene.Cluster, claim, kind, text string) {
 // size is that of an image in MiB.
 func (tm *team) size(image string) int {
 	tm.Helper()
-	out, err := storage.RBD(tm.Context(), "info", lab.Pool+"/"+image, "--format", "json")
+	found, err := tm.Ceph.Admin(tm.T).Image(tm.Context(), spec(lab.Pool+"/"+image))
 	tm.must(err)
-	var info struct{ Size int }
-	tm.must(json.Unmarshal(out, &info))
-	return info.Size >> 20
+	return int(found.Size >> 20)
 }
 
 // free waits until nobody has the image open.
@@ -201,7 +198,7 @@ func (tm *team) free(image string) {
 // spec is an image by its name in rbd's arguments.
 func spec(image string) ceph.ImageSpec {
 	parts := strings.Split(image, "/")
-	return ceph.ImageSpec{Pool: parts[0], Namespace: strings.Join(parts[1:len(parts)-1], "/"), Name: parts[len(parts)-1]}
+	return ceph.ImageSpec{Pool: parts[0], Namespace: strings.Join(parts[1:len(parts)-1], "/"), Name: parts[len(parts)-1], Key: scene.NobodysKey}
 }
 
 // wrote checks that these clusters wrote to the image one after the other, and that

@@ -12,13 +12,16 @@ import (
 	"github.com/cephferry/cephferry/test/lab/stamp"
 )
 
+// NobodysKey finds an image under any of its names, whoever owns it.
+const NobodysKey = "nobody"
+
 // Image is the image of a claim, as rbd's arguments name it.
 func (s *Shop) Image(claim string) string { return s.Pool + "/" + s.Namespace + "." + claim }
 
 // Spec names the image of a claim.
 func (s *Shop) Spec(claim string) ceph.ImageSpec {
 	pool, namespace, _ := strings.Cut(s.Pool, "/")
-	return ceph.ImageSpec{Pool: pool, Namespace: namespace, Name: s.Namespace + "." + claim}
+	return ceph.ImageSpec{Pool: pool, Namespace: namespace, Name: s.Namespace + "." + claim, Key: NobodysKey}
 }
 
 // Watchers are those of the claim's image.

@@ -111,13 +111,18 @@ func (s *Storage) Free(t testing.TB, image ceph.ImageSpec) {
 // watcher.
 func (s *Storage) Stamps(t testing.TB, image ceph.ImageSpec) stamp.Log {
 	t.Helper()
-	log, err := s.stamps(image)
+	found, err := s.Admin(t).Image(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := s.stamps(ceph.ImageSpec{Pool: image.Pool, Namespace: image.Namespace, Name: found.Named})
 	if err != nil {
 		t.Fatalf("read stamps of %s: %v", image, err)
 	}
 	return log
 }
 
+// stamps opens the image by exactly that name.
 func (s *Storage) stamps(image ceph.ImageSpec) (log stamp.Log, err error) {
 	client, err := s.images()
 	if err != nil {

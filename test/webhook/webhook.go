@@ -53,14 +53,9 @@ const (
 	Grace = 4 * time.Second
 )
 
-// Observer are the capabilities of the Ceph user of docs/security.md that can look,
-// and write records.
-var Observer = []string{
-	"mon", "allow r",
-	"osd", "allow r class-read pool=replicapool object_prefix rbd_id., allow r class-read pool=replicapool object_prefix rbd_header., " +
-		"allow r class-read pool=replicapool object_prefix rbd_directory, allow r class-read pool=replicapool object_prefix rbd_info, " +
-		"allow rw pool=replicapool object_prefix cephferry.",
-}
+// Renamer are the capabilities of the Ceph user of docs/security.md that the webhook of a
+// cluster with keyed images has: it can look, write records, and give images names.
+var Renamer = []string{"mon", `allow r, allow command "osd blocklist"`, "osd", "profile rbd pool=replicapool"}
 
 // Options say what to run.
 type Options struct {
@@ -97,7 +92,7 @@ type Webhook struct {
 //
 // Of all that only this is not the chart's: the address in the webhook
 // configuration, the folder of the certificate, and the certificate, which is the
-// test's, as if cert-manager had made it. The Ceph user for watchers is the observer.
+// test's, as if cert-manager had made it. Its Ceph user is the renamer.
 func Start(ctx context.Context, o Options) (*Webhook, error) {
 	dir, c := o.Dir, o.Cluster
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -128,7 +123,7 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 	rendered := exec.CommandContext(ctx, o.Helm, "template", "cephferry", o.Chart, "--namespace", Namespace,
 		"--set", "cluster.name="+c.Name, "--set", "certificate.certManager.enabled=true",
 		"--set", fmt.Sprintf("ports.webhook=%d,ports.metrics=%d,ports.probes=%d", ports[0], ports[1], ports[2]),
-		"--set", "ceph.secret.namespace="+Namespace+",ceph.secret.name=observer", "--set", o.Values)
+		"--set", "ceph.secret.namespace="+Namespace+",ceph.secret.name=renamer", "--set", o.Values)
 	rendered.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + o.Home}
 	var complaints bytes.Buffer
 	rendered.Stderr = &complaints
@@ -136,14 +131,14 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render the chart: %w: %s", err, complaints.String())
 	}
-	user, err := o.Ceph.CreateUser(ctx, "observer-"+c.Name, Observer...)
+	user, err := o.Ceph.CreateUser(ctx, "renamer-"+c.Name, Renamer...)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.Apply(ctx, "{apiVersion: v1, kind: Namespace, metadata: {name: "+Namespace+"}}"); err != nil {
 		return nil, err
 	}
-	if err := c.Apply(ctx, ObserverSecret(user.ID, user.Key)); err != nil {
+	if err := c.Apply(ctx, RenamerSecret(user.ID, user.Key)); err != nil {
 		return nil, err
 	}
 	configuration, err := w.take(ctx, c, string(manifests), ca)
@@ -192,9 +187,9 @@ spec:
     volumeAttributes: {staticVolume: "true"}
 `
 
-// ObserverSecret is the Secret from which the webhook takes its Ceph user.
-func ObserverSecret(id, key string) string {
-	return fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: observer, namespace: %s}, stringData: {userID: %s, userKey: %q}}", Namespace, id, key)
+// RenamerSecret is the Secret from which the webhook takes its Ceph user.
+func RenamerSecret(id, key string) string {
+	return fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: renamer, namespace: %s}, stringData: {userID: %s, userKey: %q}}", Namespace, id, key)
 }
 
 // take applies the account, its rights and the policies, takes over the flags, and returns the

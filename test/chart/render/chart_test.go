@@ -170,7 +170,7 @@ func TestRules(t *testing.T) {
 		"cluster: get replicasets.apps",
 		"cluster: get replicationcontrollers",
 		"cluster: get statefulsets.apps",
-		"cluster: get,list pods",
+		"cluster: get,list,delete pods",
 		"cluster: get,list,watch csidrivers.storage.k8s.io",
 		"cluster: get,list,watch namespaces",
 		"cluster: get,list,watch nodes",

@@ -110,6 +110,12 @@ var valueCases = []struct {
 		[]string{"false"},
 	},
 	{
+		"provisioner.keyed", "false",
+		func(r *rendered) any { return r.flags("--keyed") },
+		[]string{"true"},
+		[]string{"false"},
+	},
+	{
 		"provisioner.secrets", "[{namespace: vault, name: maker}]",
 		cephRules,
 		[]string{
