@@ -175,12 +175,12 @@ func TestNamesThatMayDiffer(t *testing.T) {
 			home.start()
 			home.wrote(image, east, west, east)
 
-			if diff := cmp.Diff(rookOf(t, home.volume(east, image)), names{
+			if diff := cmp.Diff(rookOf(t, east, home.volume(east, image)), names{
 				Driver: "rook-ceph.rbd.csi.ceph.com", ClusterID: "rook-ceph", Secret: "rook-ceph/rook-csi-rbd-node",
 			}); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff(rookOf(t, away.volume(west, image)), names{
+			if diff := cmp.Diff(rookOf(t, west, away.volume(west, image)), names{
 				Driver: "storage-operator.rbd.csi.ceph.com", ClusterID: "6f1d2a0b9c8e4f75", Secret: "storage/ceph-user-rbd-node",
 			}); diff != "" {
 				t.Error(diff)
@@ -192,10 +192,10 @@ func TestNamesThatMayDiffer(t *testing.T) {
 // names are what a volume has of Rook's.
 type names struct{ Driver, ClusterID, Secret string }
 
-func rookOf(t *testing.T, pv *corev1.PersistentVolume) names {
+func rookOf(t *testing.T, c *scene.Cluster, pv *corev1.PersistentVolume) names {
 	t.Helper()
 	csi := pv.Spec.CSI
-	if csi.VolumeHandle != pv.Name || csi.VolumeAttributes["pool"] != lab.Pool {
+	if csi.VolumeHandle != pv.Name+"~"+c.Name || csi.VolumeAttributes["pool"] != lab.Pool {
 		t.Errorf("volume %s has handle %s and pool %s", pv.Name, csi.VolumeHandle, csi.VolumeAttributes["pool"])
 	}
 	return names{csi.Driver, csi.VolumeAttributes["clusterID"], csi.NodeStageSecretRef.Namespace + "/" + csi.NodeStageSecretRef.Name}
