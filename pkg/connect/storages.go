@@ -24,6 +24,8 @@ const (
 	// linger is how long a connection that no clusterID leads to any more stays
 	// open: longer than anybody works with what Cluster returned.
 	linger = time.Minute
+	// renewAfter is after what time a connection may be renewed again.
+	renewAfter = 10 * time.Second
 )
 
 // Settings say how to reach a Ceph cluster, and where in its pools to look.
@@ -84,6 +86,8 @@ type connection struct {
 	lingers *time.Timer
 	// attempt is the last one.
 	attempt *attempt
+	// renewed is when the last one was given up, see Renew.
+	renewed time.Time
 }
 
 // attempt is an attempt to connect. The other fields are set when done is closed.
@@ -253,7 +257,8 @@ func (a *attempt) close() error {
 
 // Renew is for who was told ceph.ErrBlocklisted by what [Storages.Cluster] returned: the
 // connection answers nothing any more, and the next caller gets another one. What was
-// begun with it goes on for a minute.
+// begun with it goes on for a minute. That happens once in a while only: where the whole
+// machine is on the blocklist, each new connection is of as little use.
 func (s *Storages) Renew(cluster ceph.Cluster) {
 	of, ok := cluster.(shared)
 	if !ok {
@@ -262,11 +267,11 @@ func (s *Storages) Renew(cluster ceph.Cluster) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.byKey {
-		if c.attempt == nil || !c.attempt.made(of.Cluster) {
+		if c.attempt == nil || !c.attempt.made(of.Cluster) || time.Since(c.renewed) < renewAfter {
 			continue
 		}
 		old := c.attempt
-		c.attempt = nil
+		c.attempt, c.renewed = nil, time.Now()
 		s.closing.Go(func() {
 			select {
 			case <-time.After(linger):

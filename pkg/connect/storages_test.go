@@ -355,6 +355,24 @@ func TestRenew(t *testing.T) {
 	})
 }
 
+// TestRenewOfAFencedMachine: connections that linger cost memory and threads.
+func TestRenewOfAFencedMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]Settings{"rook": settings("m", "k", "")})
+		defer w.end()
+		opened := 1
+		for range 5 {
+			now := w.want("rook", opened)
+			w.storages.Renew(now)
+			opened++
+			for range 20 {
+				w.storages.Renew(w.want("rook", opened))
+			}
+			time.Sleep(renewAfter)
+		}
+	})
+}
+
 func TestSettingsChangeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := settings("m", "k", ""), settings("m", "rotated", "")
