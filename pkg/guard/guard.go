@@ -282,14 +282,11 @@ func (g *Guard) isFree(ctx context.Context, volume volumes.Volume) bool {
 		return false
 	}
 	if s.record.Keyed && !(ownership.Owns(s.record, g.Self) && s.record.Named) {
-		// Who has its lock is in the way of the name, also one that is silent.
-		holder, err := s.ceph.LockHolder(ctx, s.spec)
+		holder, err := g.inTheWay(ctx, s)
 		if err != nil {
 			return false
 		}
-		if holder != nil {
-			watchers = append(watchers, ceph.Watcher{Addr: holder.Addr, Client: holder.Client})
-		}
+		watchers = append(watchers, holder...)
 	}
 	if len(watchers) == 0 {
 		return true

@@ -2,9 +2,11 @@ package guard_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -346,6 +348,9 @@ func TestStrangersBesideTheName(t *testing.T) {
 		}
 		w.ceph.RemoveWatcher(exactly(name), stranger)
 	}
+	const cannotBeTaken = "volume shop/data (image replicapool/shop.data) cannot be taken for west: "
+	const byWhom = "the image is mapped exclusively and cannot be changed now: its lock is held by client.4153 at " + foreign + ", which does not answer\n" +
+		"  do this   run the same command again in half a minute; if that client is gone for good, fence it first (`ceph osd blocklist add " + foreign + " 1576800000`); no pod was started"
 	tests := map[string]struct {
 		prepare func(w *keyedWorld)
 		want    answer
@@ -365,13 +370,11 @@ func TestStrangersBesideTheName(t *testing.T) {
 				w.ceph.RenameImage(exactly(baseName), westsName)
 				silent(w, westsName)
 			},
-			denied(inUse("data", baseName)), westsName,
+			denied(cannotBeTaken + byWhom), westsName,
 		},
 		"who has its lock and is silent": {
 			func(w *keyedWorld) { silent(w, baseName) },
-			unknown("volume shop/data (image replicapool/shop.data) cannot be taken for west: give it the name shop.data~west: rename image \"replicapool/shop.data\": " +
-				"the image is mapped exclusively and cannot be changed now: its lock is held by client.4153 at 10.0.1.12:0/3311202721, which does not answer\n" +
-				"  do this   run the same command again in half a minute; if that client is gone for good, fence it first (`ceph osd blocklist add 10.0.1.12:0/3311202721 1576800000`); no pod was started"), baseName,
+			unknown(cannotBeTaken + "give it the name shop.data~west: rename image \"replicapool/shop.data\": " + byWhom), baseName,
 		},
 	}
 	for name, test := range tests {
@@ -386,6 +389,43 @@ func TestStrangersBesideTheName(t *testing.T) {
 				t.Error("who waits for the volume is woken again and again")
 			}
 		})
+	}
+}
+
+// A dead client keeps the lock until somebody takes it over. Once it is fenced for good it is
+// not in the way; Ceph's own entry of an hour is over before a client that was only silent is.
+func TestADeadClientHasTheLock(t *testing.T) {
+	dead := ceph.Watcher{Addr: foreign, Client: "client.4153", Cookie: 1}
+	for _, name := range []string{baseName, westsName} {
+		for lasting, code := range map[time.Duration]int32{ceph.MaxFence: 200, time.Hour: 403} {
+			if name == baseName {
+				code = 200 // the rename takes the lock over
+			}
+			t.Run(fmt.Sprintf("of %s, and is fenced for %s", name, lasting), func(t *testing.T) {
+				w := newKeyedWorld(t, "west")
+				w.claimKey(west)
+				w.ceph.RenameImage(exactly(baseName), name)
+				if _, err := w.ceph.OpenImage(exactly(name), dead); err != nil {
+					t.Fatal(err)
+				}
+				w.ceph.RemoveWatcher(exactly(name), dead)
+				if w.free() {
+					t.Error("it is free before")
+				}
+				if err := w.client.Blocklist(t.Context(), []string{foreign}, lasting); err != nil {
+					t.Fatal(err)
+				}
+				if !w.free() {
+					t.Error("nobody is woken")
+				}
+				if got := w.ask("pod", withUID(t, "p1", "data")); got.Code != code {
+					t.Errorf("got %+v", got)
+				}
+				if code == 200 {
+					w.wests()
+				}
+			})
+		}
 	}
 }
 

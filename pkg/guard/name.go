@@ -49,6 +49,8 @@ func (g *Guard) judge(ctx context.Context, s sight, holder *ceph.LockedError) er
 	switch {
 	case err != nil:
 		return refused{cannotKnow(KubernetesUnknown, describe(s.volume, s.spec), err)}
+	case !verdict.Allowed && !holder.Answers:
+		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: notTaken(g.Self, describe(s.volume, s.spec), holder)}}
 	case !verdict.Allowed:
 		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: refusal(g.Self, s.volume, s.spec, verdict.Foreign, s.record)}}
 	}
@@ -60,6 +62,21 @@ func cannotRename(s *sight, err error) Answer {
 	return Answer{Result: Unknown, Reason: CephUnknown, Message: fmt.Sprintf("%s cannot be given the name %s: %v\n"+
 		"  do this   give the webhook a Ceph user that may rename images (docs/security.md, \"What a rename needs\"), in the Secret that the chart's value ceph.secret names; no pod was started",
 		describe(s.volume, s.spec), s.spec.Own(), err)}
+}
+
+// inTheWay is who has the image's lock, as a watcher: silent or not, it keeps the image from
+// getting its name, unless it is fenced.
+func (g *Guard) inTheWay(ctx context.Context, s sight) ([]ceph.Watcher, error) {
+	holder, err := s.ceph.LockHolder(ctx, s.spec)
+	if err != nil || holder == nil {
+		return nil, err
+	}
+	if !holder.Answers {
+		if fenced, err := imagename.IsFenced(ctx, s.ceph, holder.Addr); err != nil || fenced {
+			return nil, err
+		}
+	}
+	return []ceph.Watcher{{Addr: holder.Addr, Client: holder.Client}}, nil
 }
 
 // otherKind is the text for a PersistentVolume that is for a keyed image and whose image is

@@ -54,7 +54,7 @@ func All(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec) ([]st
 // Take gives an image that the record says is the cluster's the name with the key in
 // image, and takes away every other one. renamers are the client instances that the record
 // names, self among them. It also returns who has the image's lock after that, if anybody
-// has: a client that does not answer is no watcher. It returns a [*Refusal] if the key is not
+// has and is not fenced for good: a client that does not answer is no watcher. It returns a [*Refusal] if the key is not
 // the cluster's, or if there is another image under one of the names, and the errors of
 // [ceph.ImageRenamer].
 func Take(ctx context.Context, storage Ceph, image ceph.Image, cluster ceph.Party, renamers []string, self string) (ceph.Image, *ceph.LockedError, error) {
@@ -74,10 +74,35 @@ func Take(ctx context.Context, storage Ceph, image ceph.Image, cluster ceph.Part
 		return ceph.Image{}, nil, err
 	}
 	holder, err := storage.LockHolder(ctx, renamed.ImageSpec)
-	if err == nil && died(holder, others) {
-		err, holder = CutOff(ctx, storage, renamed.ImageSpec, []string{holder.Addr}), nil
+	if err == nil && holder != nil && !holder.Answers {
+		var over bool
+		if over, err = isOver(ctx, storage, renamed.ImageSpec, holder, others); over {
+			holder = nil
+		}
 	}
 	return renamed, holder, err
+}
+
+// isOver reports whether a silent client that has the image's lock is fenced for good, and so
+// loses it to whoever maps the image. It fences one that died while it renamed.
+func isOver(ctx context.Context, storage Ceph, image ceph.ImageSpec, holder *ceph.LockedError, others []string) (bool, error) {
+	if !died(holder, others) {
+		if fenced, err := IsFenced(ctx, storage, holder.Addr); err != nil || !fenced {
+			return false, err
+		}
+	}
+	// One that ends early cannot be prolonged.
+	err := CutOff(ctx, storage, image, []string{holder.Addr})
+	if errors.Is(err, ceph.ErrFenceShort) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// IsFenced reports whether an entry of the blocklist covers the client, for however long.
+func IsFenced(ctx context.Context, storage ceph.Fencer, addr string) (bool, error) {
+	entries, err := storage.Blocklisted(ctx)
+	return slices.ContainsFunc(entries, func(e ceph.BlocklistEntry) bool { return e.Covers(addr) }), err
 }
 
 // died reports whether the image's lock is held by another instance of this cluster that
