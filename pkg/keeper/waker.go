@@ -41,6 +41,14 @@ type Waker struct {
 	Now func() time.Time
 
 	queue queue
+	// vain are the workloads that were woken a short while ago.
+	vain map[types.UID]rest
+}
+
+// rest is since when a workload is not woken again, and for how long.
+type rest struct {
+	since time.Time
+	wait  time.Duration
 }
 
 // sleeper is a workload that waits for volumes.
@@ -103,15 +111,40 @@ func (w *Waker) pass(ctx context.Context) {
 	}
 }
 
+// rests notes that a workload is woken. Refused again although its volumes look free, as when
+// nobody may give the image its name, it is woken less and less often: each time its pods
+// are made, and the record is written.
+func (w *Waker) rests(uid types.UID) {
+	now := w.Now()
+	for other, last := range w.vain {
+		if now.Sub(last.since)-last.wait > settled {
+			delete(w.vain, other)
+		}
+	}
+	wait := interval
+	if last, ok := w.vain[uid]; ok {
+		wait = min(settled, 2*last.wait)
+	}
+	if w.vain == nil {
+		w.vain = map[types.UID]rest{}
+	}
+	w.vain[uid] = rest{now, wait}
+}
+
 // tryToWake wakes a workload whose volumes are free.
 func (w *Waker) tryToWake(ctx context.Context, s *sleeper) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	if last, ok := w.vain[s.object.UID]; ok && w.Now().Sub(last.since) < last.wait {
+		return
+	}
 	if !w.Free(ctx, s.volumes) {
+		delete(w.vain, s.object.UID)
 		return
 	}
 	// Refused again, it comes back.
 	w.queue.remove(s)
+	w.rests(s.object.UID)
 	// By the status subresource, whose right does not include the pods' template.
 	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, s.object.UID, WokenAnnotation, w.Now().UTC().Format(time.RFC3339Nano))
 	err := w.Client.Status().Patch(ctx, s.object.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))

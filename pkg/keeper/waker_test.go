@@ -123,6 +123,48 @@ func TestWakerForgets(t *testing.T) {
 	})
 }
 
+// TestWakerOfWhatStaysRefused: what looks free and is refused all the same is tried less and
+// less often, and at once when it was not free in between.
+func TestWakerOfWhatStaysRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		object := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}}
+		object.Namespace, object.Name, object.UID = "shop", "web", "rs-1"
+		all := []volumes.Volume{{Namespace: "shop", Claim: "data", PV: volume("shop.data", "data"), Image: imageOf(t)}}
+		set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "rs-1"}}
+		var patches atomic.Int32
+		var isFree atomic.Bool
+		isFree.Store(true)
+		waker := &keeper.Waker{Free: func(context.Context, []volumes.Volume) bool { return isFree.Load() }, Now: time.Now, Log: logr.Discard()}
+		waker.Client = fake.NewClientBuilder().WithObjects(set).WithInterceptorFuncs(interceptor.Funcs{
+			SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+				patches.Add(1)
+				waker.Refused(object, all) // its controller tries at once
+				return nil
+			},
+		}).Build()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- waker.Start(ctx) }()
+		waker.Refused(object, all)
+		time.Sleep(10 * time.Minute)
+		if got := patches.Load(); got < 10 || got > 40 {
+			t.Errorf("it was woken %d times in ten minutes", got)
+		}
+		isFree.Store(false)
+		time.Sleep(time.Minute)
+		before := patches.Load()
+		isFree.Store(true)
+		time.Sleep(time.Second)
+		if patches.Load() == before {
+			t.Error("it was not woken when its volume became free")
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // free is what admission would say.
 func (w *world) free(ctx context.Context, _ []volumes.Volume) bool {
 	image, err := w.client.Image(ctx, theData)

@@ -28,7 +28,8 @@ var readsClock = map[string]string{
 	"pkg/keeper mark":         "a condition's lastTransitionTime, for people",
 	"pkg/keeper tellConflict": "how often an event is repeated, a difference",
 	"pkg/keeper pass":         "the same, and for how long a pass lasts",
-	"pkg/keeper tryToWake":    "an annotation that is new each time, for people",
+	"pkg/keeper tryToWake":    "an annotation that is new each time, for people, and for how long a workload is not woken again, a difference",
+	"pkg/keeper rests":        "the same",
 	"pkg/register Reconcile":  "for how long it was not written, a difference",
 	"pkg/register write":      "the same, and when it was written, for people and metrics",
 }
