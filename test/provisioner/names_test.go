@@ -195,7 +195,11 @@ type names struct{ Driver, ClusterID, Secret string }
 func rookOf(t *testing.T, c *scene.Cluster, pv *corev1.PersistentVolume) names {
 	t.Helper()
 	csi := pv.Spec.CSI
-	if csi.VolumeHandle != pv.Name+"~"+c.Name || csi.VolumeAttributes["pool"] != lab.Pool {
+	handle := pv.Name
+	if pv.Annotations["cephferry.io/created-by"] == "cluster" {
+		handle += "~" + c.Name
+	}
+	if csi.VolumeHandle != handle || csi.VolumeAttributes["pool"] != lab.Pool {
 		t.Errorf("volume %s has handle %s and pool %s", pv.Name, csi.VolumeHandle, csi.VolumeAttributes["pool"])
 	}
 	return names{csi.Driver, csi.VolumeAttributes["clusterID"], csi.NodeStageSecretRef.Namespace + "/" + csi.NodeStageSecretRef.Name}
