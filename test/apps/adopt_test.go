@@ -58,7 +58,7 @@ func TestAdoptByTheRenderer(t *testing.T) {
 	written := a.writes(0, "east")
 
 	steps := documentSteps(t)
-	for _, step := range []*string{&steps.look, &steps.keep, &steps.stop, &steps.lock, &steps.remove, &steps.adopt, &steps.move} {
+	for _, step := range []*string{&steps.look, &steps.keep, &steps.stop, &steps.lock, &steps.remove, &steps.adopt, &steps.move, &steps.back} {
 		*step = strings.NewReplacer("shop", a.namespace, "--post-renderer postrender", "--post-renderer postrender --post-renderer-args=--create=client").Replace(*step)
 	}
 	tooEarly := steps.look + steps.adopt
@@ -79,8 +79,14 @@ func TestAdoptByTheRenderer(t *testing.T) {
 		t.Errorf("the image changed (-before +after):\n%s", diff)
 	}
 
+	// The way back is open until the volume is adopted.
+	a.must("%s", steps.look+steps.lock+steps.remove+steps.back)
+	if got, want := a.get(servers.East, "pvc/web-files", "{.spec.volumeName}")+" "+a.get(servers.East, "pv/"+a.volume, "{.status.phase} {.spec.persistentVolumeReclaimPolicy}"), a.volume+" Bound Retain"; got != want {
+		a.Errorf("back is %s; want %s", got, want)
+	}
+
 	// The first step looks at what is removed now, so the rest is one script.
-	a.must("%s", steps.look+steps.lock+steps.remove+steps.adopt)
+	a.must("%s", steps.look+steps.remove+steps.adopt)
 	a.isAdopted(servers.East)
 	written = a.writes(written, "east")
 	a.must("%s", "IMAGE="+a.image+"\n"+steps.move)
@@ -116,15 +122,15 @@ func (a adoption) isAdopted(cluster *lab.Cluster) {
 }
 
 // steps are the document's blocks of commands.
-type steps struct{ look, keep, stop, lock, remove, adopt, move string }
+type steps struct{ look, keep, stop, lock, remove, adopt, move, back string }
 
 func documentSteps(t *testing.T) steps {
 	t.Helper()
 	blocks := commands(t, adoptDocument)
-	if len(blocks) != 7 {
-		t.Fatalf("the document has %d blocks of commands, want 7; say here what the new one is for", len(blocks))
+	if len(blocks) != 8 {
+		t.Fatalf("the document has %d blocks of commands, want 8; say here what the new one is for", len(blocks))
 	}
-	return steps{blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], blocks[5], blocks[6]}
+	return steps{blocks[0], blocks[1], blocks[2], blocks[3], blocks[4], blocks[5], blocks[6], blocks[7]}
 }
 
 // commands are the blocks of commands in a document.
