@@ -32,7 +32,9 @@ const (
 	Image = Prefix + "image"
 	// Replicas is how many ordinals of a claim template get a pair.
 	Replicas = Prefix + "replicas"
-	// Adopt set to "true" means that the image must exist; it is never created.
+	// Adopt set to "true" means that the image must exist; it is never created. The name
+	// of an image, such as ceph-csi's, means that this one is it, and gets the name that
+	// the claim's image has.
 	Adopt = Prefix + "adopt"
 	// Class is the StorageClass of a claim whose volume the cluster makes. The
 	// claim's own field is "", so that no provisioner but ours takes it.
@@ -81,7 +83,7 @@ func Keys() []Key {
 		{Name: Migratable, Values: `"true", "false"`, Default: `"false"`},
 		{Name: Image, Values: "the name of an image or subvolume", Default: "<namespace>.<pvc name>"},
 		{Name: Replicas, Values: "a number", Default: "the StatefulSet's spec.replicas", TemplateOnly: true},
-		{Name: Adopt, Values: `"true", "false"`, Default: `"false"`},
+		{Name: Adopt, Values: `"true", "false", the name of an image`, Default: `"false"`},
 		{Name: Class, Values: "a StorageClass", Default: "the default class"},
 		{Name: Size, Values: "a quantity", Default: "the claim's request"},
 		{Name: Exclusive, Values: `"true", "false"`, Default: "the image's mode"},
@@ -99,6 +101,8 @@ type Claim struct {
 	// Replicas is nil for the StatefulSet's own number.
 	Replicas *int
 	Adopt    bool
+	// OldName is what an adopted image is called until then, empty if it keeps its name.
+	OldName string
 	// Class is empty for the default class.
 	Class string
 	// Size is nil for the claim's request, and has no effect below it.
@@ -142,7 +146,9 @@ func Parse(annotations map[string]string, place Place, path *field.Path) (Claim,
 		case name == Migratable:
 			claim.Migratable, errs = parseBool(annotations, name, path, errs)
 		case name == Adopt:
-			claim.Adopt, errs = parseBool(annotations, name, path, errs)
+			var mistakes field.ErrorList
+			claim.Adopt, claim.OldName, mistakes = parseAdopt(annotations[name], place, path.Key(name))
+			errs = append(errs, mistakes...)
 		case name == Image:
 			claim.Image = annotations[name]
 			errs = append(errs, validateImage(claim.Image, path.Key(name))...)
@@ -194,6 +200,29 @@ func parseBool(annotations map[string]string, name string, path *field.Path, err
 		return false, append(errs, field.Invalid(path.Key(name), value, `must be "true" or "false"`))
 	}
 }
+
+// parseAdopt takes anything for a name that an image can have, except what is meant to be
+// "true" or "false".
+func parseAdopt(value string, place Place, path *field.Path) (adopt bool, oldName string, errs field.ErrorList) {
+	_, notBool := strconv.ParseBool(value)
+	slip := notBool == nil || slices.Contains([]string{"yes", "no", "on", "off", "y", "n"}, strings.ToLower(value))
+	switch {
+	case value == "true", value == "false":
+		return value == "true", "", nil
+	case value == "", slip, strings.ContainsFunc(value, notInImageName):
+		return false, "", field.ErrorList{field.Invalid(path, value, `must be "true", "false" or the name of an image without a key`)}
+	case len(value) > MaxImageName:
+		return false, "", field.ErrorList{field.TooLong(path, value, MaxImageName)}
+	case place == OnTemplate:
+		return false, "", field.ErrorList{field.Forbidden(path, "a claim template has an image for each ordinal; make the claim of each ordinal yourself, with this annotation, before the StatefulSet")}
+	default:
+		return true, value, nil
+	}
+}
+
+// notInImageName reports whether r separates a name from pool, snapshot or key, or is not
+// printable ASCII.
+func notInImageName(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/@~?*,", r) }
 
 // validateImage checks an image name that is also going to be a PV name and a
 // volumeHandle, which ceph-csi makes a folder of.

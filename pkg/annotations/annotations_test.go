@@ -76,7 +76,7 @@ func TestParse(t *testing.T) {
 		},
 		"not migratable: the other keys are checked all the same": {
 			annotations: map[string]string{"cephferry.io/migratable": "false", "cephferry.io/adopt": "yes"},
-			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "yes": must be "true" or "false"`},
+			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "yes": must be "true", "false" or the name of an image without a key`},
 		},
 		"a value of migratable other than true and false": {
 			annotations: map[string]string{"cephferry.io/migratable": "True"},
@@ -130,10 +130,49 @@ func TestParse(t *testing.T) {
 			want:        annotations.Claim{Migratable: true},
 			errs:        []string{`at[cephferry.io/replicas]: Invalid value: "1.0": must be a whole number, 0 or more`},
 		},
-		"a value of adopt other than true and false": {
+		"adopt an image that gets another name": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": "csi-vol-24862838-240d-4215-9183-abfc0e9e4002"},
+			want:        annotations.Claim{Migratable: true, Adopt: true, OldName: "csi-vol-24862838-240d-4215-9183-abfc0e9e4002"},
+		},
+		"adopt an image whose name no claim could have": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": "VM_disk.1"},
+			want:        annotations.Claim{Migratable: true, Adopt: true, OldName: "VM_disk.1"},
+		},
+		"adopt an image for the ordinals of a template": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": "csi-vol-0aa"},
+			place:       annotations.OnTemplate,
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/adopt]: Forbidden: a claim template has an image for each ordinal; make the claim of each ordinal yourself, with this annotation, before the StatefulSet`},
+		},
+		"adopt what is neither a word nor a name": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": ""},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "": must be "true", "false" or the name of an image without a key`},
+		},
+		"adopt what is almost a word": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": "1"},
 			want:        annotations.Claim{Migratable: true},
-			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "1": must be "true" or "false"`},
+			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "1": must be "true", "false" or the name of an image without a key`},
+		},
+		"adopt, with a capital": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": "True"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "True": must be "true", "false" or the name of an image without a key`},
+		},
+		"adopt a name with its pool": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": "replicapool/csi-vol-0aa"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "replicapool/csi-vol-0aa": must be "true", "false" or the name of an image without a key`},
+		},
+		"adopt a name with a key": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": "shop.data~west"},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/adopt]: Invalid value: "shop.data~west": must be "true", "false" or the name of an image without a key`},
+		},
+		"adopt a name that no image can have": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/adopt": strings.Repeat("a", 97)},
+			want:        annotations.Claim{Migratable: true},
+			errs:        []string{`at[cephferry.io/adopt]: Too long: may not be more than 96 bytes`},
 		},
 		"a class with dots": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/class": "block.fast"},
@@ -226,7 +265,7 @@ func TestParse(t *testing.T) {
 			place: annotations.OnTemplate,
 			errs: []string{
 				`at[cephferry.io/a]: Unsupported value: "cephferry.io/a": ` + supported,
-				`at[cephferry.io/adopt]: Invalid value: "?": must be "true" or "false"`,
+				`at[cephferry.io/adopt]: Invalid value: "?": must be "true", "false" or the name of an image without a key`,
 				`at[cephferry.io/class]: Invalid value: "?": must be the name of a StorageClass; leave the annotation out for the default class`,
 				`at[cephferry.io/exclusive]: Invalid value: "?": must be "true" or "false"`,
 				`at[cephferry.io/image]: Invalid value: "?": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`,

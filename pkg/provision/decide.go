@@ -14,6 +14,11 @@ var (
 	ErrSmaller = errors.New("the name is taken by a smaller volume")
 	// ErrBelow means that the request is below the size the volume has.
 	ErrBelow = errors.New("the request is below the volume's size")
+	// ErrInUse means that an image is to get another name, and somebody uses it by the
+	// one that it has.
+	ErrInUse = errors.New("the image cannot get another name now")
+	// ErrTwo means that an image is to get a name that another image has.
+	ErrTwo = errors.New("two images are meant")
 )
 
 // action is what to do to a volume, in the order of these.
@@ -23,6 +28,7 @@ const (
 	create action = 1 << iota // make the volume for the request
 	grow                      // make it as large as the request
 	record                    // write its record
+	rename                    // give an adopted image the claim's name, after its record
 
 	keep action = 0 // nothing
 )
@@ -33,7 +39,10 @@ const (
 //
 //	volume   record   request                  result
 //	none     -        look                     keep
-//	none     -        adopt, exists            ErrImageNotFound
+//	none     -        adopt, exists            ErrImageNotFound, or why the old name may not be used
+//	old name any      look                     ErrInUse
+//	old name any      any, while it is used    ErrInUse
+//	old name any      any                      rename, and as one that exists
 //	none     -        any                      create and record the request
 //	exists   none     adopt, not above         record the volume's size
 //	exists   none     adopt, above             grow, and record the request
@@ -54,6 +63,10 @@ func decide(request Request, seen *found) (action, uint64, error) {
 		switch {
 		case request.Look:
 			return keep, 0, nil
+		case request.Denied != nil:
+			return keep, 0, request.Denied
+		case request.OldName != "":
+			return keep, 0, fmt.Errorf("adopt %s %s, which was %s: %w", request.Volume.kind(), request.Volume, request.OldName, request.Volume.absent())
 		case request.Adopt:
 			return keep, 0, fmt.Errorf("adopt %s %s: %w", request.Volume.kind(), request.Volume, request.Volume.absent())
 		case request.Exists:
@@ -61,6 +74,12 @@ func decide(request Request, seen *found) (action, uint64, error) {
 		default:
 			return create | record, request.Size, nil
 		}
+	}
+	switch {
+	case seen.misnamed && request.Look:
+		return keep, 0, fmt.Errorf("%w: image %s is called %s yet; --create cluster and --create client rename it", ErrInUse, request.Volume, request.OldName)
+	case seen.misnamed && seen.used != "":
+		return keep, 0, fmt.Errorf("%w: image %s is to become %s, and %s", ErrInUse, request.OldName, request.Volume, seen.used)
 	}
 	size, kept := request.Volume.size(request.wanted()), request.Size
 	switch {
@@ -86,6 +105,9 @@ func decide(request Request, seen *found) (action, uint64, error) {
 		return keep, 0, fmt.Errorf("%w: %s %s has %s, the claim asks for %s, and no record says that it was made for this claim; choose another name with the annotation cephferry.io/image, or if the %s is meant, ask for %s or adopt it with the annotation cephferry.io/adopt", ErrSmaller, kind, request.Volume, has, quantity(request.wanted()), kind, has)
 	}
 	todo := keep
+	if seen.misnamed {
+		todo |= rename
+	}
 	if size > seen.size {
 		todo |= grow
 	}

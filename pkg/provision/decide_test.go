@@ -24,6 +24,7 @@ func TestDecide(t *testing.T) {
 		}
 		return &found{size: size, record: &ceph.Record{ClaimSize: claim, Revision: 1}}
 	}
+	denied := errors.New("not granted")
 	type decision struct {
 		Action action
 		Size   uint64
@@ -46,6 +47,53 @@ func TestDecide(t *testing.T) {
 		"no image, look and adopt": {
 			request: Request{Size: 8 * gib, Look: true, Adopt: true},
 			want:    decision{keep, 0, ""},
+		},
+		"no image by either name": {
+			request: Request{Size: 8 * gib, Adopt: true, OldName: "csi-vol-1"},
+			want:    decision{keep, 0, "adopt image replicapool/shop.data, which was csi-vol-1: the image does not exist"},
+			is:      ceph.ErrImageNotFound,
+		},
+		"no image, and the old name is another's": {
+			request: Request{Size: 8 * gib, Adopt: true, OldName: "csi-vol-1", Denied: denied},
+			want:    decision{keep, 0, "not granted"},
+			is:      denied,
+		},
+		"the old name": {
+			request: Request{Size: 4 * gib, Adopt: true, OldName: "csi-vol-1"},
+			seen:    &found{size: 8 * gib, misnamed: true},
+			want:    decision{record | rename, 8 * gib, ""},
+		},
+		"the old name, recorded": {
+			request: Request{Size: 4 * gib, Adopt: true, OldName: "csi-vol-1"},
+			seen:    &found{size: 8 * gib, misnamed: true, record: &ceph.Record{ClaimSize: 8 * gib}},
+			want:    decision{rename, 8 * gib, ""},
+		},
+		"the old name, above": {
+			request: Request{Size: 9 * gib, Adopt: true, OldName: "csi-vol-1"},
+			seen:    &found{size: 8 * gib, misnamed: true},
+			want:    decision{grow | record | rename, 9 * gib, ""},
+		},
+		"the old name, used": {
+			request: Request{Size: 8 * gib, Adopt: true, OldName: "csi-vol-1"},
+			seen:    &found{size: 8 * gib, misnamed: true, used: "it is open at 10.0.0.1:0/1"},
+			want:    decision{keep, 0, "the image cannot get another name now: image csi-vol-1 is to become replicapool/shop.data, and it is open at 10.0.0.1:0/1"},
+			is:      ErrInUse,
+		},
+		"the old name, look": {
+			request: Request{Size: 8 * gib, Adopt: true, OldName: "csi-vol-1", Look: true},
+			seen:    &found{size: 8 * gib, misnamed: true},
+			want:    decision{keep, 0, "the image cannot get another name now: image replicapool/shop.data is called csi-vol-1 yet; --create cluster and --create client rename it"},
+			is:      ErrInUse,
+		},
+		"the new name, look": {
+			request: Request{Size: 8 * gib, Adopt: true, OldName: "csi-vol-1", Look: true},
+			seen:    exists(8*gib, 8*gib),
+			want:    decision{keep, 8 * gib, ""},
+		},
+		"the new name, adopted before, by who may not use the old one": {
+			request: Request{Size: 8 * gib, Adopt: true, OldName: "csi-vol-1", Denied: denied},
+			seen:    exists(8*gib, 8*gib),
+			want:    decision{keep, 8 * gib, ""},
 		},
 		"no image, adopt": {
 			request: Request{Size: 8 * gib, Adopt: true},

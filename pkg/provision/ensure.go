@@ -26,6 +26,11 @@ type Request struct {
 	// Adopt means that the volume must exist, and that the claim takes the size
 	// that it has unless it asks for more.
 	Adopt bool
+	// OldName is what an adopted image is called until it gets the name of Volume, and
+	// empty if it has that.
+	OldName string
+	// Denied is why the claim may not have the image with the old name, see Deny.
+	Denied error
 	// Look means to change nothing and to return what there is.
 	Look bool
 	// Exclusive is how clients are to map an image: with krbd's option exclusive or
@@ -64,9 +69,9 @@ type Result struct {
 	Private bool
 	// Key is the request's if the image is keyed, otherwise empty.
 	Key string
-	// Created and Grown say what was done. Deferred: the image is mapped exclusively,
+	// Created, Grown and Renamed say what was done. Deferred: the image is mapped exclusively,
 	// and its record says to grow it when it is free.
-	Created, Grown, Deferred bool
+	Created, Grown, Renamed, Deferred bool
 	// Err is nil when the volume is as asked for.
 	Err error
 }
@@ -156,7 +161,7 @@ func carryOut(ctx context.Context, r Request, seen *found) Result {
 
 // overtaken reports whether err means that the volume is not as it was seen.
 func overtaken(err error) bool {
-	return errors.Is(err, ceph.ErrRecordChanged) ||
+	return errors.Is(err, ceph.ErrRecordChanged) || errors.Is(err, ceph.ErrImageRenamed) ||
 		errors.Is(err, ceph.ErrImageExists) || errors.Is(err, ceph.ErrImageShrinks) ||
 		errors.Is(err, ceph.ErrSubvolumeExists) || errors.Is(err, ceph.ErrSubvolumeShrinks)
 }
@@ -176,6 +181,16 @@ func act(ctx context.Context, r Request, todo action, seen *found, result *Resul
 	}
 	kept := ceph.Record{ClaimSize: result.ClaimSize, Exclusive: result.Exclusive, Private: result.Private, Keyed: result.Key != ""}
 	if seen.record != nil {
+		keyed, private := kept.Keyed, kept.Private
+		kept = *seen.record
+		kept.Keyed, kept.Private = keyed, private // differ where it is renamed
+	}
+	if todo&rename != 0 {
+		renamed, err := seen.adopt(ctx, kept)
+		if err != nil {
+			return seen, err
+		}
+		seen, result.Renamed, todo = renamed, true, todo&^record
 		kept = *seen.record
 	}
 	if todo&grow != 0 {
@@ -227,6 +242,7 @@ func Summary(requests []Request, results []Result) []string {
 		}
 	}
 	add("created", func(r Result) bool { return r.Created }, func(r Request) string { return r.Volume.String() })
+	add("renamed", func(r Result) bool { return r.Renamed }, func(r Request) string { return r.OldName + " to " + r.Volume.String() })
 	add("grew", func(r Result) bool { return r.Grown }, func(r Request) string {
 		return r.Volume.String() + " to " + quantity(r.Volume.size(r.wanted()))
 	})

@@ -12,6 +12,9 @@ type Image struct {
 	// Cluster is where the image is or will be.
 	Cluster ImageCluster
 	ceph.ImageSpec
+	// OldName is that of an image which is adopted, until it has the spec's. Empty: there
+	// is none.
+	OldName string
 	// Layout of a new image; its Size is ignored.
 	Layout ceph.Layout
 }
@@ -21,8 +24,10 @@ type ImageCluster interface {
 	ceph.ImageReader
 	ceph.ImageCreator
 	ceph.ImageGrower
+	ceph.ImageRenamer
+	ceph.WatcherLister
 	ceph.RecordStore
-	Keys(ctx context.Context, pool, namespace string) ([]ceph.Key, error)
+	ceph.KeyStore
 }
 
 func (i Image) kind() string { return "image" }
@@ -67,17 +72,30 @@ func (i Image) find(ctx context.Context, do func(ceph.ImageSpec) error) error {
 }
 
 func (i Image) look(ctx context.Context) (*found, error) {
-	var image ceph.Image
-	err := i.find(ctx, func(spec ceph.ImageSpec) (err error) {
-		image, err = i.Cluster.Image(ctx, spec)
-		return err
-	})
+	image, err := i.named(ctx)
+	if i.OldName != "" {
+		return i.lookForAdoption(ctx, image, err)
+	}
 	if errors.Is(err, ceph.ErrImageNotFound) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
+	return i.recorded(ctx, image)
+}
+
+// named is the image with the name that it is to have.
+func (i Image) named(ctx context.Context) (image ceph.Image, err error) {
+	err = i.find(ctx, func(spec ceph.ImageSpec) (err error) {
+		image, err = i.Cluster.Image(ctx, spec)
+		return err
+	})
+	return image, err
+}
+
+func (i Image) recorded(ctx context.Context, image ceph.Image) (*found, error) {
 	seen := i.found(image)
+	var err error
 	seen.record, err = recorded(i.Cluster.Record(ctx, image))
 	return seen, err
 }
@@ -108,5 +126,6 @@ func (i Image) found(image ceph.Image) *found {
 			_, err := i.Cluster.PutRecord(ctx, image, record)
 			return err
 		},
+		adopt: func(ctx context.Context, record ceph.Record) (*found, error) { return i.adopt(ctx, image, record) },
 	}
 }

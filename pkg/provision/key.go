@@ -25,6 +25,9 @@ var (
 //	none     -           -                none         not keyed; ErrNoKey if NoKey says so
 //	none     -           yes, -           there        keyed
 //	none     -           a look           any          not keyed
+//	old name not keyed   no               any          not keyed
+//	old name not keyed   yes, -           none         ErrNoKey
+//	old name not keyed   yes, -           there        keyed
 //	new      none        any              any          the same: somebody else made it during this call
 //	exists   none, not   yes              any          ErrKeyed
 //	exists   none, not   no, -            any          not keyed
@@ -32,6 +35,7 @@ var (
 //	exists   keyed       yes, -           none         ErrNoKey
 //	exists   keyed       yes, -           there        keyed
 //
+// An image with its old name that is keyed already is as any other: its renaming died.
 // Subvolumes are never keyed.
 func decideKey(request Request, seen *found) (string, error) {
 	if request.Volume.kind() != (Image{}).kind() {
@@ -39,8 +43,11 @@ func decideKey(request Request, seen *found) (string, error) {
 	}
 	asked, keyed := request.Keyed, false
 	switch {
+	case becomesKeyed(request, seen):
+		keyed = true
+	case seen != nil && seen.misnamed && !isKeyed(seen):
 	case seen != nil && (seen.record != nil || !seen.fresh):
-		keyed = seen.record != nil && seen.record.Keyed
+		keyed = isKeyed(seen)
 		if asked != nil && *asked != keyed {
 			return "", fmt.Errorf("%w: %s", ErrKeyed, describeKeyed(request.Volume, keyed))
 		}
@@ -48,7 +55,7 @@ func decideKey(request Request, seen *found) (string, error) {
 	case asked != nil:
 		keyed = *asked
 	default:
-		keyed = request.Key != "" || request.NoKey != nil
+		keyed = request.Key != "" || request.NoKey != nil || request.OldName != ""
 	}
 	switch {
 	case !keyed:
@@ -57,10 +64,22 @@ func decideKey(request Request, seen *found) (string, error) {
 		return request.Key, nil
 	case request.NoKey != nil:
 		return "", fmt.Errorf("%w: %w", ErrNoKey, request.NoKey)
+	case request.OldName != "" && (seen == nil || becomesKeyed(request, seen)):
+		return "", fmt.Errorf("%w: image %s is to bear the name of the cluster that owns it when it is adopted; "+
+			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here, or with --create cluster where its value provisioner.keyed is true; "+
+			"or write %s: \"false\" for an image that gets its new name and no key", ErrNoKey, request.Volume, annotations.Keyed)
 	default:
 		return "", fmt.Errorf("%w: image %s is keyed, so its PersistentVolume has to say for which cluster it is; "+
 			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here", ErrNoKey, request.Volume)
 	}
+}
+
+func isKeyed(seen *found) bool { return seen.record != nil && seen.record.Keyed }
+
+// becomesKeyed reports whether an image that exists, and is not keyed, becomes so: one that is
+// adopted and gets another name, unless the claim asks for one that is not.
+func becomesKeyed(request Request, seen *found) bool {
+	return seen != nil && seen.misnamed && !isKeyed(seen) && (request.Keyed == nil || *request.Keyed)
 }
 
 // NewKey is the key that an image would get that is made now, if any.

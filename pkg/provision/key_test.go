@@ -18,12 +18,20 @@ func TestDecideKey(t *testing.T) {
 	fresh := &found{fresh: true}
 	recorded := func(keyed bool) *found { return &found{record: &ceph.Record{Keyed: keyed}} }
 	overtaken := func(keyed bool) *found { return &found{fresh: true, record: &ceph.Record{Keyed: keyed}} }
+	misnamed := &found{misnamed: true}
+	half := func(keyed bool) *found { return &found{misnamed: true, record: &ceph.Record{Keyed: keyed}} }
+	adopted := func(asked *bool, key string, none error) Request {
+		return Request{Adopt: true, OldName: "csi-vol-1", Keyed: asked, Key: key, NoKey: none}
+	}
 	const (
 		change  = "; leave the annotation cephferry.io/keyed out"
 		keyed   = "whether an image is keyed is decided when it is made: image replicapool/shop.data bears its owner's name, and this claim asks for one that does not" + change
 		unkeyed = "whether an image is keyed is decided when it is made: image replicapool/shop.data has one name for all clusters, and this claim asks for one that bears its owner's" + change
 		noKey   = "there is no key for the image: image replicapool/shop.data is keyed, so its PersistentVolume has to say for which cluster it is; " +
 			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here"
+		noKeyYet = "there is no key for the image: image replicapool/shop.data is to bear the name of the cluster that owns it when it is adopted; " +
+			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here, or with --create cluster where its value provisioner.keyed is true; " +
+			"or write cephferry.io/keyed: \"false\" for an image that gets its new name and no key"
 		taken = "there is no key for the image: another cluster has it"
 	)
 	other := errors.New("another cluster has it")
@@ -67,6 +75,21 @@ func TestDecideKey(t *testing.T) {
 		"recorded, no key":                         {seen: recorded(true), err: noKey, is: ErrNoKey},
 		"recorded, a look without a key":           {request: Request{Look: true}, seen: recorded(true), err: noKey, is: ErrNoKey},
 		"recorded, the key is another's":           {request: Request{NoKey: other}, seen: recorded(true), err: taken, is: ErrNoKey},
+		"the old name, a key":                      {request: adopted(nil, "east", nil), seen: misnamed, want: "east"},
+		"the old name, asked for":                  {request: adopted(&yes, "east", nil), seen: misnamed, want: "east"},
+		"the old name, asked not to":               {request: adopted(&no, "east", nil), seen: misnamed},
+		"the old name, no key":                     {request: adopted(nil, "", nil), seen: misnamed, err: noKeyYet, is: ErrNoKey},
+		"the old name, the key is another's":       {request: adopted(nil, "", other), seen: misnamed, err: taken, is: other},
+		"the old name, asked not to, no key":       {request: adopted(&no, "", nil), seen: misnamed},
+		"the old name, recorded as not keyed":      {request: adopted(nil, "east", nil), seen: half(false), want: "east"},
+		"the old name, renaming died":              {request: adopted(nil, "east", nil), seen: half(true), want: "east"},
+		"the old name, it died, asked not to":      {request: adopted(&no, "east", nil), seen: half(true), err: keyed, is: ErrKeyed},
+		"the old name, renaming died, no key":      {request: adopted(nil, "", nil), seen: half(true), err: noKey, is: ErrNoKey},
+		"the new name, recorded as not keyed":      {request: adopted(nil, "east", nil), seen: recorded(false)},
+		"the new name, no record":                  {request: adopted(nil, "east", nil), seen: image},
+		"the new name, recorded":                   {request: adopted(nil, "east", nil), seen: recorded(true), want: "east"},
+		"not looked for, an old name, a key":       {request: adopted(nil, "east", nil), want: "east"},
+		"not looked for, an old name, no key":      {request: adopted(nil, "", nil), err: noKeyYet, is: ErrNoKey},
 		"a subvolume":                              {request: Request{Volume: Subvolume{}, Key: "east"}},
 		"a subvolume, the key is another's":        {request: Request{Volume: Subvolume{}, NoKey: other}, seen: image},
 	} {
@@ -104,6 +127,9 @@ func TestDecidePrivate(t *testing.T) {
 		"recorded as not so":                {true, recorded(false), false},
 		"recorded":                          {true, recorded(true), true},
 		"recorded, though new ones are not": {false, recorded(true), true},
+		"becomes keyed":                     {true, &found{misnamed: true}, true},
+		"becomes keyed, recorded otherwise": {true, &found{misnamed: true, record: &ceph.Record{}}, true},
+		"became keyed, its renaming died":   {true, &found{misnamed: true, record: &ceph.Record{Keyed: true}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := decidePrivate(Request{NewPrivate: test.isNew}, test.seen); got != test.want {

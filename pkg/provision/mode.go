@@ -56,8 +56,12 @@ func decideMode(request Request, seen *found) (bool, error) {
 
 // decidePrivate returns whether each mapping of the image is a client of its own. Nobody
 // can ask for it, and it stays as it was when the image was made, because a
-// PersistentVolume's options do.
+// PersistentVolume's options do. An image that becomes keyed has no PersistentVolume any
+// more that leads to it.
 func decidePrivate(request Request, seen *found) bool {
+	if becomesKeyed(request, seen) {
+		return request.NewPrivate
+	}
 	if seen != nil && seen.record != nil {
 		return seen.record.Private
 	}

@@ -36,10 +36,16 @@ type found struct {
 	path string
 	// record is nil when there is none.
 	record *ceph.Record
+	// misnamed: an image that is adopted has its old name. used says who uses it, empty
+	// for nobody.
+	misnamed bool
+	used     string
 	// fresh: there was no such volume at the beginning of the call.
 	fresh bool
 	// put stores a record.
 	put func(context.Context, ceph.Record) error
+	// adopt stores a record, gives a misnamed image its name, and returns what it is then.
+	adopt func(context.Context, ceph.Record) (*found, error)
 }
 
 // Cluster is the part of ceph.Cluster that volumes need.
@@ -62,7 +68,7 @@ type Location struct {
 // Request is for the volume of a plan.
 func (l Location) Request(plan staticpv.Plan) Request {
 	request := Request{
-		Volume: l.Volume(plan.Class, plan.Image), Size: uint64(plan.Request.Value()), Adopt: plan.Adopt, Look: plan.Look,
+		Volume: l.volume(plan), Size: uint64(plan.Request.Value()), Adopt: plan.Adopt, OldName: plan.OldName, Look: plan.Look,
 		Exclusive: plan.Mapping.Exclusive, NewExclusive: plan.Mapping.NewExclusive, NewPrivate: plan.NewPrivate,
 		Keyed: plan.Keyed, Key: l.Key, NoKey: l.NoKey,
 	}
@@ -71,6 +77,25 @@ func (l Location) Request(plan staticpv.Plan) Request {
 		request.Key, request.NoKey = "", err
 	}
 	return request
+}
+
+func (l Location) volume(plan staticpv.Plan) Volume {
+	volume := l.Volume(plan.Class, plan.Image)
+	if image, ok := volume.(Image); ok {
+		image.OldName = plan.OldName
+		return image
+	}
+	return volume
+}
+
+// Deny is the request by somebody who may not use the image's old name, and why. The image
+// is found by the name that it gets, and by no other.
+func (r Request) Deny(why error) Request {
+	if image, ok := r.Volume.(Image); ok {
+		image.OldName, r.Denied = "", why
+		r.Volume = image
+	}
+	return r
 }
 
 // Volume returns the volume of that class and name.

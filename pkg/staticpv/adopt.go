@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
@@ -28,6 +29,22 @@ func RefuseAdoption(pvs []corev1.PersistentVolume, name string, class storagecla
 		return nil
 	}
 	return errors.New(strings.Join(reasons, "; then "))
+}
+
+// RefuseAdoption is [RefuseAdoption] for the claim's image. One that is to lose its name
+// must not be the image of another pair either: that would lead nowhere.
+func (p Plan) RefuseAdoption(pvs []corev1.PersistentVolume) error {
+	if p.OldName == "" {
+		return RefuseAdoption(pvs, p.Image, p.Class)
+	}
+	for i := range pvs {
+		image, ok, err := ImageOf(&pvs[i])
+		if ok && err == nil && image.Static && image.Name == p.OldName && (image.Pool == "" || image.Pool == p.Class.RBD.Pool) {
+			return fmt.Errorf("PersistentVolume %s: spec.csi.volumeHandle leads to the image by the name that it is to lose; scale the workload down, then delete its claim and `kubectl delete pv %[1]s`, or let the image keep its name with %s: \"true\" and %s: %s",
+				pvs[i].Name, annotations.Adopt, annotations.Image, p.OldName)
+		}
+	}
+	return RefuseAdoption(pvs, p.OldName, p.Class)
 }
 
 // inTheWay lists what is wrong with a dynamic volume whose image is adopted, in the

@@ -127,3 +127,43 @@ func TestRefuseAdoption(t *testing.T) {
 		})
 	}
 }
+
+// TestPlanRefuseAdoption: an image that gets another name has nothing here by the old one.
+func TestPlanRefuseAdoption(t *testing.T) {
+	const (
+		bound = "PersistentVolume pvc-1: spec.claimRef still binds it to claim shop/data; " +
+			"scale the workload down, then run `kubectl delete pvc data --namespace shop`"
+		pair = "PersistentVolume " + dynamic + ": spec.csi.volumeHandle leads to the image by the name that it is to lose; " +
+			"scale the workload down, then delete its claim and `kubectl delete pv " + dynamic + "`, " +
+			`or let the image keep its name with cephferry.io/adopt: "true" and cephferry.io/image: ` + dynamic
+	)
+	ours := func(name, handle, pool string) corev1.PersistentVolume {
+		return *volume(func(pv *corev1.PersistentVolume) {
+			pv.Name, pv.Spec.CSI.VolumeHandle, pv.Spec.CSI.VolumeAttributes["pool"] = name, handle, pool
+		})
+	}
+	for name, test := range map[string]struct {
+		pv      corev1.PersistentVolume
+		oldName string
+		want    string
+	}{
+		"the dynamic one, bound":             {provisioned(nil), dynamic, bound},
+		"the dynamic one of another image":   {provisioned(nil), "csi-vol-2", ""},
+		"the pair, once it is adopted":       {ours("shop.data", "shop.data~east", "replicapool"), dynamic, ""},
+		"a pair by the old name":             {ours(dynamic, dynamic, "replicapool"), dynamic, pair},
+		"a pair by it, in another pool":      {ours(dynamic, dynamic, "other"), dynamic, ""},
+		"a pair by it, and it stays":         {ours(dynamic, dynamic, "replicapool"), "", ""},
+		"the dynamic one of what has a name": {provisioned(nil), "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := staticpv.Plan{Adopt: true, OldName: test.oldName, Names: staticpv.Names{Image: "shop.data"}, Class: storageclass.Class{RBD: &storageclass.RBD{Pool: "replicapool"}}}
+			got := ""
+			if err := plan.RefuseAdoption([]corev1.PersistentVolume{test.pv}); err != nil {
+				got = err.Error()
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}

@@ -44,6 +44,9 @@ type Plan struct {
 	Keyed *bool
 	// Adopt means that the image must exist.
 	Adopt bool
+	// OldName is what an adopted image is called until it gets the name Image, empty if
+	// it has that.
+	OldName string
 	// Look means that nothing is made, and only what there is of the image is of
 	// interest.
 	Look bool
@@ -64,8 +67,15 @@ func Plans(in Input, names ...Names) ([]Plan, field.ErrorList) {
 	if keyed := in.Asked.Keyed; in.Class.CephFS != nil && keyed != nil && *keyed {
 		errs = append(errs, field.Invalid(claims.AnnotationPath(in.Path, annotations.Keyed), "true", fmt.Sprintf("class %q is a CephFS class, whose volumes are mounted by their path and not by a name", in.Class.Name)))
 	}
+	adopt := claims.AnnotationPath(in.Path, annotations.Adopt)
+	if in.Asked.OldName != "" && in.Class.CephFS != nil {
+		errs = append(errs, field.Invalid(adopt, in.Asked.OldName, fmt.Sprintf("class %q is a CephFS class, and a subvolume keeps its name; write \"true\", and the name in %s", in.Class.Name, annotations.Image)))
+	}
 	plans := make([]Plan, 0, len(names))
 	for _, name := range names {
+		if in.Asked.OldName != "" && in.Asked.OldName == name.Image {
+			errs = append(errs, field.Invalid(adopt, in.Asked.OldName, "is the name that the image is to get; write \"true\" if it has that, and keeps it"))
+		}
 		if err := ValidateHandle(name.Image, in.Class); err != nil {
 			errs = append(errs, field.Invalid(claims.ImagePath(in.Claim, in.Path), name.Image, err.Error()))
 		}
@@ -80,6 +90,7 @@ func Plans(in Input, names ...Names) ([]Plan, field.ErrorList) {
 			NewPrivate:  mapsByKRBD(in.Class),
 			Keyed:       in.Asked.Keyed,
 			Adopt:       in.Asked.Adopt,
+			OldName:     in.Asked.OldName,
 		})
 	}
 	return plans, errs

@@ -64,6 +64,18 @@ func TestPlans(t *testing.T) {
 			class: rbd, block: true, asked: annotations.Claim{Adopt: true, Exclusive: &yes}, images: []string{"orders"},
 			want: staticpv.Plan{Adopt: true, Mapping: staticpv.Mapping{Exclusive: &yes}, NewPrivate: true},
 		},
+		"an adopted image that gets another name": {
+			class: rbd, asked: annotations.Claim{Adopt: true, OldName: "csi-vol-1"}, images: []string{"orders"},
+			want: staticpv.Plan{Adopt: true, OldName: "csi-vol-1", Mapping: staticpv.Mapping{NewExclusive: true}, NewPrivate: true},
+		},
+		"an adopted image that is to get the name that it has": {
+			class: rbd, asked: annotations.Claim{Adopt: true, OldName: "orders"}, images: []string{"orders"},
+			errs: []string{"spec.volumeClaimTemplates[0].metadata.annotations[cephferry.io/adopt]"},
+		},
+		"an adopted subvolume that is to get another name": {
+			class: files, asked: annotations.Claim{Adopt: true, OldName: "csi-vol-1"}, images: []string{"orders"},
+			errs: []string{"spec.volumeClaimTemplates[0].metadata.annotations[cephferry.io/adopt]"},
+		},
 		"a subvolume": {
 			class: files, images: []string{"shop.data"},
 			want: staticpv.Plan{Mapping: staticpv.Mapping{Exclusive: &no}},
