@@ -93,7 +93,11 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 		return explainCreate(err)
 	}
 	c.Metrics.provisioned(c.Now().Sub(begin))
-	c.Events.normal(claim, eventProvisioned, "created PersistentVolume "+pv.Name+" of "+p.kind()+" "+request.Volume.String())
+	made := "created PersistentVolume " + pv.Name + " of " + p.kind() + " " + request.Volume.String()
+	if result.Renamed {
+		made += ", which was " + p.OldName
+	}
+	c.Events.normal(claim, eventProvisioned, made)
 	ctrl.LoggerFrom(ctx).Info("created", "persistentVolume", pv.Name)
 	return nil
 }
@@ -151,6 +155,9 @@ func (c *Claims) request(ctx context.Context, p *plan, key keyIn) (provision.Req
 		}
 	}
 	request := at.Request(p.Plan)
+	if p.denied != nil {
+		request = request.Deny(p.denied)
+	}
 	if p.size != nil {
 		request.AtLeast = uint64(p.size.Value())
 	}

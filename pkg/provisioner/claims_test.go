@@ -151,6 +151,7 @@ func TestMistakes(t *testing.T) {
 		"a name that begins like the namespace":     {pvc("image=shop-b.data"), nil, notGranted("shop-b.data")},
 		"a name that begins like it, without a dot": {pvc("image=shopx"), nil, notGranted("shopx")},
 		"a volume of ceph-csi that is not granted":  {pvc("image=csi-vol-0aa", "adopt=true"), nil, notGranted("csi-vol-0aa")},
+		"adopt what has the name":                   {pvc("adopt=shop.data"), nil, `metadata.annotations[cephferry.io/adopt]: Invalid value: "shop.data": is the name that the image is to get; write "true" if it has that, and keeps it`},
 		"upper case": {pvc("image=SHOP.data"), nil,
 			`metadata.annotations[cephferry.io/image]: Invalid value: "SHOP.data": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name; ` + notGranted("SHOP.data")},
 		"a base name whose ordinal is another tenant's": {ordinal("image=bank.data"), []client.Object{set("db", "data", "image=bank.data")}, notGranted("bank.data-0")},
@@ -229,6 +230,75 @@ func TestGrants(t *testing.T) {
 		t.Fatal(result, err)
 	}
 	same(t, "volumes", []string{"csi-vol-0aa"}, w.names())
+}
+
+// TestAdoptionRenames: the old name has to be granted until the image has its new one, and
+// the image must be idle until then.
+func TestAdoptionRenames(t *testing.T) {
+	const (
+		notGranted = `metadata.annotations[cephferry.io/adopt]: Forbidden: namespace shop may use images whose names begin with "shop.", and image "csi-vol-0aa" is not granted to it; the platform team grants it with the annotation cephferry.io/images on the namespace`
+		open       = "the image cannot get another name now: image csi-vol-0aa is to become replicapool/north/shop.data, and it is open at 10.0.0.1:0/7; stop what uses it there"
+		noKey      = "there is no key for the image: image replicapool/north/shop.data is to bear the name of the cluster that owns it when it is adopted; " +
+			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here, or with --create cluster where its value provisioner.keyed is true; " +
+			"or write cephferry.io/keyed: \"false\" for an image that gets its new name and no key"
+	)
+	old := spec
+	old.Name = "csi-vol-0aa"
+	watcher := ceph.Watcher{Addr: "10.0.0.1:0/7", Client: "client.7", Cookie: 1}
+	w := newWorld(t, []cephtest.Image{{Name: old.Name, Layout: ceph.Layout{Size: 2 * mib}}}, pvc("adopt=csi-vol-0aa"))
+	w.ceph.AddWatcher(old, watcher)
+	grant := func(images string) {
+		t.Helper()
+		if err := w.objects.Update(t.Context(), namespace("shop", images)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stalled := func(text string, after time.Duration) {
+		t.Helper()
+		w.events = nil
+		if result, err := w.reconcile("data"); err != nil || result.RequeueAfter != after {
+			t.Error(result, err)
+		}
+		same(t, "conditions", []string{"Stalled: " + text}, w.conditions("data"))
+		same(t, "volumes", []string(nil), w.names())
+	}
+	w.claims.Self = ceph.Party{UID: "uid of east", Name: "east"}
+	stalled(notGranted, retryInvalid)
+	grant("csi-vol-0aa")
+	stalled(open, retryHeld)
+	w.ceph.RemoveWatcher(old, watcher)
+	w.claims.Self = ceph.Party{}
+	stalled(noKey, retryInvalid)
+	w.claims.Self = ceph.Party{UID: "uid of east", Name: "east"}
+
+	w.events = nil
+	if result, err := w.reconcile("data"); err != nil || !result.IsZero() {
+		t.Fatal(result, err)
+	}
+	var pv corev1.PersistentVolume
+	made := func() {
+		t.Helper()
+		if err := w.objects.Get(t.Context(), client.ObjectKey{Name: "shop.data"}, &pv); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "volume", []string{"shop.data~east", "noshare", "2Mi"}, []string{pv.Spec.CSI.VolumeHandle, pv.Spec.CSI.VolumeAttributes["mapOptions"], pv.Spec.Capacity.Storage().String()})
+	}
+	made()
+	same(t, "events", []string{
+		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data, which was csi-vol-0aa",
+	}, w.events)
+
+	// A claim that is made again needs no grant, and neither does its growth.
+	grant("")
+	if err := w.objects.Delete(t.Context(), &pv); err != nil {
+		t.Fatal(err)
+	}
+	w.events = nil
+	if result, err := w.reconcile("data"); err != nil || !result.IsZero() {
+		t.Fatal(result, err)
+	}
+	made()
+	same(t, "events", []string{"Normal Provisioning: makes image shop.data for class block", "Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data"}, w.events)
 }
 
 // TestFailures of Ceph and of the API server: what is said, and when it is tried

@@ -49,7 +49,7 @@ func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.Persis
 		}
 	}
 	if p.Adopt {
-		if err := staticpv.RefuseAdoption(volumes, p.Image, p.Class); err != nil {
+		if err := p.RefuseAdoption(volumes); err != nil {
 			return refused, err
 		}
 	}

@@ -26,7 +26,7 @@ type kind string
 const (
 	// invalid: a person has to change something in this cluster or in Ceph.
 	invalid kind = "refused"
-	// held: another cluster has the image. It is asked again in a moment.
+	// held: another cluster has the image, or somebody uses one that is adopted. It is asked again in a moment.
 	held kind = "held"
 	// waiting: something here is about to be done.
 	waiting kind = "waiting"
@@ -73,7 +73,7 @@ func text(errs field.ErrorList) string {
 
 // permanent are the errors that time does not heal.
 var permanent = []error{
-	provision.ErrBelow, provision.ErrSmaller, provision.ErrMode, provision.ErrNoLock, provision.ErrKeyed, provision.ErrNoKey, csiconfig.ErrNotFound,
+	provision.ErrBelow, provision.ErrSmaller, provision.ErrMode, provision.ErrNoLock, provision.ErrKeyed, provision.ErrNoKey, provision.ErrTwo, csiconfig.ErrNotFound,
 	ceph.ErrAuth, ceph.ErrSettings, ceph.ErrBlocklisted, ceph.ErrPermission,
 	ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull, ceph.ErrLayout,
 	ceph.ErrImageNotFound, ceph.ErrImageLocked, ceph.ErrRecordUnknown,
@@ -97,6 +97,8 @@ func explain(err error) failure {
 		}
 	}
 	switch {
+	case errors.Is(err, provision.ErrInUse):
+		return failure{held, err.Error()}
 	case errors.Is(err, ceph.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return failure{outage, err.Error() + "; it is tried again until Ceph answers"}
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err), apierrors.IsInvalid(err):

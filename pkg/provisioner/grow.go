@@ -57,6 +57,7 @@ func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 		return mistakes(field.ErrorList{field.Invalid(annotationPath(annotations.Class), asked.Class, fmt.Sprintf(
 			"StorageClass %s is of %s, the volume is in %s; name the class of the volume", p.Class.Name, of, there))})
 	}
+	p.OldName = "" // it is adopted
 	return c.growImage(ctx, claim, &p, &pv)
 }
 

@@ -24,6 +24,9 @@ type plan struct {
 	// size is what the image is to have if that is more than the claim's request; nil
 	// is the request.
 	size *resource.Quantity
+	// denied is why the namespace may not use the image by the name that it has until it is
+	// adopted. After that nothing is wrong with it.
+	denied error
 }
 
 // isOurs reports whether the cluster is to make the claim's volume. A claim with
@@ -75,7 +78,7 @@ func (p Planner) plan(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	}
 	names, mistake := namesOf(claim, asked, template)
 	if mistake == nil {
-		mistake, err = p.tenant(ctx, claim, names.Image)
+		mistake, err = p.tenant(ctx, claim, names.Image, annotations.Image)
 	}
 	if err != nil {
 		return plan{}, err
@@ -89,6 +92,14 @@ func (p Planner) plan(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	if errs = append(errs, more...); len(errs) > 0 {
 		return plan{}, mistakes(errs)
 	}
+	if asked.OldName != "" {
+		mistake, err := p.tenant(ctx, claim, asked.OldName, annotations.Adopt)
+		if err != nil {
+			return plan{}, err
+		} else if mistake != nil {
+			planned.denied = mistakes(field.ErrorList{mistake})
+		}
+	}
 	return planned, nil
 }
 
@@ -99,7 +110,7 @@ func (p Planner) planFor(ctx context.Context, claim *corev1.PersistentVolumeClai
 		return plan{}, errs, err
 	}
 	plans, more := staticpv.Plans(staticpv.Input{Claim: claim, Namespace: claim.Namespace, Asked: asked, Class: *class}, names)
-	return plan{plans[0], asked.Size}, append(errs, more...), nil
+	return plan{Plan: plans[0], size: asked.Size}, append(errs, more...), nil
 }
 
 // template returns the claim template that the claim was made from, if it matters.
@@ -116,8 +127,8 @@ func (p Planner) template(ctx context.Context, claim *corev1.PersistentVolumeCla
 	return templateOf(claim, sets.Items), nil
 }
 
-// tenant refuses images that the namespace may not use.
-func (p Planner) tenant(ctx context.Context, claim *corev1.PersistentVolumeClaim, image string) (*field.Error, error) {
+// tenant refuses images that the namespace may not use. The annotation names the image.
+func (p Planner) tenant(ctx context.Context, claim *corev1.PersistentVolumeClaim, image, annotation string) (*field.Error, error) {
 	var namespace corev1.Namespace
 	if err := p.Cache.Get(ctx, client.ObjectKey{Name: claim.Namespace}, &namespace); err != nil {
 		return nil, fmt.Errorf("read namespace %s: %w", claim.Namespace, err)
@@ -127,9 +138,9 @@ func (p Planner) tenant(ctx context.Context, claim *corev1.PersistentVolumeClaim
 	case may:
 		return nil, nil
 	case unread != nil:
-		return field.Forbidden(annotationPath(annotations.Image), unread.Error()), nil
+		return field.Forbidden(annotationPath(annotation), unread.Error()), nil
 	default:
-		return field.Forbidden(annotationPath(annotations.Image), fmt.Sprintf(
+		return field.Forbidden(annotationPath(annotation), fmt.Sprintf(
 			"namespace %s may use images whose names begin with %q, and image %q is not granted to it; the platform team grants it with the annotation %s on the namespace",
 			claim.Namespace, claim.Namespace+".", image, Images)), nil
 	}
