@@ -108,6 +108,9 @@ func (p *planner) planClaim(c claimIn, annotate bool) {
 	plans, errs := p.plans(staticpv.Input{Claim: claim, Namespace: namespace, Asked: asked}, names)
 	p.mistakes.add(label, errs...)
 	p.claimImage(names.Image, label, claims.ImagePath(claim, nil))
+	if asked.OldName != "" && asked.OldName != names.Image {
+		p.claimImage(asked.OldName, label, claims.AnnotationPath(nil, annotations.Adopt))
+	}
 	for _, plan := range plans {
 		p.pairs = append(p.pairs, &pair{origin: o, label: label, claim: claim, annotate: annotate, plan: plan})
 	}

@@ -87,7 +87,7 @@ func locate(p *pair, err error) error {
 	switch {
 	case errors.Is(err, provision.ErrBelow), errors.Is(err, provision.ErrSmaller):
 		path = claims.SizePath(p.path)
-	case errors.Is(err, errAdoption):
+	case errors.Is(err, errAdoption), errors.Is(err, provision.ErrInUse), errors.Is(err, provision.ErrTwo):
 		path = claims.AnnotationPath(p.path, annotations.Adopt)
 	case errors.Is(err, provision.ErrMode), errors.Is(err, provision.ErrNoLock):
 		path = claims.ClassPath(p.claim, p.path)

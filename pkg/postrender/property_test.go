@@ -151,7 +151,8 @@ func objects(stream []byte) []map[string]any {
 	return objects
 }
 
-// counted connects to nothing, and counts the images that it was asked for.
+// counted connects to nothing, and counts the images that it was asked for. It has no key,
+// and lets nothing fail for that: streams do not say for which cluster they are.
 type counted struct {
 	postrender.Untouched
 	asked int
@@ -159,7 +160,13 @@ type counted struct {
 
 func (c *counted) Ensure(ctx context.Context, plans []staticpv.Plan) ([]provision.Result, []string) {
 	c.asked += len(plans)
-	return c.Untouched.Ensure(ctx, plans)
+	results, notes := c.Untouched.Ensure(ctx, plans)
+	for i, result := range results {
+		if errors.Is(result.Err, provision.ErrNoKey) {
+			results[i].Err = nil
+		}
+	}
+	return results, notes
 }
 
 // checkKept looks for the input's foreign documents in the output, in their

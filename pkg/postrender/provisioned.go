@@ -70,7 +70,7 @@ func (p Provisioned) refuseAdoptions(ctx context.Context, plans []staticpv.Plan)
 		all, err := volumes(struct{}{})
 		if err != nil {
 			results[i].Err = fmt.Errorf("find out whether a volume of this cluster still uses what is adopted: %w", err)
-		} else if err := staticpv.RefuseAdoption(all, plan.Image, plan.Class); err != nil {
+		} else if err := plan.RefuseAdoption(all); err != nil {
 			results[i].Err = fmt.Errorf("%w: %w", errAdoption, err)
 		}
 	}
@@ -138,10 +138,12 @@ func absent(plan staticpv.Plan, result provision.Result) error {
 // images get.
 func unseen(plan staticpv.Plan, isNew bool, key string) provision.Result {
 	isNew = isNew && !plan.Adopt
-	if !isNew && plan.Keyed == nil {
+	// One that gets another name is keyed as a new one is.
+	renamed := plan.OldName != ""
+	if !isNew && !renamed && plan.Keyed == nil {
 		key = ""
 	}
-	result := provision.Result{Private: isNew && plan.NewPrivate, Exclusive: isNew && plan.Mapping.NewExclusive}
+	result := provision.Result{Private: (isNew || renamed) && plan.NewPrivate, Exclusive: isNew && plan.Mapping.NewExclusive}
 	if asked := plan.Mapping.Exclusive; asked != nil {
 		result.Exclusive = *asked
 	}

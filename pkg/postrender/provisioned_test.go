@@ -45,6 +45,9 @@ func TestUnseen(t *testing.T) {
 	adopted := func(keyed *bool) func(*staticpv.Plan) {
 		return func(p *staticpv.Plan) { p.Adopt, p.Keyed = true, keyed }
 	}
+	renamed := func(keyed *bool) func(*staticpv.Plan) {
+		return func(p *staticpv.Plan) { p.Adopt, p.OldName, p.Keyed = true, "csi-vol-1", keyed }
+	}
 	made, keyed := provision.Result{Exclusive: true, Private: true}, provision.Result{Exclusive: true, Private: true, Key: "east"}
 	dry := postrender.Untouched{Key: "east"}
 	for name, test := range map[string]struct {
@@ -57,6 +60,10 @@ func TestUnseen(t *testing.T) {
 		"dry run, asked not to":           {images: dry, change: asked(&no), want: made},
 		"dry run, adopted":                {images: dry, change: adopted(nil)},
 		"dry run, adopted, asked for":     {images: dry, change: adopted(&yes), want: provision.Result{Key: "east"}},
+		"dry run, adopted by name":        {images: dry, change: renamed(nil), want: provision.Result{Private: true, Key: "east"}},
+		"dry run, and asked not to":       {images: dry, change: renamed(&no), want: provision.Result{Private: true}},
+		"dry run, and without a key":      {images: postrender.Untouched{}, change: renamed(nil), want: provision.Result{Private: true}, err: provision.ErrNoKey},
+		"never, adopted by name":          {images: postrender.Existing{}, change: renamed(nil), want: provision.Result{Private: true}, err: provision.ErrNoKey},
 		"dry run, without a key":          {images: postrender.Untouched{}, want: made},
 		"dry run, none, asked for":        {images: postrender.Untouched{}, change: asked(&yes), want: made, err: provision.ErrNoKey},
 		"dry run, the name is too long":   {images: dry, change: func(p *staticpv.Plan) { p.Image = strings.Repeat("a", 92) }, want: made, err: provision.ErrNoKey},
