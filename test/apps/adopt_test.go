@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/scene"
@@ -22,7 +23,7 @@ const adoptDocument = "../../docs/adopt.md"
 // adoption is one walk through the document.
 type adoption struct {
 	*app
-	// image is that of the volume that ceph-csi made, and volume its name.
+	// image is the name that ceph-csi gave the image, and volume that of its volume.
 	image, volume string
 }
 
@@ -38,15 +39,19 @@ func TestAdopt(t *testing.T) {
 	a.must("%s", steps.look+steps.keep+steps.stop+steps.lock+steps.remove+steps.adopt)
 	a.isAdopted(servers.East)
 	written = a.writes(written, "east")
-	a.must("%s", "IMAGE="+a.image+"\n"+steps.move)
+	a.must("%s", steps.move)
 	a.isAdopted(servers.West)
-	a.writes(written, "west")
+	written = a.writes(written, "west")
 
-	// The image has the name that ceph-csi derives from the handle of before (docs/safety.md,
-	// what is not covered).
+	// ceph-csi derives the image's old name from the handle of before, whatever the policy of
+	// a PersistentVolume with that is.
 	if !staticpv.HandleMayLeadTo("0001-0009-rook-ceph-0000000000000002-"+strings.TrimPrefix(a.image, "csi-vol-"), a.image) {
-		t.Error("the old handle does not lead to the image any more: say so in docs/safety.md")
+		t.Error("the old handle does not lead to the old name, so this test shows nothing")
 	}
+	if out, err := servers.Ceph.RBD(t.Context(), "rm", lab.Pool+"/"+a.image); err == nil {
+		t.Errorf("there was an image by the old name: %s", out)
+	}
+	a.writes(written, "west")
 }
 
 // TestAdoptByTheRenderer is the same walk with a pair that the renderer makes.
@@ -59,8 +64,9 @@ func TestAdoptByTheRenderer(t *testing.T) {
 
 	steps := documentSteps(t)
 	for _, step := range []*string{&steps.look, &steps.keep, &steps.stop, &steps.lock, &steps.remove, &steps.adopt, &steps.move, &steps.back} {
-		*step = strings.NewReplacer("shop", a.namespace, "--post-renderer postrender", "--post-renderer postrender --post-renderer-args=--create=client").Replace(*step)
+		*step = strings.NewReplacer("shop", a.namespace, "--post-renderer postrender", "--post-renderer postrender --post-renderer-args=--create=client --post-renderer-args=--cluster-name=east").Replace(*step)
 	}
+	steps.move = strings.ReplaceAll(steps.move, "--cluster-name=east", "--cluster-name=west")
 	tooEarly := steps.look + steps.adopt
 	policy := fmt.Sprintf("PersistentVolume %s: spec.persistentVolumeReclaimPolicy is Delete, so the data would be deleted with its claim; "+
 		"run `kubectl patch pv %[1]s -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`", a.volume)
@@ -89,12 +95,12 @@ func TestAdoptByTheRenderer(t *testing.T) {
 	a.must("%s", steps.look+steps.remove+steps.adopt)
 	a.isAdopted(servers.East)
 	written = a.writes(written, "east")
-	a.must("%s", "IMAGE="+a.image+"\n"+steps.move)
+	a.must("%s", steps.move)
 	a.isAdopted(servers.West)
 	a.writes(written, "west")
 
 	// An upgrade with the same values changes nothing, and a larger size grows it.
-	upgrade := "helm --kube-context west --namespace office upgrade web ./chart --values adopt.yaml --post-renderer postrender --post-renderer-args=--create=client "
+	upgrade := "helm --kube-context west --namespace office upgrade web ./chart --values adopt.yaml --post-renderer postrender --post-renderer-args=--create=client --post-renderer-args=--cluster-name=west "
 	a.must("%s", upgrade)
 	a.must("%s", upgrade+"--set persistence.size=4Gi")
 	if got := a.get(servers.West, "pvc/web-files", "{.spec.resources.requests.storage}"); got != "3Gi" {
@@ -112,11 +118,12 @@ func newAdoption(t *testing.T, namespace, uuid string) adoption {
 // isAdopted checks the pair: its size and features are the image's.
 func (a adoption) isAdopted(cluster *lab.Cluster) {
 	a.Helper()
-	if got, want := a.get(cluster, "pvc/web-files", "{.spec.volumeName} {.status.capacity.storage} {.status.phase}"), a.image+" 3Gi Bound"; got != want {
+	name := a.namespace + ".web-files"
+	if got, want := a.get(cluster, "pvc/web-files", "{.spec.volumeName} {.status.capacity.storage} {.status.phase}"), name+" 3Gi Bound"; got != want {
 		a.Errorf("the claim in %s has %s; want %s", cluster.Name, got, want)
 	}
-	got := a.get(cluster, "pv/"+a.image, "{.spec.capacity.storage} {.spec.csi.volumeHandle} {.spec.csi.volumeAttributes.imageFeatures} {.spec.persistentVolumeReclaimPolicy}")
-	if want := "3Gi " + a.image + " exclusive-lock,layering Retain"; got != want {
+	got := a.get(cluster, "pv/"+name, "{.spec.capacity.storage} {.spec.csi.volumeHandle} {.spec.csi.volumeAttributes.imageFeatures} {.spec.persistentVolumeReclaimPolicy}")
+	if want := "3Gi " + name + "~" + cluster.Name + " exclusive-lock,layering Retain"; got != want {
 		a.Errorf("the volume in %s has %s; want %s", cluster.Name, got, want)
 	}
 }
@@ -193,8 +200,11 @@ spec:
 func (a adoption) writes(after uint64, cluster string) (last uint64) {
 	a.Helper()
 	scene.Until(a.T, "a pod in "+cluster+" writes", func() bool {
-		log, err := servers.Ceph.ReadStamps(a.Context(), lab.Pool+"/"+a.image)
-		if err != nil {
+		name := a.bears()
+		log, err := servers.Ceph.ReadStamps(a.Context(), lab.Pool+"/"+name)
+		if err != nil && a.bears() != name {
+			return false
+		} else if err != nil {
 			a.Fatal(err)
 		}
 		if err := log.Check(); err != nil {
@@ -211,6 +221,26 @@ func (a adoption) writes(after uint64, cluster string) (last uint64) {
 	return last
 }
 
+// bears is the name of the image now: that which ceph-csi gave it, or the claim's, with the
+// key of the cluster that owns it.
+func (a adoption) bears() string {
+	a.Helper()
+	out, err := servers.Ceph.RBD(a.Context(), "ls", lab.Pool)
+	if err != nil {
+		a.Fatal(err)
+	}
+	var found []string
+	for _, name := range strings.Fields(string(out)) {
+		if base, _ := ceph.SplitName(name); base == a.namespace+".web-files" || name == a.image {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 {
+		a.Fatalf("the image has the names %q; want one", found)
+	}
+	return found[0]
+}
+
 // info is what Ceph knows of the image.
 func (a adoption) info() (info struct {
 	ID       string
@@ -218,7 +248,7 @@ func (a adoption) info() (info struct {
 	Features []string
 }) {
 	a.Helper()
-	out, err := servers.Ceph.RBD(a.Context(), "info", lab.Pool+"/"+a.image, "--format", "json")
+	out, err := servers.Ceph.RBD(a.Context(), "info", lab.Pool+"/"+a.bears(), "--format", "json")
 	if err == nil {
 		err = json.Unmarshal([]byte(strings.TrimSpace(string(out))), &info)
 	}
