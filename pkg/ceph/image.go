@@ -34,7 +34,8 @@ func (s ImageSpec) String() string {
 // Image is an existing RBD image.
 type Image struct {
 	ImageSpec
-	// Named is the name that led to the image. It is Name, unless the image is keyed.
+	// Named is the name that led to the image. It is Name, unless the image is keyed; empty
+	// if the pool's directory alone has a name of it, which only a rename that was slow leaves.
 	Named string
 	// ID is librbd's internal id. An image that is removed and made again under
 	// the same name has another ID.

@@ -17,6 +17,9 @@ import (
 // A rename makes the new name before it removes the old one, so there always is one. Its
 // reader can still miss both: the new one before it is made, the old one after it is
 // gone. Whence the second pass.
+//
+// A rename that was only slow can remove a name that was given again meanwhile. The
+// directory has it yet, and look gets an empty one: whoever renames the image makes it anew.
 func seek(ioctx *rados.IOContext, spec ceph.ImageSpec, look func(name, id string) error) error {
 	by := func(name string) error {
 		id, err := readID(ioctx, name)
@@ -28,23 +31,40 @@ func seek(ioctx *rados.IOContext, spec ceph.ImageSpec, look func(name, id string
 	if spec.Key == "" {
 		return by(spec.Name)
 	}
+	own := []string{spec.Own(), spec.Name}
+	var others []string
 	for range 2 {
-		for _, name := range []string{spec.Own(), spec.Name} {
-			if err := by(name); errno(err) != enoent {
-				return err
-			}
+		if err := first(own, by); errno(err) != enoent {
+			return err
 		}
 		keys, err := readKeys(ioctx)
 		if err != nil {
 			return err
 		}
+		others = nil
 		for _, key := range keys {
-			if key.Name == spec.Key {
-				continue
+			if key.Name != spec.Key {
+				others = append(others, ceph.JoinName(spec.Name, key.Name))
 			}
-			if err := by(ceph.JoinName(spec.Name, key.Name)); errno(err) != enoent {
-				return err
-			}
+		}
+		if err := first(others, by); errno(err) != enoent {
+			return err
+		}
+	}
+	return first(slices.Concat(own, others), func(name string) error {
+		id, err := readDirectory(ioctx, name)
+		if err != nil {
+			return err
+		}
+		return look("", id)
+	})
+}
+
+// first calls look for the names until it does not return ENOENT, and returns that.
+func first(names []string, look func(name string) error) error {
+	for _, name := range names {
+		if err := look(name); errno(err) != enoent {
+			return err
 		}
 	}
 	return rados.ErrNotFound

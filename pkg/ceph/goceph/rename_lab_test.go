@@ -315,6 +315,18 @@ func TestNamesThatAreMended(t *testing.T) {
 				if names := h.idObjects(t, image); len(names) != 0 {
 					t.Fatalf("the names are %q", names)
 				}
+				// Who looks for it still finds it, in the directory.
+				for _, key := range []string{"east", "west"} {
+					spec := image.ImageSpec
+					spec.Key = key
+					if _, err := cluster.ClaimKey(t.Context(), spec.Pool, spec.Namespace, ceph.Party{UID: key, Name: key}); err != nil {
+						t.Fatal(err)
+					}
+					found, err := cluster.Image(t.Context(), spec)
+					if err != nil || found.ID != image.ID || found.Named != "" {
+						t.Errorf("as %s: got %+v, %v", key, found, err)
+					}
+				}
 			},
 		},
 		"a creation under the new name died in the directory": {
