@@ -100,7 +100,7 @@ type node struct {
 
 	statusMu sync.Mutex // keeps reports of volumes in their order
 	clientMu sync.Mutex
-	client   Client // while an image is open
+	client   Client // the shared one, while an image is open through it
 	settings CephSettings
 	opened   int
 }

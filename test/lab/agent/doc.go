@@ -11,7 +11,8 @@
 //     wait while there are some, with ceph-csi's intervals (`rbd image … is still being used`). Once
 //     begun, that goes on, whatever becomes of the pod;
 //   - open the image, read-write unless the volume is ReadOnlyMany, all images of
-//     a node through one client, as the kernel does;
+//     a node through one client, as the kernel does, but one with the map option
+//     noshare through a client of its own;
 //   - report the pod Running and Ready, and write stamps (package stamp); in a
 //     CephFS volume, each pod into a file of its own, and then read everybody's;
 //   - when the pod is deleted or has ended: stop the writing, remove the pod,

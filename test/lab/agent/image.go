@@ -24,8 +24,9 @@ const (
 
 // openedImage is an RBD volume that is staged.
 type openedImage struct {
-	node  *node
 	image Image
+	// disconnect ends the use of the client that has it open.
+	disconnect func()
 	// chain is nil when the image must not be written: it is open read-only, or
 	// has other data.
 	chain *stamp.Chain
@@ -40,7 +41,7 @@ func (i *openedImage) stamp(writer stamp.Writer) error {
 
 func (i *openedImage) close() error {
 	err := i.image.Close()
-	i.node.disconnect()
+	i.disconnect()
 	return err
 }
 
@@ -63,13 +64,13 @@ func (n *node) openImage(ctx context.Context, pv *corev1.PersistentVolume) (_ st
 		}
 	}
 
-	client, err := n.connect(at.settings)
+	client, disconnect, err := n.connect(at.settings, slices.Contains(krbdOptions(pv), "noshare"))
 	if err != nil {
 		return nil, err
 	}
-	opened := &openedImage{node: n}
+	opened := &openedImage{disconnect: disconnect}
 	if opened.image, err = client.Open(spec, mode); err != nil {
-		n.disconnect()
+		disconnect()
 		return nil, err
 	}
 	if mode != ReadOnly {
@@ -91,9 +92,24 @@ func continueChain(image Image) (*stamp.Chain, error) {
 	return stamp.Continue(image, size)
 }
 
-// connect returns the client that all images of the node share, and counts its
+// connect returns the client through which an image is opened, and what to call when that
+// is closed: the client that all images of the node share, or a private one, which has a nonce
+// of its own.
+func (n *node) connect(settings CephSettings, private bool) (_ Client, disconnect func(), err error) {
+	if private {
+		client, err := n.Dial(settings)
+		if err != nil {
+			return nil, nil, err
+		}
+		return client, client.Close, nil
+	}
+	client, err := n.share(settings)
+	return client, n.unshare, err
+}
+
+// share returns the client that the images of the node share, and counts its
 // user. It is a new one, with a new nonce, after all images were closed.
-func (n *node) connect(settings CephSettings) (Client, error) {
+func (n *node) share(settings CephSettings) (Client, error) {
 	n.clientMu.Lock()
 	defer n.clientMu.Unlock()
 	if n.client == nil {
@@ -109,7 +125,7 @@ func (n *node) connect(settings CephSettings) (Client, error) {
 	return n.client, nil
 }
 
-func (n *node) disconnect() {
+func (n *node) unshare() {
 	n.clientMu.Lock()
 	defer n.clientMu.Unlock()
 	if n.opened--; n.opened == 0 {
@@ -151,15 +167,23 @@ func mapMode(pv *corev1.PersistentVolume) Mode {
 	if !slices.ContainsFunc(pv.Spec.AccessModes, func(m corev1.PersistentVolumeAccessMode) bool { return m != corev1.ReadOnlyMany }) {
 		return ReadOnly
 	}
-	// krbd:a,b;nbd:c or a,b
+	if slices.Contains(krbdOptions(pv), "exclusive") {
+		return Exclusive
+	}
+	return ReadWrite
+}
+
+// krbdOptions are the map options for krbd, from `krbd:a,b;nbd:c` or `a,b`.
+func krbdOptions(pv *corev1.PersistentVolume) []string {
+	var all []string
 	for options := range strings.SplitSeq(pv.Spec.CSI.VolumeAttributes["mapOptions"], ";") {
 		mounter, list, ok := strings.Cut(options, ":")
 		if !ok {
 			mounter, list = "krbd", options
 		}
-		if mounter == "krbd" && slices.Contains(strings.Split(list, ","), "exclusive") {
-			return Exclusive
+		if mounter == "krbd" {
+			all = append(all, strings.Split(list, ",")...)
 		}
 	}
-	return ReadWrite
+	return all
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
@@ -168,3 +169,51 @@ func volumesInUse(t *testing.T, n *node) []corev1.UniqueVolumeName {
 	}
 	return got.Status.VolumesInUse
 }
+
+// With the map option noshare an image has a client of its own, which ends with it. The
+// others share one, which ends with the last of them.
+func TestAnImageWithNoshareHasAClientOfItsOwn(t *testing.T) {
+	var dialed, closed []string
+	n, _ := stagingNode(&busy{}, "")
+	n.IgnoreWatchers = true
+	n.Dial = func(CephSettings) (Client, error) {
+		name := fmt.Sprint("client ", len(dialed)+1)
+		dialed = append(dialed, name)
+		return &named{name, func() { closed = append(closed, name) }}, nil
+	}
+	pv, err := n.Client.CoreV1().PersistentVolumes().Get(t.Context(), "shop.data", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(mapOptions string) staged {
+		pv.Spec.CSI.VolumeAttributes["mapOptions"] = mapOptions
+		opened, err := n.openImage(t.Context(), pv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return opened
+	}
+	shared, private, another, also := open("exclusive"), open("exclusive,noshare"), open("krbd:noshare"), open("nbd:noshare")
+	for _, image := range []staged{private, shared, another, also} {
+		if err := image.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"client 1", "client 2", "client 3"}, dialed); diff != "" {
+		t.Errorf("dialed, -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"client 2", "client 3", "client 1"}, closed); diff != "" {
+		t.Errorf("closed, -want +got:\n%s", diff)
+	}
+}
+
+// named is a client of free images that says when it is closed.
+type named struct {
+	name   string
+	closes func()
+}
+
+func (n *named) Address() string                           { return n.name }
+func (n *named) Watchers(ceph.ImageSpec) ([]string, error) { return nil, nil }
+func (n *named) Open(ceph.ImageSpec, Mode) (Image, error)  { return image{&busy{}}, nil }
+func (n *named) Close()                                    { n.closes() }
