@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -147,11 +149,7 @@ func (c *Cluster) startNode(ctx context.Context, network *Network, options Optio
 		Cluster: c.Name, Address: node.Address, Port: port, Bridge: at.Name,
 		NSEnter: network.nsenter, IP: network.ip, Program: program, Args: args,
 	}
-	data, err := json.MarshalIndent(node.machine, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(node.file(), data, 0o600); err != nil {
+	if err := node.store(); err != nil {
 		return err
 	}
 	if err := node.Start(); err != nil {
@@ -159,6 +157,14 @@ func (c *Cluster) startNode(ctx context.Context, network *Network, options Optio
 	}
 	c.Nodes = append(c.Nodes, node)
 	return nil
+}
+
+func (n *Node) store() error {
+	data, err := json.MarshalIndent(n.machine, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(n.file(), data, 0o600)
 }
 
 // firstNumber is that of the first node's address, firstNumber+10 that of the
@@ -229,6 +235,28 @@ func (n *Node) Kill() error {
 		return fmt.Errorf("kill node %s: it does not run", n.Name)
 	}
 	return stopAll([]*Process{n.Agent})
+}
+
+// Move gives the node another address of its network, which ends in number, for its next start.
+func (n *Node) Move(ctx context.Context, number int) error {
+	if n.Agent != nil && n.Agent.Alive() {
+		return fmt.Errorf("move node %s: it runs", n.Name)
+	}
+	processes, err := recorded(filepath.Join(n.dir, networkPart))
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(processes, func(p *Process) bool { return p.Name == n.Name && p.Alive() })
+	if at < 0 {
+		return fmt.Errorf("move node %s: its network is gone", n.Name)
+	}
+	address := fmt.Sprint(n.Address[:strings.LastIndex(n.Address, ".")+1], number)
+	if err := configureNamespace(ctx, processes[at], fmt.Sprintf("addr flush dev eth0\naddr add %s/25 dev eth0\n", address), n.machine.NSEnter, n.machine.IP); err != nil {
+		return err
+	}
+	n.machine.Args[slices.Index(n.machine.Args, "--address")+1] = address
+	n.Address, n.machine.Address = address, address
+	return n.store()
 }
 
 // Freeze stops the node (SIGSTOP): it hangs, and wakes up in [Node.Thaw] without

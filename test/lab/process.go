@@ -42,6 +42,8 @@ type Process struct {
 	// LogFile has what the server wrote to stdout and stderr.
 	LogFile string
 
+	program   string
+	args      []string
 	startTime uint64        // in clock ticks since boot, from /proc/<pid>/stat
 	record    string        // the file that [Down] reads
 	done      chan struct{} // closed when the process ended; nil if it is not our child
@@ -76,6 +78,8 @@ func (s *servers) start(name, program string, args ...string) (*Process, error) 
 		Name:    name,
 		LogFile: filepath.Join(s.dir, "logs", name+".log"),
 		record:  filepath.Join(s.dir, "processes", name),
+		program: program,
+		args:    args,
 		done:    make(chan struct{}),
 	}
 	log, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
