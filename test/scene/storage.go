@@ -111,15 +111,19 @@ func (s *Storage) Free(t testing.TB, image ceph.ImageSpec) {
 // watcher.
 func (s *Storage) Stamps(t testing.TB, image ceph.ImageSpec) stamp.Log {
 	t.Helper()
-	found, err := s.Admin(t).Image(t.Context(), image)
-	if err != nil {
-		t.Fatal(err)
+	for tries := 1; ; tries++ {
+		found, err := s.Admin(t).Image(t.Context(), image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, err := s.stamps(ceph.ImageSpec{Pool: image.Pool, Namespace: image.Namespace, Name: found.Named})
+		if err == nil {
+			return log
+		}
+		if tries == 3 { // it may have got another name in between
+			t.Fatalf("read stamps of %s: %v", image, err)
+		}
 	}
-	log, err := s.stamps(ceph.ImageSpec{Pool: image.Pool, Namespace: image.Namespace, Name: found.Named})
-	if err != nil {
-		t.Fatalf("read stamps of %s: %v", image, err)
-	}
-	return log
 }
 
 // stamps opens the image by exactly that name.
