@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		{"render", rendering},
 		{"create", creating},
 		{"guard", guarding},
+		{"names", naming},
 		{"handover", handing},
 	} {
 		// With names of parts as arguments, only those.
