@@ -20,7 +20,7 @@ func TestClustersThatStartAtOnce(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
 			s.volume(claim)
-			for range rounds {
+			for won := 0; won < rounds; {
 				results := map[*scene.Cluster]chan scene.Result{}
 				for _, c := range []*scene.Cluster{east, west} {
 					results[c] = make(chan scene.Result, 1)
@@ -31,9 +31,18 @@ func TestClustersThatStartAtOnce(t *testing.T) {
 				if inEast.Err != nil {
 					winner = west
 				}
-				if (inEast.Err == nil) == (inWest.Err == nil) {
-					t.Fatalf("in east %q %q, in west %q %q", inEast.Stdout, inEast.Stderr, inWest.Stdout, inWest.Stderr)
+				if inEast.Err == nil && inWest.Err == nil {
+					t.Fatalf("both start: in east %q, in west %q", inEast.Stdout, inWest.Stdout)
 				}
+				if inEast.Err != nil && inWest.Err != nil {
+					// A rename that takes too long on a busy machine is given up; the leader of who
+					// had the image by then goes on, and releases it.
+					t.Logf("nobody starts: in east %q, in west %q", inEast.Stderr, inWest.Stderr)
+					s.Released(east, claim)
+					s.Released(west, claim)
+					continue
+				}
+				won++
 				s.Ready(winner, "x")
 				s.Grows(claim)
 				s.named(claim, winner.Name)
