@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/idle"
@@ -48,10 +49,15 @@ client. With --image, it is the image of a volume whose PersistentVolume was del
 	flags.SortFlags = false
 	flags.StringVar(&r.image, "image", "", "`pool/name` or pool/namespace/name of an image that no PersistentVolume leads to any more, instead of claims")
 	flags.StringVar(&r.clusterID, "cluster-id", "", "`clusterID` by which ceph-csi's configuration leads to that image")
+	r.addProof(flags)
+	return command
+}
+
+// addProof is for all commands that release.
+func (r *releaseOptions) addProof(flags *pflag.FlagSet) {
 	flags.DurationVar(&r.grace, "admission-grace", 75*time.Second, "`time` after which a pod that was let start and is not at the API server never comes; longer than the API server's --request-timeout")
 	flags.BoolVar(&r.withoutProof, "without-proof", false, "you know that the nodes that the record names, and that nothing proves to have let go, are off")
 	flags.StringVar(&r.by, "by", "", "`name` of the person, for the record; default: the user of the connection")
-	return command
 }
 
 func (r *releaseOptions) run(ctx context.Context, args []string) error {
@@ -112,16 +118,7 @@ func (r *releaseOptions) release(ctx context.Context, c *connection, volume volu
 	if err != nil {
 		return err
 	}
-	prover := idle.Prover{Self: self, Usage: c.Usage, Quiet: &ownership.Quiet{Grace: r.grace}, Now: time.Now}
-	released, err := prover.Release(ctx, storage, volume, spec, idle.Person{By: by, WithoutProof: r.withoutProof}, func(ctx context.Context, rest time.Duration) error {
-		fmt.Fprintf(r.std.stderr, "%s: a pod that was let start may still appear; that is known in %s\n", name, rest.Round(time.Second))
-		select {
-		case <-time.After(rest + time.Millisecond):
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	released, err := r.prover(c, self).Release(ctx, storage, volume, spec, idle.Person{By: by, WithoutProof: r.withoutProof}, r.wait(name))
 	switch {
 	case err != nil:
 		return err
@@ -131,4 +128,21 @@ func (r *releaseOptions) release(ctx context.Context, c *connection, volume volu
 		fmt.Fprintf(r.std.stdout, "%s: nobody owns it\n", name)
 	}
 	return nil
+}
+
+func (r *releaseOptions) prover(c *connection, self ceph.Party) *idle.Prover {
+	return &idle.Prover{Self: self, Usage: c.Usage, Quiet: &ownership.Quiet{Grace: r.grace}, Now: time.Now}
+}
+
+// wait says what a release waits for. name is for people.
+func (r *releaseOptions) wait(name string) func(context.Context, time.Duration) error {
+	return func(ctx context.Context, rest time.Duration) error {
+		fmt.Fprintf(r.std.stderr, "%s: a pod that was let start may still appear; that is known in %s\n", name, rest.Round(time.Second))
+		select {
+		case <-time.After(rest + time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

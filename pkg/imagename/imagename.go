@@ -179,17 +179,25 @@ func alone(ctx context.Context, storage Ceph, image ceph.Image, all []string) er
 	return nil
 }
 
-// CheckKey returns a [*Refusal] unless the key in image is the cluster's, which claims it
-// if it has none.
-func CheckKey(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec, cluster ceph.Party) error {
+// ClaimKey returns the cluster's key where the image is, and claims one if it has none. It
+// returns a [*Refusal] if another cluster has that.
+func ClaimKey(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec, cluster ceph.Party) (string, error) {
 	key, err := storage.ClaimKey(ctx, image.Pool, image.Namespace, cluster)
 	var taken *ceph.KeyTakenError
-	switch {
-	case errors.As(err, &taken):
-		return &Refusal{
+	if errors.As(err, &taken) {
+		return "", &Refusal{
 			What: fmt.Sprintf("another cluster (uid %s) is called %q too, and was first", taken.UID, taken.Key),
 			Do:   "give this cluster another name, with the value cluster.name of the chart",
 		}
+	}
+	return key, err
+}
+
+// CheckKey returns a [*Refusal] unless the key in image is the cluster's, which claims it
+// if it has none.
+func CheckKey(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec, cluster ceph.Party) error {
+	key, err := ClaimKey(ctx, storage, image, cluster)
+	switch {
 	case err != nil:
 		return err
 	case key != image.Key:

@@ -38,7 +38,7 @@ var layers = [][]string{
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
 	{"pkg/usage", "pkg/failover"},
 	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/register", "pkg/helmrender"},
-	{"pkg/keeper", "pkg/inventory"},
+	{"pkg/keeper", "pkg/inventory", "pkg/rekey"},
 	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},
 }
 

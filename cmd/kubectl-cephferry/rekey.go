@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/idle"
+	"github.com/cephferry/cephferry/pkg/rekey"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// rebindLimit is how long Kubernetes may take to delete a volume, or to bind one.
+const rebindLimit = time.Minute
+
+type rekeyOptions struct {
+	*releaseOptions
+	all  bool
+	save string
+}
+
+func newRekey(o *options) *cobra.Command {
+	r := &rekeyOptions{releaseOptions: &releaseOptions{options: o}}
+	command := &cobra.Command{
+		Use:   "rekey NAMESPACE/CLAIM... | --all",
+		Short: "Give volumes that were made without a key the key of this cluster",
+		Long: `Gives volumes that were made without a key the key of this cluster, so that their images
+bear their owner's name. Claim and data stay; the PersistentVolume is replaced by one
+with another volumeHandle, while nothing here uses it. Then do the same in each other
+cluster that has the volume. A run that died is repeated.`,
+		Example: `  kubectl cephferry rekey shop/data-db-0
+  kubectl cephferry rekey --namespace shop --all`,
+		RunE: func(command *cobra.Command, args []string) error {
+			if r.all == (len(args) > 0) {
+				return errors.New("name claims, or those of a namespace with --all")
+			}
+			return r.run(command.Context(), args)
+		},
+	}
+	flags := command.Flags()
+	flags.SortFlags = false
+	flags.BoolVar(&r.all, "all", false, "all volumes in the namespace that have no key")
+	flags.StringVar(&r.save, "save", ".", "`directory` for a copy of each PersistentVolume while it is replaced")
+	r.addProof(flags)
+	return command
+}
+
+func (r *rekeyOptions) run(ctx context.Context, args []string) error {
+	c, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.storages.Close()
+	claims, err := claimArgs(args, c.namespace)
+	if err != nil {
+		return err
+	}
+	rekeyer, err := r.rekeyer(ctx, c)
+	if err != nil {
+		return err
+	}
+	if r.all {
+		names, err := rekeyer.Unkeyed(ctx, c.namespace)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			claims = append(claims, claim{c.namespace, name})
+		}
+	}
+	var failed []error
+	for _, claim := range claims {
+		name := "volume " + claim.String()
+		rekeyer.Wait = r.wait(name)
+		err := rekeyer.Rekey(ctx, claim.namespace, claim.name, func(step string) { fmt.Fprintf(r.std.stdout, "%s: %s\n", name, step) })
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", name, withAdvice(err)))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (r *rekeyOptions) rekeyer(ctx context.Context, c *connection) (*rekey.Rekeyer, error) {
+	api, ok := c.API.(client.Client)
+	if !ok {
+		return nil, fmt.Errorf("%T cannot write", c.API)
+	}
+	self, err := c.party(ctx)
+	if err != nil {
+		return nil, err
+	}
+	by := r.by
+	if by == "" {
+		if by, err = user(ctx, api); err != nil {
+			return nil, err
+		}
+	}
+	return &rekey.Rekeyer{
+		API: api, Finder: c.Finder, Copies: rekey.Copies{Dir: r.save}, Limit: rebindLimit,
+		Image: func(ctx context.Context, volume volumes.Volume) (idle.Ceph, ceph.ImageSpec, error) {
+			return c.Image(ctx, volume)
+		},
+		Prover: r.prover(c, self), Person: idle.Person{By: by, WithoutProof: r.withoutProof},
+	}, nil
+}
