@@ -60,6 +60,8 @@ func TestErrorsBeforeAnyConnection(t *testing.T) {
 		"release of nothing":      {[]string{"release"}, "error: name claims, or one image with --image"},
 		"release of both":         {[]string{"release", "shop/data", "--image", "rbd/data", "--cluster-id", "rook-ceph"}, "error: name claims, or one image with --image"},
 		"release of half":         {[]string{"release", "--image", "rbd/data"}, "error: --image and --cluster-id: one needs the other"},
+		"rekey of nothing":        {[]string{"rekey"}, "error: name claims, or those of a namespace with --all"},
+		"rekey of both":           {[]string{"rekey", "shop/data", "--all"}, "error: name claims, or those of a namespace with --all"},
 		"release of a cluster":    {[]string{"release", "shop/data", "--cluster-id", "rook-ceph"}, "error: --image and --cluster-id: one needs the other"},
 		"a kubeconfig of nothing": {[]string{"--kubeconfig", empty, "status"}, "error: find the cluster: invalid configuration: no configuration has been provided"},
 	} {

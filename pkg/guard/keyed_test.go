@@ -268,7 +268,8 @@ func TestKeysThatDoNotFit(t *testing.T) {
 		},
 		"no key for an image that is keyed": {
 			"", nil,
-			volumeData + "by PersistentVolume shop.data: the image is keyed, and the handle has no key" + made,
+			volumeData + "by PersistentVolume shop.data: the image is keyed, and the handle has no key" +
+				"\n  do this   run `kubectl cephferry rekey shop/data` in this cluster; nothing was changed",
 		},
 	}
 	for name, test := range tests {

@@ -83,7 +83,7 @@ func (g *Guard) inTheWay(ctx context.Context, s sight) ([]ceph.Watcher, error) {
 // not, or the other way round; empty if they agree. Such a volume leads nowhere as soon as
 // somebody owns the image, or leads there although somebody else does.
 func otherKind(volume volumes.Volume, image ceph.Image, record ceph.Record) string {
-	why := ""
+	why, do := "", "delete the PersistentVolume, and let it be made again"
 	switch keyed := image.Key != ""; {
 	case keyed && record.Revision == 0:
 		why = "the handle has the key " + image.Key + ", and the image has no record, which would say that it is keyed"
@@ -91,11 +91,12 @@ func otherKind(volume volumes.Volume, image ceph.Image, record ceph.Record) stri
 		why = "the handle has the key " + image.Key + ", and the image is not keyed"
 	case !keyed && record.Keyed:
 		why = "the image is keyed, and the handle has no key"
+		do = "run `kubectl cephferry rekey " + volume.Namespace + "/" + volume.Claim + "` in this cluster"
 	default:
 		return ""
 	}
 	return fmt.Sprintf("%s cannot be used by PersistentVolume %s: %s\n"+
-		"  do this   delete the PersistentVolume, and let it be made again; nothing was changed", describe(volume, image.ImageSpec), volume.PV.Name, why)
+		"  do this   %s; nothing was changed", describe(volume, image.ImageSpec), volume.PV.Name, why, do)
 }
 
 // noName is the text for an image that cannot get this cluster's name.

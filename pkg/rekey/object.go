@@ -57,7 +57,7 @@ func (r *Rekeyer) delete(ctx context.Context, pv *corev1.PersistentVolume) error
 // make creates the volume, unless a run that died has done so.
 func (r *Rekeyer) make(ctx context.Context, next *corev1.PersistentVolume) error {
 	create := next.DeepCopy()
-	create.UID = ""
+	create.UID, create.ResourceVersion = "", ""
 	err := r.API.Create(ctx, create)
 	if !apierrors.IsAlreadyExists(err) {
 		if err != nil {
