@@ -118,9 +118,6 @@ func (r *Rekeyer) storage(ctx context.Context, pv *corev1.PersistentVolume) (idl
 	if err != nil {
 		return nil, volume, spec, err
 	}
-	if _, err := storage.Image(ctx, spec); err != nil {
-		return nil, volume, spec, err
-	}
 	if spec.Key != "" {
 		return storage, volume, spec, imagename.CheckKey(ctx, storage, spec, r.Prover.Self)
 	}
