@@ -44,7 +44,7 @@ cluster that has the volume. A run that died is repeated.`,
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.BoolVar(&r.all, "all", false, "all volumes in the namespace that have no key")
+	flags.BoolVar(&r.all, "all", false, "all volumes in the namespace that have no key, but for those whose claims ask for none")
 	flags.StringVar(&r.save, "save", ".", "`directory` for a copy of each PersistentVolume while it is replaced")
 	r.addProof(flags)
 	return command
@@ -101,7 +101,7 @@ func (r *rekeyOptions) rekeyer(ctx context.Context, c *connection) (*rekey.Rekey
 		}
 	}
 	return &rekey.Rekeyer{
-		API: api, Finder: c.Finder, Copies: rekey.Copies{Dir: r.save}, Limit: rebindLimit,
+		API: api, Finder: c.Finder, Copies: rekey.Copies{Dir: r.save, Cluster: self.Name}, Limit: rebindLimit,
 		Image: func(ctx context.Context, volume volumes.Volume) (idle.Ceph, ceph.ImageSpec, error) {
 			return c.Image(ctx, volume)
 		},

@@ -5,19 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/cephferry/cephferry/pkg/staticpv"
 )
 
 // Copies keeps in a directory the volumes that are to take the place of others, so that one
 // is not lost while it is in no cluster. It is not kept in the cluster: what the team of
-// the claim may write, must not become a PersistentVolume.
-type Copies struct{ Dir string }
+// the claim may write must not become a PersistentVolume.
+type Copies struct {
+	Dir string
+	// Cluster is the name of the cluster: several may share a directory.
+	Cluster string
+}
 
 // Path is where the volume of that name is kept.
-func (c Copies) Path(name string) string { return filepath.Join(c.Dir, name+".rekey.json") }
+func (c Copies) Path(name string) string {
+	return filepath.Join(c.Dir, url.PathEscape(staticpv.Handle(name, c.Cluster))+".json")
+}
 
 // Read returns nil when there is none.
 func (c Copies) Read(name string) (*corev1.PersistentVolume, error) {

@@ -82,7 +82,7 @@ func TestKeyedIsTooLong(t *testing.T) {
 }
 
 func TestCopyThatIsNone(t *testing.T) {
-	copies := Copies{t.TempDir()}
+	copies := Copies{t.TempDir(), "a/b"}
 	if got, err := copies.Read("x"); got != nil || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}

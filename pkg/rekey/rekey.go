@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/imagename"
@@ -51,24 +52,22 @@ func (r *Rekeyer) Rekey(ctx context.Context, namespace, claim string, say func(s
 	if err != nil {
 		return err
 	}
-	if step == Finish {
-		return r.finish(ctx, pair, say)
-	}
 	next := pair.Copy
 	if step == Replace {
-		if next, err = keyed(old, spec.Key); err != nil {
-			return err
+		if next, err = keyed(old, spec.Key); err == nil {
+			err = r.replace(ctx, storage, volume, spec, next, say)
 		}
-		if err := r.replace(ctx, storage, volume, spec, next, say); err != nil {
-			return err
+	} else {
+		err = r.checkKeyed(ctx, storage, spec)
+	}
+	if err == nil && step != Finish {
+		if err = r.make(ctx, next); err == nil {
+			say(fmt.Sprintf("PersistentVolume %s has the handle %s", next.Name, next.Spec.CSI.VolumeHandle))
 		}
-	} else if err := r.checkKeyed(ctx, storage, spec); err != nil {
+	}
+	if err != nil {
 		return err
 	}
-	if err := r.make(ctx, next); err != nil {
-		return err
-	}
-	say(fmt.Sprintf("PersistentVolume %s has the handle %s", next.Name, next.Spec.CSI.VolumeHandle))
 	return r.finish(ctx, pair, say)
 }
 
@@ -181,7 +180,7 @@ func (r *Rekeyer) prove(ctx context.Context, storage idle.Ceph, volume volumes.V
 	}
 }
 
-// watchers has the image open, although nobody owns it.
+// watchers are the clients that have an image open that nobody owns.
 func (r *Rekeyer) watchers(ctx context.Context, storage idle.Ceph, volume volumes.Volume, spec ceph.ImageSpec, record ceph.Record) ([]string, error) {
 	if record.State != ceph.Free {
 		return nil, nil
@@ -203,7 +202,8 @@ func (r *Rekeyer) watchers(ctx context.Context, storage idle.Ceph, volume volume
 	return open, nil
 }
 
-// checkKeyed is for a copy, which was kept before the image became keyed.
+// checkKeyed is for a volume, or the copy of one, that has a key: the image became keyed
+// before it was made.
 func (r *Rekeyer) checkKeyed(ctx context.Context, storage idle.Ceph, spec ceph.ImageSpec) error {
 	image, err := storage.Image(ctx, spec)
 	if err != nil {
@@ -212,14 +212,15 @@ func (r *Rekeyer) checkKeyed(ctx context.Context, storage idle.Ceph, spec ceph.I
 	record, err := ownership.Read(ctx, storage, image)
 	if err == nil && !record.Keyed {
 		err = &idle.Refusal{
-			What: "PersistentVolume " + spec.Name + " is gone, and the image is not keyed, so this command did not delete it",
-			Do:   "make the PersistentVolume again as it was",
+			What: fmt.Sprintf("PersistentVolume %s, or the copy of it, has the handle %s, and the image is not keyed, so this command did not make it", spec.Name, spec.Own()),
+			Do:   fmt.Sprintf("make the PersistentVolume with the handle %s, as it was, then run the same command again", spec.Name),
 		}
 	}
 	return err
 }
 
-// Unkeyed are the claims in the namespace whose pairs have no key yet, or are not done.
+// Unkeyed are the claims in the namespace whose pairs have no key yet, or are not done. Those
+// that ask for none are not among them.
 func (r *Rekeyer) Unkeyed(ctx context.Context, namespace string) ([]string, error) {
 	var list corev1.PersistentVolumeClaimList
 	if err := r.API.List(ctx, &list, client.InNamespace(namespace)); err != nil {
@@ -233,7 +234,7 @@ func (r *Rekeyer) Unkeyed(ctx context.Context, namespace string) ([]string, erro
 		}
 		if pair.Volume != nil && pair.Copy == nil {
 			_, guarded, err := r.Finder.Guarded(pair.Volume)
-			if err == nil && (!guarded || !isPair(pair.Volume, pair.Claim) || isKeyed(pair.Volume)) {
+			if err == nil && (!guarded || !isPair(pair.Volume, pair.Claim) || isKeyed(pair.Volume)) || pair.Claim.Annotations[annotations.Keyed] == "false" {
 				continue
 			}
 		}

@@ -43,7 +43,7 @@ func TestRekey(t *testing.T) {
 
 	// As after a run that died before it made the volume again: the claim is lost, and found.
 	kept := s.Kubectl(s.east, "get", "pv", base, "-o=json")
-	if err := os.WriteFile(filepath.Join(dir, base+".rekey.json"), []byte(kept), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, base+"~east.json"), []byte(kept), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.Kubectl(s.east, "delete", "pv", base, "--wait=false")
