@@ -17,10 +17,10 @@ FUZZTIME    ?= 10s
 LAB_LONGEST  = test/guard/ test/outage/ test/e2e/ pkg/ceph/goceph/ test/provisioner/ test/keys/ test/failover/ test/chart/ test/lab/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
 LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$(LAB_ALL))
-# Three packages of servers at a time, and in each of them four tests, which mostly wait.
-# The servers are Go programs
+# Two packages of servers at a time, and in each of them four tests, which mostly wait; a
+# third one leaves the virtual machines of test-krbd too little. The servers are Go programs
 # too, and memory is what there is enough of: they spend an eighth less on collecting it.
-LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 3 -parallel 4 -timeout 20m
+LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -parallel 4 -timeout 20m
 
 # make bench needs one more program; people want ours in the lab's PATH.
 CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR)

@@ -54,9 +54,9 @@ func All(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec) ([]st
 // Take gives an image that the record says is the cluster's the name with the key in
 // image, and takes away every other one. renamers are the client instances that the record
 // names, self among them. It also returns who has the image's lock after that, if anybody
-// has and is not fenced for good: a client that does not answer is no watcher. It returns a [*Refusal] if the key is not
-// the cluster's, or if there is another image under one of the names, and the errors of
-// [ceph.ImageRenamer].
+// has and is not fenced for good: a client that does not answer is no watcher. It returns a
+// [*Refusal] if the key is not the cluster's, or if there is another image under one of the
+// names, and the errors of [ceph.ImageRenamer].
 func Take(ctx context.Context, storage Ceph, image ceph.Image, cluster ceph.Party, renamers []string, self string) (ceph.Image, *ceph.LockedError, error) {
 	if err := CheckKey(ctx, storage, image.ImageSpec, cluster); err != nil {
 		return ceph.Image{}, nil, err
