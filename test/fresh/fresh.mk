@@ -2,7 +2,8 @@
 # what `make deps` forgets is missing there.
 
 FRESH_DIR := $(CEPHFERRY_CACHE)/fresh
-# What to run in a root like that; `make demo` and `make test` work there too.
+# What to run in a root like that; `make demo` works there too, and so does each part of
+# `make test` but this one, which makes a root in the root.
 FRESH_RUN ?= make --no-print-directory --jobs 2 compile
 
 .PHONY: test-fresh
