@@ -126,18 +126,19 @@ func (f *failoverOptions) wish(ctx context.Context, c *connection) (failover.Wis
 	if err != nil {
 		return wish, err
 	}
-	by := f.by
-	if by == "" {
-		if by, err = user(ctx, c.API); err != nil {
-			return wish, err
-		}
+	by, err := person(ctx, c.API, f.by)
+	if err != nil {
+		return wish, err
 	}
 	wish.Taker = ownership.Taker{Cluster: self, By: by, Resume: f.resume, Now: time.Now()}
 	return wish, nil
 }
 
-// user is who the API server takes this person for.
-func user(ctx context.Context, api client.Reader) (string, error) {
+// person is who is named, or else who the API server takes this person for.
+func person(ctx context.Context, api client.Reader, named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
 	writer, ok := api.(client.Client)
 	if !ok {
 		return "", fmt.Errorf("%T cannot ask who this is", api)

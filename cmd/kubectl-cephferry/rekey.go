@@ -94,11 +94,9 @@ func (r *rekeyOptions) rekeyer(ctx context.Context, c *connection) (*rekey.Rekey
 	if err != nil {
 		return nil, err
 	}
-	by := r.by
-	if by == "" {
-		if by, err = user(ctx, api); err != nil {
-			return nil, err
-		}
+	by, err := person(ctx, api, r.by)
+	if err != nil {
+		return nil, err
 	}
 	return &rekey.Rekeyer{
 		API: api, Finder: c.Finder, Copies: rekey.Copies{Dir: r.save, Cluster: self.Name}, Limit: rebindLimit,

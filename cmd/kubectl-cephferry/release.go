@@ -74,11 +74,9 @@ func (r *releaseOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	by := r.by
-	if by == "" {
-		if by, err = user(ctx, c.API); err != nil {
-			return err
-		}
+	by, err := person(ctx, c.API, r.by)
+	if err != nil {
+		return err
 	}
 	if r.image != "" {
 		return r.releaseOrphan(ctx, c, self, by)
