@@ -67,7 +67,7 @@ func (s Situation) theirs(plan Plan) []netip.Addr {
 			}
 		}
 		for _, node := range nodes {
-			into = append(into, addressesOf(node)...)
+			into = append(into, node.IPs()...)
 		}
 		return into
 	}

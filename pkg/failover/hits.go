@@ -55,7 +55,7 @@ func (s Situation) collisions(fence Fence, holder ceph.Owner) []error {
 			}
 		}
 		for _, node := range owner.Nodes {
-			for _, address := range addressesOf(node) {
+			for _, address := range node.IPs() {
 				if fence.has(address) {
 					hits(address, fmt.Sprintf("node %s of cluster %s, which owns image %s", node.Name, owner.Name, other.Image))
 				}
@@ -82,7 +82,7 @@ func (s Situation) carried(fence Fence, holder ceph.Owner) (carried []Carried, u
 			}
 		}
 		for _, node := range owner.Nodes {
-			for _, address := range addressesOf(node) {
+			for _, address := range node.IPs() {
 				if fence.has(address) {
 					by = append(by, machineOf(address))
 				}
@@ -98,22 +98,11 @@ func (s Situation) carried(fence Fence, holder ceph.Owner) (carried []Carried, u
 // nodeAt is the name of the node of this cluster with that address.
 func (s Situation) nodeAt(address netip.Addr) string {
 	for _, node := range s.Nodes {
-		if slices.Contains(addressesOf(node), address) {
+		if slices.Contains(node.IPs(), address) {
 			return node.Name
 		}
 	}
 	return ""
-}
-
-// addressesOf are those of the node's addresses that are any.
-func addressesOf(node ceph.Node) []netip.Addr {
-	var all []netip.Addr
-	for _, text := range node.Addresses {
-		if address, err := netip.ParseAddr(text); err == nil {
-			all = append(all, address.Unmap())
-		}
-	}
-	return all
 }
 
 func within(ranges []netip.Prefix, address netip.Addr) bool {

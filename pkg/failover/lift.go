@@ -123,7 +123,7 @@ func Lift(ctx context.Context, storage Ceph, spaces []Space, nodes []Fenced) err
 	var machines []string
 	for _, node := range nodes {
 		lifted = append(lifted, node.FencedNode)
-		for _, address := range addressesOf(node.Node) {
+		for _, address := range node.Node.IPs() {
 			machines = append(machines, machineOf(address))
 		}
 	}
@@ -164,7 +164,7 @@ func Lift(ctx context.Context, storage Ceph, spaces []Space, nodes []Fenced) err
 func needed(records []ceph.RecordOf, lifted []ceph.FencedNode, machines []string) error {
 	var all []error
 	at := func(node ceph.Node) (string, bool) {
-		for _, address := range addressesOf(node) {
+		for _, address := range node.IPs() {
 			if slices.Contains(machines, machineOf(address)) {
 				return address.String(), true
 			}

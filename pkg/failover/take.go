@@ -173,7 +173,7 @@ func (p Plan) Fenced() []ceph.FencedNode {
 	for _, node := range p.Nodes {
 		node.Clients = nil
 		var addresses []string
-		for _, address := range addressesOf(node) {
+		for _, address := range node.IPs() {
 			if p.Fence.has(address) {
 				addresses = append(addresses, address.String())
 				left = slices.DeleteFunc(left, func(addr string) bool { return addr == machineOf(address) })

@@ -81,10 +81,5 @@ func ofOthers(clients []string, registered []ceph.RegistrationOf, self ceph.Part
 }
 
 func at(nodes []ceph.Node, address netip.Addr) bool {
-	return slices.ContainsFunc(nodes, func(n ceph.Node) bool {
-		return slices.ContainsFunc(n.Addresses, func(text string) bool {
-			parsed, err := netip.ParseAddr(text)
-			return err == nil && parsed.Unmap() == address
-		})
-	})
+	return slices.ContainsFunc(nodes, func(n ceph.Node) bool { return slices.Contains(n.IPs(), address) })
 }
