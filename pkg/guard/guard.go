@@ -196,7 +196,7 @@ func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 }
 
 func (g *Guard) lookOnce(ctx context.Context, volume volumes.Volume) sight {
-	s := sight{volume: volume, spec: specOf(volume)}
+	s := sight{volume: volume, spec: volume.Image.Spec("")}
 	watchers, err := g.ask(ctx, &s)
 	if err != nil {
 		s.answer = cannotKnow(CephUnknown, describe(volume, s.spec), err)
@@ -217,11 +217,6 @@ func (g *Guard) lookOnce(ctx context.Context, volume volumes.Volume) sight {
 		s.answer.Message = refusal(g.Self, volume, s.spec, verdict.Foreign, s.record)
 	}
 	return s
-}
-
-// specOf is the image of a volume; its rados namespace stands in ceph-csi's configuration.
-func specOf(volume volumes.Volume) ceph.ImageSpec {
-	return ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name, Key: volume.Image.Key}
 }
 
 // decide is [Decide] with what this cluster accounts for, which the cache is asked for
@@ -276,7 +271,7 @@ func (g *Guard) Free(ctx context.Context, all []volumes.Volume) bool {
 }
 
 func (g *Guard) isFree(ctx context.Context, volume volumes.Volume) bool {
-	s := sight{volume: volume, spec: specOf(volume)}
+	s := sight{volume: volume, spec: volume.Image.Spec("")}
 	watchers, err := g.ask(ctx, &s)
 	if err != nil || !Decide(nil, s.record, g.Self, usage.Local{}).Allowed {
 		return false

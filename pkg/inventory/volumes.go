@@ -111,10 +111,8 @@ func (i *Inventory) waited(ctx context.Context, claim *corev1.PersistentVolumeCl
 
 // Image is the image of a volume, in the Ceph where it is.
 func (i *Inventory) Image(ctx context.Context, volume volumes.Volume) (ceph.Cluster, ceph.ImageSpec, error) {
-	spec := ceph.ImageSpec{Pool: volume.Image.Pool, Name: volume.Image.Name, Key: volume.Image.Key}
 	storage, namespace, err := i.Storages.Cluster(ctx, volume.Image.ClusterID)
-	spec.Namespace = namespace
-	return storage, spec, err
+	return storage, volume.Image.Spec(namespace), err
 }
 
 // Nodes are those of this cluster, as records name them.

@@ -183,7 +183,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	if err != nil {
 		return 0, err
 	}
-	spec := ceph.ImageSpec{Pool: volume.Image.Pool, Namespace: radosNamespace, Name: volume.Image.Name, Key: volume.Image.Key}
+	spec := volume.Image.Spec(radosNamespace)
 	// The cache is enough to say what is used.
 	cached, live := k.Usage.Cached(), k.Usage.Live()
 	due, rest := k.comers.due(volume.PV, k.Quiet.Grace, k.Now())

@@ -76,7 +76,7 @@ func (c *Claims) recordOf(ctx context.Context, class *storageclass.Class, pv *co
 	if err != nil {
 		return nil, ceph.Image{}, ceph.Record{}, err
 	}
-	image, err := cluster.Image(ctx, ceph.ImageSpec{Pool: class.RBD.Pool, Namespace: settings.RadosNamespace, Name: at.Name, Key: at.Key})
+	image, err := cluster.Image(ctx, at.Spec(settings.RadosNamespace))
 	if err != nil {
 		return nil, ceph.Image{}, ceph.Record{}, err
 	}

@@ -18,6 +18,11 @@ func StaticImage(handle string) Image {
 	return image
 }
 
+// Spec is the image as the cluster with the volume's key asks Ceph for it.
+func (i Image) Spec(radosNamespace string) ceph.ImageSpec {
+	return ceph.ImageSpec{Pool: i.Pool, Namespace: radosNamespace, Name: i.Name, Key: i.Key}
+}
+
 // Handle is the volumeHandle of a static volume of the image.
 func (i Image) Handle() string { return Handle(i.Name, i.Key) }
 
