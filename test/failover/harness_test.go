@@ -3,8 +3,6 @@
 package failover
 
 import (
-	"context"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +22,7 @@ func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
 		Name: "failover", Nodes: lab.Nodes{PerCluster: 4}, Programs: []string{"kubectl", "kubectl-cephferry", "helm", "webhook"},
 		Values:  map[string]string{lab.East: "guard.scope=migratable", lab.West: "guard.scope=migratable"},
-		Prepare: deployment,
+		Prepare: scene.Deployment("--scope=migratable", "--ceph-secret=rook-ceph/rook-csi-rbd-node", "--webhook-port=9443"),
 	}, func(s *scene.Scene) error {
 		stage = s
 		path = strings.Join([]string{
@@ -32,28 +30,4 @@ func TestMain(m *testing.M) {
 		}, ":")
 		return nil
 	})
-}
-
-// deployment puts the webhook's Deployment into the cluster, without pods: the webhook
-// runs beside it.
-func deployment(ctx context.Context, c *scene.Cluster) error {
-	return c.Apply(ctx, fmt.Sprintf(`
-apiVersion: v1
-kind: Namespace
-metadata: {name: cephferry-system}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: cephferry, namespace: cephferry-system, labels: {app.kubernetes.io/name: cephferry}}
-spec:
-  replicas: 0
-  selector: {matchLabels: {app: cephferry}}
-  template:
-    metadata: {labels: {app: cephferry}}
-    spec:
-      containers:
-      - name: webhook
-        image: none
-        args: [--cluster-name=%s, --scope=migratable, --ceph-secret=rook-ceph/rook-csi-rbd-node, --webhook-port=9443]
-`, c.Name))
 }

@@ -3,7 +3,6 @@
 package keys
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -30,33 +29,12 @@ func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
 		Name: "keys", Nodes: lab.Nodes{PerCluster: 4, IgnoreWatchers: true}, Programs: []string{"kubectl", "kubectl-cephferry", "helm", "webhook"},
 		Values:  map[string]string{lab.East: "replicas=1", lab.West: "replicas=1"},
-		Prepare: deployment,
+		Prepare: scene.Deployment("--ceph-secret=rook-ceph/rook-csi-rbd-node"),
 	}, func(s *scene.Scene) error {
 		stage, east, west = s, s.East, s.West
 		path = strings.Join([]string{filepath.Dir(s.Programs["kubectl"]), filepath.Dir(s.Programs["kubectl-cephferry"]), "/usr/bin", "/bin"}, ":")
 		return nil
 	})
-}
-
-// deployment puts the webhook's Deployment into the cluster, without pods: the plugin reads
-// its flags.
-func deployment(ctx context.Context, c *scene.Cluster) error {
-	return c.Apply(ctx, fmt.Sprintf(`
-apiVersion: v1
-kind: Namespace
-metadata: {name: cephferry-system}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: cephferry, namespace: cephferry-system, labels: {app.kubernetes.io/name: cephferry}}
-spec:
-  replicas: 0
-  selector: {matchLabels: {app: cephferry}}
-  template:
-    metadata: {labels: {app: cephferry}}
-    spec:
-      containers: [{name: webhook, image: none, args: [--cluster-name=%s, --ceph-secret=rook-ceph/rook-csi-rbd-node]}]
-`, c.Name))
 }
 
 // shop is a namespace of one test, with the words of these tests.
