@@ -22,7 +22,7 @@ func Classes(ctx context.Context, source storageclass.Source) ([]storageclass.Cl
 	var usable []storageclass.Class
 	var names []string
 	for i := range all {
-		if class, errs := storageclass.Parse(&all[i]); len(errs) == 0 {
+		if class, errs := storageclass.Settings(all, &all[i]); len(errs) == 0 {
 			usable = append(usable, class)
 			names = append(names, class.Name)
 		}

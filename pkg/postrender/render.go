@@ -135,7 +135,7 @@ func newPlanner(ctx context.Context, r Renderer) *planner {
 		if err != nil {
 			return nil, err
 		}
-		class, errs := storageclass.Parse(found)
+		class, errs := storageclass.Settings(all, found)
 		if len(errs) > 0 {
 			return nil, fmt.Errorf("StorageClass %q cannot be used: %s", found.Name, joined(errs))
 		}

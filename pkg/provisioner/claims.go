@@ -46,8 +46,11 @@ func (c *Claims) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	if err := c.Client.Get(ctx, request.NamespacedName, &claim); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	ours, err := c.planner().isOurs(ctx, &claim)
 	switch {
-	case isOurs(&claim):
+	case err != nil:
+		return reconcile.Result{}, err
+	case ours:
 		return c.report(ctx, &claim, provisioning, c.provision(ctx, &claim))
 	case isBound(&claim):
 		result, err := c.report(ctx, &claim, growing, c.grow(ctx, &claim))

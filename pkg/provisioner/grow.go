@@ -21,10 +21,9 @@ import (
 
 // isBound reports whether the claim is a migratable one that has its volume.
 func isBound(claim *corev1.PersistentVolumeClaim) bool {
-	class := claims.ClassName(claim)
-	return class != nil && *class == "" && claim.Spec.VolumeName != "" &&
+	return doorOf(claim) != noDoor && claim.Spec.VolumeName != "" &&
 		claim.Status.Phase == corev1.ClaimBound && claim.DeletionTimestamp == nil &&
-		claim.Annotations[annotations.Migratable] == "true"
+		(doorOf(claim) == byClass || claim.Annotations[annotations.Migratable] == "true")
 }
 
 // grow makes the image of a bound claim as large as its annotation says. The API
@@ -32,7 +31,7 @@ func isBound(claim *corev1.PersistentVolumeClaim) bool {
 // its volume go on showing the first size.
 func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
 	size := annotationPath(annotations.Size)
-	asked, errs := annotations.Parse(claim.Annotations, annotations.OnTemplate, field.NewPath("metadata", "annotations"))
+	asked, errs := askedOf(claim, annotations.OnTemplate)
 	if i := slices.IndexFunc(errs, func(err *field.Error) bool { return err.Field == size.String() }); i >= 0 {
 		return mistakes(errs[i : i+1])
 	}

@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,15 +30,29 @@ type plan struct {
 	denied error
 }
 
-// isOurs reports whether the cluster is to make the claim's volume. A claim with
-// mistakes in its annotations is ours too when it waits for a volume: nobody else
-// would ever tell.
-func isOurs(claim *corev1.PersistentVolumeClaim) bool {
-	class := claims.ClassName(claim)
-	return class != nil && *class == "" &&
-		claim.Spec.VolumeName == "" && claim.DeletionTimestamp == nil &&
-		(claim.Status.Phase == corev1.ClaimPending || claim.Status.Phase == "") &&
-		annotations.Has(claim.Annotations) && claim.Annotations[annotations.Migratable] != "false"
+// waits reports whether the claim waits for a volume that the cluster is to make. One with
+// mistakes in its annotations does too: nobody else would ever tell.
+func waits(claim *corev1.PersistentVolumeClaim) bool {
+	return doorOf(claim) != noDoor && claim.Spec.VolumeName == "" && claim.DeletionTimestamp == nil &&
+		(claim.Status.Phase == corev1.ClaimPending || claim.Status.Phase == "")
+}
+
+// isOurs is waits for a claim whose class was looked at: the annotation by which the
+// PersistentVolume controller names us can be written by anybody, and until the controller
+// has corrected it, nothing must be done to a claim of somebody else's.
+func (p Planner) isOurs(ctx context.Context, claim *corev1.PersistentVolumeClaim) (bool, error) {
+	if !waits(claim) || doorOf(claim) != byClass {
+		return waits(claim), nil
+	}
+	var class storagev1.StorageClass
+	err := p.Cache.Get(ctx, client.ObjectKey{Name: *claims.ClassName(claim)}, &class)
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, nil // which is told
+	case err != nil:
+		return false, fmt.Errorf("read StorageClass %s: %w", *claims.ClassName(claim), err)
+	}
+	return storageclass.IsOurs(&class), nil
 }
 
 // Planner says what claims get.
@@ -50,8 +65,8 @@ type Planner struct {
 // asking Ceph; nil if the provisioner does not make one for it. It returns every mistake in
 // the claim, in its class, or in what its namespace may use.
 func (p Planner) Volume(ctx context.Context, claim *corev1.PersistentVolumeClaim) (*corev1.PersistentVolume, error) {
-	if !isOurs(claim) {
-		return nil, nil
+	if ours, err := p.isOurs(ctx, claim); !ours || err != nil {
+		return nil, err
 	}
 	planned, err := p.plan(ctx, claim)
 	if err != nil {
@@ -71,7 +86,7 @@ func (p Planner) plan(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	if template != nil {
 		place = annotations.OnTemplate // it says for how many ordinals, which is nothing to us
 	}
-	asked, errs := annotations.Parse(claim.Annotations, place, field.NewPath("metadata", "annotations"))
+	asked, errs := askedOf(claim, place)
 	errs = append(errs, claims.Refuse(claim, nil)...)
 	if !asked.Migratable {
 		return plan{}, mistakes(errs)
@@ -105,12 +120,20 @@ func (p Planner) plan(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 
 // planFor is what the claim gets with its class, and what speaks against it.
 func (p Planner) planFor(ctx context.Context, claim *corev1.PersistentVolumeClaim, asked annotations.Claim, names staticpv.Names) (plan, field.ErrorList, error) {
-	class, errs, err := p.class(ctx, asked)
+	path := annotationPath(annotations.Class)
+	if doorOf(claim) == byClass {
+		path = claims.ClassPath(claim, nil)
+	}
+	class, errs, err := p.class(ctx, asked.Class, path)
 	if class == nil || err != nil {
 		return plan{}, errs, err
 	}
 	plans, more := staticpv.Plans(staticpv.Input{Claim: claim, Namespace: claim.Namespace, Asked: asked, Class: *class}, names)
-	return plan{Plan: plans[0], size: asked.Size}, append(errs, more...), nil
+	planned := plan{Plan: plans[0], size: asked.Size}
+	if doorOf(claim) == byClass {
+		planned.StorageClassName = asked.Class
+	}
+	return planned, append(errs, more...), nil
 }
 
 // template returns the claim template that the claim was made from, if it matters.
@@ -146,19 +169,18 @@ func (p Planner) tenant(ctx context.Context, claim *corev1.PersistentVolumeClaim
 	}
 }
 
-// class finds the class that a claim asks for, and what is wrong with it; nil if it
-// cannot be used at all.
-func (p Planner) class(ctx context.Context, asked annotations.Claim) (*storageclass.Class, field.ErrorList, error) {
+// class finds the class that a claim asks for at path, and what is wrong with it; nil if
+// it cannot be used at all.
+func (p Planner) class(ctx context.Context, name string, path *field.Path) (*storageclass.Class, field.ErrorList, error) {
 	var classes storagev1.StorageClassList
 	if err := p.Cache.List(ctx, &classes); err != nil {
 		return nil, nil, fmt.Errorf("list the StorageClasses: %w", err)
 	}
-	path := annotationPath(annotations.Class)
-	found, err := storageclass.Find(classes.Items, asked.Class)
+	found, err := storageclass.Find(classes.Items, name)
 	if err != nil {
-		return nil, field.ErrorList{field.Invalid(path, asked.Class, err.Error())}, nil
+		return nil, field.ErrorList{field.Invalid(path, name, err.Error())}, nil
 	}
-	class, errs := storageclass.Parse(found)
+	class, errs := storageclass.Settings(classes.Items, found)
 	if len(errs) > 0 {
 		return nil, field.ErrorList{field.Invalid(path, found.Name, "StorageClass "+found.Name+": "+text(errs))}, nil
 	}

@@ -36,11 +36,14 @@ func options() controller.Options {
 	}
 }
 
-// SetupWithManager makes Reconcile run for every claim with our annotations, and
-// again for those that wait when a class, their namespace, or a volume in their way
+// SetupWithManager makes Reconcile run for every claim with our annotations or a class
+// of ours, and again for those that wait when a class, their namespace, or a volume in their way
 // has changed.
 func (c *Claims) SetupWithManager(manager ctrl.Manager) error {
-	ours := predicate.NewPredicateFuncs(func(object client.Object) bool { return annotations.Has(object.GetAnnotations()) })
+	ours := predicate.NewPredicateFuncs(func(object client.Object) bool {
+		claim, ok := object.(*corev1.PersistentVolumeClaim)
+		return ok && (annotations.Has(claim.Annotations) || doorOf(claim) != noDoor)
+	})
 	waiting := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, changed client.Object) []reconcile.Request {
 		if _, ok := changed.(*corev1.Namespace); ok {
 			return c.waiting(ctx, client.InNamespace(changed.GetName()))
@@ -80,7 +83,7 @@ func (c *Claims) waiting(ctx context.Context, in ...client.ListOption) []reconci
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if isOurs(&list.Items[i]) {
+		if waits(&list.Items[i]) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 		}
 	}

@@ -59,6 +59,7 @@ const staticVolume = "staticVolume"
 //	    volumeAttributes: {clusterID: rook-ceph, imageFeatures: "exclusive-lock,layering", mapOptions: "exclusive,noshare", pool: replicapool, staticVolume: "true"}
 //	    volumeHandle: shop.data        # ceph-csi opens the image of this name; shop.data~east in cluster east, if it is keyed
 //	  persistentVolumeReclaimPolicy: Retain
+//	  storageClassName: ""             # the claim's, if that has a class with our provisioner
 //	  volumeMode: Filesystem
 //
 // or, on a CephFS class, of its subvolume, with this source:
@@ -120,6 +121,7 @@ func (p Plan) PV(made Made) *corev1.PersistentVolume {
 			},
 			PersistentVolumeSource:        corev1.PersistentVolumeSource{CSI: csi},
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
+			StorageClassName:              p.StorageClassName,
 			VolumeMode:                    &mode,
 		},
 	}

@@ -31,6 +31,9 @@ type Plan struct {
 	Namespace string
 	Names
 	Class storageclass.Class
+	// StorageClassName is what claim and PersistentVolume say; empty for a claim without
+	// a class.
+	StorageClassName string
 	// Request is the claim's.
 	Request     resource.Quantity
 	AccessModes []corev1.PersistentVolumeAccessMode

@@ -1,0 +1,72 @@
+package provisioner
+
+import (
+	"cmp"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/storageclass"
+)
+
+// door is how a claim asks for a volume of ours. Nothing behind [askedOf] and the plan
+// asks which it was.
+type door int
+
+const (
+	noDoor door = iota
+	// byAnnotation: it has the class "" and annotations of ours.
+	byAnnotation
+	// byClass: it names a class with our provisioner.
+	byClass
+)
+
+// storageProvisioner is the annotation by which the PersistentVolume controller tells a
+// provisioner that the claim waits for it; where the class says WaitForFirstConsumer, that is
+// when a pod has got its node. Older controllers set the beta one as well.
+const (
+	storageProvisioner     = "volume.kubernetes.io/storage-provisioner"
+	betaStorageProvisioner = "volume.beta.kubernetes.io/storage-provisioner"
+)
+
+// doorOf rests on the claim alone. That its class has our provisioner is checked with the
+// class.
+func doorOf(claim *corev1.PersistentVolumeClaim) door {
+	class := claims.ClassName(claim)
+	switch {
+	case class == nil:
+		return noDoor // a default class may still come
+	case *class != "" && cmp.Or(claim.Annotations[storageProvisioner], claim.Annotations[betaStorageProvisioner]) == storageclass.Provisioner:
+		return byClass
+	case *class == "" && annotations.Has(claim.Annotations) && claim.Annotations[annotations.Migratable] != "false":
+		return byAnnotation
+	default:
+		return noDoor
+	}
+}
+
+// askedOf is what the claim asks for. One that names a class of ours is migratable without
+// saying so, and cannot be opted out.
+func askedOf(claim *corev1.PersistentVolumeClaim, place annotations.Place) (annotations.Claim, field.ErrorList) {
+	path := field.NewPath("metadata", "annotations")
+	if doorOf(claim) != byClass {
+		return annotations.Parse(claim.Annotations, place, path)
+	}
+	class := *claims.ClassName(claim)
+	all := maps.Clone(claim.Annotations)
+	if _, ok := all[annotations.Migratable]; !ok {
+		all[annotations.Migratable] = "true"
+	}
+	asked, errs := annotations.Parse(all, place, path)
+	switch {
+	case !asked.Migratable && len(errs) == 0:
+		errs = field.ErrorList{field.Invalid(path.Key(annotations.Migratable), all[annotations.Migratable], "class "+class+" has migratable volumes only; name another class, or remove the annotation")}
+	case asked.Class != "" && asked.Class != class:
+		errs = append(errs, field.Invalid(path.Key(annotations.Class), asked.Class, claims.ClassPath(claim, nil).String()+" names "+class+"; keep one of the two"))
+	}
+	asked.Class = class
+	return asked, errs
+}
