@@ -14,11 +14,19 @@ r'(?i)^\W*ceph[-_]?ferry(\W*|\W+io\b.*|/.*|.*migratable\W*)$'
 {{- end }}
 
 {{/*
-The classes whose claims cephferry makes the volumes of, as a list of CEL: the class
-"" only.
+The names of the classes with our provisioner, as a list of CEL. Their claims need no
+annotation, and may have some.
 */}}
-{{- define "cephferry.ownClasses" -}}
-['']
+{{- define "cephferry.classes" -}}
+[{{ range $i, $class := .Values.classes }}{{ if $i }}, {{ end }}'{{ $class.name }}'{{ end }}]
+{{- end }}
+
+{{/*
+The claim's class as CEL sees it. The annotation goes before the field, as for the API
+server. Without either, a default class is still to come: no class is not the class ''.
+*/}}
+{{- define "cephferry.classOf" -}}
+c.?metadata.?annotations[?'volume.beta.kubernetes.io/storage-class'].orValue(c.?spec.?storageClassName.orValue('(default)'))
 {{- end }}
 
 {{/*
@@ -46,14 +54,14 @@ variables:
     expression: >-
       variables.claims.map(c, c.?metadata.?labels.orValue({}).filter(k,
       k.matches({{ include "cephferry.meant" . }})))
-  # The annotation goes before the field, as for the API server. Without either, a
-  # default class is still to come: no class is not the class ''.
+  - name: ownClasses
+    expression: {{ include "cephferry.classes" . | quote }}
+  # cephferry makes the volumes of claims with the class '' and with its own classes.
   - name: unrendered
     expression: >-
       variables.claims.filter(c,
       c.?metadata.?annotations[?'cephferry.io/migratable'].orValue('') == 'true' &&
-      !(c.?metadata.?annotations[?'volume.beta.kubernetes.io/storage-class'].orValue(
-      c.?spec.?storageClassName.orValue('(default)')) in {{ include "cephferry.ownClasses" . }}))
+      !({{ include "cephferry.classOf" . }} in [''] + variables.ownClasses))
   - name: class
     expression: >-
       variables.unrendered[0].?metadata.?annotations[?'volume.beta.kubernetes.io/storage-class'].orValue(
@@ -72,6 +80,7 @@ validations:
       ' has no effect as a label. Write it as an annotation.'
   - expression: >-
       variables.claims.all(c, !c.?metadata.?annotations.orValue({}).exists(k, k in variables.keys) ||
+      {{ include "cephferry.classOf" . }} in variables.ownClasses ||
       c.?metadata.?annotations[?'cephferry.io/migratable'].orValue('') in ['true', 'false'])
     reason: Forbidden
     message: >-

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -126,6 +128,16 @@ var valueCases = []struct {
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
 			"rook-ceph: get secrets rook-csi-rbd-node",
 			"vault: get secrets maker",
+		},
+	},
+	{
+		"classes", "[{name: migratable, from: ceph-block, default: true, mountOptions: [discard], volumeBindingMode: WaitForFirstConsumer, annotations: {a: b}}, {name: elsewhere, create: false}, {name: files, from: ceph-fs}]",
+		classes,
+		[]string{"cephferry-claims: []", "cephferry-claim-templates: []", "cephferry-bound-claims: []"},
+		[]string{
+			"migratable by cephferry.io/provisioner from ceph-block, Retain, WaitForFirstConsumer, expansion false, map[a:b storageclass.kubernetes.io/is-default-class:true] [discard]",
+			"files by cephferry.io/provisioner from ceph-fs, Retain, Immediate, expansion false, map[] []",
+			"cephferry-claims: ['migratable', 'elsewhere', 'files']", "cephferry-claim-templates: ['migratable', 'elsewhere', 'files']", "cephferry-bound-claims: ['migratable', 'elsewhere', 'files']",
 		},
 	},
 	{
@@ -471,6 +483,23 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// classes are the StorageClasses, and what the policies take for ours.
+func classes(r *rendered) any {
+	var found []string
+	for _, c := range all[*storagev1.StorageClass](r) {
+		found = append(found, fmt.Sprintf("%s by %s from %s, %s, %s, expansion %t, %v %v",
+			c.Name, c.Provisioner, c.Parameters["cephferry.io/class"], *c.ReclaimPolicy, *c.VolumeBindingMode, *c.AllowVolumeExpansion, c.Annotations, c.MountOptions))
+	}
+	for _, policy := range all[*admissionv1.ValidatingAdmissionPolicy](r) {
+		for _, variable := range policy.Spec.Variables {
+			if variable.Name == "ownClasses" {
+				found = append(found, policy.Name+": "+variable.Expression)
+			}
+		}
+	}
+	return found
+}
+
 // TestEveryValueIsTested: no value goes without a case above.
 func TestEveryValueIsTested(t *testing.T) {
 	data, err := os.ReadFile(chartDir + "/values.yaml")
@@ -517,6 +546,9 @@ func TestSchema(t *testing.T) {
 		"core resources":                 {"guard.customResources", "[{apiGroups: [''], resources: [secrets]}]", "at '/guard/customResources/0/apiGroups/0'"},
 		"all resources":                  {"guard.customResources", "[{apiGroups: [a.example], resources: ['*']}]", "at '/guard/customResources/0/resources/0'"},
 		"all groups":                     {"guard.customResources", "[{apiGroups: ['*'], resources: [a]}]", "at '/guard/customResources/0/apiGroups/0'"},
+		"a class without settings":       {"classes", "[{name: migratable}]", "at '/classes/0'"},
+		"a class that is not one":        {"classes", "[{name: \"it's\", from: ceph-block}]", "at '/classes/0/name'"},
+		"a class of a way that is not":   {"classes", "[{name: migratable, from: ceph-block, volumeBindingMode: Never}]", "at '/classes/0/volumeBindingMode'"},
 		"an unknown action":              {"unrendered.action", "Audit", "at '/unrendered/action'"},
 		"no action":                      {"unrendered.action", "null", "at '/unrendered': missing property 'action'"},
 		"an issuer without a name":       {"certificate.certManager.issuerRef", "{kind: ClusterIssuer}", "at '/certificate/certManager/issuerRef'"},
