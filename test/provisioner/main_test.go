@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
 		Name: "provisioner", Nodes: lab.Nodes{PerCluster: 2}, Rook: map[string]lab.Rook{lab.West: otherNames},
 		Programs: []string{"kubectl", "helm", "helm4", "webhook", "postrender"},
-		Values:   map[string]string{lab.East: "replicas=1", lab.West: "replicas=1" + valuesForOtherNames},
+		Values:   map[string]string{lab.East: "replicas=1" + ownClasses("ceph-block", "ceph-filesystem"), lab.West: "replicas=1" + valuesForOtherNames + ownClasses(otherNames.BlockClass, otherNames.FilesystemClass)},
 		Parallel: 8, Denied: []string{othersSecret},
 	}, func(s *scene.Scene) error {
 		stage, storage, east, west = s, s.Ceph, s.East, s.West

@@ -192,7 +192,7 @@ func RenamerSecret(id, key string) string {
 	return fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: renamer, namespace: %s}, stringData: {userID: %s, userKey: %q}}", Namespace, id, key)
 }
 
-// take applies the account, its rights and the policies, takes over the flags, and returns the
+// take applies the account, its rights, the classes and the policies, takes over the flags, and returns the
 // webhook configuration.
 func (w *Webhook) take(ctx context.Context, c *lab.Cluster, manifests string, ca []byte) (string, error) {
 	var result string
@@ -202,7 +202,7 @@ func (w *Webhook) take(ctx context.Context, c *lab.Cluster, manifests string, ca
 			return "", err
 		}
 		switch is.Kind {
-		case "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
+		case "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "StorageClass",
 			"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
 			if err := c.Apply(ctx, manifest); err != nil {
 				return "", err
