@@ -15,6 +15,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/scene"
 )
 
@@ -71,6 +72,15 @@ func TestAClassIsEnough(t *testing.T) {
 		tm.Ready(west, "app")
 		tm.bound(west, "data", tm.image("data"))
 		tm.wrote(tm.image("data"), east, west)
+	})
+	t.Run("a claim with an annotation besides", func(t *testing.T) {
+		t.Parallel()
+		tm := newTeam(t)
+		tm.apply(east, strings.Replace(classed("data", migratable, "ReadWriteOnce"), "namespace: NS", `namespace: NS, annotations: {cephferry.io/keyed: "false"}`, 1))
+		tm.bound(east, "data", tm.image("data"))
+		if handle := tm.volume(east, tm.image("data")).Spec.CSI.VolumeHandle; handle != tm.image("data") {
+			t.Errorf("the handle is %s", handle)
+		}
 	})
 	t.Run("a StatefulSet at any scale", func(t *testing.T) {
 		t.Parallel()
@@ -244,7 +254,7 @@ func (tm *team) refuses(c *scene.Cluster, words, manifests string) {
 // images are those of the default rados namespace of the lab's pool.
 func (tm *team) images() []string {
 	tm.Helper()
-	out, err := storage.RBD(tm.Context(), "ls")
+	out, err := storage.RBD(tm.Context(), "ls", "--pool", lab.Pool)
 	tm.must(err)
 	return strings.Fields(string(out))
 }

@@ -213,11 +213,12 @@ func (s *Shop) oneWriterAtATime() {
 		s.Error(err)
 	}
 	for _, image := range strings.Fields(string(out)) {
-		claim, ours := strings.CutPrefix(image, s.Namespace+".")
+		base, _, _ := strings.Cut(image, "~") // it may be given back just now
+		claim, ours := strings.CutPrefix(base, s.Namespace+".")
 		if !ours || slices.Contains(s.TwoWriters, claim) {
 			continue
 		}
-		log, err := s.Ceph.stamps(s.Spec(claim))
+		log, err := s.Ceph.readStamps(ctx, s.Ceph.Admin(s.T), s.Spec(claim))
 		if err == nil {
 			err = log.Check()
 		}

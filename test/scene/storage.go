@@ -111,17 +111,24 @@ func (s *Storage) Free(t testing.TB, image ceph.ImageSpec) {
 // watcher.
 func (s *Storage) Stamps(t testing.TB, image ceph.ImageSpec) stamp.Log {
 	t.Helper()
+	log, err := s.readStamps(t.Context(), s.Admin(t), image)
+	if err != nil {
+		t.Fatalf("read stamps of %s: %v", image, err)
+	}
+	return log
+}
+
+// readStamps finds the image by any of its names. It may get another one before it is opened
+// by the one that was found.
+func (s *Storage) readStamps(ctx context.Context, admin ceph.ImageReader, image ceph.ImageSpec) (stamp.Log, error) {
 	for tries := 1; ; tries++ {
-		found, err := s.Admin(t).Image(t.Context(), image)
+		found, err := admin.Image(ctx, image)
 		if err != nil {
-			t.Fatal(err)
+			return stamp.Log{}, err
 		}
 		log, err := s.stamps(ceph.ImageSpec{Pool: image.Pool, Namespace: image.Namespace, Name: found.Named})
-		if err == nil {
-			return log
-		}
-		if tries == 3 { // it may have got another name in between
-			t.Fatalf("read stamps of %s: %v", image, err)
+		if err == nil || tries == 3 {
+			return log, err
 		}
 	}
 }
