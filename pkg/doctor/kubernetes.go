@@ -10,17 +10,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/version"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 )
 
-// Cluster checks that the API server answers.
-func Cluster(server discovery.ServerVersionInterface, url string) Finding {
-	v, err := server.ServerVersion()
+// Cluster checks that the API server answers: serverVersion asks it for its version.
+func Cluster(ctx context.Context, serverVersion func(context.Context) (string, error), url string) Finding {
+	v, err := serverVersion(ctx)
 	if err != nil {
 		return problem("cluster", "kubectl cluster-info, and pass --kubeconfig and --kube-context if it is not the cluster you mean", "%s: %v", url, err)
 	}
-	return ok("cluster", "Kubernetes %s, %s", v.GitVersion, url)
+	return ok("cluster", "Kubernetes %s, %s", v, url)
 }
 
 // installed selects what the chart makes.

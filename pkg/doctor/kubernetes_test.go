@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -12,26 +13,23 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/cephferry/cephferry/pkg/doctor"
 )
 
-type server struct{ err error }
-
-func (s server) ServerVersion() (*version.Info, error) {
-	return &version.Info{GitVersion: "v1.36.3"}, s.err
+func serverVersion(version string, err error) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return version, err }
 }
 
 func TestCluster(t *testing.T) {
 	want := doctor.Finding{State: doctor.OK, Check: "cluster", Says: "Kubernetes v1.36.3, https://east"}
-	if diff := cmp.Diff(want, doctor.Cluster(server{}, "https://east")); diff != "" {
+	if diff := cmp.Diff(want, doctor.Cluster(t.Context(), serverVersion("v1.36.3", nil), "https://east")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	want = doctor.Finding{State: doctor.Problem, Check: "cluster", Says: "https://east: no route to host", Do: "kubectl cluster-info, and pass --kubeconfig and --kube-context if it is not the cluster you mean"}
-	if diff := cmp.Diff(want, doctor.Cluster(server{errors.New("no route to host")}, "https://east")); diff != "" {
+	if diff := cmp.Diff(want, doctor.Cluster(t.Context(), serverVersion("", errors.New("no route to host")), "https://east")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
