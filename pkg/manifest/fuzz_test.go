@@ -18,7 +18,7 @@ func FuzzSplit(f *testing.F) {
 
 func checkSplit(t *testing.T, stream []byte) {
 	t.Helper()
-	documents := manifest.Split(stream)
+	documents := slices.Collect(manifest.Split(stream))
 	var parts []byte
 	for i, d := range documents {
 		if len(d.Marker) == 0 && len(d.Body) == 0 {

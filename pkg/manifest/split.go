@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 )
 
 // Document is one document of a stream.
@@ -26,35 +27,49 @@ type Document struct {
 // Split cuts a stream at its document markers. The documents' markers and
 // bodies, one after the other, are the stream again. Empty input has no
 // documents.
-func Split(stream []byte) []Document {
-	var documents []Document
-	var current Document
-	end := 0 // of what belongs to documents already
-	for {
-		next := nextMarker(stream, end)
-		current.Body = stream[current.Offset:next]
-		if len(current.Marker) > 0 || len(current.Body) > 0 {
-			documents = append(documents, cutJSON(current)...)
-		}
-		if next == len(stream) {
-			return documents
-		}
-		line := stream[next : next+lineLength(stream[next:])]
-		if end = next + len(line); isBareMarker(line) {
-			current = Document{Marker: line, Offset: end}
-		} else {
-			current = Document{Offset: next}
+func Split(stream []byte) iter.Seq[Document] {
+	return func(yield func(Document) bool) {
+		var current Document
+		end := 0 // of what belongs to documents already
+		for {
+			next := nextMarker(stream, end)
+			current.Body = stream[current.Offset:next]
+			if len(current.Marker) > 0 || len(current.Body) > 0 {
+				if !cutJSON(current, yield) {
+					return
+				}
+			}
+			if next == len(stream) {
+				return
+			}
+			line := stream[next : next+lineLength(stream[next:])]
+			if end = next + len(line); isBareMarker(line) {
+				current = Document{Marker: line, Offset: end}
+			} else {
+				current = Document{Offset: next}
+			}
 		}
 	}
 }
 
-// cutJSON returns the JSON values that the document consists of, or the document
+// cutJSON yields the JSON values that the document consists of, or the document
 // itself.
-func cutJSON(d Document) []Document {
+func cutJSON(d Document, yield func(Document) bool) bool {
 	text := withoutBOM(d.Body)
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) || json.Valid(text) {
-		return []Document{d}
+		return yield(d)
 	}
+	for _, value := range jsonValues(d, text) {
+		if !yield(value) {
+			return false
+		}
+	}
+	return true
+}
+
+// jsonValues returns the JSON values that text, which is the document's body without byte
+// order mark, consists of, or the document itself.
+func jsonValues(d Document, text []byte) []Document {
 	var values []Document
 	bom, from := len(d.Body)-len(text), 0
 	for decoder := json.NewDecoder(bytes.NewReader(text)); ; {

@@ -127,7 +127,7 @@ func TestSplit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			checkSplit(t, []byte(test.text))
 			var got []part
-			for _, d := range manifest.Split([]byte(test.text)) {
+			for d := range manifest.Split([]byte(test.text)) {
 				got = append(got, part{string(d.Marker), string(d.Body)})
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {

@@ -53,17 +53,25 @@ var sourceComment = regexp.MustCompile(`(?m)^# Source: [^\r\n]*(\r?\n)?`)
 
 // split cuts the stream and reads the documents that mention us, and those with claims
 // if there are selectors. One that cannot be read is left to Helm, unless it looks like
-// a claim.
+// a claim. Documents that follow each other and are not looked at come as one.
 func split(stream []byte, selecting bool) ([]*document, error) {
 	if bytes.HasPrefix(stream, []byte{0xFF, 0xFE}) || bytes.HasPrefix(stream, []byte{0xFE, 0xFF}) {
 		return nil, ErrUTF16
 	}
 	var documents []*document
 	var errs []error
-	for _, d := range manifest.Split(stream) {
-		doc := &document{Document: d, mentions: manifest.Mentions(d.Body, word)}
-		documents = append(documents, doc)
-		if !doc.mentions && !(selecting && hasClaims(d.Body)) {
+	passing := false // the last of documents is not looked at
+	for d := range manifest.Split(stream) {
+		mentions := manifest.Mentions(d.Body, word)
+		looked := mentions || selecting && hasClaims(d.Body)
+		if !looked && passing {
+			last := documents[len(documents)-1]
+			last.Body = stream[last.Offset : d.Offset+len(d.Body)]
+			continue
+		}
+		doc := &document{Document: d, mentions: mentions}
+		documents, passing = append(documents, doc), !looked
+		if !looked {
 			continue
 		}
 		var err error

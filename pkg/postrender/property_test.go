@@ -173,8 +173,8 @@ func (c *counted) Ensure(ctx context.Context, plans []staticpv.Plan) ([]provisio
 // order.
 func checkKept(t *testing.T, input, output []byte) {
 	t.Helper()
-	rest := manifest.Split(output)
-	for _, document := range manifest.Split(input) {
+	rest := slices.Collect(manifest.Split(output))
+	for document := range manifest.Split(input) {
 		if bytes.Contains(document.Body, []byte("cephferry.io")) || bytes.Contains(document.Body, []byte(`\`)) {
 			continue
 		}
@@ -283,7 +283,7 @@ func meaningTo(reader func([]byte, any) error, stream []byte, clear func(map[str
 			}
 		}
 	}
-	for _, document := range manifest.Split(stream) {
+	for document := range manifest.Split(stream) {
 		var object any
 		body := bytes.TrimPrefix(document.Body, []byte("\ufeff"))
 		read := reader

@@ -1,10 +1,11 @@
 package postrender
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -78,13 +79,26 @@ func write(out io.Writer, documents []manifest.Document) error {
 	return nil
 }
 
-// readAll is io.ReadAll with a buffer that most streams fit in: memory that is
-// not touched costs nothing, growing a buffer copies it.
+// firstBuffer is larger than most streams. Memory that is not touched costs nothing, and
+// growing a buffer copies it.
+const firstBuffer = 16 << 20
+
+// readAll is io.ReadAll with a buffer that most streams fit in.
 func readAll(in io.Reader) ([]byte, error) {
-	var buffer bytes.Buffer
-	buffer.Grow(8 << 20)
-	_, err := buffer.ReadFrom(in)
-	return buffer.Bytes(), err
+	stream := make([]byte, 0, firstBuffer)
+	adviseHugePages(stream[:cap(stream)])
+	for {
+		n, err := in.Read(stream[len(stream):cap(stream)])
+		stream = stream[:len(stream)+n]
+		if errors.Is(err, io.EOF) {
+			return stream, nil
+		} else if err != nil {
+			return stream, err
+		}
+		if len(stream) == cap(stream) {
+			stream = slices.Grow(stream, len(stream))
+		}
+	}
 }
 
 // claimKey names a claim as the manifests do: the namespace is empty where Helm
