@@ -3,7 +3,7 @@ package manifest
 import (
 	"bytes"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
+	"go.yaml.in/yaml/v3"
 )
 
 // extent is where a scalar on one line starts and ends in the body.

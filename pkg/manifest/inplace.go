@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
+	"go.yaml.in/yaml/v3"
 )
 
 // errNotInPlace means that the lines of an edit cannot be edited.
@@ -92,7 +92,7 @@ func (t *Tree) splice(edit Edit, c *changes) ([]splice, error) {
 	case value == nil:
 		c.add(parent, path[len(path)-1:], edit.value)
 		return nil, nil
-	case value.Kind == yaml.ScalarNode && value.ShortTag() == yaml.NodeTagString && value.Value == edit.value:
+	case value.Kind == yaml.ScalarNode && value.ShortTag() == "!!str" && value.Value == edit.value:
 		return nil, nil
 	default:
 		next, err := t.replace(value, edit.value)
@@ -102,7 +102,7 @@ func (t *Tree) splice(edit Edit, c *changes) ([]splice, error) {
 
 // merges reports whether a mapping has a merge key, which may bring any key.
 func merges(mapping *yaml.Node) bool {
-	return slices.ContainsFunc(mapping.Content, func(n *yaml.Node) bool { return n.Tag == yaml.MergeTag })
+	return slices.ContainsFunc(mapping.Content, func(n *yaml.Node) bool { return n.Tag == mergeTag })
 }
 
 // add notes that the mapping gets the field at the path, which it lacks altogether.

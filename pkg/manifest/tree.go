@@ -10,7 +10,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
+	"go.yaml.in/yaml/v3"
 )
 
 // Tree is a document with the places of its values.
@@ -23,6 +23,9 @@ type Tree struct {
 	lines []int
 	marks []mark
 }
+
+// mergeTag is the tag of the key "<<".
+const mergeTag = "!!merge"
 
 // mark says that from an offset of the parsed text on, the body is so much longer.
 type mark struct{ at, longer int }
@@ -61,7 +64,7 @@ func (t *Tree) Repeated(path ...string) error {
 		if key.Kind == yaml.AliasNode {
 			key = key.Alias
 		}
-		if key.Tag == yaml.MergeTag || key.Kind != yaml.ScalarNode {
+		if key.Tag == mergeTag || key.Kind != yaml.ScalarNode {
 			continue
 		}
 		if seen[key.Value] {
