@@ -109,9 +109,20 @@ golden: ## Rewrite expected results: testdata/postrender, the table of the chart
 	go test ./pkg/postrender -run Golden -update
 	go -C test/chart/render test -run ValuesTable -update ./...
 
+BENCH = CGO_ENABLED=1 go run -tags '$(GO_CEPH_TAGS)' ./test/bench
+BENCH_PROGRAMS = deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node $(STATIC)
+
 .PHONY: bench
-bench: deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node $(STATIC) ## Measure what docs/performance.md shows, and print its tables
-	@CGO_ENABLED=1 go run -tags '$(GO_CEPH_TAGS)' ./test/bench
+bench: $(BENCH_PROGRAMS) ## Measure what docs/performance.md shows, beside what it shows; only some of it with PART="guard names"
+	@$(BENCH) $(PART)
+
+.PHONY: bench-quick
+bench-quick: $(BENCH_PROGRAMS) ## Measure what admissions cost, in under two minutes
+	@$(BENCH) -quick
+
+.PHONY: bench-write
+bench-write: $(BENCH_PROGRAMS) ## Measure as bench does, and put the tables into docs/performance.md
+	@$(BENCH) -write $(PART)
 
 ##### Run
 

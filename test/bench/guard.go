@@ -38,6 +38,10 @@ const (
 	slow     = 10
 	floods   = 5
 	perFlood = 2000
+
+	// fewTurns and fewFloods are for who has two minutes.
+	fewTurns  = 5
+	fewFloods = 2
 )
 
 // The claims of single reviews. Those of the StatefulSets free and busy have
@@ -61,12 +65,13 @@ type site struct {
 	certificate certificate
 	// webhook is bin/webhook, yardstick the one that always allows.
 	webhook, yardstick *server
+	turns, floods      int
 }
 
 // guarding measures the webhook as the API server meets it, without the API
 // server in between.
 func guarding(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
-	s := &site{dir: dir, tools: tools}
+	s := &site{dir: dir, tools: tools, turns: turns, floods: floods}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := s.start(ctx); err != nil {
 		return err
@@ -118,6 +123,30 @@ func guarding(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (
 		return err
 	}
 	memory.print(out)
+	return nil
+}
+
+// admitting measures what admissions cost, with fewer runs.
+func admitting(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
+	s := &site{dir: dir, tools: tools, turns: fewTurns, floods: fewFloods}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	if err := s.fill(ctx); err != nil {
+		return fmt.Errorf("make volumes: %w", err)
+	}
+	stop, err := s.watch(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := s.latency(ctx, out); err != nil {
+		return fmt.Errorf("latency: %w", err)
+	}
+	if err := s.throughput(ctx, out); err != nil {
+		return fmt.Errorf("admissions per second: %w", err)
+	}
 	return nil
 }
 
@@ -293,14 +322,14 @@ func (s *site) latency(ctx context.Context, out io.Writer) error {
 	}
 	contenders := []*contender{
 		operation,
-		{name: "always-allow handler", once: s.yardstick.asking(r.dynamic.allowed("always")), rounds: turns, perTurn: quick},
+		{name: "always-allow handler", once: s.yardstick.asking(r.dynamic.allowed("always")), rounds: s.turns, perTurn: quick},
 		s.decision("pod, nothing guarded", r.dynamic, quick),
 		s.decision("pod, claim without a volume yet", r.waiting, slow),
 		s.decision("pod, image without watcher", r.freePod, quick),
 		s.decision("pod, foreign watcher: refused", r.busyPod, slow),
 		s.decision("scale, image without watcher", r.freeScale, slow),
 		s.decision("scale, foreign watcher: refused", r.busyScale, slow),
-		{name: "rbd status as a process", once: command("", rbd, "-c", s.ceph.ConfFile, "status", image(ordinalClaim(free)).String()), rounds: turns},
+		{name: "rbd status as a process", once: command("", rbd, "-c", s.ceph.ConfFile, "status", image(ordinalClaim(free)).String()), rounds: s.turns},
 	}
 	if err := duel(ctx, contenders); err != nil {
 		return err
@@ -340,7 +369,7 @@ func (s *site) operation(ctx context.Context) (*contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &contender{name: "one RADOS operation", rounds: turns, perTurn: quick, once: func(ctx context.Context) (time.Duration, error) {
+	return &contender{name: "one RADOS operation", rounds: s.turns, perTurn: quick, once: func(ctx context.Context) (time.Duration, error) {
 		begin := time.Now()
 		_, err := s.storage.Record(ctx, found)
 		return time.Since(begin), err
@@ -348,7 +377,7 @@ func (s *site) operation(ctx context.Context) (*contender, error) {
 }
 
 func (s *site) decision(name string, r review, perTurn int) *contender {
-	return &contender{name: name, once: s.webhook.asking(r), meter: s.webhook.counters, rounds: turns, perTurn: perTurn}
+	return &contender{name: name, once: s.webhook.asking(r), meter: s.webhook.counters, rounds: s.turns, perTurn: perTurn}
 }
 
 // duel is a race after everybody has run once, for connections to be made and
@@ -412,11 +441,11 @@ func (s *site) throughput(ctx context.Context, out io.Writer) error {
 	if err := race(ctx, []*contender{again}); err != nil {
 		return err
 	}
-	yardstick := flood("always-allow handler", s.yardstick, repeat([]review{r.dynamic.allowed("always")}, perFlood), floods)
+	yardstick := flood("always-allow handler", s.yardstick, repeat([]review{r.dynamic.allowed("always")}, perFlood), s.floods)
 	contenders := []*contender{
 		yardstick,
-		flood("nothing guarded", s.webhook, repeat([]review{r.dynamic}, perFlood), floods),
-		flood(fmt.Sprintf("%d volumes that are kept open", kept), s.webhook, repeat(all[:kept], perFlood), floods),
+		flood("nothing guarded", s.webhook, repeat([]review{r.dynamic}, perFlood), s.floods),
+		flood(fmt.Sprintf("%d volumes that are kept open", kept), s.webhook, repeat(all[:kept], perFlood), s.floods),
 	}
 	if err := duel(ctx, contenders); err != nil {
 		return err
