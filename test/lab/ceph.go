@@ -204,8 +204,10 @@ func (c *Ceph) startOSD(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	// Without a socket an OSD does not answer `ceph tell` either. The path is short, because
+	// it begins in the servers' folder, where they run.
 	var err error
-	if c.OSD, err = c.start("osd", c.programs.osd, "-f", "-c", c.ConfFile, "-i", "0"); err != nil {
+	if c.OSD, err = c.start("osd", c.programs.osd, "-f", "-c", c.ConfFile, "-i", "0", "--admin_socket", "osd.socket"); err != nil {
 		return err
 	}
 	// This also waits for the OSD. A client that comes before the OSD looks at

@@ -60,23 +60,8 @@ type Network struct {
 // startNetwork makes the switch. With router it also makes a router, see
 // [Nodes].
 func startNetwork(ctx context.Context, options Options, router bool) (_ *Network, err error) {
-	if os.Geteuid() != 0 {
-		return nil, errors.New("start network: nodes have network namespaces, and only root can make those; run this as root, or a lab without nodes")
-	}
-	n := &Network{}
-	for _, wanted := range []struct {
-		path            *string
-		name, inPackage string
-	}{
-		{&n.ip, "ip", "iproute2"},
-		{&n.nsenter, "nsenter", "util-linux"},
-		{&n.unshare, "unshare", "util-linux"},
-	} {
-		if *wanted.path, err = findInstalled(wanted.name, wanted.inPackage); err != nil {
-			return nil, err
-		}
-	}
-	if n.servers, err = newServers(options); err != nil {
+	n, err := newNetwork(options)
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -103,6 +88,28 @@ func startNetwork(ctx context.Context, options Options, router bool) (_ *Network
 		return n, n.addRouter(ctx)
 	}
 	return n, nil
+}
+
+// newNetwork finds the programs.
+func newNetwork(options Options) (_ *Network, err error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("start network: nodes have network namespaces, and only root can make those; run this as root, or a lab without nodes")
+	}
+	n := &Network{}
+	for _, wanted := range []struct {
+		path            *string
+		name, inPackage string
+	}{
+		{&n.ip, "ip", "iproute2"},
+		{&n.nsenter, "nsenter", "util-linux"},
+		{&n.unshare, "unshare", "util-linux"},
+	} {
+		if *wanted.path, err = findInstalled(wanted.name, wanted.inPackage); err != nil {
+			return nil, err
+		}
+	}
+	n.servers, err = newServers(options)
+	return n, err
 }
 
 // startNamespace starts a process that sleeps in a new namespace.

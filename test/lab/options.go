@@ -28,6 +28,8 @@ type Options struct {
 
 	// host is where Ceph and the API servers listen; empty is loopback.
 	host string
+	// far is where Ceph's servers run; nil is this machine.
+	far *Distance
 }
 
 func (o Options) listen() string { return cmp.Or(o.host, "127.0.0.1") }

@@ -53,6 +53,8 @@ type Process struct {
 type servers struct {
 	dir      string
 	detached bool
+	// far is where they run; nil is this machine.
+	far *Distance
 
 	mu        sync.Mutex
 	processes []*Process
@@ -68,12 +70,15 @@ func newServers(options Options) (*servers, error) {
 			return nil, err
 		}
 	}
-	return &servers{dir: dir, detached: options.Detached}, nil
+	return &servers{dir: dir, detached: options.Detached, far: options.far}, nil
 }
 
 // start runs program as a server of that name. It returns as soon as the process
 // exists; await tells when it serves.
 func (s *servers) start(name, program string, args ...string) (*Process, error) {
+	if s.far != nil {
+		program, args = s.far.enter(program, args...)
+	}
 	p := &Process{
 		Name:    name,
 		LogFile: filepath.Join(s.dir, "logs", name+".log"),
