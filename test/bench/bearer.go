@@ -43,6 +43,15 @@ type bearer struct {
 	review  admission.Request
 	// lost is how often the image was east's.
 	lost int
+	// clock tells how long something takes that is measured.
+	clock func(func() error) (time.Duration, error)
+}
+
+// stopwatch is a bearer's clock.
+func stopwatch(act func() error) (time.Duration, error) {
+	begin := time.Now()
+	err := act()
+	return time.Since(begin), err
 }
 
 // make makes the image and its pair, and lets a pod start on it.
@@ -97,13 +106,22 @@ func (b *bearer) Cluster(context.Context, string) (guard.Ceph, string, error) {
 }
 
 func (b *bearer) admit(ctx context.Context) (time.Duration, error) {
-	begin := time.Now()
-	answer, _ := b.pods.Pod(ctx, b.review)
-	elapsed := time.Since(begin)
-	if answer.Result != guard.Allowed || len(answer.Volumes) != 1 {
-		return 0, fmt.Errorf("wrong answer: %+v", answer)
+	elapsed, err := b.ask(ctx, guard.Allowed)
+	if err != nil {
+		return 0, err
 	}
 	return elapsed, b.is(ctx, b.spec.Own(), western)
+}
+
+// ask asks about a pod, and wants that answer.
+func (b *bearer) ask(ctx context.Context, want guard.Result) (time.Duration, error) {
+	return b.clock(func() error {
+		answer, _ := b.pods.Pod(ctx, b.review)
+		if answer.Result != want || len(answer.Volumes) != 1 {
+			return fmt.Errorf("wrong answer: %+v", answer)
+		}
+		return nil
+	})
 }
 
 // is checks whose the image is, by its name and by its record.
@@ -138,11 +156,12 @@ func (b *bearer) release(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	look := idle.Look{Image: found, Record: record, Next: next, Step: ownership.LetGo}
-	begin := time.Now()
-	if _, err = new(idle.Prover).Carry(ctx, b.noted, look); err == nil {
-		err = imagename.GiveBack(ctx, b.noted, found)
-	}
-	elapsed := time.Since(begin)
+	elapsed, err := b.clock(func() error {
+		if _, err := new(idle.Prover).Carry(ctx, b.noted, look); err != nil {
+			return err
+		}
+		return imagename.GiveBack(ctx, b.noted, found)
+	})
 	return elapsed, errors.Join(err, b.is(ctx, b.spec.Name, ceph.Party{}))
 }
 
@@ -153,6 +172,10 @@ func (b *bearer) takeOver(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	return b.regain(ctx, situation)
+}
+
+func (b *bearer) regain(ctx context.Context, situation failover.Situation) (time.Duration, error) {
 	plan, err := failover.Decide(situation, failover.Wish{
 		Taker: ownership.Taker{Cluster: western, By: "bench", Now: situation.Now}, From: eastern.Name, Namespace: namespace, Claim: b.claim,
 	})
@@ -162,10 +185,25 @@ func (b *bearer) takeOver(ctx context.Context) (time.Duration, error) {
 	if plan.Exact != b.keyed {
 		return 0, fmt.Errorf("the plan is %+v", plan)
 	}
-	begin := time.Now()
-	err = failover.Take(ctx, b.noted, plan, nil, func(failover.Step) {})
-	elapsed := time.Since(begin)
+	elapsed, err := b.clock(func() error { return failover.Take(ctx, b.noted, plan, nil, func(failover.Step) {}) })
 	return elapsed, errors.Join(err, b.is(ctx, b.spec.Own(), western))
+}
+
+// refuse asks about a pod while the image is east's.
+func (b *bearer) refuse(ctx context.Context) (time.Duration, error) {
+	situation, err := b.lose(ctx)
+	if err != nil {
+		return 0, err
+	}
+	elapsed, err := b.ask(ctx, guard.Denied)
+	if err != nil {
+		return 0, err
+	}
+	clock := b.clock
+	defer func() { b.clock = clock }()
+	b.clock = stopwatch
+	_, err = b.regain(ctx, situation)
+	return elapsed, err
 }
 
 // lose makes the image east's.

@@ -45,6 +45,8 @@ var parts = []part{
 	{"guard", guarding},
 	{"names", naming},
 	{"handover", handing},
+	{"rtt", roundTrips},
+	{"growth", growing},
 }
 
 // quickly is what admissions cost, in less time.

@@ -39,7 +39,7 @@ func naming(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (er
 	}
 	var both [2]*bearer
 	for i, claim := range []string{"plain", "keyed"} {
-		both[i] = &bearer{claim: claim, keyed: i == 1, storage: storage, noted: noting(storage)}
+		both[i] = &bearer{claim: claim, keyed: i == 1, storage: storage, noted: noting(storage), clock: stopwatch}
 		if err := both[i].make(ctx); err != nil {
 			return fmt.Errorf("make image %s: %w", claim, err)
 		}
@@ -48,11 +48,7 @@ func naming(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (er
 	if err != nil {
 		return err
 	}
-	operation := &contender{name: "one RADOS operation", rounds: turns, perTurn: quick, once: func(ctx context.Context) (time.Duration, error) {
-		begin := time.Now()
-		_, err := storage.Record(ctx, found)
-		return time.Since(begin), err
-	}}
+	operation := &contender{name: oneOperation, rounds: turns, perTurn: quick, once: reading(storage, found)}
 	// Each finds what the one before has left: the image is west's, then nobody's, then west's.
 	again := newWorkload("a pod again", both, turns, slow, (*bearer).admit)
 	released := newWorkload("a release", both, 5*turns, 1, (*bearer).release)

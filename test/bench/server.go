@@ -33,7 +33,7 @@ import (
 	"github.com/cephferry/cephferry/test/lab"
 )
 
-const startLimit = 30 * time.Second
+const startLimit = time.Minute
 
 // program runs beside this one.
 type program struct {
@@ -220,8 +220,9 @@ func sum(series map[string]float64, prefix string) float64 {
 	return total
 }
 
-// startWebhook starts bin/webhook as the guard of the cluster.
-func startWebhook(ctx context.Context, tools lab.Tools, cluster *lab.Cluster, certificate certificate, logFile string) (*server, error) {
+// startWebhook starts bin/webhook as the guard of the cluster, with further variables, and
+// returns when it is ready.
+func startWebhook(ctx context.Context, tools lab.Tools, cluster *lab.Cluster, certificate certificate, logFile string, env ...string) (*server, error) {
 	path, err := tools.Find("webhook")
 	if err != nil {
 		return nil, err
@@ -231,7 +232,7 @@ func startWebhook(ctx context.Context, tools lab.Tools, cluster *lab.Cluster, ce
 		return nil, err
 	}
 	local := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	started, err := startProgram(ctx, logFile, []string{"KUBECONFIG=" + cluster.Kubeconfig}, path,
+	started, err := startProgram(ctx, logFile, append(env, "KUBECONFIG="+cluster.Kubeconfig), path,
 		"--cluster-name", cluster.Name, "--cert-dir", certificate.dir, "--webhook-port", fmt.Sprint(ports[0]),
 		"--metrics-bind-address", local(1), "--health-probe-bind-address", local(2))
 	if err != nil {

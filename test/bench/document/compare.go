@@ -36,7 +36,7 @@ func Beside(measured, published Table) (_ Table, slower []string) {
 	return shown, slower
 }
 
-var ratio = regexp.MustCompile(`\b(times|faster by)\b`)
+var ratio = regexp.MustCompile(`\b(times|faster by|round trips)\b`)
 
 // isRatio reports whether a column has ratios to a yardstick, of which larger ones are slower.
 func isRatio(column string) bool { return ratio.MatchString(column) }

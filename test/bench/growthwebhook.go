@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// steadily is for how long a webhook is watched that has nothing to do.
+	steadily = time.Minute
+	// quietLimit bounds the wait for that; what never rests is measured all the same.
+	quietLimit = 2 * time.Minute
+	// quietFor is for how long it has to have done nothing.
+	quietFor = 2 * time.Second
+)
+
+// webhook measures the leader: its start, and what it does while nothing happens.
+func (g *growth) webhook(ctx context.Context) error {
+	// With a namespace it is elected. Each has one of its own: the one before was killed, and
+	// has its lease yet.
+	election := fmt.Sprintf("election-%d", g.made)
+	if err := g.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: election}}); err != nil {
+		return err
+	}
+	begin := time.Now()
+	s, err := startWebhook(ctx, g.tools, g.cluster, g.certificate, filepath.Join(g.dir, "growth-webhook.log"), "POD_NAMESPACE="+election)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	g.add("webhook: start until it is ready", time.Since(begin).Seconds(), inMilliseconds)
+	if err := s.await(ctx, func() error { return isLeader(ctx, s) }); err != nil {
+		return err
+	}
+	g.add("webhook: start until it leads", time.Since(begin).Seconds(), inMilliseconds)
+	rested, err := s.rests(ctx)
+	if err != nil {
+		return err
+	}
+	g.add("webhook: start until it has nothing to do", rested.Sub(begin).Seconds(), inMilliseconds)
+	if err := g.minute(ctx, s); err != nil {
+		return err
+	}
+	for _, field := range []struct{ name, of string }{{"webhook: resident memory", "VmRSS"}, {"webhook: its peak", "VmHWM"}} {
+		bytes, err := s.memory(field.of)
+		if err != nil {
+			return err
+		}
+		g.add(field.name, float64(bytes), inMiB)
+	}
+	return nil
+}
+
+func isLeader(ctx context.Context, s *server) error {
+	series, err := s.scrape(ctx)
+	if err == nil && sum(series, "leader_election_master_status{") == 0 {
+		err = errors.New("the webhook does not lead")
+	}
+	return err
+}
+
+// rests waits until no controller has anything to do, and returns since when.
+func (s *server) rests(ctx context.Context) (time.Time, error) {
+	limit := time.Now().Add(quietLimit)
+	since, done := time.Now(), -1.0
+	for {
+		series, err := s.scrape(ctx)
+		if err != nil {
+			return since, err
+		}
+		now := sum(series, "controller_runtime_reconcile_total{")
+		if now != done || sum(series, "workqueue_depth{")+sum(series, "controller_runtime_active_workers{") > 0 {
+			since, done = time.Now(), now
+		}
+		if time.Since(since) > quietFor || time.Now().After(limit) {
+			return since, nil
+		}
+		select {
+		case <-ctx.Done():
+			return since, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// minute adds what the webhook does in a minute.
+func (g *growth) minute(ctx context.Context, s *server) error {
+	read := func() (api, calls, processor float64, err error) {
+		series, err := s.scrape(ctx)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		used, err := s.cpu()
+		return sum(series, "rest_client_requests_total{"), sum(series, "cephferry_ceph_call_seconds_count{"), used.Seconds(), err
+	}
+	api, calls, processor, err := read()
+	if err != nil {
+		return err
+	}
+	done, err := operations(ctx, g.ceph, func() error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(steadily):
+			return nil
+		}
+	})
+	if err != nil {
+		return err
+	}
+	apiAfter, callsAfter, processorAfter, err := read()
+	g.add("webhook: requests to the API server in a minute of rest", apiAfter-api, plain)
+	g.add("webhook: calls of Ceph in a minute of rest", callsAfter-calls, plain)
+	g.add("operations of the OSD in a minute of rest", float64(done), plain)
+	g.add("webhook: processor time in a minute of rest", processorAfter-processor, inMilliseconds)
+	return err
+}
