@@ -46,7 +46,7 @@ var parts = []part{
 	{"names", naming},
 	{"handover", handing},
 	{"rtt", roundTrips},
-	{"growth", growing},
+	{"leader", leading},
 }
 
 // quickly is what admissions cost, in less time.

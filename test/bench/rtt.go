@@ -23,8 +23,8 @@ const (
 	rttRounds = 10
 	// countRounds is how often operations are counted.
 	countRounds = 3
-	// looked at with one command:
-	statusVolumes = 100
+	// rttVolumes are looked at with one command.
+	rttVolumes = 100
 )
 
 // distances are those at which everything is measured.
@@ -218,7 +218,7 @@ func (f *far) status(ctx context.Context, dir string, tools lab.Tools) (_ *statu
 		return nil, err
 	}
 	var names []string
-	for i := range statusVolumes {
+	for i := range rttVolumes {
 		names = append(names, guardedClaim(i))
 	}
 	if err := createPairs(ctx, api, f.ceph, tools, dir, names); err != nil {
@@ -229,10 +229,10 @@ func (f *far) status(ctx context.Context, dir string, tools lab.Tools) (_ *statu
 	if err := pipe(ctx, &printed, "", argv...); err != nil {
 		return nil, err
 	}
-	if rows := strings.Count(printed.String(), "\n") - 1; rows != statusVolumes {
-		return nil, fmt.Errorf("kubectl cephferry status shows %d of %d volumes:\n%s", rows, statusVolumes, printed.String())
+	if rows := strings.Count(printed.String(), "\n") - 1; rows != rttVolumes {
+		return nil, fmt.Errorf("kubectl cephferry status shows %d of %d volumes:\n%s", rows, rttVolumes, printed.String())
 	}
-	s.work = f.work(fmt.Sprintf("kubectl cephferry status of %d volumes", statusVolumes), slowRounds, 1, command("", argv...))
+	s.work = f.work(fmt.Sprintf("kubectl cephferry status of %d volumes", rttVolumes), slowRounds, 1, command("", argv...))
 	return s, nil
 }
 

@@ -26,10 +26,8 @@ const (
 	// imageWriters is how many images are made at a time.
 	imageWriters = 8
 	// pvPage is how many volumes a page of a list has.
-	pvPage = 500
-	// takenAtOnce is how many volumes one command takes.
-	takenAtOnce = 100
-	growthRuns  = 3
+	pvPage     = 500
+	growthRuns = 3
 )
 
 // sizes are the numbers of images at which everything is measured.
@@ -45,13 +43,13 @@ type growth struct {
 	storage     ceph.Cluster
 	self        ceph.Party
 	certificate certificate
-	// made is how many volumes there are, lost how many nodes of east have died.
-	made, lost int
-	curves     []*curve
+	// made is how many volumes there are.
+	made   int
+	curves []*curve
 }
 
-// growing measures what takes longer the more images there are.
-func growing(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
+// leading measures what the leader costs the more volumes there are.
+func leading(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
 	g := &growth{dir: dir, tools: tools}
 	defer func() { err = errors.Join(err, g.stop()) }()
 	if err := g.start(ctx); err != nil {
@@ -61,9 +59,9 @@ func growing(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (e
 		if err := g.grow(ctx, size); err != nil {
 			return fmt.Errorf("make volumes: %w", err)
 		}
-		for _, measure := range []func(context.Context) error{g.lists, g.status, g.failovers, g.webhook} {
+		for _, measure := range []func(context.Context) error{g.lists, g.webhook} {
 			if err := measure(ctx); err != nil {
-				return fmt.Errorf("%d images: %w", size, err)
+				return fmt.Errorf("%d volumes: %w", size, err)
 			}
 		}
 	}
@@ -104,10 +102,8 @@ func (g *growth) start(ctx context.Context) error {
 	if g.self, err = usage.Party(ctx, g.api, g.cluster.Name); err != nil {
 		return err
 	}
-	for _, party := range []ceph.Party{eastern, g.self} {
-		if _, err := g.storage.ClaimKey(ctx, lab.Pool, "", party); err != nil {
-			return err
-		}
+	if _, err := g.storage.ClaimKey(ctx, lab.Pool, "", g.self); err != nil {
+		return err
 	}
 	g.certificate, err = makeCertificate(filepath.Join(g.dir, "growth-certificate"))
 	return err
@@ -176,22 +172,16 @@ func (g *growth) volume(ctx context.Context, name string) error {
 	return errors.Join(g.api.Status().Update(ctx, pv), g.api.Status().Update(ctx, pvc))
 }
 
-// lists measures reading all records, and the yardstick, reading all volumes.
+// lists measures the yardstick, reading all volumes.
 func (g *growth) lists(ctx context.Context) error {
 	yardstick := &contender{name: listName, rounds: growthRuns, once: func(ctx context.Context) (time.Duration, error) {
 		return stopwatch(func() error { return g.list(ctx) })
 	}}
-	survey := &contender{name: "survey of all records", rounds: growthRuns, once: func(ctx context.Context) (time.Duration, error) {
-		return stopwatch(func() error { return g.survey(ctx) })
-	}}
-	if err := duel(ctx, []*contender{yardstick, survey}); err != nil {
+	if err := duel(ctx, []*contender{yardstick}); err != nil {
 		return err
 	}
-	g.took(yardstick)
-	g.took(survey)
-	done, err := operations(ctx, g.ceph, func() error { return g.survey(ctx) })
-	g.add(survey.name+", operations of the OSD", float64(done), plain)
-	return err
+	g.add(yardstick.name, yardstick.median().Seconds(), inMilliseconds)
+	return nil
 }
 
 const listName = "list of all PersistentVolumes, by pages"
@@ -213,130 +203,6 @@ func (g *growth) list(ctx context.Context) error {
 	return nil
 }
 
-func (g *growth) survey(ctx context.Context) error {
-	records, err := g.storage.Records(ctx, lab.Pool, "")
-	if err == nil && len(records) != g.made {
-		err = fmt.Errorf("there are %d of %d records", len(records), g.made)
-	}
-	return err
-}
-
-// status measures the command that shows all volumes.
-func (g *growth) status(ctx context.Context) error {
-	argv, err := g.command("status", "-A")
-	if err != nil {
-		return err
-	}
-	shown := &contender{name: "kubectl cephferry status of all", rounds: growthRuns, once: func(ctx context.Context) (time.Duration, error) {
-		var rows lines
-		took, err := stopwatch(func() error { return pipe(ctx, &rows, "", argv...) })
-		if err == nil && int(rows) != g.made+1 {
-			err = fmt.Errorf("status shows %d of %d volumes", rows-1, g.made)
-		}
-		return took, err
-	}}
-	if err := race(ctx, []*contender{shown}); err != nil {
-		return err
-	}
-	g.took(shown)
-	done, err := operations(ctx, g.ceph, func() error { _, err := shown.once(ctx); return err })
-	g.add(shown.name+", operations of the OSD", float64(done), plain)
-	return err
-}
-
-// lines counts them.
-type lines int
-
-func (l *lines) Write(p []byte) (int, error) {
-	for _, b := range p {
-		if b == '\n' {
-			*l++
-		}
-	}
-	return len(p), nil
-}
-
-// command is kubectl cephferry as a person in the cluster runs it.
-func (g *growth) command(name string, args ...string) ([]string, error) {
-	program, err := g.tools.Find("kubectl-cephferry")
-	return append([]string{
-		program, name, "--kubeconfig", g.cluster.Kubeconfig, "--cluster-name", g.cluster.Name, "--ceph-conf", g.ceph.ConfFile,
-	}, args...), err
-}
-
-// failovers measures taking one volume and many with one command.
-func (g *growth) failovers(ctx context.Context) error {
-	for _, taken := range []struct {
-		name          string
-		volumes, runs int
-	}{
-		{"failover of one volume", 1, growthRuns},
-		{fmt.Sprintf("failover of %d volumes", takenAtOnce), takenAtOnce, 1},
-	} {
-		c := &contender{name: taken.name, rounds: taken.runs, once: func(ctx context.Context) (time.Duration, error) { return g.take(ctx, taken.volumes) }}
-		if err := race(ctx, []*contender{c}); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-		g.took(c)
-	}
-	return nil
-}
-
-// take loses that many volumes to a node of east that is gone, and takes them back.
-func (g *growth) take(ctx context.Context, n int) (time.Duration, error) {
-	g.lost++
-	address := fmt.Sprintf("192.0.2.%d", g.lost)
-	var claims []string
-	for i := range n {
-		claim := guardedClaim(i)
-		if err := g.lose(ctx, claim, ceph.Node{Name: "lost", Addresses: []string{address}, Clients: []string{fmt.Sprintf("%s:0/%d", address, i+1)}}); err != nil {
-			return 0, err
-		}
-		claims = append(claims, namespace+"/"+claim)
-	}
-	argv, err := g.command("failover", append([]string{"--from", eastern.Name, "--yes"}, claims...)...)
-	if err != nil {
-		return 0, err
-	}
-	took, err := command("", argv...)(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for i := range n {
-		found, err := g.storage.Image(ctx, g.spec(guardedClaim(i)))
-		if err != nil {
-			return 0, err
-		}
-		record, err := g.storage.Record(ctx, found)
-		if err != nil {
-			return 0, err
-		}
-		if record.State != ceph.Held || record.Owner.Party != g.self || found.Named != found.ImageSpec.Own() {
-			return 0, fmt.Errorf("image %s has the name %s, and its record is %+v", found.ImageSpec, found.Named, record)
-		}
-	}
-	return took, nil
-}
-
-// lose makes an image east's.
-func (g *growth) lose(ctx context.Context, claim string, node ceph.Node) error {
-	found, err := g.storage.Image(ctx, g.spec(claim))
-	if err != nil {
-		return err
-	}
-	record, err := g.storage.Record(ctx, found)
-	if err != nil {
-		return err
-	}
-	record.Owner = &ceph.Owner{Party: eastern, Namespace: namespace, Claim: claim, Since: time.Now(), Nodes: []ceph.Node{node}}
-	record.State, record.Pending, record.Unbound, record.Fenced = ceph.Held, nil, nil, nil
-	if _, err := g.storage.PutRecord(ctx, found, record); err != nil {
-		return err
-	}
-	_, err = g.storage.RenameImage(ctx, found, ceph.JoinName(found.Name, eastern.Name), found.Named)
-	return err
-}
-
 // curve is something at all sizes.
 type curve struct {
 	name   string
@@ -344,14 +210,11 @@ type curve struct {
 	values []float64
 }
 
-func plain(v float64) string { return fmt.Sprintf("%.0f", v) }
+func inWhole(v float64) string { return fmt.Sprintf("%.0f", v) }
 
 func inMilliseconds(v float64) string { return milliseconds(seconds(v), 0) }
 
 func inMiB(v float64) string { return fmt.Sprintf("%.0f MiB", v/(1<<20)) }
-
-// took adds the median.
-func (g *growth) took(c *contender) { g.add(c.name, c.median().Seconds(), inMilliseconds) }
 
 func (g *growth) add(name string, value float64, format func(float64) string) {
 	i := slices.IndexFunc(g.curves, func(c *curve) bool { return c.name == name })
@@ -367,7 +230,7 @@ func (g *growth) add(name string, value float64, format func(float64) string) {
 func printCurves(out io.Writer, curves []*curve) {
 	header := []string{""}
 	for _, size := range sizes {
-		header = append(header, fmt.Sprintf("%d images", size))
+		header = append(header, fmt.Sprintf("%d volumes", size))
 	}
 	most := len(sizes) - 1
 	header = append(header, fmt.Sprintf("%d, times %d", sizes[most], sizes[0]))
@@ -383,5 +246,5 @@ func printCurves(out io.Writer, curves []*curve) {
 		}
 		rows = append(rows, append(row, more))
 	}
-	table(out, "What grows with the number of images", header, rows)
+	table(out, "The leader with ever more idle volumes", header, rows)
 }

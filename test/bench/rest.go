@@ -34,20 +34,20 @@ func (g *growth) webhook(ctx context.Context) error {
 		return err
 	}
 	defer s.stop()
-	g.add("webhook: start until it is ready", time.Since(begin).Seconds(), inMilliseconds)
+	g.add("start until it is ready", time.Since(begin).Seconds(), inMilliseconds)
 	if err := s.await(ctx, func() error { return isLeader(ctx, s) }); err != nil {
 		return err
 	}
-	g.add("webhook: start until it leads", time.Since(begin).Seconds(), inMilliseconds)
+	g.add("start until it leads", time.Since(begin).Seconds(), inMilliseconds)
 	rested, err := s.rests(ctx)
 	if err != nil {
 		return err
 	}
-	g.add("webhook: start until it has nothing to do", rested.Sub(begin).Seconds(), inMilliseconds)
+	g.add("start until it has nothing to do", rested.Sub(begin).Seconds(), inMilliseconds)
 	if err := g.minute(ctx, s); err != nil {
 		return err
 	}
-	for _, field := range []struct{ name, of string }{{"webhook: resident memory", "VmRSS"}, {"webhook: its peak", "VmHWM"}} {
+	for _, field := range []struct{ name, of string }{{"resident memory", "VmRSS"}, {"its peak", "VmHWM"}} {
 		bytes, err := s.memory(field.of)
 		if err != nil {
 			return err
@@ -115,9 +115,9 @@ func (g *growth) minute(ctx context.Context, s *server) error {
 		return err
 	}
 	apiAfter, callsAfter, processorAfter, err := read()
-	g.add("webhook: requests to the API server in a minute of rest", apiAfter-api, plain)
-	g.add("webhook: calls of Ceph in a minute of rest", callsAfter-calls, plain)
-	g.add("operations of the OSD in a minute of rest", float64(done), plain)
-	g.add("webhook: processor time in a minute of rest", processorAfter-processor, inMilliseconds)
+	g.add("requests to the API server in a minute of rest", apiAfter-api, inWhole)
+	g.add("calls of Ceph in a minute of rest", callsAfter-calls, inWhole)
+	g.add("operations of the OSD in that minute", float64(done), inWhole)
+	g.add("processor time in a minute of rest", processorAfter-processor, inMilliseconds)
 	return err
 }
