@@ -151,7 +151,7 @@ type server struct {
 }
 
 // counters are what a server has spent since it started. Decisions and seconds
-// are as it measures itself; calls of Ceph are those that list watchers.
+// are as it measures itself.
 type counters struct {
 	decisions, decisionSeconds, cephSeconds, processorSeconds float64
 }
@@ -174,7 +174,7 @@ func (s *server) counters(ctx context.Context) (counters, error) {
 		}
 		c.decisions = sum(series, "cephferry_decision_seconds_count{")
 		c.decisionSeconds = sum(series, "cephferry_decision_seconds_sum{")
-		c.cephSeconds = sum(series, `cephferry_ceph_call_seconds_sum{call="watchers"`)
+		c.cephSeconds = sum(series, "cephferry_ceph_call_seconds_sum{")
 	}
 	cpu, err := s.cpu()
 	c.processorSeconds = cpu.Seconds()

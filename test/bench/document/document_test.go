@@ -272,6 +272,7 @@ func TestHash(t *testing.T) {
 		"another name":           {map[string]string{"p/q.go": code}, true},
 		"another constant":       {map[string]string{"p/p.go": "package p\n\nfunc f() int { return 2 }\n"}, false},
 		"another file":           {map[string]string{"p/p.go": code, "p/q.go": "package p\n"}, false},
+		"C++":                    {map[string]string{"p/p.go": code, "p/p.cc": "int f() { return 1; }\n"}, false},
 		"a directive":            {map[string]string{"p/p.go": "//go:build linux\n\n" + code}, false},
 		"C":                      {map[string]string{"p/p.go": "package p\n\n// int f(void) { return 1; }\nimport \"C\"\n\nfunc f() int { return 1 }\n"}, false},
 		"blank lines":            {map[string]string{"p/p.go": "package p\n\n\nfunc f() int { return 1 }\n\n"}, true},

@@ -12,31 +12,33 @@ import (
 	"strings"
 )
 
-// Hash is that of the Go code at paths below root, which are files or folders; of a folder
+// Hash is that of the code at paths below root, which are files or folders; of a folder
 // it takes all files but tests, and not those of folders in it. It is the same whatever
-// comments say, how lines are broken, and what files are called.
+// comments in Go say, how lines are broken there, and what files are called.
 func Hash(root string, paths []string) (string, error) {
 	var sums []string
 	for _, path := range paths {
 		files := []string{filepath.Join(root, path)}
-		if !strings.HasSuffix(path, ".go") {
-			var err error
-			if files, err = filepath.Glob(filepath.Join(root, path, "*.go")); err != nil {
+		if !isCode(path) {
+			all, err := filepath.Glob(filepath.Join(root, path, "*.*"))
+			if err != nil {
 				return "", err
 			}
-			files = slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
+			files = slices.DeleteFunc(all, func(file string) bool { return !isCode(file) || strings.HasSuffix(file, "_test.go") })
 		}
 		if len(files) == 0 {
-			return "", fmt.Errorf("folder %q has no Go code", path)
+			return "", fmt.Errorf("folder %q has no code", path)
 		}
 		for _, file := range files {
 			source, err := os.ReadFile(file)
 			if err != nil {
 				return "", err
 			}
-			sum, err := hashSource(file, source)
-			if err != nil {
-				return "", err
+			sum := fmt.Sprintf("%x", sha256.Sum256(source))
+			if filepath.Ext(file) == ".go" {
+				if sum, err = hashSource(file, source); err != nil {
+					return "", err
+				}
 			}
 			sums = append(sums, sum)
 		}
@@ -44,6 +46,10 @@ func Hash(root string, paths []string) (string, error) {
 	slices.Sort(sums)
 	all := sha256.Sum256([]byte(strings.Join(sums, "\n")))
 	return hex.EncodeToString(all[:6]), nil
+}
+
+func isCode(file string) bool {
+	return slices.Contains([]string{".go", ".c", ".cc", ".cpp", ".h", ".s"}, filepath.Ext(file))
 }
 
 // hashSource is the hash of a file's tokens. Of comments only those are tokens that the
