@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cephferry/cephferry/test/bench/document"
 )
 
@@ -17,6 +19,9 @@ func TestEachPartHasItsPlaceInTheDocument(t *testing.T) {
 	parsed, err := document.Parse(string(text))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(text), parsed.String()); diff != "" {
+		t.Errorf("writing tables would change more of %s than those (-now +then):\n%s", published, diff)
 	}
 	names := map[string]bool{}
 	for _, part := range parts {
