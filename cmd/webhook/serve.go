@@ -8,11 +8,9 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -112,7 +110,7 @@ func managerOptions(o options, scheme *runtime.Scheme) ctrl.Options {
 	return ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: o.metricsAddress},
-		Cache:   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:   cacheOptions(),
 		// What is not cached is read from the API server, and does not start a
 		// watch on all objects of its kind.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{
@@ -126,26 +124,6 @@ func managerOptions(o options, scheme *runtime.Scheme) ctrl.Options {
 		// A new leader need not wait for the lease of one that ended well.
 		LeaderElectionReleaseOnCancel: true,
 	}
-}
-
-// warmCache starts the watches that answers rest on, with the index that they use,
-// so that they are complete before the webhook listens.
-func warmCache(ctx context.Context, all cache.Cache) error {
-	if err := all.IndexField(ctx, &corev1.PersistentVolume{}, volumes.ByClaim, volumes.ClaimOf); err != nil {
-		return fmt.Errorf("index persistent volumes: %w", err)
-	}
-	if err := all.IndexField(ctx, &corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf); err != nil {
-		return fmt.Errorf("index persistent volumes: %w", err)
-	}
-	for _, object := range []client.Object{
-		&corev1.Node{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
-		&storagev1.VolumeAttachment{}, &storagev1.CSIDriver{},
-	} {
-		if _, err := all.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
-			return fmt.Errorf("watch %T: %w", object, err)
-		}
-	}
-	return nil
 }
 
 // handlers are the webhook's paths.

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -228,15 +229,19 @@ func (g *Guard) decide(ctx context.Context, s sight, watchers []ceph.Watcher) (V
 	if len(watchers) == 0 {
 		return unwatched, nil
 	}
-	local, err := g.Usage.Local(ctx, g.Usage.Cached(), s.volume)
+	local, err := g.Usage.Local(ctx, g.Usage.Cached(), s.volume, watchers...)
 	if err != nil {
 		return Verdict{}, err
 	}
 	if verdict := Decide(watchers, s.record, g.Self, local); verdict.Allowed || !unwatched.Allowed {
 		return verdict, nil
 	}
-	live := func(ctx context.Context) (usage.Local, error) { return g.Usage.Local(ctx, g.Usage.Live(), s.volume) }
-	if local, err = g.locals.do(ctx, s.volume.PV.Name+" "+string(s.volume.PV.UID), live); err != nil {
+	var holders []ceph.Node
+	if ownership.Owns(s.record, g.Self) {
+		holders = s.record.Owner.Nodes
+	}
+	live := func(ctx context.Context) (usage.Local, error) { return g.Usage.Named(ctx, s.volume, watchers, holders) }
+	if local, err = g.locals.do(ctx, sharing(s, watchers), live); err != nil {
 		return Verdict{}, err
 	}
 	if verdict := Decide(watchers, s.record, g.Self, local); !verdict.Allowed {
@@ -246,6 +251,16 @@ func (g *Guard) decide(ctx context.Context, s sight, watchers []ceph.Watcher) (V
 		return Verdict{}, err
 	}
 	return Decide(watchers, s.record, g.Self, local), nil
+}
+
+// sharing is what those who share a look at the API server have in common: volume, record
+// and watchers.
+func sharing(s sight, watchers []ceph.Watcher) string {
+	key := fmt.Sprint(s.volume.PV.Name, " ", s.volume.PV.UID, " ", s.record.Revision)
+	for _, watcher := range watchers {
+		key += " " + watcher.Addr
+	}
+	return key
 }
 
 // ask asks Ceph about one volume.
@@ -286,6 +301,6 @@ func (g *Guard) isFree(ctx context.Context, volume volumes.Volume) bool {
 	if len(watchers) == 0 {
 		return true
 	}
-	local, err := g.Usage.Local(ctx, g.Usage.Cached(), volume)
+	local, err := g.Usage.Local(ctx, g.Usage.Cached(), volume, watchers...)
 	return err == nil && Decide(watchers, s.record, g.Self, local).Allowed
 }

@@ -2,6 +2,7 @@ package guard_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -100,7 +101,7 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 	w := &world{
 		t:        t,
 		ceph:     cephtest.New(pool),
-		objects:  build(objects).Build(),
+		objects:  withIndexes(build(objects)).Build(),
 		limit:    3 * time.Second,
 		registry: prometheus.NewRegistry(),
 	}
@@ -109,8 +110,8 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 		t.Fatal(err)
 	}
 	w.clusters = clusters{"rook-ceph": {w.client, ""}, "north-id": {w.client, "north"}}
-	w.api = &reader{Reader: w.objects}
-	w.cache = &reader{Reader: build(cached).WithIndex(&corev1.PersistentVolume{}, volumes.ByClaim, volumes.ClaimOf).Build()}
+	w.api = &reader{Reader: w.objects, noIndex: true}
+	w.cache = &reader{Reader: withIndexes(build(cached)).Build()}
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []schema.GroupVersionKind{
 		appsv1.SchemeGroupVersion.WithKind("Deployment"), appsv1.SchemeGroupVersion.WithKind("StatefulSet"),
@@ -132,6 +133,14 @@ func newWorldWithCache(t *testing.T, images []string, cached, objects []client.O
 	}
 	w.metrics = guard.NewMetrics(w.registry, func() float64 { return 0 })
 	return w
+}
+
+// withIndexes is for a cache.
+func withIndexes(builder *fake.ClientBuilder) *fake.ClientBuilder {
+	for _, index := range usage.Indexes() {
+		builder.WithIndex(index.Object, index.Name, index.Of)
+	}
+	return builder
 }
 
 // Refused of waiting is in the events already.
@@ -259,6 +268,8 @@ type reader struct {
 	mu    sync.Mutex
 	calls []string
 	fail  map[string]error
+	// noIndex: it is an API server, which has none.
+	noIndex bool
 }
 
 func (r *reader) call(call string) error {
@@ -278,6 +289,9 @@ func (r *reader) Get(ctx context.Context, key client.ObjectKey, object client.Ob
 func (r *reader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	if err := r.call(fmt.Sprintf("list %T", list)); err != nil {
 		return err
+	}
+	if by := (&client.ListOptions{}).ApplyOptions(options).FieldSelector; by != nil && r.noIndex {
+		return fmt.Errorf("field label not supported: %s", by)
 	}
 	return r.Reader.List(ctx, list, options...)
 }
@@ -354,9 +368,10 @@ func node(name string, addresses ...string) *corev1.Node {
 	return n
 }
 
+// attachment has the name that Kubernetes gives it.
 func attachment(pv, node string) *storagev1.VolumeAttachment {
 	return &storagev1.VolumeAttachment{
-		ObjectMeta: metav1.ObjectMeta{Name: "csi-" + pv + "-" + node},
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("csi-%x", sha256.Sum256([]byte(pv+driver+node)))},
 		Spec: storagev1.VolumeAttachmentSpec{
 			Attacher: driver, NodeName: node,
 			Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &pv},

@@ -86,15 +86,13 @@ func (n *Namespaces) SetupWithManager(manager ctrl.Manager) error {
 // volumesIn are the PersistentVolumes with claims in the namespace.
 func (n *Namespaces) volumesIn(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var list corev1.PersistentVolumeList
-	if err := n.Client.List(ctx, &list); err != nil {
+	if err := n.Client.List(ctx, &list, client.MatchingFields{volumes.ByNamespace: namespace.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "list persistent volumes", "namespace", namespace.GetName())
 		return nil
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if ref := list.Items[i].Spec.ClaimRef; ref != nil && ref.Namespace == namespace.GetName() {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-		}
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 	}
 	return requests
 }

@@ -471,21 +471,24 @@ func TestKubernetesErrors(t *testing.T) {
 		objects            []client.Object
 		want               answer
 	}{
-		"the claim, from the cache":    {failCache: "get *v1.PersistentVolumeClaim data", objects: pair("data"), want: unknown(any + "read PersistentVolumeClaim shop/data: boom" + advice)},
-		"the claim, from the API":      {failAPI: "get *v1.PersistentVolumeClaim data", want: unknown(any + "read PersistentVolumeClaim shop/data: boom" + advice)},
-		"the volume, from the cache":   {failCache: "get *v1.PersistentVolume shop.data", objects: pair("data"), want: unknown(any + "read PersistentVolume shop.data: boom" + advice)},
-		"the volume, from the API":     {failAPI: "get *v1.PersistentVolume shop.data", objects: []client.Object{claim("data", "shop.data")}, want: unknown(any + "read PersistentVolume shop.data: boom" + advice)},
-		"the volumes, from the cache":  {failCache: "list *v1.PersistentVolumeList", objects: []client.Object{claim("data", "")}, want: unknown(any + "list PersistentVolumes: boom" + advice)},
-		"the volumes, from the API":    {failAPI: "list *v1.PersistentVolumeList", want: unknown(any + "list PersistentVolumes: boom" + advice)},
-		"the nodes, from the cache":    {failCache: "list *v1.NodeList", watcher: foreign, objects: pair("data"), want: unknown(data + "list nodes: boom" + advice)},
-		"the nodes, from the API":      {failAPI: "list *v1.NodeList", watcher: foreign, objects: pair("data"), want: unknown(data + "list nodes: boom" + advice)},
-		"the driver, from the cache":   {failCache: "get *v1.CSIDriver " + driver, watcher: foreign, objects: pair("data"), want: unknown(data + "read CSIDriver " + driver + ": boom" + advice)},
-		"the driver, from the API":     {failAPI: "get *v1.CSIDriver " + driver, watcher: foreign, objects: pair("data"), want: unknown(data + "read CSIDriver " + driver + ": boom" + advice)},
-		"attachments, from the cache":  {failCache: "list *v1.VolumeAttachmentList", watcher: own, objects: pair("data"), want: unknown(data + "list VolumeAttachments: boom" + advice)},
-		"attachments, from the API":    {failAPI: "list *v1.VolumeAttachmentList", watcher: own, objects: pair("data"), want: unknown(data + "list VolumeAttachments: boom" + advice)},
+		"the claim, from the cache":   {failCache: "get *v1.PersistentVolumeClaim data", objects: pair("data"), want: unknown(any + "read PersistentVolumeClaim shop/data: boom" + advice)},
+		"the claim, from the API":     {failAPI: "get *v1.PersistentVolumeClaim data", want: unknown(any + "read PersistentVolumeClaim shop/data: boom" + advice)},
+		"the volume, from the cache":  {failCache: "get *v1.PersistentVolume shop.data", objects: pair("data"), want: unknown(any + "read PersistentVolume shop.data: boom" + advice)},
+		"the volume, from the API":    {failAPI: "get *v1.PersistentVolume shop.data", objects: []client.Object{claim("data", "shop.data")}, want: unknown(any + "read PersistentVolume shop.data: boom" + advice)},
+		"the volumes, from the cache": {failCache: "list *v1.PersistentVolumeList", objects: []client.Object{claim("data", "")}, want: unknown(any + "list PersistentVolumes: boom" + advice)},
+		"a volume on the way":         {failAPI: "get *v1.PersistentVolume shop.data", objects: []client.Object{claim("data", "")}, want: unknown(any + "read PersistentVolume shop.data: boom" + advice)},
+		"the nodes, from the cache":   {failCache: "list *v1.NodeList", watcher: foreign, objects: pair("data"), want: unknown(data + "list nodes: boom" + advice)},
+		"a node, from the API":        {failAPI: "get *v1.Node west-1", watcher: own, objects: pair("data"), want: unknown(data + "read node west-1: boom" + advice)},
+		"the driver, from the cache":  {failCache: "get *v1.CSIDriver " + driver, watcher: foreign, objects: pair("data"), want: unknown(data + "read CSIDriver " + driver + ": boom" + advice)},
+		"the driver, from the API":    {failAPI: "get *v1.CSIDriver " + driver, watcher: foreign, objects: pair("data"), want: unknown(data + "read CSIDriver " + driver + ": boom" + advice)},
+		"attachments, from the cache": {failCache: "list *v1.VolumeAttachmentList", watcher: own, objects: pair("data"), want: unknown(data + "list VolumeAttachments: boom" + advice)},
+		"an attachment, from the API": {
+			failAPI: "get *v1.VolumeAttachment " + attachment("shop.data", "west-1").Name, watcher: own, objects: pair("data"),
+			want: unknown(data + "read VolumeAttachment " + attachment("shop.data", "west-1").Name + ": boom" + advice),
+		},
 		"pods, where they are reasons": {failAPI: "list *v1.PodList", watcher: own, objects: append(pair("data"), csiDriver(ptr(false))), want: unknown(data + "list pods in namespace shop: boom" + advice)},
 		"what the cache explains needs no API": {
-			failAPI: "list *v1.NodeList", watcher: own, objects: append(pair("data"), attachment("shop.data", "west-1")), want: allowed(guard.OwnWatchers),
+			failAPI: "get *v1.Node west-1", watcher: own, objects: append(pair("data"), attachment("shop.data", "west-1")), want: allowed(guard.OwnWatchers),
 		},
 	}
 	for name, test := range tests {
@@ -561,7 +564,7 @@ func TestPodAsksTheCache(t *testing.T) {
 	w.write("shop.data", owned(west))
 	before := len(w.calls())
 	w.ask("pod", createPod(t, pod("db-0", "data", "shared")))
-	confirmed := "get *v1.VolumeAttachment csi-shop.data-west-1"
+	confirmed := "get *v1.VolumeAttachment " + attachment("shop.data", "west-1").Name
 	same(t, []string{confirmed}, w.api.calls)
 	// The watchers after the record: a record that is the same afterwards says that
 	// nobody came between.

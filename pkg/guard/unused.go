@@ -59,7 +59,7 @@ func (u *Unused) Reconcile(ctx context.Context, request reconcile.Request) (reco
 		delete(u.marked, request.Name)
 		return reconcile.Result{}, nil
 	}
-	if used, err := u.used(ctx, u.Finder.Cache, request.Name); err != nil || used {
+	if used, err := u.used(ctx, u.Finder.Cache, request.Name, client.MatchingFields{volumes.ByNamespace: request.Name}); err != nil || used {
 		return reconcile.Result{}, err
 	}
 	if _, ok := namespace.Annotations[UnusedAnnotation]; !ok {
@@ -97,10 +97,10 @@ func (u *Unused) patch(ctx context.Context, namespace *corev1.Namespace, metadat
 }
 
 // used reports whether a guarded volume has, had or waits for a claim in the
-// namespace.
-func (u *Unused) used(ctx context.Context, from client.Reader, namespace string) (bool, error) {
+// namespace. The API server has no index of that.
+func (u *Unused) used(ctx context.Context, from client.Reader, namespace string, index ...client.ListOption) (bool, error) {
 	var list corev1.PersistentVolumeList
-	if err := from.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+	if err := from.List(ctx, &list, append(index, client.UnsafeDisableDeepCopy)...); err != nil {
 		return false, fmt.Errorf("list persistent volumes: %w", err)
 	}
 	for i := range list.Items {

@@ -58,9 +58,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	if w.client, err = w.ceph.Dial(t.Context(), cephtest.Provisioner); err != nil {
 		t.Fatal(err)
 	}
-	w.api = fake.NewClientBuilder().WithObjects(append(objects, volume("shop.data", "data"), node("w1", "10.0.2.11"), node("w2", "10.0.2.12"))...).
-		WithIndex(&corev1.PersistentVolume{}, volumes.ByClaim, volumes.ClaimOf).
-		WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).
+	w.api = indexed(append(objects, volume("shop.data", "data"), node("w1", "10.0.2.11"), node("w2", "10.0.2.12"))...).
 		WithStatusSubresource(&corev1.Node{}, &corev1.Pod{}, &corev1.PersistentVolumeClaim{}).Build()
 	w.metrics = &metrics{world: w}
 	w.keeper = &keeper.Keeper{
@@ -72,6 +70,15 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Metrics: w.metrics, Events: w, Client: w.api,
 	}
 	return w
+}
+
+// indexed has the indexes of the webhook's cache.
+func indexed(objects ...client.Object) *fake.ClientBuilder {
+	builder := fake.NewClientBuilder().WithObjects(objects...)
+	for _, index := range usage.Indexes() {
+		builder.WithIndex(index.Object, index.Name, index.Of)
+	}
+	return builder
 }
 
 // OwnerChanged is what the metrics count; the records tell.
@@ -341,8 +348,7 @@ func TestTheProofIsFromTheAPIServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.admits(west, "")
-			w.keeper.Usage.Cache = fake.NewClientBuilder().WithObjects(volume("shop.data", "data"), node("w1", "10.0.2.11"), node("w2", "10.0.2.12")).
-				WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).Build()
+			w.keeper.Usage.Cache = indexed(volume("shop.data", "data"), node("w1", "10.0.2.11"), node("w2", "10.0.2.12")).Build()
 			w.create(object)
 			w.keep()
 			w.wantOwner("west")

@@ -45,7 +45,7 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 			return Evidence{}, err
 		}
 	}
-	state, err := read(ctx, source)
+	state, err := read(ctx, source, all...)
 	if err != nil {
 		return Evidence{}, err
 	}
@@ -57,7 +57,9 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 		}
 		evidence.Uses = append(evidence.Uses, uses...)
 	}
-	evidence.Uses, evidence.Seen = seen(evidence.Uses, locals, state.nodes)
+	if evidence.Uses, evidence.Seen, err = seen(ctx, evidence.Uses, locals, state); err != nil {
+		return Evidence{}, err
+	}
 	if evidence.Cached = source.Cached; !source.Cached {
 		if evidence.Strays, err = g.strays(ctx, state, pvs, volume); err != nil {
 			return Evidence{}, err
@@ -71,6 +73,9 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 	if err != nil {
 		return Evidence{}, err
 	}
+	if err := state.readAt(ctx, watchers); err != nil {
+		return Evidence{}, err
+	}
 	for _, watcher := range watchers {
 		if locals[0].IsExempt(watcher) {
 			continue
@@ -80,7 +85,7 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 			evidence.Explained = append(evidence.Explained, watcher.Addr)
 		}
 	}
-	if ours {
+	if ours && !source.Cached { // of a cache, nobody believes it
 		evidence.Present = present(record.Owner.Nodes, state.nodes)
 	}
 	return evidence, nil
@@ -110,15 +115,12 @@ func mayConcern(holders []ceph.Node, node *corev1.Node) bool {
 }
 
 // seen is what the uses say, each of which is taken once.
-func seen(uses []Use, locals []Local, all []corev1.Node) ([]Use, ownership.Seen) {
+func seen(ctx context.Context, uses []Use, locals []Local, state *state) ([]Use, ownership.Seen, error) {
 	var seen ownership.Seen
-	var once []Use
+	uses = once(uses)
 	var nodes []string
 	for _, use := range uses {
-		if slices.Contains(once, use) {
-			continue
-		}
-		once, nodes = append(once, use), append(nodes, use.Node)
+		nodes = append(nodes, use.Node)
 		if use.Pod != "" {
 			seen.Pods = append(seen.Pods, use.Pod)
 			if use.Node == "" {
@@ -131,21 +133,27 @@ func seen(uses []Use, locals []Local, all []corev1.Node) ([]Use, ownership.Seen)
 	}
 	slices.Sort(nodes)
 	for _, name := range slices.Compact(nodes) {
-		if name != "" {
-			seen.Attached = append(seen.Attached, nodeOf(name, all))
+		if name == "" {
+			continue
 		}
+		node, err := state.node(ctx, name)
+		if err != nil {
+			return nil, ownership.Seen{}, err
+		}
+		seen.Attached = append(seen.Attached, node)
 	}
-	return once, seen
+	return uses, seen, nil
 }
 
-// nodeOf is the node of that name, of which nothing more is known without a Node object.
-func nodeOf(name string, nodes []corev1.Node) ceph.Node {
-	for i := range nodes {
-		if nodes[i].Name == name {
-			return RecordedNode(&nodes[i])
+// once is each of the uses once.
+func once(uses []Use) []Use {
+	var all []Use
+	for _, use := range uses {
+		if !slices.Contains(all, use) {
+			all = append(all, use)
 		}
 	}
-	return ceph.Node{Name: name}
+	return all
 }
 
 // pods are the uses that are pods.
@@ -186,6 +194,5 @@ func (g *Gatherer) Uses(ctx context.Context, volume volumes.Volume) ([]Use, erro
 		}
 		uses = append(uses, more...)
 	}
-	uses, _ = seen(uses, nil, nil)
-	return uses, nil
+	return once(uses), nil
 }

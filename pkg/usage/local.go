@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,7 +16,8 @@ import (
 
 // Local is what this cluster knows about one volume and itself.
 type Local struct {
-	// Nodes are all nodes of this cluster with their addresses.
+	// Nodes are the nodes of this cluster with their addresses: all of them, or at least
+	// those that a watcher may come from.
 	Nodes map[string][]netip.Addr
 	// CIDRs are further ranges from which nodes of this cluster reach Ceph.
 	CIDRs []netip.Prefix
@@ -28,9 +28,6 @@ type Local struct {
 	// those with a VolumeAttachment of the PV, or where the driver needs no
 	// attachment, those with a pod that uses the claim.
 	Using []string
-	// Reporting are the nodes whose status.volumesInUse lists the volume. It explains
-	// nothing; see [ownership.Seen].
-	Reporting []string
 }
 
 // Unexplained returns why the watcher is foreign, and nothing if it is not.
@@ -91,40 +88,23 @@ func (l Local) IsExempt(watcher ceph.Watcher) bool {
 	return err == nil && contains(l.Exempt, address)
 }
 
-// Local returns what the source says about a volume. Pods matter only for drivers
-// without attachments.
-func (g *Gatherer) Local(ctx context.Context, source Source, volume volumes.Volume) (Local, error) {
-	state, err := read(ctx, source)
+// Local returns what the source says about a volume. A cache has to know the watchers that
+// are to be explained. Pods matter only for drivers without attachments.
+func (g *Gatherer) Local(ctx context.Context, source Source, volume volumes.Volume, watchers ...ceph.Watcher) (Local, error) {
+	state, err := read(ctx, source, volume)
 	if err != nil {
+		return Local{}, err
+	}
+	if err := state.readAt(ctx, watchers); err != nil {
 		return Local{}, err
 	}
 	local, _, err := g.local(ctx, source, state, volume)
 	return local, err
 }
 
-// state are the nodes and attachments of a cluster, as they were read.
-type state struct {
-	nodes       []corev1.Node
-	attachments []storagev1.VolumeAttachment
-}
-
-// read copies nothing out of a cache: there may be thousands, and they are only looked
-// at.
-func read(ctx context.Context, source Source) (state, error) {
-	var nodes corev1.NodeList
-	if err := source.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
-		return state{}, fmt.Errorf("list nodes: %w", err)
-	}
-	var attachments storagev1.VolumeAttachmentList
-	if err := source.List(ctx, &attachments, client.UnsafeDisableDeepCopy); err != nil {
-		return state{}, fmt.Errorf("list VolumeAttachments: %w", err)
-	}
-	return state{nodes.Items, attachments.Items}, nil
-}
-
 // local is what the state says about a volume, and the uses that it shows.
-func (g *Gatherer) local(ctx context.Context, source Source, state state, volume volumes.Volume) (Local, []Use, error) {
-	local := Local{Nodes: map[string][]netip.Addr{}, CIDRs: g.CIDRs, Exempt: g.Exempt}
+func (g *Gatherer) local(ctx context.Context, source Source, state *state, volume volumes.Volume) (Local, []Use, error) {
+	local := Local{Nodes: state.addresses, CIDRs: g.CIDRs, Exempt: g.Exempt}
 	attached, err := g.attached(ctx, source, state.attachments, volume.PV.Name)
 	if err != nil {
 		return Local{}, nil, err
@@ -137,10 +117,8 @@ func (g *Gatherer) local(ctx context.Context, source Source, state state, volume
 	for i := range state.nodes {
 		node := &state.nodes[i]
 		if slices.Contains(node.Status.VolumesInUse, inUse) {
-			local.Reporting = append(local.Reporting, node.Name)
 			uses = append(uses, Use{Node: node.Name, What: fmt.Sprintf("status.volumesInUse of node %s (volume %s; kubelet takes it away when it has unmapped it)", node.Name, volume.PV.Name)})
 		}
-		local.Nodes[node.Name] = Addresses(node)
 	}
 	required, err := attachRequired(ctx, source, volume.PV.Spec.CSI.Driver)
 	if err != nil {

@@ -17,7 +17,7 @@ type Stray struct{ Node, What string }
 
 // strays are those that may be of the volume's image. pvs were listed before the state;
 // a volume that is missing there may have been made meanwhile.
-func (g *Gatherer) strays(ctx context.Context, state state, pvs []corev1.PersistentVolume, volume volumes.Volume) ([]Stray, error) {
+func (g *Gatherer) strays(ctx context.Context, state *state, pvs []corev1.PersistentVolume, volume volumes.Volume) ([]Stray, error) {
 	if len(state.strays(pvs, volume)) == 0 {
 		return nil, nil
 	}
@@ -31,7 +31,7 @@ func (g *Gatherer) strays(ctx context.Context, state state, pvs []corev1.Persist
 // strays counts each stray against an orphan: its PersistentVolume may have had another
 // name and handle than [volumes.OrphanOf] gives it. Against another volume counts what
 // has the name or the handle of a volume on the same image.
-func (s state) strays(pvs []corev1.PersistentVolume, volume volumes.Volume) []Stray {
+func (s *state) strays(pvs []corev1.PersistentVolume, volume volumes.Volume) []Stray {
 	names, handles := map[string]bool{}, map[string]bool{}
 	for _, pv := range pvs {
 		names[pv.Name] = true

@@ -17,8 +17,7 @@ import (
 // Source is where evidence is read.
 type Source struct {
 	client.Reader
-	// Cached: it answers from watches, which may lag, and has the index
-	// [volumes.ByImage].
+	// Cached: it answers from watches, which may lag, and has [Indexes].
 	Cached bool
 	// Pods are asked for whoever owns the image, see [Gatherer.Seen].
 	Pods bool

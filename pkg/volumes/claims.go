@@ -2,38 +2,52 @@ package volumes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 )
+
+// parallel bounds how many claims are read from the API server at a time.
+const parallel = 8
 
 // OfClaims returns the volumes of the claims in a namespace. A claim without a
 // PersistentVolume has nothing to mount: a volume that it gets later passes the
 // webhook's volume endpoint, which looks at the pods that wait for it.
 func (f Finder) OfClaims(ctx context.Context, namespace string, names []string) (Found, error) {
+	names = unique(names)
+	all := make([][]corev1.PersistentVolume, len(names))
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, name := range names {
+		var err error
+		if all[i], err = f.cached(ctx, namespace, name); err != nil {
+			return Found{}, errors.Join(err, group.Wait())
+		}
+		if len(all[i]) == 0 {
+			group.Go(func() (err error) {
+				all[i], err = f.live(within, namespace, name)
+				return err
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return Found{}, err
+	}
 	var found Found
-	all := sync.OnceValues(func() ([]corev1.PersistentVolume, error) { return f.allVolumes(ctx) })
-	seen := map[string]bool{}
-	for _, claim := range names {
-		if seen[claim] {
-			continue
-		}
-		seen[claim] = true
-		pvs, err := f.volumesOf(ctx, namespace, claim, all)
-		if err != nil {
-			return Found{}, err
-		}
-		if len(pvs) == 0 {
+	for i, claim := range names {
+		if len(all[i]) == 0 {
 			found.Unbound = append(found.Unbound, claim)
 		}
-		for _, pv := range pvs {
+		for _, pv := range all[i] {
 			volume, guarded, err := f.Guarded(&pv)
 			switch {
 			case err != nil:
@@ -52,9 +66,20 @@ func (f Finder) OfClaims(ctx context.Context, namespace string, names []string) 
 	return found, nil
 }
 
-// Live is a Finder that reads everything from the API server.
+// unique returns each name once, in the order in which they come first.
+func unique(names []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		before := seen[name]
+		seen[name] = true
+		return before
+	})
+}
+
+// Live returns a Finder whose answers are the API server's. The cache only suggests
+// names to ask for.
 func (f Finder) Live() Finder {
-	f.Cache = nil
+	f.onlyLive = true
 	return f
 }
 
@@ -69,39 +94,80 @@ func IsFor(pv *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim) boo
 		(ref.UID == "" || ref.UID == claim.UID)
 }
 
-// volumesOf returns the PVs that the claim may mount: the one that it names, or else all
-// that are for it, because until it names one nothing says which it will be. Either counts
-// only if it is for the claim, see [IsFor].
-//
-// The cache is enough where it shows such a volume. That there is none, the API server has
-// to say.
-func (f Finder) volumesOf(ctx context.Context, namespace, name string, all func() ([]corev1.PersistentVolume, error)) ([]corev1.PersistentVolume, error) {
-	if f.Cache != nil {
-		claim, named, missing, err := read(ctx, f.Cache, namespace, name)
-		if err != nil {
-			return nil, err
-		}
-		if claim.Spec.VolumeName == "" && !missing {
-			var list corev1.PersistentVolumeList
-			if err := f.Cache.List(ctx, &list, client.MatchingFields{ByClaim: namespace + "/" + name}); err != nil {
-				return nil, fmt.Errorf("list PersistentVolumes: %w", err)
-			}
-			named = list.Items
-		}
-		if pvs := onlyFor(claim, named); len(pvs) > 0 {
-			return pvs, nil
-		}
+// cached returns the PVs in the cache that the claim may mount: the one that it names, or
+// else all that are for it, because until it names one nothing says which it will be. Either
+// counts only if it is for the claim, see [IsFor]. That there is none, the cache cannot say.
+func (f Finder) cached(ctx context.Context, namespace, name string) ([]corev1.PersistentVolume, error) {
+	if f.onlyLive {
+		return nil, nil
 	}
-	claim, named, missing, err := read(ctx, f.API, namespace, name)
+	claim, named, missing, err := read(ctx, f.Cache, namespace, name)
 	if err != nil {
 		return nil, err
 	}
-	if claim.Spec.VolumeName == "" || missing {
-		if named, err = all(); err != nil {
+	if claim.Spec.VolumeName == "" && !missing {
+		if named, err = f.claimed(ctx, namespace, name); err != nil {
 			return nil, err
 		}
 	}
 	return onlyFor(claim, named), nil
+}
+
+// claimed are the PVs in the cache whose claimRef is the claim.
+func (f Finder) claimed(ctx context.Context, namespace, name string) ([]corev1.PersistentVolume, error) {
+	var list corev1.PersistentVolumeList
+	if err := f.Cache.List(ctx, &list, client.MatchingFields{ByClaim: namespace + "/" + name}); err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	return list.Items, nil
+}
+
+// live is what the API server says, which has no index of PVs by claim. The claim and
+// the PV that it names are read by name, so that none is missed that kubelet would mount:
+// it mounts no other. While the claim names none, a PV may be on its way to it.
+// Those that the cache has for it, and the one that would be made for it, are read by their
+// names. Another one may be missed until the claim names it. The scheduler waits for that,
+// so the pod's binding is asked about later, and the keeper looks at the pods once more.
+func (f Finder) live(ctx context.Context, namespace, name string) ([]corev1.PersistentVolume, error) {
+	claim, found, missing, err := read(ctx, f.API, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if claim.Spec.VolumeName == "" || missing {
+		if found, err = f.onTheWay(ctx, claim); err != nil {
+			return nil, err
+		}
+	}
+	return onlyFor(claim, found), nil
+}
+
+// onTheWay are PVs at the API server that the claim may get.
+func (f Finder) onTheWay(ctx context.Context, claim *corev1.PersistentVolumeClaim) ([]corev1.PersistentVolume, error) {
+	cached, err := f.claimed(ctx, claim.Namespace, claim.Name)
+	if err != nil {
+		return nil, err
+	}
+	asked, mistakes := annotations.Parse(claim.Annotations, annotations.OnClaim, nil)
+	if len(mistakes) > 0 {
+		asked.Image = "" // nothing is made for it
+	}
+	names := []string{staticpv.NamesOf(claim.Namespace, claim.Name, asked).Image}
+	for i := range cached {
+		names = append(names, cached[i].Name)
+	}
+	var found []corev1.PersistentVolume
+	for _, name := range unique(names) {
+		var pv corev1.PersistentVolume
+		err := f.API.Get(ctx, client.ObjectKey{Name: name}, &pv)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, fmt.Errorf("read PersistentVolume %s: %w", name, err)
+		default:
+			found = append(found, pv)
+		}
+	}
+	return found, nil
 }
 
 // read returns the claim, the PV that it names if it does, and whether one of the two is
@@ -136,13 +202,4 @@ func onlyFor(claim *corev1.PersistentVolumeClaim, pvs []corev1.PersistentVolume)
 		}
 	}
 	return own
-}
-
-// allVolumes asks the API server, which has no index by claim.
-func (f Finder) allVolumes(ctx context.Context) ([]corev1.PersistentVolume, error) {
-	var list corev1.PersistentVolumeList
-	if err := f.API.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
-	}
-	return list.Items, nil
 }

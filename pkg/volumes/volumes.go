@@ -60,11 +60,13 @@ type Unguarded struct {
 
 // Finder finds volumes.
 type Finder struct {
-	// Cache answers from watches, API from the API server. Cache has the index
-	// ByClaim on PersistentVolumes. Where it is nil, everything is read from the API
-	// server.
+	// Cache answers from watches, API from the API server. Cache has the indexes
+	// ByClaim, ByNamespace and ByImage on PersistentVolumes.
 	Cache, API client.Reader
 	Scope      Scope
+
+	// onlyLive: see [Finder.Live].
+	onlyLive bool
 }
 
 // ByClaim is the name of the index of PersistentVolumes by the claim that they
@@ -78,6 +80,19 @@ func ClaimOf(object client.Object) []string {
 		return nil
 	}
 	return []string{pv.Spec.ClaimRef.Namespace + "/" + pv.Spec.ClaimRef.Name}
+}
+
+// ByNamespace is the name of the index of PersistentVolumes by the namespace of the claim
+// that they are for.
+const ByNamespace = "spec.claimRef.namespace"
+
+// NamespaceOf is the index function of ByNamespace.
+func NamespaceOf(object client.Object) []string {
+	pv, ok := object.(*corev1.PersistentVolume)
+	if !ok || pv.Spec.ClaimRef == nil {
+		return nil
+	}
+	return []string{pv.Spec.ClaimRef.Namespace}
 }
 
 // ByImage is the name of the index of PersistentVolumes by what tells of their RBD

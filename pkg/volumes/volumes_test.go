@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,6 +23,7 @@ import (
 // reader counts what it is asked, and fails where it is told to.
 type reader struct {
 	client.Reader
+	mu    sync.Mutex
 	calls []string
 	fail  string
 }
@@ -29,6 +31,8 @@ type reader struct {
 var errBoom = errors.New("boom")
 
 func (r *reader) call(call string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.calls = append(r.calls, call)
 	if call == r.fail {
 		return errBoom
@@ -112,11 +116,19 @@ func claim(volume string, uid ...types.UID) *corev1.PersistentVolumeClaim {
 	}
 }
 
+// asking is the claim, with the name of its image.
+func asking(image string) *corev1.PersistentVolumeClaim {
+	asks := claim("")
+	asks.Annotations = map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": image}
+	return asks
+}
+
 const (
 	getClaim  = "get *v1.PersistentVolumeClaim shop/data"
 	getVolume = "get *v1.PersistentVolume /a"
 	byClaim   = "list *v1.PersistentVolumeList spec.claimRef=shop/data"
-	listAll   = "list *v1.PersistentVolumeList"
+	getOwn    = "get *v1.PersistentVolume /shop.data" // as it would be made for the claim
+	getOther  = "get *v1.PersistentVolume /b"
 )
 
 // TestOfClaimsAsksTheCacheFirst counts who is asked for the volumes of shop/data.
@@ -184,28 +196,44 @@ func TestOfClaimsAsksTheCacheFirst(t *testing.T) {
 			cached: objects{claim(""), volume("b"), volume("c"), volume("d", boundTo("0"))},
 			want:   []string{"b", "c"}, wantCache: []string{getClaim, byClaim},
 		},
-		"the claim names no volume, and a new one is for it": {
-			cached: objects{claim("")}, objects: objects{claim(""), volume("b"), volume("x", free)},
-			want: []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, listAll},
+		"the claim names no volume, and a new one was made for it": {
+			cached: objects{claim("")}, objects: objects{claim(""), volume("shop.data"), volume("x", free)},
+			want: []string{"shop.data"}, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOwn},
+		},
+		"the claim names no volume, and a new one with the name of its image was made for it": {
+			cached: objects{asking("b")}, objects: objects{asking("b"), volume("b")},
+			want: []string{"b"}, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOther},
+		},
+		"the claim names no volume, and an image whose name is none": {
+			cached: objects{asking("B/..")}, objects: objects{asking("B/..")},
+			wantUnbound: true, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOwn},
+		},
+		"the claim names no volume, and a new one of any name is for it: seen when the claim names it": {
+			cached: objects{claim("")}, objects: objects{claim(""), volume("b")},
+			wantUnbound: true, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOwn},
 		},
 		"the claim names no volume, one was an earlier claim's and a new one is for it": {
-			cached: objects{claim(""), volume("b", boundTo("0"))}, objects: objects{claim(""), volume("b", boundTo("0")), volume("c")},
-			want: []string{"c"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, listAll},
+			cached: objects{claim(""), volume("b", boundTo("0"))}, objects: objects{claim(""), volume("b", boundTo("0")), volume("shop.data")},
+			want: []string{"shop.data"}, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOwn, getOther},
+		},
+		"the claim names no volume, and one was an earlier claim's and is for it now": {
+			cached: objects{claim(""), volume("b", boundTo("0"))}, objects: objects{claim(""), volume("b")},
+			want: []string{"b"}, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOwn, getOther},
 		},
 		"the claim names a volume that does not exist": {
 			cached: objects{claim("a")}, objects: objects{claim("a")},
-			wantUnbound: true, wantCache: []string{getClaim, getVolume}, wantAPI: []string{getClaim, getVolume, listAll},
+			wantUnbound: true, wantCache: []string{getClaim, getVolume, byClaim}, wantAPI: []string{getClaim, getVolume, getOwn},
 		},
 		"the claim does not exist, and a volume is for it": {
 			cached: objects{volume("b")}, objects: objects{volume("b")},
-			want: []string{"b"}, wantCache: []string{getClaim}, wantAPI: []string{getClaim, listAll},
+			want: []string{"b"}, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, getOwn, getOther},
 		},
 		"the claim does not exist, and a volume was an earlier one's": {
 			cached: objects{volume("b", boundTo("0"))}, objects: objects{volume("b", boundTo("0"))},
-			wantUnbound: true, wantCache: []string{getClaim}, wantAPI: []string{getClaim, listAll},
+			wantUnbound: true, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, getOwn, getOther},
 		},
 		"nothing exists": {
-			wantUnbound: true, wantCache: []string{getClaim}, wantAPI: []string{getClaim, listAll},
+			wantUnbound: true, wantCache: []string{getClaim, byClaim}, wantAPI: []string{getClaim, getOwn},
 		},
 	}
 	for name, test := range tests {
@@ -252,7 +280,7 @@ func TestOfClaimsFails(t *testing.T) {
 		"the volume, from the cache":  {cached: objects{claim("a")}, failCache: getVolume, want: readingVolume},
 		"the volume, from the API":    {cached: objects{claim("a")}, failAPI: getVolume, want: readingVolume},
 		"the volumes, from the cache": {cached: objects{claim("")}, failCache: byClaim, want: listing},
-		"the volumes, from the API":   {failAPI: listAll, want: listing},
+		"the volume on its way":       {failAPI: getOwn, want: "read PersistentVolume shop.data: boom"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -279,25 +307,37 @@ func TestLive(t *testing.T) {
 	same(t, []string{getClaim, "get *v1.PersistentVolume /b"}, api.calls)
 }
 
-// TestOfClaimsListsOnce: many claims that do not exist cost one list of all
-// volumes.
-func TestOfClaimsListsOnce(t *testing.T) {
-	cache, api := readers(nil, []client.Object{volume("b", func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Name = "data-42" })})
-	var claims []string
+// TestOfClaimsListsNothing: many claims that do not exist cost two small reads each,
+// however many volumes there are.
+func TestOfClaimsListsNothing(t *testing.T) {
+	cache, api := readers(nil, []client.Object{volume("shop.data-42", func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Name = "data-42" })})
+	var claims, want []string
 	for i := range 100 {
 		claims = append(claims, fmt.Sprint("data-", i))
+		want = append(want, fmt.Sprint("get *v1.PersistentVolume /shop.data-", i), fmt.Sprint("get *v1.PersistentVolumeClaim shop/data-", i))
 	}
 	found, err := volumes.Finder{Cache: cache, API: api}.OfClaims(t.Context(), "shop", append(claims, claims...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	same(t, 1, len(found.Guarded))
-	lists := map[string]int{}
-	for _, call := range api.calls {
-		lists[call]++
+	slices.Sort(want)
+	slices.Sort(api.calls)
+	same(t, want, api.calls)
+}
+
+// TestLiveConfirmsWhatTheCacheHas: of a claim that names no volume, the cache knows which may
+// be for it, and the API server says what they are.
+func TestLiveConfirmsWhatTheCacheHas(t *testing.T) {
+	cached := []client.Object{claim(""), volume("b"), volume("c"), volume("d")}
+	now := []client.Object{claim(""), volume("b"), volume("c", stranger)}
+	cache, api := readers(cached, now)
+	found, err := volumes.Finder{Cache: cache, API: api}.Live().OfClaims(t.Context(), "shop", []string{"data"})
+	if err != nil || len(found.Guarded) != 1 || found.Guarded[0].PV.Name != "b" {
+		t.Errorf("%+v, %v", found, err)
 	}
-	same(t, 1, lists[listAll])
-	same(t, 101, len(lists))
+	same(t, []string{byClaim}, cache.calls)
+	same(t, []string{getClaim, getOwn, getOther, "get *v1.PersistentVolume /c", "get *v1.PersistentVolume /d"}, api.calls)
 }
 
 func TestGuarded(t *testing.T) {

@@ -76,8 +76,11 @@ func (b *bearer) make(ctx context.Context) error {
 		},
 		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 	}.PV(staticpv.Made{Size: size, Exclusive: true, Private: b.keyed, Key: b.spec.Key})
-	api := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(pv, newClaim(b.claim, pv.Name)).
-		WithIndex(pv, volumes.ByClaim, volumes.ClaimOf).Build()
+	builder := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(pv, newClaim(b.claim, pv.Name))
+	for _, index := range usage.Indexes() {
+		builder.WithIndex(index.Object, index.Name, index.Of)
+	}
+	api := builder.Build()
 	b.pods = &guard.Endpoints{
 		Guard: &guard.Guard{
 			Self: western, Storages: b, Now: time.Now,

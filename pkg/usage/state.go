@@ -1,0 +1,109 @@
+package usage
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// state are the nodes and attachments of a cluster, as they were read: of the API server
+// all, of a cache what its indexes have about some volumes and watchers.
+type state struct {
+	source      Source
+	nodes       []corev1.Node
+	attachments []storagev1.VolumeAttachment
+	// addresses are those of the nodes, by their names.
+	addresses map[string][]netip.Addr
+}
+
+// read copies nothing out of a cache: what it has is only looked at.
+func read(ctx context.Context, source Source, all ...volumes.Volume) (*state, error) {
+	s := &state{source: source, addresses: map[string][]netip.Addr{}}
+	if !source.Cached {
+		if err := s.listNodes(ctx); err != nil {
+			return nil, err
+		}
+		return s, s.listAttachments(ctx)
+	}
+	for _, volume := range all {
+		if err := s.listNodes(ctx, client.MatchingFields{byVolumeInUse: string(volumes.InUse(volume.PV.Spec.CSI))}); err != nil {
+			return nil, err
+		}
+		if err := s.listAttachments(ctx, client.MatchingFields{byVolume: volume.PV.Name}); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// readAt reads what a cache has of the nodes with the watchers' addresses.
+func (s *state) readAt(ctx context.Context, watchers []ceph.Watcher) error {
+	if !s.source.Cached {
+		return nil
+	}
+	for _, watcher := range watchers {
+		address, err := ceph.ParseAddress(watcher.Addr)
+		if err != nil {
+			continue // it is foreign
+		}
+		if err := s.listNodes(ctx, client.MatchingFields{byAddress: address.String()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *state) listNodes(ctx context.Context, options ...client.ListOption) error {
+	var list corev1.NodeList
+	if err := s.source.List(ctx, &list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	s.add(list.Items...)
+	return nil
+}
+
+func (s *state) listAttachments(ctx context.Context, options ...client.ListOption) error {
+	var list storagev1.VolumeAttachmentList
+	if err := s.source.List(ctx, &list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
+		return fmt.Errorf("list VolumeAttachments: %w", err)
+	}
+	s.attachments = append(s.attachments, list.Items...)
+	return nil
+}
+
+// add adds the nodes that are not known yet.
+func (s *state) add(nodes ...corev1.Node) {
+	for i := range nodes {
+		if _, known := s.addresses[nodes[i].Name]; !known {
+			s.nodes = append(s.nodes, nodes[i])
+			s.addresses[nodes[i].Name] = Addresses(&nodes[i])
+		}
+	}
+}
+
+// node is the node of that name as records name it; of one without a Node object nothing
+// more is known.
+func (s *state) node(ctx context.Context, name string) (ceph.Node, error) {
+	if _, known := s.addresses[name]; !known && s.source.Cached {
+		var node corev1.Node
+		err := s.source.Get(ctx, client.ObjectKey{Name: name}, &node)
+		if client.IgnoreNotFound(err) != nil {
+			return ceph.Node{}, fmt.Errorf("read node %s: %w", name, err)
+		} else if err == nil {
+			s.add(node)
+		}
+	}
+	for i := range s.nodes {
+		if s.nodes[i].Name == name {
+			return RecordedNode(&s.nodes[i]), nil
+		}
+	}
+	return ceph.Node{Name: name}, nil
+}
