@@ -1,7 +1,7 @@
 # The webhook. Debian's librbd works with newer Ceph clusters too.
 FROM golang:1.26-bookworm AS build
 RUN apt-get update \
- && apt-get install -y --no-install-recommends librados-dev librbd-dev \
+ && apt-get install -y --no-install-recommends librados-dev libradospp-dev librbd-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY go.mod go.sum ./

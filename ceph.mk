@@ -15,7 +15,7 @@ CEPH_RELEASE_20 := tentacle
 
 librbd-minor = $(shell awk '$$2 == "LIBRBD_VER_MINOR" { print $$3 }' '$(LIBRBD_HEADER)' 2>/dev/null)
 
-no-librbd = $(error $(LIBRBD_HEADER) is missing; `apt-get install librados-dev librbd-dev` provides it)
+no-librbd = $(error $(LIBRBD_HEADER) is missing; `apt-get install g++ librados-dev libradospp-dev librbd-dev` provides it)
 unknown-librbd = $(error librbd 1.$(librbd-minor) is none that ceph.mk knows; set GO_CEPH_TAGS to the Ceph release, or build without Ceph: `make build-static`)
 
 # Expanded where it is used, not before: other targets work without librbd, and

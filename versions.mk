@@ -8,8 +8,8 @@ KUSTOMIZE_VERSION   := v5.8.2
 STATICCHECK_VERSION := v0.8.2
 
 # Debian packages of the real Ceph and etcd that tests and the demo start, of the
-# virtual machines and the fresh root, and the headers that the cgo build of go-ceph
-# needs.
-DEBIAN_PACKAGES := gcc libc6-dev busybox-static ceph-common ceph-mds ceph-mgr \
+# virtual machines and the fresh root, and the headers that the cgo build needs: go-ceph's
+# C, and package goceph's C++.
+DEBIAN_PACKAGES := gcc g++ libc6-dev busybox-static ceph-common ceph-mds ceph-mgr \
 	ceph-mon ceph-osd curl e2fsprogs etcd-server iproute2 libcephfs-dev librados-dev \
-	librbd-dev mmdebstrap nftables openssl qemu-system-x86
+	libradospp-dev librbd-dev mmdebstrap nftables openssl qemu-system-x86

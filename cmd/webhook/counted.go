@@ -32,6 +32,13 @@ func (c counted) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image, er
 	return image, err
 }
 
+func (c counted) Look(ctx context.Context, spec ceph.ImageSpec) (ceph.Look, error) {
+	begin := time.Now()
+	look, err := c.Cluster.Look(ctx, spec)
+	c.called("look", begin, err)
+	return look, err
+}
+
 // GrowImage does not count it as an error that the image is in use.
 func (c counted) GrowImage(ctx context.Context, spec ceph.ImageSpec, size uint64) error {
 	begin := time.Now()

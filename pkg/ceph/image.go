@@ -125,6 +125,24 @@ type WatcherLister interface {
 	Watchers(ctx context.Context, spec ImageSpec) ([]Watcher, error)
 }
 
+// Look is an image as one look found it, see [Looker].
+type Look struct {
+	Image Image
+	// Record is the zero one if the image has none.
+	Record Record
+	// Watchers are sorted.
+	Watchers []Watcher
+}
+
+// Looker finds out at once what an admission rests on.
+type Looker interface {
+	// Look is [ImageReader], [RecordStore] and [WatcherLister] in fewer round trips, all of
+	// them about one image. The watchers are listed after the record was read: if the
+	// record is still the same when it is swapped, nobody came between. Its
+	// errors are those of the three, except that an image may have no record.
+	Look(ctx context.Context, spec ImageSpec) (Look, error)
+}
+
 // LockReader tells who has an image's exclusive lock, without taking it.
 type LockReader interface {
 	// LockHolder returns the client that has the lock, and whether it answers, nil when
@@ -157,6 +175,7 @@ type Cluster interface {
 	ImageGrower
 	ImageRenamer
 	WatcherLister
+	Looker
 	LockReader
 	Identified
 	NamespaceLister

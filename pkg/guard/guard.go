@@ -17,7 +17,7 @@ import (
 
 // Ceph is the part of ceph.Cluster that this package uses.
 type Ceph interface {
-	ceph.ImageReader
+	ceph.Looker
 	ceph.ImageGrower
 	ceph.WatcherLister
 	ceph.RecordStore
@@ -269,13 +269,9 @@ func (g *Guard) ask(ctx context.Context, s *sight) ([]ceph.Watcher, error) {
 	if s.ceph, s.spec.Namespace, err = g.Storages.Cluster(ctx, s.volume.Image.ClusterID); err != nil {
 		return nil, err
 	}
-	if s.image, err = s.ceph.Image(ctx, s.spec); err != nil {
-		return nil, err
-	}
-	if s.record, err = ownership.Read(ctx, s.ceph, s.image); err != nil {
-		return nil, err
-	}
-	return s.ceph.Watchers(ctx, s.spec)
+	look, err := s.ceph.Look(ctx, s.spec)
+	s.image, s.record = look.Image, look.Record
+	return look.Watchers, err
 }
 
 // Free reports whether pods may start on all of the volumes now. Who waits long makes it

@@ -36,7 +36,7 @@ func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics 
 		}, []string{"endpoint"}),
 		ceph: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "cephferry_ceph_call_seconds",
-			Help:    "Time that a call of Ceph took, by call (connect, image, record, put-record, watchers).",
+			Help:    "Time that a call of Ceph took, by call (connect, look, image, record, put-record, watchers).",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}, []string{"call"}),
 		cephErr: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -48,6 +48,11 @@ func (c calls) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image, erro
 	return c.Cluster.Image(ctx, spec)
 }
 
+func (c calls) Look(ctx context.Context, spec ceph.ImageSpec) (ceph.Look, error) {
+	defer c.begin("Look")()
+	return c.Cluster.Look(ctx, spec)
+}
+
 func (c calls) GrowImage(ctx context.Context, spec ceph.ImageSpec, size uint64) error {
 	defer c.begin("GrowImage")()
 	return c.Cluster.GrowImage(ctx, spec, size)

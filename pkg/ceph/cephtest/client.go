@@ -3,6 +3,7 @@ package cephtest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -50,10 +51,41 @@ func (c *client) Watchers(ctx context.Context, spec ceph.ImageSpec) ([]ceph.Watc
 		if err != nil {
 			return nil, err
 		}
-		watchers := slices.Clone(found.watchers)
-		slices.SortFunc(watchers, ceph.Watcher.Compare)
-		return watchers, nil
+		return found.sortedWatchers(), nil
 	})
+}
+
+// Look is the calls of Image, Record and Watchers, and seen as such: a test can come between
+// them as other clients can.
+func (c *client) Look(ctx context.Context, spec ceph.ImageSpec) (ceph.Look, error) {
+	var look ceph.Look
+	var err error
+	if look.Image, err = c.Image(ctx, spec); err != nil {
+		return ceph.Look{}, err
+	}
+	if look.Record, err = c.Record(ctx, look.Image); err != nil && !errors.Is(err, ceph.ErrRecordNotFound) {
+		return ceph.Look{}, err
+	}
+	look.Watchers, err = do(ctx, c, Call{Method: "Watchers", Image: spec}, Observer, func() ([]ceph.Watcher, error) {
+		space, err := c.ceph.namespace(spec)
+		if err != nil {
+			return nil, err
+		}
+		for _, found := range space.images {
+			if found.id == look.Image.ID {
+				return found.sortedWatchers(), nil
+			}
+		}
+		return nil, ceph.ErrImageNotFound
+	})
+	if err != nil {
+		return ceph.Look{}, err
+	}
+	return look, nil
+}
+
+func (i *image) sortedWatchers() []ceph.Watcher {
+	return slices.SortedFunc(slices.Values(i.watchers), ceph.Watcher.Compare)
 }
 
 func (c *client) Namespaces(ctx context.Context, pool string) ([]string, error) {

@@ -171,6 +171,10 @@ func methods() []method {
 			_, err := cluster.Watchers(ctx, image.ImageSpec)
 			return err
 		}},
+		{"Look", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Look(ctx, image.ImageSpec)
+			return err
+		}},
 		{"Namespaces", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.Namespaces(ctx, image.Pool)
 			return err

@@ -66,6 +66,9 @@ func (s suite) keyedImages(t *testing.T) {
 				watchers, err := cluster.Watchers(t.Context(), spec)
 				wantError(t, err, nil)
 				wantSame(t, watchers, []ceph.Watcher{watcher})
+				look, err := cluster.Look(t.Context(), spec)
+				wantError(t, err, nil)
+				wantSame(t, look, ceph.Look{Image: want, Watchers: watchers})
 
 				_, err = cluster.CreateImage(t.Context(), spec, ceph.Layout{Size: mib})
 				wantError(t, err, ceph.ErrImageExists)
@@ -83,6 +86,8 @@ func (s suite) keyedImages(t *testing.T) {
 		_, err := cluster.Image(t.Context(), spec)
 		wantError(t, err, ceph.ErrImageNotFound)
 		_, err = cluster.Watchers(t.Context(), spec)
+		wantError(t, err, ceph.ErrImageNotFound)
+		_, err = cluster.Look(t.Context(), spec)
 		wantError(t, err, ceph.ErrImageNotFound)
 		_, err = cluster.LockHolder(t.Context(), spec)
 		wantError(t, err, ceph.ErrImageNotFound)
@@ -190,6 +195,9 @@ func (s suite) keyedImages(t *testing.T) {
 				wantSame(t, read.ID, made.ID)
 				_, err = other.Watchers(t.Context(), spec)
 				wantError(t, err, nil)
+				look, err := other.Look(t.Context(), spec)
+				wantError(t, err, nil)
+				wantSame(t, look.Image.ID, made.ID)
 				_, err = other.CreateImage(t.Context(), spec, ceph.Layout{Size: mib})
 				wantError(t, err, ceph.ErrImageExists)
 				if t.Failed() {

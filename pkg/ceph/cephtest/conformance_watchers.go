@@ -16,6 +16,18 @@ func (s suite) watchers(t *testing.T) {
 		got, err := cluster.Watchers(t.Context(), spec)
 		wantError(t, err, nil)
 		wantSame(t, got, want)
+		look, err := cluster.Look(t.Context(), spec)
+		wantError(t, err, nil)
+		wantSame(t, look.Watchers, want)
+	}
+	wantNone := func(t *testing.T, spec ceph.ImageSpec) {
+		t.Helper()
+		got, err := cluster.Watchers(t.Context(), spec)
+		wantError(t, err, ceph.ErrImageNotFound)
+		wantSame(t, got, nil)
+		look, err := cluster.Look(t.Context(), spec)
+		wantError(t, err, ceph.ErrImageNotFound)
+		wantSame(t, look, ceph.Look{})
 	}
 
 	t.Run("none", func(t *testing.T) {
@@ -73,17 +85,14 @@ func (s suite) watchers(t *testing.T) {
 
 	t.Run("of an image that does not exist", func(t *testing.T) {
 		for _, namespace := range []string{"", "north"} {
-			got, err := cluster.Watchers(t.Context(), ceph.ImageSpec{Pool: mainPool, Namespace: namespace, Name: "absent"})
-			wantError(t, err, ceph.ErrImageNotFound)
-			wantSame(t, got, nil)
+			wantNone(t, ceph.ImageSpec{Pool: mainPool, Namespace: namespace, Name: "absent"})
 		}
 	})
 
 	t.Run("of an image that is removed and made again", func(t *testing.T) {
 		spec := in("watched-again")
 		for range 3 {
-			_, err := cluster.Watchers(t.Context(), spec)
-			wantError(t, err, ceph.ErrImageNotFound)
+			wantNone(t, spec)
 			s.create(t, provisioner, spec, mib)
 			want(t, spec)
 			watcher, stop := s.Watch(t, spec)
@@ -91,8 +100,7 @@ func (s suite) watchers(t *testing.T) {
 			stop()
 			s.RemoveImage(t, spec)
 		}
-		_, err := cluster.Watchers(t.Context(), spec)
-		wantError(t, err, ceph.ErrImageNotFound)
+		wantNone(t, spec)
 		s.create(t, provisioner, spec, mib)
 		s.RemoveImage(t, spec)
 		s.create(t, provisioner, spec, mib)
@@ -110,8 +118,7 @@ func (s suite) watchers(t *testing.T) {
 		want(t, spec, before)
 
 		s.RenameImage(t, spec, aside.Name)
-		_, err := cluster.Watchers(t.Context(), spec)
-		wantError(t, err, ceph.ErrImageNotFound)
+		wantNone(t, spec)
 		want(t, aside, before)
 
 		s.create(t, provisioner, spec, mib)
@@ -120,5 +127,23 @@ func (s suite) watchers(t *testing.T) {
 		defer stopAfter()
 		want(t, spec, after)
 		want(t, aside, before)
+	})
+
+	t.Run("with the image and its record", func(t *testing.T) {
+		spec := in("looked-at-with-record")
+		image := s.create(t, provisioner, spec, mib)
+		watcher, stop := s.Watch(t, spec)
+		defer stop()
+		look, err := cluster.Look(t.Context(), spec)
+		wantError(t, err, nil)
+		wantSame(t, look, ceph.Look{Image: image, Watchers: []ceph.Watcher{watcher}})
+		for range 2 {
+			look.Record.ClaimSize += mib
+			put, err := provisioner.PutRecord(t.Context(), image, look.Record)
+			wantError(t, err, nil)
+			look, err = cluster.Look(t.Context(), spec)
+			wantError(t, err, nil)
+			wantSame(t, look, ceph.Look{Image: image, Record: put, Watchers: []ceph.Watcher{watcher}})
+		}
 	})
 }

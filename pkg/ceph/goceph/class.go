@@ -20,8 +20,6 @@ const (
 	// imageLock is the lock on the header of an image with the feature
 	// exclusive-lock, and the one of `rbd lock add`.
 	imageLock = "rbd_lock"
-	// noSnapshot is CEPH_NOSNAP: the image itself.
-	noSnapshot = ^uint64(0) - 1
 )
 
 // idObject has the id of the image with that name.
@@ -81,33 +79,4 @@ func askDirectory(ioctx *rados.IOContext, method, about string) (string, error) 
 		return "", err
 	}
 	return decodeString(data)
-}
-
-// readHeader returns the size and features of the image with that id, or ENOENT.
-func readHeader(ioctx *rados.IOContext, id string) (size, features uint64, err error) {
-	op := rados.CreateReadOp()
-	defer op.Release()
-	image := binary.LittleEndian.AppendUint64(nil, noSnapshot)
-	readOnly := append(image[:len(image):len(image)], 1)
-	sizeAnswer := op.Exec("rbd", "get_size", image)
-	featuresAnswer := op.Exec("rbd", "get_features", readOnly)
-	if err := op.Operate(ioctx, headerObject(id), rados.OperationNoFlag); err != nil {
-		return 0, 0, err
-	}
-	data, err := sizeAnswer.Bytes()
-	if err != nil {
-		return 0, 0, err
-	}
-	// One byte with the object size comes first.
-	if len(data) < 9 {
-		return 0, 0, errShort
-	}
-	size = binary.LittleEndian.Uint64(data[1:])
-	if data, err = featuresAnswer.Bytes(); err != nil {
-		return 0, 0, err
-	}
-	if len(data) < 8 {
-		return 0, 0, errShort
-	}
-	return size, binary.LittleEndian.Uint64(data), nil
 }

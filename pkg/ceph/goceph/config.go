@@ -11,9 +11,6 @@ import (
 // DefaultTimeout is the Config.Timeout of a Config without one.
 const DefaultTimeout = 5 * time.Second
 
-// DefaultKeptImages is the Config.KeptImages of a Config without one.
-const DefaultKeptImages = 100
-
 // Config says where Ceph is and who connects. Its zero value is what the ceph
 // command does without arguments.
 type Config struct {
@@ -33,10 +30,6 @@ type Config struct {
 	// seconds, rounded up. Every method of the connection returns within twice
 	// that. Zero is DefaultTimeout.
 	Timeout time.Duration
-	// KeptImages is how many images stay open for Watchers, 350 KiB each, and
-	// without them each listing takes several milliseconds. Zero is
-	// DefaultKeptImages.
-	KeptImages int
 
 	// patientWithMonitors: monitors and managers may take as long as they like, see
 	// manager.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ceph/go-ceph/rados"
-	"github.com/ceph/go-ceph/rbd"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
@@ -21,8 +20,6 @@ import (
 type connection struct {
 	rados *rados.Conn
 	calls *calls
-	// images are open read-only, see Watchers.
-	images *kept[openImage, *rbd.Image]
 	// spaces has the rados namespaces that were seen to exist, as space values.
 	// They are looked up once: a namespace can be removed only when it has no
 	// images.
@@ -54,14 +51,8 @@ func dial(ctx context.Context, config Config) (*connection, error) {
 	c := &connection{
 		rados:   conn,
 		manager: newManager(config),
-		images: newKept[openImage](cmp.Or(config.KeptImages, DefaultKeptImages), func(image *rbd.Image) {
-			_ = image.Close() // it was only read from
-		}),
 	}
-	c.calls = newCalls(2*config.timeout(), func() {
-		c.images.closeAll()
-		shutDown(conn)
-	})
+	c.calls = newCalls(2*config.timeout(), func() { shutDown(conn) })
 	_, err = call(ctx, c.calls, func() (struct{}, error) {
 		return struct{}{}, translate(conn.Connect(), meanings{
 			eperm:  ceph.ErrAuth,

@@ -1,6 +1,6 @@
-// Package goceph is package ceph's port on librados and librbd, through go-ceph.
-// It is the only package that uses cgo. Subvolumes are the manager's work, so
-// libcephfs is not needed.
+// Package goceph is package ceph's port on librados and librbd, through go-ceph, and
+// through librados's C++ API for what that lacks. It is the only package that uses cgo.
+// Subvolumes are the manager's work, so libcephfs is not needed.
 //
 // Three properties of the libraries shape it (a fourth is in manager):
 //

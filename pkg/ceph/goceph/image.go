@@ -4,6 +4,7 @@ package goceph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,11 +26,10 @@ func (c *connection) Image(ctx context.Context, spec ceph.ImageSpec) (ceph.Image
 }
 
 func (c *connection) lookup(ioctx *rados.IOContext, spec ceph.ImageSpec) (ceph.Image, error) {
-	image := ceph.Image{ImageSpec: spec}
-	var features uint64
-	err := seek(ioctx, spec, func(name, id string) (err error) {
-		image.Named, image.ID = name, id
-		image.Size, features, err = readHeader(ioctx, id)
+	var image ceph.Image
+	err := seek(ioctx, spec, func(name, id string) error {
+		found, err := readHeader(ioctx, id)
+		image = found.describe(spec, name, id)
 		return err
 	})
 	if errno(err) == enoent {
@@ -38,9 +38,56 @@ func (c *connection) lookup(ioctx *rados.IOContext, spec ceph.ImageSpec) (ceph.I
 	if err != nil {
 		return ceph.Image{}, translate(err, nil)
 	}
-	set := rbd.FeatureSet(features)
-	image.Features = set.Names()
-	slices.Sort(image.Features)
-	c.spaces.Store(space{spec.Pool, spec.Namespace}, nil)
+	c.exists(spec)
 	return image, nil
+}
+
+// describe is the image of spec with that header, which one of its names has led to.
+func (h header) describe(spec ceph.ImageSpec, name, id string) ceph.Image {
+	set := rbd.FeatureSet(h.features)
+	image := ceph.Image{ImageSpec: spec, Named: name, ID: id, Size: h.size, Features: set.Names()}
+	slices.Sort(image.Features)
+	return image
+}
+
+// Look asks the OSDs three times, one after the other: for the id that the name has, for the
+// record, and for the header with its watchers.
+func (c *connection) Look(ctx context.Context, spec ceph.ImageSpec) (ceph.Look, error) {
+	what := "look at"
+	look, err := do(ctx, c, spec, func(ioctx *rados.IOContext) (ceph.Look, error) {
+		var look ceph.Look
+		var unread error // of the record
+		err := seek(ioctx, spec, func(name, id string) error {
+			look.Record, unread = readRecord(ioctx, ceph.RecordObject(id))
+			if errors.Is(unread, ceph.ErrRecordNotFound) {
+				unread = nil
+			}
+			if unread != nil {
+				return nil
+			}
+			found, err := readHeader(ioctx, id)
+			look.Image, look.Watchers = found.describe(spec, name, id), found.watchers
+			return err
+		})
+		switch {
+		case unread != nil:
+			what = "read record of"
+			return ceph.Look{}, unread
+		case errno(err) == enoent:
+			return ceph.Look{}, c.absent(spec, ceph.ErrImageNotFound)
+		case err != nil:
+			return ceph.Look{}, translate(err, nil)
+		}
+		c.exists(spec)
+		return look, nil
+	})
+	if err != nil {
+		return ceph.Look{}, fmt.Errorf("%s image %q: %w", what, spec, err)
+	}
+	return look, nil
+}
+
+// exists notes that the rados namespace of spec does.
+func (c *connection) exists(spec ceph.ImageSpec) {
+	c.spaces.Store(space{spec.Pool, spec.Namespace}, nil)
 }

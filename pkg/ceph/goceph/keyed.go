@@ -113,7 +113,7 @@ func idsOf(ioctx *rados.IOContext, spec ceph.ImageSpec) ([]string, error) {
 			for _, read := range []func(*rados.IOContext, string) (string, error){readID, readDirectory} {
 				id, err := read(ioctx, name)
 				if err == nil && !slices.Contains(ids, id) {
-					if _, _, err = readHeader(ioctx, id); err == nil {
+					if _, err = readHeader(ioctx, id); err == nil {
 						ids = append(ids, id)
 					}
 				}

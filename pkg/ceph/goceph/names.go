@@ -136,7 +136,7 @@ func restoreID(ioctx *rados.IOContext, image ceph.Image, name string) error {
 	if len(trashed) != 0 {
 		return fmt.Errorf("%w: it is in the trash", ceph.ErrImageNotFound)
 	}
-	if _, _, err := readHeader(ioctx, image.ID); err != nil {
+	if _, err := readHeader(ioctx, image.ID); err != nil {
 		return translate(err, meanings{enoent: ceph.ErrImageNotFound})
 	}
 	op := rados.CreateWriteOp()

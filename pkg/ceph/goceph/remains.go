@@ -104,7 +104,7 @@ func takeHeader(ioctx *rados.IOContext, id string) error {
 	if errno(err) != eexist {
 		return translate(err, nil)
 	}
-	if _, _, err := readHeader(ioctx, id); err == nil {
+	if _, err := readHeader(ioctx, id); err == nil {
 		return ceph.ErrImageExists
 	} else if errno(err) != enoent {
 		return translate(err, nil)

@@ -142,11 +142,11 @@ func (c *connection) checkRename(ioctx *rados.IOContext, image ceph.Image) (form
 // isOver says whether the holder of the image's lock, which does not answer, cannot
 // write and is no watcher any more.
 func (c *connection) isOver(ioctx *rados.IOContext, image ceph.Image, holder *ceph.LockedError) (bool, error) {
-	watchers, err := c.watchersOf(ioctx, image.Namespace, image.ID)
+	found, err := readHeader(ioctx, image.ID)
 	if err != nil {
 		return false, translate(err, meanings{enoent: ceph.ErrImageNotFound})
 	}
-	if slices.ContainsFunc(watchers, func(w ceph.Watcher) bool { return w.Client == holder.Client }) {
+	if slices.ContainsFunc(found.watchers, func(w ceph.Watcher) bool { return w.Client == holder.Client }) {
 		return false, nil
 	}
 	renamer := make([]byte, 64)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,25 +20,6 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/test/lab"
 )
-
-// handle is the handle that is kept for an image, or nil.
-func (c *connection) handle(image ceph.Image) *rbd.Image {
-	c.images.mu.Lock()
-	defer c.images.mu.Unlock()
-	for key, element := range c.images.entries {
-		if key.id == image.ID {
-			return element.Value.(*entry[openImage, *rbd.Image]).handle
-		}
-	}
-	return nil
-}
-
-// keeps is how many handles are kept.
-func (c *connection) keeps() int {
-	c.images.mu.Lock()
-	defer c.images.mu.Unlock()
-	return len(c.images.entries)
-}
 
 // wantWatchers checks the watchers of an image.
 func wantWatchers(t *testing.T, cluster ceph.WatcherLister, spec ceph.ImageSpec, want ...ceph.Watcher) {
@@ -59,18 +41,14 @@ func (h *harness) image(t *testing.T, cluster ceph.ImageCreator, name string) ce
 	return image
 }
 
-// The answer of a kept handle is as fresh as that of a new one; a hundred times,
-// because a moment of staleness would be enough.
-func TestWatchersByOneHandle(t *testing.T) {
+// A watcher is there as soon as its client has opened the image, and gone as soon as it has
+// closed it; a hundred times, because a moment of staleness would be enough.
+func TestWatchersAreThoseOfNow(t *testing.T) {
 	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
-	image := h.image(t, cluster, "kept")
+	image := h.image(t, cluster, "now")
 	wantWatchers(t, cluster, image.ImageSpec)
-	handle := cluster.handle(image)
-	if handle == nil {
-		t.Fatal("no handle is kept")
-	}
 	ioctx := h.ioctx(t, image.ImageSpec)
 	for range 100 {
 		opened, err := rbd.OpenImage(ioctx, image.Name, rbd.NoSnapshot)
@@ -83,9 +61,28 @@ func TestWatchersByOneHandle(t *testing.T) {
 			t.Fatalf("after closing: %v, %v; want none", watchers, err)
 		}
 	}
-	if cluster.handle(image) != handle {
-		t.Error("the image was opened again")
+}
+
+// What librbd and the rbd command list is the same.
+func TestWatchersAreThoseOfLibrbd(t *testing.T) {
+	t.Parallel()
+	h := startHarness(t, nil)
+	cluster := h.connect(t)
+	image := h.image(t, cluster, "both")
+	for range 3 {
+		h.Watch(t, image.ImageSpec)
 	}
+	listed, err := h.open(t, image.ImageSpec).ListWatchers()
+	must(t, err)
+	var want []ceph.Watcher
+	for _, w := range listed {
+		want = append(want, ceph.Watcher{Addr: w.Addr, Client: fmt.Sprintf("client.%d", w.Id), Cookie: w.Cookie})
+	}
+	if len(want) != 3 {
+		t.Fatalf("librbd lists %v; want three", want)
+	}
+	slices.SortFunc(want, ceph.Watcher.Compare)
+	wantWatchers(t, cluster, image.ImageSpec, want...)
 }
 
 func TestReadOnlyOpenersAreNoWatchers(t *testing.T) {
@@ -105,32 +102,24 @@ func TestWatchersOfAnImageWithoutHeader(t *testing.T) {
 	t.Parallel()
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
-	for _, name := range []string{"kept before", "never opened"} {
-		t.Run(name, func(t *testing.T) {
-			image := h.image(t, cluster, name)
-			if name == "kept before" {
-				wantWatchers(t, cluster, image.ImageSpec)
-			}
-			must(t, h.ioctx(t, image.ImageSpec).Delete(headerObject(image.ID)))
-			for range 2 {
-				watchers, err := cluster.Watchers(t.Context(), image.ImageSpec)
-				if !errors.Is(err, ceph.ErrImageNotFound) || watchers != nil {
-					t.Errorf("got %v, %v; want %v", watchers, err, ceph.ErrImageNotFound)
-				}
-			}
-			if cluster.handle(image) != nil {
-				t.Error("a handle is still kept")
-			}
-		})
+	image := h.image(t, cluster, "headless")
+	wantWatchers(t, cluster, image.ImageSpec)
+	must(t, h.ioctx(t, image.ImageSpec).Delete(headerObject(image.ID)))
+	for range 2 {
+		watchers, err := cluster.Watchers(t.Context(), image.ImageSpec)
+		if !errors.Is(err, ceph.ErrImageNotFound) || watchers != nil {
+			t.Errorf("got %v, %v; want %v", watchers, err, ceph.ErrImageNotFound)
+		}
+		if look, err := cluster.Look(t.Context(), image.ImageSpec); !errors.Is(err, ceph.ErrImageNotFound) {
+			t.Errorf("got %v, %v; want %v", look, err, ceph.ErrImageNotFound)
+		}
 	}
 }
 
 func TestWatchersByManyAtOnce(t *testing.T) {
-	const callers, images, limit = 200, 12, 4
+	const callers, images = 200, 12
 	h := startHarness(t, nil)
-	config := h.config(cephtest.Observer)
-	config.KeptImages = limit
-	cluster, err := dial(t.Context(), config)
+	cluster, err := dial(t.Context(), h.config(cephtest.Observer))
 	must(t, err)
 	defer cluster.Close()
 	provisioner := h.connect(t)
@@ -140,11 +129,8 @@ func TestWatchersByManyAtOnce(t *testing.T) {
 		watcher, stop := h.Watch(t, image.ImageSpec)
 		defer stop()
 		parallel(callers, func(int) { wantWatchers(t, cluster, image.ImageSpec, watcher) })
-		if n := cluster.keeps(); n != 1 {
-			t.Errorf("%d handles are kept; want 1", n)
-		}
 	})
-	t.Run("of more images than are kept", func(t *testing.T) {
+	t.Run("of many images", func(t *testing.T) {
 		watchers := map[ceph.ImageSpec][]ceph.Watcher{}
 		var specs []ceph.ImageSpec
 		for i := range images {
@@ -162,25 +148,22 @@ func TestWatchersByManyAtOnce(t *testing.T) {
 				wantWatchers(t, cluster, spec, watchers[spec]...)
 			}
 		})
-		if n := cluster.keeps(); n != limit {
-			t.Errorf("%d handles are kept; want %d", n, limit)
-		}
 	})
 }
 
 func TestWatchersWhileTheOSDIsFrozen(t *testing.T) {
 	h := startHarness(t, nil)
 	cluster := h.connect(t)
-	kept, other := h.image(t, cluster, "kept"), h.image(t, cluster, "other")
-	watcher, _ := h.Watch(t, kept.ImageSpec)
-	wantWatchers(t, cluster, kept.ImageSpec, watcher)
+	seen, other := h.image(t, cluster, "seen"), h.image(t, cluster, "other")
+	watcher, _ := h.Watch(t, seen.ImageSpec)
+	wantWatchers(t, cluster, seen.ImageSpec, watcher)
 	goroutines := runtime.NumGoroutine()
 
 	must(t, h.OSD.Freeze())
 	// One bound for all of this together.
 	frozen := time.Now()
 	parallel(2, func(i int) {
-		spec := []ceph.ImageSpec{kept.ImageSpec, other.ImageSpec}[i]
+		spec := []ceph.ImageSpec{seen.ImageSpec, other.ImageSpec}[i]
 		watchers, err := cluster.Watchers(t.Context(), spec)
 		if !errors.Is(err, ceph.ErrUnreachable) || watchers != nil {
 			t.Errorf("%s: %v, %v; want %v", spec, watchers, err, ceph.ErrUnreachable)
@@ -192,7 +175,7 @@ func TestWatchersWhileTheOSDIsFrozen(t *testing.T) {
 	// Callers with less patience than the bound, more than there are slots.
 	start := time.Now()
 	parallel(3*maxCalls, func(i int) {
-		spec := []ceph.ImageSpec{kept.ImageSpec, other.ImageSpec}[i%2]
+		spec := []ceph.ImageSpec{seen.ImageSpec, other.ImageSpec}[i%2]
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		if _, err := cluster.Watchers(ctx, spec); !errors.Is(err, ceph.ErrUnreachable) {
@@ -208,14 +191,14 @@ func TestWatchersWhileTheOSDIsFrozen(t *testing.T) {
 	must(t, h.OSD.Thaw())
 
 	awaitCounts(t, cluster.calls, 0, 0)
-	wantWatchers(t, cluster, kept.ImageSpec, watcher)
+	wantWatchers(t, cluster, seen.ImageSpec, watcher)
 	wantWatchers(t, cluster, other.ImageSpec)
 	if n := runtime.NumGoroutine(); n > goroutines+2 {
 		t.Errorf("%d goroutines, before %d", n, goroutines)
 	}
 }
 
-// Closing an image under a call that is inside it is the end of the process.
+// Closing the connection under a call that is inside it is the end of the process.
 func TestCloseWhileWatchersAreListed(t *testing.T) {
 	t.Parallel()
 	h := startHarness(t, nil)
@@ -224,9 +207,7 @@ func TestCloseWhileWatchersAreListed(t *testing.T) {
 
 	t.Run("with an OSD that answers", func(t *testing.T) {
 		for range 10 {
-			config := h.config(cephtest.Observer)
-			config.KeptImages = 2
-			cluster, err := dial(t.Context(), config)
+			cluster, err := dial(t.Context(), h.config(cephtest.Observer))
 			must(t, err)
 			wantWatchers(t, cluster, images[0].ImageSpec)
 			parallel(7, func(i int) {
@@ -241,9 +222,6 @@ func TestCloseWhileWatchersAreListed(t *testing.T) {
 				}
 			})
 			<-cluster.calls.released
-			if n := cluster.keeps(); n != 0 {
-				t.Errorf("%d handles are kept after the end", n)
-			}
 		}
 	})
 	t.Run("with an OSD that is frozen", func(t *testing.T) {
