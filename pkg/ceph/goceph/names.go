@@ -9,9 +9,13 @@ import (
 	"time"
 
 	"github.com/ceph/go-ceph/rados"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
+
+// namesAtOnce is how many names are asked for their ids at a time.
+const namesAtOnce = 8
 
 // imageNames is what leads to an image.
 type imageNames struct {
@@ -46,8 +50,8 @@ func (c *connection) ImageNames(ctx context.Context, image ceph.Image, others ..
 	return found.leading, nil
 }
 
-// findNames asks the directory for the image's name, and every name that may be one
-// for its id.
+// findNames asks the directory for the image's name, and then, at once, every name that may
+// be one for its id.
 func (c *connection) findNames(ioctx *rados.IOContext, image ceph.Image, others []string) (imageNames, error) {
 	listed, err := readListed(ioctx, image.ID)
 	if errno(err) == enoent {
@@ -58,24 +62,32 @@ func (c *connection) findNames(ioctx *rados.IOContext, image ceph.Image, others 
 	}
 	all := append([]string{listed, image.Name, image.Named}, others...)
 	slices.Sort(all)
+	all = slices.DeleteFunc(slices.Compact(all), func(name string) bool { return name == "" })
+	ids := make([]string, len(all))
+	var group errgroup.Group
+	group.SetLimit(namesAtOnce)
+	for i, name := range all {
+		group.Go(func() (err error) {
+			if ids[i], err = readID(ioctx, name); errno(err) == enoent {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return imageNames{}, translate(err, nil)
+	}
 	found := imageNames{listed: listed}
-	for _, name := range slices.Compact(all) {
-		if name == "" {
-			continue
-		}
-		id, err := readID(ioctx, name)
-		if err != nil && errno(err) != enoent {
-			return imageNames{}, translate(err, nil)
-		}
-		if id == image.ID {
+	for i, name := range all {
+		if ids[i] == image.ID {
 			found.leading = append(found.leading, name)
 		}
 	}
 	return found, nil
 }
 
-// mendNames undoes or completes a rename that died half-way: what the directory says
-// holds. librbd renames in three steps, each in an object of its own:
+// mendNames undoes or completes a rename that died half-way, of an image that has just been
+// found with these names: what the directory says holds. librbd renames in three steps, each in an object of its own:
 //
 //	rbd_id.NEW        id            created exclusively
 //	rbd_directory     NEW -> id     instead of OLD -> id
@@ -87,8 +99,8 @@ func (c *connection) findNames(ioctx *rados.IOContext, image ceph.Image, others 
 // A rename that was only slow and goes on where it was can then remove the last name,
 // so one that is missing is made again. It can also make its new name after that, and
 // leave it when the directory refuses: a name that only callers find who ask for it.
-func (c *connection) mendNames(ioctx *rados.IOContext, image ceph.Image, others []string) (imageNames, error) {
-	found, err := c.awaitRename(ioctx, image, others)
+func (c *connection) mendNames(ioctx *rados.IOContext, image ceph.Image, found imageNames, others []string) (imageNames, error) {
+	found, err := c.awaitRename(ioctx, image, found, others)
 	if err != nil || found.settled() {
 		return found, err
 	}
@@ -107,23 +119,19 @@ func (c *connection) mendNames(ioctx *rados.IOContext, image ceph.Image, others 
 
 // awaitRename returns the image's names when these do not change while a rename
 // could be under way.
-func (c *connection) awaitRename(ioctx *rados.IOContext, image ceph.Image, others []string) (imageNames, error) {
-	var before imageNames
-	since := time.Now()
-	for {
+func (c *connection) awaitRename(ioctx *rados.IOContext, image ceph.Image, found imageNames, others []string) (imageNames, error) {
+	// A rename takes milliseconds.
+	for since := time.Now(); !found.settled() && time.Since(since) < c.patience(); {
+		time.Sleep(creationPoll)
 		now, err := c.findNames(ioctx, image, others)
-		if err != nil || now.settled() {
+		if err != nil {
 			return now, err
 		}
-		if !now.equal(before) {
-			before, since = now, time.Now()
+		if !now.equal(found) {
+			found, since = now, time.Now()
 		}
-		// A rename takes milliseconds.
-		if time.Since(since) >= c.patience() {
-			return now, nil
-		}
-		time.Sleep(creationPoll)
 	}
+	return found, nil
 }
 
 // restoreID makes the id object of the name that the directory has for the image. It

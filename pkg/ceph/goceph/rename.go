@@ -41,18 +41,14 @@ func (c *connection) rename(ioctx *rados.IOContext, image ceph.Image, from, name
 	if err == nil && !found.only(name) {
 		found, err = c.renameInTurn(ioctx, image, from, name, others)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return ceph.Image{}, err
-	}
-	renamed, err := c.lookup(ioctx, bearing(image, name))
-	if err != nil {
-		return ceph.Image{}, err
-	}
-	renamed.ImageSpec = image.Renamed(name)
-	if !found.only(name) || renamed.ID != image.ID {
+	case !found.only(name):
 		return ceph.Image{}, ceph.ErrImageRenamed
 	}
-	return renamed, nil
+	has, err := readHeader(ioctx, image.ID)
+	return has.describe(image.Renamed(name), name, image.ID), translate(err, meanings{enoent: ceph.ErrImageNotFound})
 }
 
 // bearing is the spec of what has exactly that name, beside the image.
@@ -68,14 +64,14 @@ func (c *connection) renameInTurn(ioctx *rados.IOContext, image ceph.Image, from
 		return imageNames{}, err
 	}
 	defer done()
-	listed, err := readListed(ioctx, image.ID)
+	found, err := c.findNames(ioctx, image, others)
 	if err != nil {
-		return imageNames{}, translate(err, meanings{enoent: ceph.ErrImageNotFound})
+		return imageNames{}, err
 	}
-	if from != anyName && listed != from {
+	if from != anyName && found.listed != from {
 		return imageNames{}, ceph.ErrImageRenamed
 	}
-	found, err := c.mendNames(ioctx, image, others)
+	found, err = c.mendNames(ioctx, image, found, others)
 	if err != nil || found.only(name) {
 		return found, err
 	}
