@@ -403,14 +403,14 @@ func duel(ctx context.Context, contenders []*contender) error {
 func latencies(out io.Writer, title string, operation *contender, contenders []*contender) {
 	var rows [][]string
 	for _, c := range contenders {
-		row := []string{c.name, milliseconds(c.percentile(50), 2), milliseconds(c.percentile(99), 2), milliseconds(c.mean(), 2), "", "", "", fmt.Sprint(len(c.times))}
+		row := []string{c.name, milliseconds(c.median(), 2), milliseconds(c.percentile(99), 2), milliseconds(c.mean(), 2), times(c.median(), operation.median()), "", "", "", fmt.Sprint(len(c.times))}
 		if n := c.spent.decisions; n > 0 {
 			inside := seconds(c.spent.decisionSeconds / n)
-			row[4], row[5], row[6] = milliseconds(inside, 2), milliseconds(seconds(c.spent.cephSeconds/n), 2), times(inside, operation.mean())
+			row[5], row[6], row[7] = milliseconds(inside, 2), milliseconds(seconds(c.spent.cephSeconds/n), 2), times(inside, operation.mean())
 		}
 		rows = append(rows, row)
 	}
-	table(out, title, []string{"", "p50", "p99", "mean", "in the handler", "of it in Ceph", "handler, times one RADOS operation", "runs"}, rows)
+	table(out, title, []string{"", "p50", "p99", "mean", "p50, times one RADOS operation", "in the handler", "of it in Ceph", "handler, times one RADOS operation", "runs"}, rows)
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
