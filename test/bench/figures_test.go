@@ -64,6 +64,7 @@ func TestTrips(t *testing.T) {
 	printTrips(&out, []*work{
 		done(oneOperation, 1, 200*time.Microsecond, 1200*time.Microsecond),
 		done("a pod", 4, time.Millisecond, 3*time.Millisecond),
+		done("a failover", 10, 70*time.Millisecond, 60*time.Millisecond), // something else decides
 	})
 	want := []document.Table{{
 		Title:  "1ms to Ceph and back",
@@ -71,6 +72,7 @@ func TestTrips(t *testing.T) {
 		Rows: [][]string{
 			{oneOperation, "0.20 ms", "1.20 ms", "1.0", "1", "1.00", "3"},
 			{"a pod", "1.00 ms", "3.00 ms", "2.0", "4", "2.50", "3"},
+			{"a failover", "70.00 ms", "60.00 ms", "", "10", "50.00", "3"},
 		},
 	}}
 	if diff := cmp.Diff(want, document.Tables(out.String())); diff != "" {

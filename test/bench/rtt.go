@@ -243,8 +243,12 @@ func printTrips(out io.Writer, works []*work) {
 	longer := func(w *work) float64 { return float64(w.at[1].percentile(0) - w.at[0].percentile(0)) }
 	var rows [][]string
 	for _, w := range works {
+		trips := ""
+		if longer(w) > 0 {
+			trips = fmt.Sprintf("%.1f", longer(w)/longer(works[0]))
+		}
 		rows = append(rows, []string{
-			w.name, milliseconds(w.at[0].median(), 2), milliseconds(w.at[1].median(), 2), fmt.Sprintf("%.1f", longer(w)/longer(works[0])),
+			w.name, milliseconds(w.at[0].median(), 2), milliseconds(w.at[1].median(), 2), trips,
 			fmt.Sprint(w.operations), times(w.at[1].median(), works[0].at[1].median()), fmt.Sprint(len(w.at[1].times)),
 		})
 	}
