@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/idle"
@@ -86,9 +85,9 @@ func (r *rekeyOptions) run(ctx context.Context, args []string) error {
 }
 
 func (r *rekeyOptions) rekeyer(ctx context.Context, c *connection) (*rekey.Rekeyer, error) {
-	api, ok := c.API.(client.Client)
-	if !ok {
-		return nil, fmt.Errorf("%T cannot write", c.API)
+	api, err := c.writer()
+	if err != nil {
+		return nil, err
 	}
 	self, err := c.party(ctx)
 	if err != nil {

@@ -31,7 +31,7 @@ flags of the same names go before that.`,
 	root.SetOut(std.stdout)
 	root.SetErr(std.stderr)
 	o.addFlags(root.PersistentFlags())
-	root.AddCommand(newStatus(o), newClusters(o), newHistory(o), newFailover(o), newUnfence(o), newRelease(o), newRekey(o))
+	root.AddCommand(newStatus(o), newClusters(o), newHistory(o), newFailover(o), newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o))
 	return root
 }
 

@@ -93,3 +93,20 @@ func Parse(class *storagev1.StorageClass) (Class, field.ErrorList) {
 	}
 	return parsed, p.errs
 }
+
+// SecretRef is the secret that a class names for one of a volume's uses, as the field of
+// the PersistentVolume is called without "SecretRef": nodeStage, nodePublish, nodeExpand,
+// controllerPublish or controllerExpand. Nil: the class names none, or by a template.
+func SecretRef(class *storagev1.StorageClass, use string) *corev1.SecretReference {
+	prefix := map[string]string{
+		"nodeStage": paramNodeStageSecret, "nodePublish": secretPrefix + "node-publish-secret-", "nodeExpand": secretPrefix + "node-expand-secret-",
+		"controllerPublish": secretPrefix + "controller-publish-secret-", "controllerExpand": secretPrefix + "controller-expand-secret-",
+	}[use]
+	ref := corev1.SecretReference{Name: class.Parameters[prefix+"name"], Namespace: class.Parameters[prefix+"namespace"]}
+	if prefix == "" || ref.Name == "" || ref.Namespace == "" || strings.Contains(ref.Name+ref.Namespace, "${") {
+		return nil
+	}
+	return &ref
+}
+
+const secretPrefix = "csi.storage.k8s.io/"

@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/scene"
 )
@@ -32,7 +29,7 @@ func TestMain(m *testing.M) {
 		Values: map[string]string{lab.East: "replicas=1", lab.West: "replicas=1"},
 	}, func(s *scene.Scene) error {
 		servers, dir = s.Lab, s.Dir
-		return errors.Join(writePrograms(s.Programs), writeKubeconfig(), servers.Ceph.WaitFilesystem(context.Background()))
+		return errors.Join(writePrograms(s.Programs), s.WriteContexts(filepath.Join(dir, "kubeconfig")), servers.Ceph.WaitFilesystem(context.Background()))
 	})
 }
 
@@ -50,21 +47,6 @@ func writePrograms(programs map[string]string) error {
 	// On a machine of the Ceph cluster, rbd needs no such argument.
 	rbd := fmt.Sprintf("#!/bin/sh\nexec /usr/bin/rbd --conf %s \"$@\"\n", servers.Ceph.ConfFile)
 	return os.WriteFile(filepath.Join(bin, "rbd"), []byte(rbd), 0o755)
-}
-
-func writeKubeconfig() error {
-	both := clientcmdapi.NewConfig()
-	for _, cluster := range []*lab.Cluster{servers.East, servers.West} {
-		one, err := clientcmd.LoadFromFile(cluster.Kubeconfig)
-		if err != nil {
-			return err
-		}
-		at := one.Contexts[one.CurrentContext]
-		both.Clusters[cluster.Name] = one.Clusters[at.Cluster]
-		both.AuthInfos[cluster.Name] = one.AuthInfos[at.AuthInfo]
-		both.Contexts[cluster.Name] = &clientcmdapi.Context{Cluster: cluster.Name, AuthInfo: cluster.Name}
-	}
-	return clientcmd.WriteToFile(*both, filepath.Join(dir, "kubeconfig"))
 }
 
 // app is a test with a namespace, and a folder that its scripts run in.

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/dynamicpv"
+)
+
+func newImport(o *options) *cobra.Command {
+	var class string
+	command := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Make the volumes that export has printed in another cluster",
+		Long: `Makes the PersistentVolumes that export has printed, from a file or from "-", with what
+is different here: driver, clusterID, secrets and class are those of a StorageClass of
+this cluster that is of the same pool or file system. Do it before the application is
+installed, so that its claims find them.`,
+		Example: `  kubectl --context west cephferry import volume.yaml`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return o.importFrom(command.Context(), args[0], class)
+		},
+	}
+	command.Flags().StringVar(&class, "class", "", "`StorageClass` of this cluster for the volumes; default: the one that fits")
+	return command
+}
+
+func (o *options) importFrom(ctx context.Context, name, class string) error {
+	exported, err := o.readExported(name)
+	if err != nil {
+		return err
+	}
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.storages.Close()
+	api, err := c.writer()
+	if err != nil {
+		return err
+	}
+	var classes storagev1.StorageClassList
+	if err := api.List(ctx, &classes); err != nil {
+		return fmt.Errorf("list the StorageClasses: %w", err)
+	}
+	// Nothing is made before all of them can be.
+	var all []*corev1.PersistentVolume
+	for _, pv := range exported {
+		chosen, err := dynamicpv.Choose(pv, classes.Items, class)
+		if err != nil {
+			return err
+		}
+		local, changes, err := dynamicpv.Localize(pv, chosen)
+		if err != nil {
+			return err
+		}
+		if err := c.hasImage(ctx, local, chosen.Name); err != nil {
+			return err
+		}
+		for _, change := range changes {
+			fmt.Fprintf(o.std.stdout, "PersistentVolume %s: %s is %q here, not %q\n", local.Name, change.Field, change.To, change.From)
+		}
+		all = append(all, local)
+	}
+	for _, pv := range all {
+		what, err := makeVolume(ctx, api, pv)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(o.std.stdout, "PersistentVolume %s %s, for claim %s/%s\n", pv.Name, what, pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name)
+	}
+	return nil
+}
+
+func (o *options) readExported(name string) ([]*corev1.PersistentVolume, error) {
+	var data []byte
+	var err error
+	if name == "-" {
+		data, err = io.ReadAll(o.std.stdin)
+	} else {
+		data, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what was exported: %w", err)
+	}
+	var all []*corev1.PersistentVolume
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	for {
+		var pv corev1.PersistentVolume
+		err := decoder.Decode(&pv)
+		switch {
+		case errors.Is(err, io.EOF) && len(all) == 0:
+			return nil, fmt.Errorf("read %q: it has no PersistentVolume", name)
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case err != nil:
+			return nil, fmt.Errorf("read %q: %w", name, err)
+		case pv.Kind != "PersistentVolume":
+			return nil, fmt.Errorf("read %q: there is a %q, and import takes what export has printed: PersistentVolumes", name, pv.Kind)
+		}
+		all = append(all, &pv)
+	}
+}
+
+// hasImage refuses a volume whose image is not where the class leads: it would be another
+// Ceph, or another rados namespace.
+func (c *connection) hasImage(ctx context.Context, pv *corev1.PersistentVolume, class string) error {
+	volume, guarded, err := c.Finder.Guarded(pv)
+	if err != nil || !guarded {
+		return err // a file system has no image, and ceph-csi finds its subvolume by the handle alone
+	}
+	storage, spec, err := c.Image(ctx, volume)
+	if err == nil {
+		_, err = storage.Image(ctx, spec)
+	}
+	if errors.Is(err, ceph.ErrImageNotFound) {
+		return fmt.Errorf("PersistentVolume %s: there is no image %s where StorageClass %s leads; is that the same Ceph, pool and rados namespace?", pv.Name, spec, class)
+	}
+	return err
+}
+
+// makeVolume creates a volume, unless the same is there.
+func makeVolume(ctx context.Context, api client.Client, pv *corev1.PersistentVolume) (string, error) {
+	err := api.Create(ctx, pv.DeepCopy())
+	if !apierrors.IsAlreadyExists(err) {
+		if err != nil {
+			err = fmt.Errorf("make PersistentVolume %s: %w", pv.Name, err)
+		}
+		return "is made", err
+	}
+	var now corev1.PersistentVolume
+	if err := api.Get(ctx, client.ObjectKeyFromObject(pv), &now); err != nil {
+		return "", fmt.Errorf("read PersistentVolume %s: %w", pv.Name, err)
+	}
+	ref := now.Spec.ClaimRef
+	same := ref != nil && ref.Namespace == pv.Spec.ClaimRef.Namespace && ref.Name == pv.Spec.ClaimRef.Name
+	if !same || !equality.Semantic.DeepEqual(now.Spec.CSI, pv.Spec.CSI) {
+		return "", fmt.Errorf("PersistentVolume %s is there, and leads elsewhere or is for another claim; delete it if it is not meant, then run the same command again", pv.Name)
+	}
+	before := now.DeepCopy()
+	if dynamicpv.Share(&now) {
+		if err := api.Patch(ctx, &now, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+			return "", fmt.Errorf("guard PersistentVolume %s and set its policy to Retain: %w", pv.Name, err)
+		}
+	}
+	return "is there already", nil
+}
