@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -60,15 +61,8 @@ func (o *options) importFrom(ctx context.Context, name, class string) error {
 	// Nothing is made before all of them can be.
 	var all []*corev1.PersistentVolume
 	for _, pv := range exported {
-		chosen, err := dynamicpv.Choose(pv, classes.Items, class)
+		local, changes, err := c.localize(ctx, pv, classes.Items, class)
 		if err != nil {
-			return err
-		}
-		local, changes, err := dynamicpv.Localize(pv, chosen)
-		if err != nil {
-			return err
-		}
-		if err := c.hasImage(ctx, local, chosen.Name); err != nil {
 			return err
 		}
 		for _, change := range changes {
@@ -116,21 +110,45 @@ func (o *options) readExported(name string) ([]*corev1.PersistentVolume, error) 
 	}
 }
 
-// hasImage refuses a volume whose image is not where the class leads: it would be another
-// Ceph, or another rados namespace.
-func (c *connection) hasImage(ctx context.Context, pv *corev1.PersistentVolume, class string) error {
+// localize is an exported volume with the first class that leads to its image.
+func (c *connection) localize(ctx context.Context, exported *corev1.PersistentVolume, classes []storagev1.StorageClass, name string) (*corev1.PersistentVolume, []dynamicpv.Change, error) {
+	candidates, err := dynamicpv.Candidates(exported, classes, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	var missing []string
+	for _, class := range candidates {
+		pv, changes, err := dynamicpv.Localize(exported, class)
+		if err != nil {
+			return nil, nil, err
+		}
+		spec, found, err := c.hasImage(ctx, pv)
+		if err != nil {
+			return nil, nil, fmt.Errorf("PersistentVolume %s, with StorageClass %s: %w", pv.Name, class.Name, err)
+		}
+		if found {
+			return pv, changes, nil
+		}
+		missing = append(missing, fmt.Sprintf("no image %s by StorageClass %s", spec, class.Name))
+	}
+	return nil, nil, fmt.Errorf("PersistentVolume %s: there is %s; is that the same Ceph, pool and rados namespace?", exported.Name, strings.Join(missing, ", and "))
+}
+
+// hasImage reports whether the volume's image is where the volume says. A file system has no
+// image, and ceph-csi finds its subvolume by the handle alone.
+func (c *connection) hasImage(ctx context.Context, pv *corev1.PersistentVolume) (ceph.ImageSpec, bool, error) {
 	volume, guarded, err := c.Finder.Guarded(pv)
 	if err != nil || !guarded {
-		return err // a file system has no image, and ceph-csi finds its subvolume by the handle alone
+		return ceph.ImageSpec{}, err == nil, err
 	}
 	storage, spec, err := c.Image(ctx, volume)
 	if err == nil {
 		_, err = storage.Image(ctx, spec)
 	}
-	if errors.Is(err, ceph.ErrImageNotFound) {
-		return fmt.Errorf("PersistentVolume %s: there is no image %s where StorageClass %s leads; is that the same Ceph, pool and rados namespace?", pv.Name, spec, class)
+	if errors.Is(err, ceph.ErrImageNotFound) || errors.Is(err, ceph.ErrNamespaceNotFound) {
+		return spec, false, nil
 	}
-	return err
+	return spec, err == nil, err
 }
 
 // makeVolume creates a volume, unless the same is there.

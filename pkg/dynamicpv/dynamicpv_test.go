@@ -168,31 +168,37 @@ func TestLocalize(t *testing.T) {
 	}
 }
 
-func TestChoose(t *testing.T) {
+func TestCandidates(t *testing.T) {
 	other, files := class("fast", nil), class("files", map[string]string{"fsName": "shared"})
 	elsewhere := class("elsewhere", map[string]string{"pool": "other"})
 	same, second := class("ceph-block", nil), class("slow", nil)
 	for name, test := range map[string]struct {
 		classes []storagev1.StorageClass
 		named   string
-		want    string
+		want    []string
 		err     string
 	}{
-		"the only one of that pool":            {classes: []storagev1.StorageClass{elsewhere, files, other}, want: "fast"},
-		"the one of that name":                 {classes: []storagev1.StorageClass{other, same, second}, want: "ceph-block"},
-		"several":                              {classes: []storagev1.StorageClass{other, second}, err: "(fast, slow); name one with --class"},
-		"several, and a person":                {classes: []storagev1.StorageClass{other, second}, named: "slow", want: "slow"},
+		"the only one of that pool":            {classes: []storagev1.StorageClass{elsewhere, files, other}, want: []string{"fast"}},
+		"several":                              {classes: []storagev1.StorageClass{second, other}, want: []string{"fast", "slow"}},
+		"several, one of them of that name":    {classes: []storagev1.StorageClass{second, same, other}, want: []string{"ceph-block", "fast", "slow"}},
+		"several, and a person":                {classes: []storagev1.StorageClass{other, second}, named: "slow", want: []string{"slow"}},
 		"none":                                 {classes: []storagev1.StorageClass{elsewhere, files}, err: "no StorageClass of this cluster is of its pool"},
 		"a person who names what is not there": {classes: []storagev1.StorageClass{other}, named: "none", err: `no such StorageClass as "none"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := dynamicpv.Choose(exported(nil), test.classes, test.named)
+			got, err := dynamicpv.Candidates(exported(nil), test.classes, test.named)
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("got %v", err)
 				}
-			} else if err != nil || got.Name != test.want {
-				t.Errorf("got %v, %v", got, err)
+				return
+			}
+			var names []string
+			for _, class := range got {
+				names = append(names, class.Name)
+			}
+			if diff := cmp.Diff(test.want, names); diff != "" || err != nil {
+				t.Errorf("%v, -want +got:\n%s", err, diff)
 			}
 		})
 	}

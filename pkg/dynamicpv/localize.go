@@ -1,8 +1,9 @@
 package dynamicpv
 
 import (
+	"cmp"
 	"fmt"
-	"strings"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -93,30 +94,31 @@ func Fits(exported *corev1.PersistentVolume, class storageclass.Class) error {
 	return nil
 }
 
-// Choose returns the class of an exported volume in a cluster: the one of that name, or else
-// the only one that fits, or else the one among those with the volume's own class name.
-func Choose(exported *corev1.PersistentVolume, classes []storagev1.StorageClass, name string) (*storagev1.StorageClass, error) {
+// Candidates returns the classes of a cluster that an exported volume may be of: the one of
+// that name, or else all of its pool or file system, the one with the volume's own class name
+// first. Their clusterIDs may yet lead to another Ceph or another rados namespace.
+func Candidates(exported *corev1.PersistentVolume, classes []storagev1.StorageClass, name string) ([]*storagev1.StorageClass, error) {
 	if name != "" {
-		return storageclass.Find(classes, name)
+		class, err := storageclass.Find(classes, name)
+		return []*storagev1.StorageClass{class}, err
 	}
 	var fitting []*storagev1.StorageClass
-	var names []string
 	for i := range classes {
-		settings, errs := storageclass.Parse(&classes[i])
-		if len(errs) > 0 || Fits(exported, settings) != nil {
-			continue
+		if settings, errs := storageclass.Parse(&classes[i]); len(errs) == 0 && Fits(exported, settings) == nil {
+			fitting = append(fitting, &classes[i])
 		}
-		if classes[i].Name == exported.Spec.StorageClassName {
-			return &classes[i], nil
-		}
-		fitting, names = append(fitting, &classes[i]), append(names, classes[i].Name)
 	}
-	switch len(fitting) {
-	case 1:
-		return fitting[0], nil
-	case 0:
+	if len(fitting) == 0 {
 		return nil, fmt.Errorf("PersistentVolume %s: no StorageClass of this cluster is of its pool or file system; name one with --class to see why", exported.Name)
-	default:
-		return nil, fmt.Errorf("PersistentVolume %s: several StorageClasses are of its pool or file system (%s); name one with --class", exported.Name, strings.Join(names, ", "))
 	}
+	own := func(class *storagev1.StorageClass) int {
+		if class.Name == exported.Spec.StorageClassName {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(fitting, func(a, b *storagev1.StorageClass) int {
+		return cmp.Or(cmp.Compare(own(a), own(b)), cmp.Compare(a.Name, b.Name))
+	})
+	return fitting, nil
 }

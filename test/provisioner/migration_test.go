@@ -120,10 +120,12 @@ func TestRooksApplicationMigration(t *testing.T) {
 	// Moved, and back.
 	step(2)
 	tm.wroteTo(lab.Pool+"/"+image, east, west)
-	exchange := strings.NewReplacer("east", "west", "west", "east")
-	blocks[2][1] = exchange.Replace(blocks[2][1])
-	tm.Kubectl(east, "scale", "deployment/db", "--replicas=1")
-	step(2)
+	tm.Kubectl(west, "scale", "deployment/db", "--replicas=0")
+	tm.Eventually("east may scale up", func() error {
+		_, err := east.Run(t.Context(), "scale", "deployment/db", "--replicas=1", "--namespace", tm.Namespace)
+		return err
+	})
+	tm.Kubectl(east, "rollout", "status", "deployment/db", "--timeout=60s")
 	tm.wroteTo(lab.Pool+"/"+image, east, west, east)
 }
 
@@ -137,7 +139,7 @@ func TestWhatImportRefuses(t *testing.T) {
 	export := "kubectl cephferry export " + tm.Namespace + "/data --context east > volume.yaml\n"
 	elsewhere := tm.class(west.Rook.BlockClass, map[string]string{"clusterID": "rook-ceph"})
 	for what, test := range map[string]struct{ commands, want string }{
-		"an image that is not there": {export + "kubectl cephferry import volume.yaml --context west --class " + elsewhere, "there is no image replicapool/blue/" + image},
+		"an image that is not there": {export + "kubectl cephferry import volume.yaml --context west --class " + elsewhere, "there is no image replicapool/blue/" + image + " by StorageClass " + elsewhere},
 		"a class of another kind":    {export + "kubectl cephferry import volume.yaml --context west --class " + west.Rook.FilesystemClass, "is in pool replicapool, and StorageClass " + west.Rook.FilesystemClass},
 		"what is no volume":          {"kubectl get namespace " + tm.Namespace + " --context east -o yaml > volume.yaml; kubectl cephferry import volume.yaml --context west", `there is a "Namespace"`},
 		"nothing":                    {": > volume.yaml; kubectl cephferry import volume.yaml --context west", "it has no PersistentVolume"},
