@@ -269,7 +269,7 @@ func TestAnAdmittedPodIsNotCopiedReplacedOrMultiplied(t *testing.T) {
 				return nil
 			}
 		}
-		return fmt.Errorf("there are %q", s.Events(west))
+		return scene.Lazily(func() string { return fmt.Sprintf("there are %q", s.Events(west)) })
 	})
 	if err := west.Client.PolicyV1().Evictions(s.Namespace).Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: name}}); err != nil {
 		t.Fatal(err)

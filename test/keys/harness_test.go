@@ -114,7 +114,7 @@ func (s *shop) findsNone(c *scene.Cluster, pod string) {
 	before := looks()
 	s.Eventually("the node of pod "+pod+" finds no image", func() error {
 		if now := looks(); now < before+2 {
-			return fmt.Errorf("it found none %d times: %q", now, s.Events(c))
+			return scene.Lazily(func() string { return fmt.Sprintf("it found none %d times: %q", now, s.Events(c)) })
 		}
 		return nil
 	})
@@ -126,7 +126,7 @@ func (s *shop) writes(c *scene.Cluster, claim string) {
 	before := s.Stamps(claim).Last().Sequence
 	s.Eventually(c.Name+" writes "+claim, func() error {
 		if last := s.Stamps(claim).Last(); last.Cluster != c.Name || last.Sequence < before+2 {
-			return fmt.Errorf("the last stamp is %s\n%q", last, s.Events(c))
+			return scene.Lazily(func() string { return fmt.Sprintf("the last stamp is %s\n%q", last, s.Events(c)) })
 		}
 		return nil
 	})

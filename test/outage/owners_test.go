@@ -77,7 +77,7 @@ func TestAnUninstalledVolumeIsReleasedByTheNextLeader(t *testing.T) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the events are %v", s.Events(east))
+		return scene.Lazily(func() string { return fmt.Sprintf("the events are %v", s.Events(east)) })
 	})
 	if !ownership.Owns(s.Record("web-files"), s.Party(west)) {
 		t.Fatalf("the record is %s", s.Record("web-files").Encode())

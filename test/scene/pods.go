@@ -19,7 +19,7 @@ func (s *Shop) Ready(c *Cluster, names ...string) {
 		s.Eventually("pod "+name+" in "+c.Name+" is ready", func() error {
 			pod, err := c.Client.CoreV1().Pods(s.Namespace).Get(s.Context(), name, metav1.GetOptions{})
 			if err == nil && !isReady(pod) {
-				err = fmt.Errorf("it is %s\n%s", pod.Status.Phase, s.Events(c))
+				err = Lazily(func() string { return fmt.Sprintf("it is %s\n%s", pod.Status.Phase, s.Events(c)) })
 			}
 			return err
 		})
@@ -54,7 +54,7 @@ func (s *Shop) Runs(c *Cluster, app string, want int) {
 			}
 		}
 		if ready != want || len(pods) != want {
-			return fmt.Errorf("%d of %d are ready\n%s", ready, len(pods), s.Events(c))
+			return Lazily(func() string { return fmt.Sprintf("%d of %d are ready\n%s", ready, len(pods), s.Events(c)) })
 		}
 		return nil
 	})
