@@ -2,9 +2,10 @@
 # what `make deps` forgets is missing there.
 
 FRESH_DIR := $(CEPHFERRY_CACHE)/fresh
-# What to run in a root like that; `make demo` works there too, and so does each part of
-# `make test` but this one, which makes a root in the root.
-FRESH_RUN ?= make --no-print-directory --jobs 2 compile
+# What to run in a clone in a root like that; `make demo` and `make test` work there too, and
+# the latter makes a root in the root. No program that is only compiled has to name the
+# commit, and be linked again for it.
+FRESH_RUN ?= make --no-print-directory --jobs 2 VERSION=fresh GOFLAGS=-buildvcs=false compile
 
 .PHONY: test-fresh
 test-fresh: deps ## Build everything in a root that has only what make deps installs
