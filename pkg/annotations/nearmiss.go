@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -17,7 +18,9 @@ import (
 // the two.
 const Meant = `(?i)^\W*ceph[-_]?ferry(\W*|\W+io\b.*|/.*|.*migratable\W*)$`
 
-var meant = regexp.MustCompile(Meant)
+var meant = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(Meant)
+})
 
 // NearMisses reports keys in the metadata of a claim, or of a claim template, whose
 // author clearly meant one of [Keys], and which nobody reads: misspelled
@@ -29,13 +32,13 @@ var meant = regexp.MustCompile(Meant)
 func NearMisses(labels, annotations map[string]string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		if meant.MatchString(key) && !strings.HasPrefix(key, Prefix) {
+		if !strings.HasPrefix(key, Prefix) && meant().MatchString(key) {
 			errs = append(errs, field.Invalid(path.Child("annotations").Key(key), annotations[key], fmt.Sprintf(
 				`is not a key of cephferry; write %s: "true"; with helm's --set, escape the dot: 'cephferry\.io/migratable'`, Migratable)))
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		if meant.MatchString(key) {
+		if meant().MatchString(key) {
 			errs = append(errs, field.Forbidden(path.Child("labels").Key(key), "has no effect as a label; write it as an annotation"))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Mentions reports whether text can contain word, which is ASCII, in a YAML or
@@ -39,12 +40,14 @@ func Mentions(text []byte, word string) bool {
 		}
 		rest = rest[1:]
 	}
-	return broken && bytes.Contains(escapedLineEnd.ReplaceAll(text, nil), []byte(word))
+	return broken && bytes.Contains(escapedLineEnd().ReplaceAll(text, nil), []byte(word))
 }
 
 // escapedLineEnd matches what a YAML parser drops of a double-quoted string that
 // goes on in the next line.
-var escapedLineEnd = regexp.MustCompile(`\\\r?\n[ \t]*`)
+var escapedLineEnd = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\\\r?\n[ \t]*`)
+})
 
 // escapes reports whether text starts with that many hexadecimal digits that
 // stand for a character of word.

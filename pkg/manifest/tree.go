@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -125,7 +126,7 @@ func (d Document) parsable() ([]byte, []mark) {
 	}
 	var text []byte
 	end := 0
-	for _, at := range jsonEscape.FindAllIndex(body, -1) {
+	for _, at := range jsonEscape().FindAllIndex(body, -1) {
 		escape := body[at[0]:at[1]]
 		replaced := yamlEscape(escape)
 		text = append(append(text, body[end:at[0]]...), replaced...)
@@ -137,7 +138,9 @@ func (d Document) parsable() ([]byte, []mark) {
 }
 
 // jsonEscape matches one escape of a JSON string, a surrogate pair as one.
-var jsonEscape = regexp.MustCompile(`\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)`)
+var jsonEscape = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)`)
+})
 
 // yamlEscape replaces the two escapes of JSON that the YAML parser does not know.
 func yamlEscape(escape []byte) []byte {

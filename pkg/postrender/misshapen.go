@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -70,13 +71,13 @@ func (o object) repeated() []error {
 func stray(o object) field.ErrorList {
 	isClaim, isSet := o.isClaim(), o.isStatefulSet()
 	paths := mentions(o.fields, nil)
-	templated := isSet && slices.ContainsFunc(paths, onTemplate.MatchString)
+	templated := isSet && slices.ContainsFunc(paths, onTemplate().MatchString)
 	var errs field.ErrorList
 	for _, path := range paths {
 		inTemplate := strings.Contains(path, templateField)
 		switch {
 		case isClaim && !strings.HasPrefix(path, "metadata.annotations["),
-			isSet && inTemplate && !onTemplate.MatchString(path):
+			isSet && inTemplate && !onTemplate().MatchString(path):
 			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; it belongs into the claim's metadata.annotations"))
 		case isSet && !inTemplate && !templated:
 			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; it belongs on entries of spec.volumeClaimTemplates, and none has it"))
@@ -88,7 +89,9 @@ func stray(o object) field.ErrorList {
 }
 
 // onTemplate matches the path of an annotation on a claim template.
-var onTemplate = regexp.MustCompile(`^spec\.volumeClaimTemplates\[\d+\]\.metadata\.annotations\[`)
+var onTemplate = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^spec\.volumeClaimTemplates\[\d+\]\.metadata\.annotations\[`)
+})
 
 // mentions returns the paths of all keys of ours at or below value.
 func mentions(value any, path *field.Path) []string {

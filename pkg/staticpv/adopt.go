@@ -101,7 +101,7 @@ const uuidLength = 36
 // uuidOf returns the uuid that an id of ceph-csi ends in, and nothing for another
 // handle.
 func uuidOf(handle string) string {
-	if !csiID.MatchString(handle) {
+	if !csiID().MatchString(handle) {
 		return ""
 	}
 	return handle[len(handle)-uuidLength:]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/storageclass"
@@ -57,13 +58,15 @@ func ClaimName(template, statefulSet string, ordinal int) string {
 // length of the clusterID, and so on, 64 bytes and the clusterID in all (ceph-csi,
 // internal/util/volid.go). Whatever follows, a handle that begins so is refused:
 // ceph-csi itself trusts the length, and dies of a wrong one.
-var csiID = regexp.MustCompile(`^[0-9a-f]{4}.[0-9a-f]{4}.{55}`)
+var csiID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9a-f]{4}.[0-9a-f]{4}.{55}`)
+})
 
 // ValidateHandle returns an error if ceph-csi would misread name as volumeHandle
 // of a volume of that class: a CephFS volume is static only if its handle is not
 // one of ceph-csi's ids. Of an RBD volume it does not ask.
 func ValidateHandle(name string, class storageclass.Class) error {
-	if class.CephFS != nil && csiID.MatchString(name) {
+	if class.CephFS != nil && csiID().MatchString(name) {
 		return fmt.Errorf("ceph-csi would take a CephFS volume with this name for one that it made itself, because it begins like its own ids (0001-0009-…) and is as long; choose another name with the annotation %s", annotations.Image)
 	}
 	return nil
