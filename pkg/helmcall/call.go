@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/pflag"
 )
@@ -40,7 +41,9 @@ type Connection struct {
 
 // helmName matches the names that helm binaries go by, such as helm, helm3,
 // helm-v4.3.1 and helm.exe, and not helmfile.
-var helmName = regexp.MustCompile(`^helm[-_.]?(v?\d[\w.+-]*)?$`)
+var helmName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^helm[-_.]?(v?\d[\w.+-]*)?$`)
+})
 
 // IsHelm reports whether argv, a command line, runs helm.
 func IsHelm(argv []string) bool {
@@ -50,7 +53,7 @@ func IsHelm(argv []string) bool {
 	// A command line read on another system than it was made for keeps its
 	// separators.
 	base := argv[0][strings.LastIndexAny(argv[0], `/\`)+1:]
-	return helmName.MatchString(strings.TrimSuffix(strings.ToLower(base), ".exe"))
+	return helmName().MatchString(strings.TrimSuffix(strings.ToLower(base), ".exe"))
 }
 
 // The flags of helm install, upgrade and template that take a value, in Helm 3

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	k8sjson "sigs.k8s.io/json"
@@ -49,7 +50,9 @@ func (d *document) parse() (*manifest.Tree, error) {
 
 // sourceComment is the line that Helm 3 puts above each rendered template, and by
 // which `helm template --show-only` finds it in our output.
-var sourceComment = regexp.MustCompile(`(?m)^# Source: [^\r\n]*(\r?\n)?`)
+var sourceComment = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^# Source: [^\r\n]*(\r?\n)?`)
+})
 
 // split cuts the stream and reads the documents that mention us, and those with claims
 // if there are selectors. One that cannot be read is left to Helm, unless it looks like
@@ -88,7 +91,7 @@ func hasClaims(text []byte) bool {
 }
 
 func in(body []byte) string {
-	if source := sourceComment.Find(body); source != nil {
+	if source := sourceComment().Find(body); source != nil {
 		return " (" + strings.TrimSpace(strings.TrimPrefix(string(source), "# Source: ")) + ")"
 	}
 	return ""

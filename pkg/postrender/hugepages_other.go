@@ -2,5 +2,5 @@
 
 package postrender
 
-// adviseHugePages does nothing: only Linux can be asked.
-func adviseHugePages([]byte) {}
+// newBuffer returns an empty buffer of that capacity.
+func newBuffer(capacity int) []byte { return make([]byte, 0, capacity) }

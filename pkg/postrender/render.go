@@ -85,8 +85,7 @@ const firstBuffer = 16 << 20
 
 // readAll is io.ReadAll with a buffer that most streams fit in.
 func readAll(in io.Reader) ([]byte, error) {
-	stream := make([]byte, 0, firstBuffer)
-	adviseHugePages(stream[:cap(stream)])
+	stream := newBuffer(firstBuffer)
 	for {
 		n, err := in.Read(stream[len(stream):cap(stream)])
 		stream = stream[:len(stream)+n]

@@ -101,7 +101,7 @@ func (d *document) edited() (manifest.Document, error) {
 // newDocument holds an object that was made for d, with d's source comment.
 func newDocument(d manifest.Document, object any) (manifest.Document, error) {
 	made, err := d.NewDocument(object)
-	if source := sourceComment.Find(d.Body); source != nil && err == nil {
+	if source := sourceComment().Find(d.Body); source != nil && err == nil {
 		made.Body = slices.Concat(source, made.Body)
 	}
 	return made, err
