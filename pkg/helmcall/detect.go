@@ -5,45 +5,43 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"github.com/shirou/gopsutil/v4/process"
 )
 
 // maxParents is how far up to look. Helm starts a post-renderer directly, or
 // through a wrapper script or two.
 const maxParents = 16
 
+// errEnded means that a process is gone.
+var errEnded = errors.New("the process has ended")
+
 // Detect returns the helm call among the parents of this process, the nearest
 // one, or nil when there is none.
 func Detect(ctx context.Context) (*Call, error) {
-	pid := int32(os.Getppid())
+	direct := process(os.Getppid())
+	at := direct
 	for range maxParents {
-		if pid <= 1 {
+		if at <= 1 {
 			return nil, nil
 		}
-		parent, err := process.NewProcessWithContext(ctx, pid)
-		if errors.Is(err, process.ErrorProcessNotRunning) && pid != int32(os.Getppid()) {
+		argv, err := at.commandLine(ctx)
+		if errors.Is(err, errEnded) && at != direct {
 			// Windows keeps the number of a parent that has ended.
 			return nil, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("read parent process %d: %w", pid, err)
-		}
-		argv, err := parent.CmdlineSliceWithContext(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("read the command line of parent process %d: %w", pid, err)
+			return nil, fmt.Errorf("read the command line of parent process %d: %w", at, err)
 		}
 		if IsHelm(argv) {
-			// gopsutil drops empty arguments at the end, as in --set "". One is
-			// enough to complete a flag, and changes nothing otherwise.
-			call, err := Parse(append(argv, ""))
+			call, err := Parse(argv)
 			if err != nil {
 				return nil, err
 			}
 			return &call, nil
 		}
-		if pid, err = parent.PpidWithContext(ctx); err != nil {
-			return nil, fmt.Errorf("find the parent of process %d: %w", parent.Pid, err)
+		next, err := at.parent(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("find the parent of process %d: %w", at, err)
 		}
+		at = next
 	}
 	return nil, nil
 }
