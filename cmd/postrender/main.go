@@ -22,6 +22,7 @@ func main() {
 	// This is one short run: collecting garbage only pays if there is a lot.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(1 << 30)
+	widen(os.Stdin, os.Stdout)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], system{os.Stdin, os.Stdout, os.Stderr, os.Getenv})
