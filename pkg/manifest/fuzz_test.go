@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cephferry/cephferry/pkg/manifest"
 )
 
@@ -32,6 +34,20 @@ func checkSplit(t *testing.T, stream []byte) {
 	}
 	if !bytes.Equal(parts, stream) {
 		t.Errorf("markers and bodies are not the stream:\n%q\n%q", parts, stream)
+	}
+	for n := range 5 {
+		var got []manifest.Document
+		from := 0
+		for _, part := range manifest.Stretches(stream, n) {
+			for d := range manifest.Split(part) {
+				d.Offset += from
+				got = append(got, d)
+			}
+			from += len(part)
+		}
+		if diff := cmp.Diff(documents, got); diff != "" {
+			t.Errorf("in %d stretches (-want +got):\n%s", n, diff)
+		}
 	}
 	var written bytes.Buffer
 	if err := manifest.Write(&written, documents); err != nil || !bytes.Equal(written.Bytes(), stream) {

@@ -52,6 +52,24 @@ func Split(stream []byte) iter.Seq[Document] {
 	}
 }
 
+// Stretches cuts a stream into at most n parts of about one size, which can be split at
+// the same time: the documents of the parts are those of the stream.
+func Stretches(stream []byte, n int) [][]byte {
+	var parts [][]byte
+	start := 0
+	for i := 1; i < n; i++ {
+		middle := len(stream) * i / n
+		line := bytes.IndexByte(stream[middle:], '\n')
+		if line < 0 {
+			break
+		}
+		if next := nextMarker(stream, middle+line); next > start && next < len(stream) {
+			parts, start = append(parts, stream[start:next]), next
+		}
+	}
+	return append(parts, stream[start:])
+}
+
 // cutJSON yields the JSON values that the document consists of, or the document
 // itself.
 func cutJSON(d Document, yield func(Document) bool) bool {
@@ -115,7 +133,7 @@ func Write(out io.Writer, documents []Document) error {
 }
 
 // nextMarker returns the offset of the first marker line at or after from, where
-// a line starts, or the length of the stream.
+// a line starts or ends, or the length of the stream.
 func nextMarker(stream []byte, from int) int {
 	if isMarker(stream[from:]) {
 		return from

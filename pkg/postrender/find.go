@@ -61,10 +61,29 @@ func split(stream []byte, selecting bool) ([]*document, error) {
 	if bytes.HasPrefix(stream, []byte{0xFF, 0xFE}) || bytes.HasPrefix(stream, []byte{0xFE, 0xFF}) {
 		return nil, ErrUTF16
 	}
+	parts := manifest.Stretches(stream, len(stream)/stretch)
+	documents, errs := make([][]*document, len(parts)), make([]error, len(parts))
+	var group sync.WaitGroup
+	end := 0
+	for i, part := range parts {
+		from := end
+		group.Go(func() { documents[i], errs[i] = splitPart(stream, from, part, selecting) })
+		end += len(part)
+	}
+	group.Wait()
+	return slices.Concat(documents...), errors.Join(errs...)
+}
+
+// stretch is how many bytes are worth a goroutine.
+const stretch = 1 << 20
+
+// splitPart is split for a part of the stream that starts there.
+func splitPart(stream []byte, from int, part []byte, selecting bool) ([]*document, error) {
 	var documents []*document
 	var errs []error
 	passing := false // the last of documents is not looked at
-	for d := range manifest.Split(stream) {
+	for d := range manifest.Split(part) {
+		d.Offset += from
 		mentions := manifest.Mentions(d.Body, word)
 		looked := mentions || selecting && hasClaims(d.Body)
 		if !looked && passing {

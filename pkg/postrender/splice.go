@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,39 +37,52 @@ func (p *planner) splice() error {
 
 // rewrite returns the documents to write, nil if none changes.
 func rewrite(documents []*document) ([]manifest.Document, error) {
+	changed, errs := make([][]manifest.Document, len(documents)), make([]error, len(documents))
+	var group sync.WaitGroup
+	for i, d := range documents {
+		if len(d.edits) > 0 || len(d.before) > 0 {
+			group.Go(func() { changed[i], errs[i] = d.rewritten() })
+		}
+	}
+	group.Wait()
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return nil, errs[i]
+	}
+	if !slices.ContainsFunc(changed, func(all []manifest.Document) bool { return len(all) > 0 }) {
+		return nil, nil
+	}
 	var out []manifest.Document
-	changed := false
-	for _, d := range documents {
-		if len(d.edits) == 0 && len(d.before) == 0 {
+	for i, d := range documents {
+		if len(changed[i]) == 0 {
 			out = append(out, d.Document)
 			continue
 		}
-		changed = true
-		var rewritten []manifest.Document
-		for _, object := range d.before {
-			made, err := newDocument(d.Document, object)
-			if err != nil {
-				return nil, err
-			}
-			rewritten = append(rewritten, made)
+		if len(d.Marker) > 0 || len(out) == 0 {
+			changed[i][0].Marker = d.Marker
 		}
-		edited, err := d.edited()
+		out = append(out, changed[i]...)
+	}
+	return out, nil
+}
+
+// rewritten returns the new documents and the edited one.
+func (d *document) rewritten() ([]manifest.Document, error) {
+	var all []manifest.Document
+	for _, object := range d.before {
+		made, err := newDocument(d.Document, object)
 		if err != nil {
 			return nil, err
 		}
-		if len(rewritten) > 0 {
-			edited = behind(edited)
-		}
-		rewritten = append(rewritten, edited)
-		if len(d.Marker) > 0 || len(out) == 0 {
-			rewritten[0].Marker = d.Marker
-		}
-		out = append(out, rewritten...)
+		all = append(all, made)
 	}
-	if !changed {
-		return nil, nil
+	edited, err := d.edited()
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	if len(all) > 0 {
+		edited = behind(edited)
+	}
+	return append(all, edited), nil
 }
 
 // behind is the document as it stands behind others: with a marker, unless it is one of
