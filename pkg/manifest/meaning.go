@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -30,28 +31,25 @@ func (d Document) Read() (any, error) {
 	return decodeJSON(data)
 }
 
-// readAsHelm4 returns what the document says to Helm 4, which parses it with kyaml,
-// encodes it, and reads that as Helm 3 does. What kyaml does is done here with the parser
-// that it wraps: with all of kyaml, each start of the program takes a millisecond longer.
-func (d Document) readAsHelm4() (any, error) {
+// asHelm4 returns the text that Helm 4 passes on, to be read as Helm 3 does: it parses the
+// document with kyaml and encodes it. What kyaml does is done here with the parser that it
+// wraps: with all of kyaml, each start of the program takes a millisecond longer.
+func (d Document) asHelm4() (Document, error) {
 	if d.isJSON() {
-		return d.Read()
+		return d, nil
 	}
 	var node yaml.Node
 	if err := yaml.NewDecoder(bytes.NewReader(withoutBOM(d.Body))).Decode(&node); err != nil {
-		return nil, err
+		return Document{}, err
 	}
 	var text bytes.Buffer
 	encoder := yaml.NewEncoder(&text)
 	encoder.SetIndent(2)
 	encoder.CompactSeqIndent()
-	if err := encoder.Encode(&node); err != nil {
-		return nil, err
+	if err := errors.Join(encoder.Encode(&node), encoder.Close()); err != nil {
+		return Document{}, err
 	}
-	if err := encoder.Close(); err != nil {
-		return nil, err
-	}
-	return Document{Body: text.Bytes()}.Read()
+	return Document{Body: text.Bytes()}, nil
 }
 
 func decodeJSON(data []byte) (any, error) {
@@ -81,35 +79,49 @@ func At(value any, path []string) any {
 	return value
 }
 
-// readers are the ways in which a document is read once it left us.
-var readers = []struct {
-	who  string
-	read func(Document) (any, error)
-}{
-	{"Helm 3 and kubectl read", Document.Read},
-	{"Helm 4 reads", Document.readAsHelm4},
+// prove returns an error unless all who read the document once it left us take after for
+// before with the edits.
+func prove(before, after Document, edits []Edit) error {
+	if err := proveRead("Helm 3 and kubectl read", before, after, edits); err != nil {
+		return err
+	}
+	const helm4 = "Helm 4 reads"
+	was, err := before.asHelm4()
+	if err != nil {
+		return nil
+	}
+	is, err := after.asHelm4()
+	if err != nil {
+		return unparsable(helm4, err)
+	}
+	if bytes.Equal(was.Body, before.Body) && bytes.Equal(is.Body, after.Body) {
+		return nil // it reads what Helm 3 does
+	}
+	return proveRead(helm4, was, is, edits)
 }
 
-// prove returns an error unless every reader takes after for before with the edits.
-// A reader that cannot read before will not read after either, and is not asked.
-func prove(before, after Document, edits []Edit) error {
-	for _, reader := range readers {
-		want, err := reader.read(before)
-		if err != nil {
-			continue
-		}
-		if want, err = apply(want, edits); err != nil {
-			return err
-		}
-		got, err := reader.read(after)
-		if err != nil {
-			return fmt.Errorf("what %s could not be parsed any more: %w", reader.who, err)
-		}
-		if path, differs := difference(want, got, ""); differs {
-			return fmt.Errorf("what %s at %s would change", reader.who, path)
-		}
+// proveRead is prove for one reader. One that cannot read before will not read after
+// either, and is not asked.
+func proveRead(who string, before, after Document, edits []Edit) error {
+	want, err := before.Read()
+	if err != nil {
+		return nil
+	}
+	if want, err = apply(want, edits); err != nil {
+		return err
+	}
+	got, err := after.Read()
+	if err != nil {
+		return unparsable(who, err)
+	}
+	if path, differs := difference(want, got, ""); differs {
+		return fmt.Errorf("what %s at %s would change", who, path)
 	}
 	return nil
+}
+
+func unparsable(who string, err error) error {
+	return fmt.Errorf("what %s could not be parsed any more: %w", who, err)
 }
 
 // difference returns the path of the first value in which two documents differ.
