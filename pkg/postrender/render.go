@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -81,7 +80,7 @@ func write(out io.Writer, documents []manifest.Document) error {
 
 // firstBuffer is larger than most streams. Memory that is not touched costs nothing, and
 // growing a buffer copies it.
-const firstBuffer = 16 << 20
+const firstBuffer = 8 << 20
 
 // readAll is io.ReadAll with a buffer that most streams fit in.
 func readAll(in io.Reader) ([]byte, error) {
@@ -95,7 +94,7 @@ func readAll(in io.Reader) ([]byte, error) {
 			return stream, err
 		}
 		if len(stream) == cap(stream) {
-			stream = slices.Grow(stream, len(stream))
+			stream = append(newBuffer(2*len(stream)), stream...)
 		}
 	}
 }
