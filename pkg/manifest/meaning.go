@@ -33,7 +33,7 @@ func (d Document) Read() (any, error) {
 
 // asHelm4 returns the text that Helm 4 passes on, to be read as Helm 3 does: it parses the
 // document with kyaml and encodes it. What kyaml does is done here with the parser that it
-// wraps: with all of kyaml, each start of the program takes a millisecond longer.
+// wraps: all of kyaml would make each start of the program longer by half a millisecond.
 func (d Document) asHelm4() (Document, error) {
 	if d.isJSON() {
 		return d, nil

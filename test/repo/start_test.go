@@ -7,7 +7,7 @@ import (
 )
 
 // TestRendererStartsLight: Helm waits while the renderer starts, and what a package does
-// when it is initialized is done each time. These took more than half of that, and are not
+// when it is initialized is done each time. These took two thirds of that, and are not
 // needed for what the program does.
 func TestRendererStartsLight(t *testing.T) {
 	t.Setenv("GOOS", "linux") // other systems are asked for their processes through gopsutil
