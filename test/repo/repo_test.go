@@ -280,6 +280,9 @@ func TestPluginFlagTables(t *testing.T) {
 	got := map[string][]string{}
 	for _, section := range strings.Split(read(t, "docs/kubectl-cephferry.md"), "\n## ")[1:] {
 		title, text, _ := strings.Cut(section, "\n")
+		if _, ok := want[title]; ok {
+			got[title] = nil // a command may have no flags
+		}
 		for _, row := range rows(text, "--") {
 			got[title] = append(got[title], submatch(t, row, "(--[a-z-]+)"))
 		}
