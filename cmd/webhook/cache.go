@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -14,7 +15,16 @@ import (
 
 // cacheOptions are for the caches of all controllers and endpoints, which share one.
 func cacheOptions() cache.Options {
-	return cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			// The leader's keeper hears of them. Finished ones use nothing.
+			&corev1.Pod{}: {
+				Transform: usage.ReducePod,
+				Field:     fields.ParseSelectorOrDie("status.phase!=Succeeded,status.phase!=Failed"),
+			},
+		},
+	}
 }
 
 // warmCache starts the watches that answers rest on, with the indexes that they use,

@@ -15,8 +15,8 @@ import (
 )
 
 // setUpOwners makes this program keep the records of the cluster's images, in the
-// leader, and wake those that g refuses, in every replica. storages are for the search
-// for orphans.
+// leader, and wake those that g refuses, in every replica. storages are for the sweep of
+// all records.
 func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, storages keeper.Storages, grace time.Duration, log logr.Logger) (*keeper.Waker, error) {
 	keep := &keeper.Keeper{
 		Prover: &idle.Prover{Self: g.Self, Usage: g.Usage, Quiet: &ownership.Quiet{Grace: grace}, Now: g.Now},
@@ -32,8 +32,8 @@ func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, stora
 		return nil, fmt.Errorf("set up the controller of owners: %w", err)
 	}
 	g.Acquired = keep.Acquired
-	if err := manager.Add(&keeper.Orphans{Keeper: keep, Storages: storages, Log: log}); err != nil {
-		return nil, fmt.Errorf("set up the search for images without a volume: %w", err)
+	if err := manager.Add(&keeper.Sweep{Keeper: keep, Storages: storages, Log: log}); err != nil {
+		return nil, fmt.Errorf("set up the sweep of records: %w", err)
 	}
 	waker := &keeper.Waker{Free: g.Free, Client: manager.GetClient(), Log: log, Now: g.Now}
 	if err := manager.Add(waker); err != nil {

@@ -12,9 +12,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/provisioner"
 )
 
-// provisionTimeout bounds one RADOS operation of the provisioner, and of the search
-// for images without a volume. Nobody waits for
-// an answer as at the webhook, and a busy Ceph may take longer to make an image
+// provisionTimeout bounds one RADOS operation of the provisioner, and of the sweep of
+// records. Nobody waits for an answer as at the webhook, and a busy Ceph may take longer to make an image
 // than to list its watchers.
 const provisionTimeout = 5 * time.Second
 

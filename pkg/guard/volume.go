@@ -54,7 +54,7 @@ func (e *Endpoints) volume(ctx context.Context, request admission.Request, volum
 			return cannotKnow(KubernetesUnknown, what, err), nil
 		}
 	}
-	pods, err := e.Usage.Pods(ctx, volume)
+	pods, err := e.Usage.Pods(ctx, e.Usage.Live(), volume)
 	if err != nil {
 		return cannotKnow(KubernetesUnknown, what, err), nil
 	}

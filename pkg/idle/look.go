@@ -1,6 +1,7 @@
 package idle
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -54,9 +55,8 @@ type Look struct {
 }
 
 // Look reads the record, gathers what this cluster does with the image, and decides. The
-// sources are asked in their order until one of them says that the image is used, and
-// leaves nothing open about the holders in the record; so the last one has to be the API
-// server.
+// sources are asked in their order until one of them leaves nothing to prove; so the last one
+// has to be the API server.
 func (p *Prover) Look(ctx context.Context, storage Ceph, volume volumes.Volume, spec ceph.ImageSpec, sources ...usage.Source) (Look, error) {
 	look := Look{Volume: volume}
 	var err error
@@ -78,11 +78,23 @@ func (p *Prover) Look(ctx context.Context, storage Ceph, volume volumes.Volume, 
 		}
 		look.Evidence.Quiet = quiet
 		p.decide(&look)
-		if look.Step != ownership.LetGo && !(ownership.Owns(look.Next, p.Self) && ownership.Unproven(look.Next, look.Evidence.Seen)) {
+		if !p.toProve(look) {
 			break
 		}
 	}
 	return look, nil
+}
+
+// toProve reports whether the API server has to be asked: if it said the same as the cache,
+// this cluster would release the image or take it, or something would leave the record.
+func (p *Prover) toProve(look Look) bool {
+	if look.Step == ownership.LetGo || look.Step == ownership.Adopt {
+		return true
+	}
+	live := look
+	live.Evidence.Cached = false
+	p.decide(&live)
+	return live.Step != look.Step || !bytes.Equal(live.Next.Encode(), look.Next.Encode())
 }
 
 // decide says what follows from the evidence.

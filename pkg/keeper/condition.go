@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -19,7 +19,7 @@ import (
 // although another one owns its image. It is there only while it is true. Reason is its
 // reason, and that of the events.
 const (
-	Condition = annotations.Prefix + "OwnedElsewhere"
+	Condition = usage.OwnedElsewhere
 	Reason    = "OwnedElsewhere"
 )
 

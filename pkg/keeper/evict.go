@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,6 +13,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // evict deletes the pods of this cluster that are bound to a node with a keyed image which
@@ -63,18 +65,17 @@ func (k *Keeper) doomed(ctx context.Context, storage idle.Ceph, look idle.Look) 
 	if claim == nil || err != nil {
 		return nil, err
 	}
-	pods, err := k.Usage.Pods(ctx, look.Volume)
-	if err != nil {
-		return nil, err
-	}
+	// The API server is asked only if the cache has one.
 	var bound []corev1.Pod
-	for _, pod := range pods {
-		if pod.Spec.NodeName != "" && pod.DeletionTimestamp == nil {
-			bound = append(bound, pod)
+	for _, source := range []usage.Source{k.Usage.Cached(), k.Usage.Live()} {
+		pods, err := k.Usage.Pods(ctx, source, look.Volume)
+		if err != nil {
+			return nil, err
 		}
-	}
-	if len(bound) == 0 {
-		return nil, nil
+		bound = slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return pod.Spec.NodeName == "" || pod.DeletionTimestamp != nil })
+		if len(bound) == 0 {
+			return nil, nil
+		}
 	}
 	now, err := ownership.Read(ctx, storage, look.Image)
 	if err != nil || !lost(now, k.Self) || now.Epoch != look.Record.Epoch {

@@ -2,16 +2,79 @@ package keeper
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/event"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
-// Adopt makes the keeper know an orphan, as Orphans does, and reports whether Reconcile
-// would be called; the test does that.
-func Adopt(ctx context.Context, k *Keeper, orphan volumes.Volume) bool {
-	k.acquired = make(chan event.GenericEvent, 1)
-	k.adopt(ctx, orphan)
-	return len(k.acquired) == 1
+// Queue is the controller's as a test sees it: which volumes Reconcile is to look at, and
+// after what time.
+type Queue struct {
+	lookQueue
+	Waits map[string]time.Duration
+}
+
+// Run makes k believe that its controller runs.
+func Run(k *Keeper) *Queue {
+	q := &Queue{workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]()), map[string]time.Duration{}}
+	k.queue, k.started = q, make(chan struct{})
+	close(k.started)
+	return q
+}
+
+// Add is AddAfter without a wait.
+func (q *Queue) Add(request reconcile.Request) { q.AddAfter(request, 0) }
+
+// AddAfter keeps the earlier of two.
+func (q *Queue) AddAfter(request reconcile.Request, after time.Duration) {
+	if before, ok := q.Waits[request.Name]; !ok || after < before {
+		q.Waits[request.Name] = after
+	}
+}
+
+// Take empties the queue, and returns the volumes in it, sorted.
+func (q *Queue) Take() []string {
+	var all []string
+	for pv := range q.Waits {
+		all = append(all, pv)
+	}
+	slices.Sort(all)
+	clear(q.Waits)
+	return all
+}
+
+// Pass is one sweep.
+func (s *Sweep) Pass(ctx context.Context) { s.pass(ctx) }
+
+// Orphans are those that a sweep finds.
+func (s *Sweep) Orphans(ctx context.Context) []volumes.Volume {
+	pvs := s.Keeper.find(ctx)
+	return s.orphans(ctx, pvs, s.read(ctx, pvs))
+}
+
+// Adopt makes the keeper know an orphan.
+func (k *Keeper) Adopt(orphan volumes.Volume) { k.adopt(orphan) }
+
+// Gone is what the keeper hears when a PersistentVolume was deleted.
+func (k *Keeper) Gone(t testing.TB, pv client.Object) { k.ofVolume(t.Context(), pv, nil) }
+
+// Heard are the volumes that the keeper looks at because an object was made, has changed or is
+// gone, and whether that is at once.
+func (k *Keeper) Heard(t testing.TB, before, now client.Object) (names []string, atOnce bool) {
+	concerns := map[string]func(context.Context, client.Object, client.Object) change{
+		"*v1.PersistentVolume": k.ofVolume, "*v1.VolumeAttachment": k.ofAttachment, "*v1.Node": k.ofNode, "*v1.Pod": k.ofPod,
+	}
+	object := now
+	if object == nil {
+		object = before
+	}
+	what := concerns[fmt.Sprintf("%T", object)](t.Context(), before, now)
+	return what.volumes, what.ended
 }

@@ -17,7 +17,7 @@ const repeat = 30 * time.Minute
 // incident is a volume that this cluster uses although it does not own the image.
 type incident struct {
 	volume volumes.Volume
-	// cause tells one owner of the image from the next.
+	// cause is that of [causeOf].
 	cause string
 	// pods are bound to nodes with the volume.
 	pods []types.UID

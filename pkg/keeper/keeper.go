@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"sync"
 	"time"
 
@@ -15,8 +16,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -29,15 +28,23 @@ import (
 const (
 	// limit bounds one look at a volume.
 	limit = 10 * time.Second
-	// settled is how often a volume is looked at of which nothing is expected.
+	// settled is how often at least a volume is looked at that is to become idle, whose holders
+	// are not all known, or that is used here and owned elsewhere: what changes then may
+	// change unseen.
 	settled = 30 * time.Second
-	// unsettled is how often at least one is looked at that is to become idle, or
-	// whose holders are not all known.
+	// unsettled is after what time it is tried again to give an image its name.
 	unsettled = 5 * time.Second
 	// lateAgain is after what time who opened an image late is looked at again.
 	lateAgain = 500 * time.Millisecond
-	// done: never again.
-	done time.Duration = 0
+	// round is how often at least an image is looked at whose holders are known: only a
+	// client that opens it past all that is watched, or a mapping that is made anew
+	// without Kubernetes, shows then. Of more than 6,000 images it is longer, so that
+	// at most ten are looked at in a second.
+	round     = 10 * time.Minute
+	roundStep = 100 * time.Millisecond
+	// untilChange: when something has changed. done: never again.
+	untilChange time.Duration = 0
+	done        time.Duration = -1
 	// parallel is how many volumes are looked at at a time.
 	parallel = 8
 )
@@ -69,26 +76,35 @@ type Keeper struct {
 	// Client writes conditions.
 	Client client.Client
 
-	// acquired are the volumes that this replica let pods start on. Nothing else tells
-	// of a pod that is attached nowhere.
-	acquired  chan event.GenericEvent
 	patience  patience
-	comers    comers
 	incidents incidents
-	// known are the volumes that were looked at, by the names of their
-	// PersistentVolumes.
+	ledger    ledger
+	// known are the volumes whose PersistentVolume was deleted, and orphans, by the names of
+	// their PersistentVolumes.
 	known sync.Map
+	// queue is the controller's once it runs, and started is closed then.
+	queue   lookQueue
+	started chan struct{}
 }
 
-// SetupWithManager makes Reconcile run for every PersistentVolume, in the leader. It has
-// to be called before [Keeper.Acquired].
+// lookQueue is where volumes wait for a look.
+type lookQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// SetupWithManager makes Reconcile run, in the leader, for the volumes that a change concerns. It
+// has to be called before [Keeper.Acquired] and before a [Sweep] is started.
 func (k *Keeper) SetupWithManager(manager ctrl.Manager) error {
-	k.acquired = make(chan event.GenericEvent, 100)
+	k.started = make(chan struct{})
 	return ctrl.NewControllerManagedBy(manager).
 		Named("owners").
-		For(&corev1.PersistentVolume{}).
-		Watches(&storagev1.VolumeAttachment{}, handler.EnqueueRequestsFromMapFunc(volumeOf)).
-		WatchesRawSource(source.Channel(k.acquired, &handler.EnqueueRequestForObject{})).
+		Watches(&corev1.PersistentVolume{}, k.hears(k.ofVolume)).
+		Watches(&storagev1.VolumeAttachment{}, k.hears(k.ofAttachment)).
+		Watches(&corev1.Node{}, k.hears(k.ofNode)).
+		Watches(&corev1.Pod{}, k.hears(k.ofPod)).
+		WatchesRawSource(source.Func(func(_ context.Context, q lookQueue) error {
+			k.queue = q
+			close(k.started)
+			return nil
+		})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: parallel,
 			// After an outage nobody waits for a quarter of an hour.
@@ -97,22 +113,22 @@ func (k *Keeper) SetupWithManager(manager ctrl.Manager) error {
 		Complete(k)
 }
 
-// Acquired hears of a volume whose image a pod has acquired. It makes Reconcile run soon,
-// if this replica is the leader. Another one looks after a while by itself.
-func (k *Keeper) Acquired(volume volumes.Volume) {
+// Acquired hears of a volume whose image a pod has acquired. It makes Reconcile run soon, if
+// this replica is the leader: the pod may never be stored, and then nothing else tells of it.
+// Of other replicas' pods, the next sweep does.
+func (k *Keeper) Acquired(volume volumes.Volume) { k.wake(volume.PV.Name, acquired) }
+
+// acquired is after what time a volume is looked at that a pod has acquired: most pods are
+// stored and bound by then.
+const acquired = time.Second
+
+// wake makes Reconcile look at a volume, if the controller runs.
+func (k *Keeper) wake(pv string, after time.Duration) {
 	select {
-	case k.acquired <- event.GenericEvent{Object: volume.PV}:
+	case <-k.started:
+		k.queue.AddAfter(requestFor(pv), after)
 	default:
 	}
-}
-
-// volumeOf is the PersistentVolume of a VolumeAttachment.
-func volumeOf(_ context.Context, object client.Object) []reconcile.Request {
-	attachment, ok := object.(*storagev1.VolumeAttachment)
-	if !ok || attachment.Spec.Source.PersistentVolumeName == nil {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: *attachment.Spec.Source.PersistentVolumeName}}}
 }
 
 // Reconcile looks at one PersistentVolume.
@@ -136,7 +152,8 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	case errors.Is(err, ceph.ErrRecordChanged):
 		return reconcile.Result{RequeueAfter: shortest}, nil
 	case errors.Is(err, ceph.ErrImageNotFound):
-		return reconcile.Result{RequeueAfter: settled}, nil
+		k.ledger.note(request.Name, ceph.Record{}, false)
+		return reconcile.Result{}, nil // its record shows when it is there
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("keep the record of volume %s/%s: %w", volume.Namespace, volume.Claim, err)
 	}
@@ -144,7 +161,7 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 }
 
 // volume is the volume of a PersistentVolume, if there is something to keep. One that
-// was deleted stays until its image is released: nothing else leads there.
+// was deleted stays until its image is released.
 func (k *Keeper) volume(ctx context.Context, name string) (volumes.Volume, bool, error) {
 	var pv corev1.PersistentVolume
 	err := k.Finder.Cache.Get(ctx, client.ObjectKey{Name: name}, &pv)
@@ -166,7 +183,7 @@ func (k *Keeper) volume(ctx context.Context, name string) (volumes.Volume, bool,
 		// The guard refuses a volume whose image is not known, and says so.
 		return volumes.Volume{}, false, nil
 	}
-	k.known.Store(name, volume)
+	k.known.Delete(name)
 	return volume, true, nil
 }
 
@@ -174,7 +191,7 @@ func (k *Keeper) forget(pv string) {
 	k.known.Delete(pv)
 	k.Quiet.Forget(pv)
 	k.patience.forget(pv)
-	k.comers.forget(pv)
+	k.ledger.forget(pv)
 }
 
 // keep does what is to be done now, and returns when to look again.
@@ -185,12 +202,11 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	}
 	spec := volume.Image.Spec(radosNamespace)
 	// The cache is enough to say what is used.
-	cached, live := k.Usage.Cached(), k.Usage.Live()
-	due, rest := k.comers.due(volume.PV, k.Quiet.Grace, k.Now())
-	if due {
-		cached, live = cached.WithPods(), live.WithPods()
+	look, err := k.Look(ctx, storage, volume, spec, k.Usage.Cached(), k.Usage.Live())
+	if err == nil && k.isNewConflict(look) && look.Evidence.Cached {
+		// People are not told what a cache says that lags.
+		look, err = k.Look(ctx, storage, volume, spec, k.Usage.Live())
 	}
-	look, err := k.Look(ctx, storage, volume, spec, cached, live)
 	if err != nil {
 		return 0, err
 	}
@@ -226,34 +242,50 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	if err != nil && k.patience.isNews(volume.PV.Name, err.Error()) {
 		log.Error(err, "cannot fence who has the image open without being its owner", "advice", ceph.Advice(err))
 	}
-	wait := k.next(volume.PV, next, look.Reason, look.Rest)
+	k.ledger.note(volume.PV.Name, next, ownership.Owns(next, k.Self))
+	wait := k.next(look, next)
 	if again {
 		wait = min(wait, lateAgain)
-	}
-	if due {
-		k.comers.looked(volume.PV)
-	} else if rest > 0 && wait != done {
-		wait = min(wait, rest)
 	}
 	return wait, nil
 }
 
-// next is when to look again. Attachments that come and go are heard of; pods,
-// watchers and time that passes are not.
-func (k *Keeper) next(pv *corev1.PersistentVolume, record ceph.Record, reason string, rest time.Duration) time.Duration {
+// next is when to look again. What Kubernetes does with the volume is heard of, and what is
+// done to the record is seen by the next sweep. Watchers that come and go, and time that
+// passes, are not.
+func (k *Keeper) next(look idle.Look, record ceph.Record) time.Duration {
+	pv := look.Volume.PV
 	switch {
 	case !ownership.Owns(record, k.Self) && pv.DeletionTimestamp != nil:
 		return done
-	case !ownership.Owns(record, k.Self) || record.State != ceph.Held:
+	case look.Step == ownership.Conflict:
 		return settled
+	case !ownership.Owns(record, k.Self) || record.State != ceph.Held:
+		return untilChange
 	}
-	longest := unsettled
-	if len(record.Pending) == 0 && len(record.Owner.Nodes) > 0 && len(record.Unbound) == 0 && len(record.Owner.Instances()) >= len(record.Owner.Nodes) {
-		longest = settled
-	}
-	wait := k.patience.next(pv.Name, record.Token+reason, longest)
-	if len(record.Pending) > 0 && rest > 0 {
-		wait = min(wait, rest)
+	wait := k.patience.next(pv.Name, record.Token+look.Reason, settled)
+	switch {
+	case len(record.Pending) > 0 && look.Rest > 0:
+		return min(wait, look.Rest)
+	case wait == settled && isSettled(record, look.Evidence.Seen):
+		return k.turn(pv.Name)
 	}
 	return wait
+}
+
+// isSettled reports whether nothing about the holders in a record of this cluster is open, and
+// nothing but a change that is heard of can make the image idle.
+func isSettled(record ceph.Record, seen ownership.Seen) bool {
+	nodes := record.Owner.Nodes
+	known := len(nodes) > 0 && len(record.Owner.Instances()) >= len(nodes)
+	return known && len(record.Pending) == 0 && len(record.Unbound) == 0 && len(seen.Attached) > 0
+}
+
+// turn is when an image has its next look in the round. It differs from volume to volume: those
+// of a node, or all of them when a leader begins, would go on being looked at at once.
+func (k *Keeper) turn(pv string) time.Duration {
+	longest := max(round, time.Duration(k.ledger.held())*roundStep)
+	hash := fnv.New32a()
+	hash.Write([]byte(pv))
+	return longest/2 + time.Duration(hash.Sum32()%1000)*longest/2000
 }

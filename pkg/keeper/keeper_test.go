@@ -377,6 +377,7 @@ func TestADeletedVolume(t *testing.T) {
 	w.admits(west, "p")
 	w.keep()
 	w.remove(volume("shop.data", "data"))
+	w.keeper.Gone(t, volume("shop.data", "data"))
 	if wait := w.keep(); wait <= 0 {
 		t.Error("it is not looked at again")
 	}
@@ -478,7 +479,7 @@ func TestAStandbyCluster(t *testing.T) {
 	w := newWorld(t)
 	w.admits(east, "p")
 	before := len(w.ceph.Calls())
-	if wait := w.keep(); wait != 30*time.Second {
+	if wait := w.keep(); wait != 0 {
 		t.Errorf("the next look is after %s", wait)
 	}
 	var methods []string
@@ -496,11 +497,11 @@ func TestPatience(t *testing.T) {
 	w.ceph.AddWatcher(theData, onW1)
 	w.keep()
 	looks, waited := 0, time.Duration(0)
-	for waited < 10*time.Minute {
+	for waited < time.Hour {
 		waited += w.keep()
 		looks++
 	}
-	if looks > 40 {
+	if looks > 30 {
 		t.Errorf("%d looks in %s", looks, waited)
 	}
 }
@@ -532,7 +533,7 @@ func TestErrors(t *testing.T) {
 	}
 	w.ceph.Intercept(nil)
 	w.ceph.RemoveImage(theData)
-	if wait := w.keep(); wait != 30*time.Second {
+	if wait := w.keep(); wait != 0 {
 		t.Errorf("an image that is not there is looked at after %s", wait)
 	}
 }

@@ -255,12 +255,13 @@ func (w *keyedWorld) taken(by ceph.Party) {
 	})
 }
 
-// afterThePods is done when the keeper reads the record for the second time.
+// afterThePods is done when the keeper reads the record after its looks, the second of which
+// confirms the first.
 func (w *keyedWorld) afterThePods(do func()) {
 	reads := 0
 	w.ceph.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
 		if call.Method == "Record" {
-			if reads++; reads == 2 {
+			if reads++; reads == 3 {
 				w.ceph.Intercept(nil)
 				do()
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/pkg/keeper"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 const rbdDriver = "rook-ceph.rbd.csi.ceph.com"
@@ -26,8 +27,9 @@ const rbdDriver = "rook-ceph.rbd.csi.ceph.com"
 // search is a world with the search of a leader that has just begun.
 type search struct {
 	*world
-	*keeper.Orphans
-	log []string
+	*keeper.Sweep
+	queue *keeper.Queue
+	log   []string
 }
 
 // storages lead each clusterID to the one Ceph.
@@ -41,7 +43,8 @@ func (s storages) Cluster(context.Context, string) (ceph.Cluster, string, error)
 func newSearch(t *testing.T, objects ...client.Object) *search {
 	t.Helper()
 	s := &search{world: newWorld(t, objects...)}
-	s.Orphans = &keeper.Orphans{Keeper: s.keeper, Storages: storages{s.client}, Log: funcr.New(func(_, line string) { s.log = append(s.log, line) }, funcr.Options{})}
+	s.queue = keeper.Run(s.keeper)
+	s.Sweep = &keeper.Sweep{Keeper: s.keeper, Storages: storages{s.client}, Log: funcr.New(func(_, line string) { s.log = append(s.log, line) }, funcr.Options{})}
 	s.create(&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "block"}, Provisioner: rbdDriver, Parameters: map[string]string{"clusterID": "rook-ceph", "pool": "replicapool"}})
 	s.admits(west, "p")
 	s.remove(volume("shop.data", "data"))
@@ -52,13 +55,19 @@ func newSearch(t *testing.T, objects ...client.Object) *search {
 func (s *search) find() []string {
 	s.Helper()
 	var names []string
-	for _, orphan := range s.Find(s.Context()) {
-		if !keeper.Adopt(s.Context(), s.keeper, orphan) {
+	for _, orphan := range s.Orphans(s.Context()) {
+		if !s.adopts(orphan) {
 			s.Errorf("nobody looks at %s", orphan.PV.Name)
 		}
 		names = append(names, orphan.PV.Name)
 	}
 	return names
+}
+
+// adopts reports whether the keeper is going to look at an orphan.
+func (s *search) adopts(orphan volumes.Volume) bool {
+	s.keeper.Adopt(orphan)
+	return slices.Contains(s.queue.Take(), orphan.PV.Name)
 }
 
 func (s *search) wantFound(want ...string) {
@@ -192,16 +201,15 @@ func TestWhatIsNoOrphan(t *testing.T) {
 func TestOrphansOfOneName(t *testing.T) {
 	s := newSearch(t)
 	s.wantFound("shop.data")
-	other := s.Find(t.Context())[0]
-	other.Image.Pool = "other"
-	if keeper.Adopt(t.Context(), s.keeper, other) {
+	other := volumes.OrphanOf(volumes.Place{Driver: rbdDriver, ClusterID: "rook-ceph", Pool: "other"}, "shop.data", *s.record().Owner)
+	if s.adopts(other) {
 		t.Error("two volumes of one name are looked at")
 	}
 	s.keep()
 	s.pass(grace + time.Second)
 	s.keep()
 	s.wantOwner("")
-	if !keeper.Adopt(t.Context(), s.keeper, other) {
+	if !s.adopts(other) {
 		t.Error("the other one is left")
 	}
 }

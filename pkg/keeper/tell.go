@@ -45,9 +45,20 @@ func (k *Keeper) gone(ctx context.Context, pv *corev1.PersistentVolume) bool {
 	return pv.DeletionTimestamp != nil && apierrors.IsNotFound(k.Finder.Cache.Get(ctx, client.ObjectKeyFromObject(pv), &corev1.PersistentVolume{}))
 }
 
+// isNewConflict reports whether this cluster uses what another one owns, and that was not told.
+func (k *Keeper) isNewConflict(look idle.Look) bool {
+	known, ok := k.incidents.of(look.Volume.PV.Name)
+	return look.Step == ownership.Conflict && (!ok || known.cause != causeOf(look))
+}
+
+// causeOf tells one owner of the image from the next.
+func causeOf(look idle.Look) string {
+	return fmt.Sprintf("%s, epoch %d", look.Reason, look.Record.Epoch)
+}
+
 func (k *Keeper) tellConflict(ctx context.Context, look idle.Look) error {
 	volume := look.Volume
-	pods, err := k.Usage.Pods(ctx, volume)
+	pods, err := k.Usage.Pods(ctx, k.Usage.Cached(), volume)
 	if err != nil {
 		return err
 	}
@@ -57,7 +68,7 @@ func (k *Keeper) tellConflict(ctx context.Context, look idle.Look) error {
 	if err != nil {
 		return err
 	}
-	seen := incident{volume: volume, cause: fmt.Sprintf("%s, epoch %d", look.Reason, look.Record.Epoch)}
+	seen := incident{volume: volume, cause: causeOf(look)}
 	for _, pod := range pods {
 		seen.pods = append(seen.pods, pod.UID)
 	}
@@ -125,7 +136,7 @@ func (k *Keeper) over(ctx context.Context, volume volumes.Volume) error {
 	if !known && (claim == nil || !says(claim, volume)) {
 		return nil
 	}
-	pods, err := k.Usage.Pods(ctx, volume)
+	pods, err := k.Usage.Pods(ctx, k.Usage.Cached(), volume)
 	if err != nil {
 		return err
 	}

@@ -32,8 +32,9 @@ type Seen struct {
 	// Present are the nodes of this cluster that [Concerns] holds for and a holder in the
 	// record.
 	Present []Present
-	// Cached: not all of it is from the API server. Then no holder leaves the record: a
-	// cache that lags shows a node as it was before it mapped the image.
+	// Cached: not all of it is from the API server. Then nothing leaves the record because it
+	// is not seen: a cache that lags shows a node as it was before it mapped the image, and no
+	// pod that was stored a moment ago.
 	Cached bool
 	// WithoutProof: a person answers for the holders that nothing shows to use the image.
 	WithoutProof bool
@@ -135,16 +136,6 @@ func busy(record ceph.Record, seen Seen) string {
 	return ""
 }
 
-// Unproven reports whether what the cache shows leaves open if a holder, or a pod without
-// a node, is in the record for nothing.
-func Unproven(record ceph.Record, seen Seen) bool {
-	if record.Owner == nil {
-		return false
-	}
-	return slices.ContainsFunc(record.Unbound, func(pod string) bool { return !slices.Contains(seen.Unbound, pod) }) ||
-		slices.ContainsFunc(record.Owner.Nodes, func(n ceph.Node) bool { return !seen.uses(n) })
-}
-
 // uses reports whether something shows that the holder uses the image.
 func (s Seen) uses(holder ceph.Node) bool {
 	return slices.ContainsFunc(s.Attached, func(n ceph.Node) bool { return Same(holder, n) })
@@ -175,7 +166,8 @@ func refresh(stored ceph.Record, seen Seen) ceph.Record {
 	next := stored
 	next.Pending = nil
 	for _, pod := range stored.Pending {
-		if !seen.Quiet && !slices.Contains(seen.Pods, pod) {
+		never := seen.Quiet && !seen.Cached
+		if !never && !slices.Contains(seen.Pods, pod) {
 			next.Pending = append(next.Pending, pod)
 		}
 	}

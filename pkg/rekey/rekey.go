@@ -155,10 +155,8 @@ func (r *Rekeyer) replace(ctx context.Context, storage idle.Ceph, volume volumes
 // prove returns what was seen of an image whose volume may be replaced. One that is this
 // cluster's is released.
 func (r *Rekeyer) prove(ctx context.Context, storage idle.Ceph, volume volumes.Volume, spec ceph.ImageSpec, say func(string)) (idle.Look, error) {
-	source := r.Prover.Usage.Live()
-	source.Pods = true
 	for {
-		look, err := r.Prover.Look(ctx, storage, volume, spec, source)
+		look, err := r.Prover.Look(ctx, storage, volume, spec, r.Prover.Usage.Live())
 		if err != nil {
 			return look, err
 		}

@@ -30,34 +30,29 @@ type Evidence struct {
 }
 
 // Seen gathers what this cluster does with the image of a volume, in the order that a
-// proof of idleness needs: pods, nodes, watchers. Of an image that self does not own, pods
-// are not asked for unless the source says so; and if nothing uses it, watchers are not
-// either. Watchers are never cached.
+// proof of idleness needs: pods, nodes, watchers. If nothing of a cluster that does not own
+// the image uses it, watchers are not asked for. They are never cached.
+//
+// What a cache says is taken as it is, but for a client that the record does not name yet:
+// that one is explained by what the API server has.
 func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.WatcherLister, self ceph.Party, volume volumes.Volume, spec ceph.ImageSpec, record ceph.Record) (Evidence, error) {
 	var evidence Evidence
 	all, pvs, err := g.sameImage(ctx, source, volume)
 	if err != nil {
 		return Evidence{}, err
 	}
-	ours := ownership.Owns(record, self)
-	if ours || source.Pods {
-		if evidence.Uses, err = g.pods(ctx, all); err != nil {
-			return Evidence{}, err
-		}
+	if evidence.Uses, err = g.pods(ctx, source, all); err != nil {
+		return Evidence{}, err
 	}
 	state, err := read(ctx, source, all...)
 	if err != nil {
 		return Evidence{}, err
 	}
-	locals := make([]Local, len(all))
-	for i, v := range all {
-		var uses []Use
-		if locals[i], uses, err = g.local(ctx, source, state, v); err != nil {
-			return Evidence{}, err
-		}
-		evidence.Uses = append(evidence.Uses, uses...)
+	locals, uses, err := g.locals(ctx, source, state, all, false)
+	if err != nil {
+		return Evidence{}, err
 	}
-	if evidence.Uses, evidence.Seen, err = seen(ctx, evidence.Uses, locals, state); err != nil {
+	if evidence.Uses, evidence.Seen, err = seen(ctx, append(evidence.Uses, uses...), locals, state); err != nil {
 		return Evidence{}, err
 	}
 	if evidence.Cached = source.Cached; !source.Cached {
@@ -65,6 +60,7 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 			return Evidence{}, err
 		}
 	}
+	ours := ownership.Owns(record, self)
 	if !ours && len(evidence.Pods) == 0 && len(evidence.Attached) == 0 {
 		// A standby cluster asks no more than that.
 		return evidence, nil
@@ -76,19 +72,65 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 	if err := state.readAt(ctx, watchers); err != nil {
 		return Evidence{}, err
 	}
+	evidence.Watchers, evidence.Explained = explained(locals, watchers)
+	if source.Cached && !known(record, evidence.Explained) {
+		if locals, _, err = g.locals(ctx, source, state, all, true); err != nil {
+			return Evidence{}, err
+		}
+		evidence.Watchers, evidence.Explained = explained(locals, watchers)
+	}
+	if ours {
+		if source.Cached && slices.ContainsFunc(record.Owner.Nodes, func(n ceph.Node) bool { return !attached(evidence.Attached, n) }) {
+			// Which machine a holder is that is not seen to use the image, any node may say.
+			if err := state.listNodes(ctx); err != nil {
+				return Evidence{}, err
+			}
+		}
+		evidence.Present = present(record.Owner.Nodes, state.nodes)
+	}
+	return evidence, nil
+}
+
+// locals are what the state says about each of the volumes.
+func (g *Gatherer) locals(ctx context.Context, source Source, state *state, all []volumes.Volume, confirm bool) ([]Local, []Use, error) {
+	locals := make([]Local, len(all))
+	var uses []Use
+	for i, v := range all {
+		local, of, err := g.local(ctx, source, state, v, confirm)
+		if err != nil {
+			return nil, nil, err
+		}
+		locals[i], uses = local, append(uses, of...)
+	}
+	return locals, uses, nil
+}
+
+// explained are the addresses of the watchers that count, and of those among them that this
+// cluster accounts for.
+func explained(locals []Local, watchers []ceph.Watcher) (all, ours []string) {
 	for _, watcher := range watchers {
 		if locals[0].IsExempt(watcher) {
 			continue
 		}
-		evidence.Watchers = append(evidence.Watchers, watcher.Addr)
+		all = append(all, watcher.Addr)
 		if slices.ContainsFunc(locals, func(l Local) bool { return l.Unexplained(watcher) == "" }) {
-			evidence.Explained = append(evidence.Explained, watcher.Addr)
+			ours = append(ours, watcher.Addr)
 		}
 	}
-	if ours && !source.Cached { // of a cache, nobody believes it
-		evidence.Present = present(record.Owner.Nodes, state.nodes)
+	return all, ours
+}
+
+// known reports whether the record has all of the clients.
+func known(record ceph.Record, clients []string) bool {
+	if record.Owner == nil {
+		return len(clients) == 0
 	}
-	return evidence, nil
+	instances := record.Owner.Instances()
+	return !slices.ContainsFunc(clients, func(c string) bool { return !slices.Contains(instances, c) })
+}
+
+func attached(nodes []ceph.Node, holder ceph.Node) bool {
+	return slices.ContainsFunc(nodes, func(n ceph.Node) bool { return ownership.Same(holder, n) })
 }
 
 // present are the nodes that may say something about the holders.
@@ -157,10 +199,10 @@ func once(uses []Use) []Use {
 }
 
 // pods are the uses that are pods.
-func (g *Gatherer) pods(ctx context.Context, all []volumes.Volume) ([]Use, error) {
+func (g *Gatherer) pods(ctx context.Context, source Source, all []volumes.Volume) ([]Use, error) {
 	var uses []Use
 	for _, v := range all {
-		pods, err := g.Pods(ctx, v)
+		pods, err := g.Pods(ctx, source, v)
 		if err != nil {
 			return nil, err
 		}
@@ -179,7 +221,7 @@ func (g *Gatherer) Uses(ctx context.Context, volume volumes.Volume) ([]Use, erro
 	if err != nil {
 		return nil, err
 	}
-	uses, err := g.pods(ctx, all)
+	uses, err := g.pods(ctx, source, all)
 	if err != nil {
 		return nil, err
 	}
@@ -187,12 +229,9 @@ func (g *Gatherer) Uses(ctx context.Context, volume volumes.Volume) ([]Use, erro
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range all {
-		_, more, err := g.local(ctx, source, state, v)
-		if err != nil {
-			return nil, err
-		}
-		uses = append(uses, more...)
+	_, more, err := g.locals(ctx, source, state, all, false)
+	if err != nil {
+		return nil, err
 	}
-	return once(uses), nil
+	return once(append(uses, more...)), nil
 }

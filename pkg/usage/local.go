@@ -98,14 +98,15 @@ func (g *Gatherer) Local(ctx context.Context, source Source, volume volumes.Volu
 	if err := state.readAt(ctx, watchers); err != nil {
 		return Local{}, err
 	}
-	local, _, err := g.local(ctx, source, state, volume)
+	local, _, err := g.local(ctx, source, state, volume, source.Cached)
 	return local, err
 }
 
-// local is what the state says about a volume, and the uses that it shows.
-func (g *Gatherer) local(ctx context.Context, source Source, state *state, volume volumes.Volume) (Local, []Use, error) {
+// local is what the state says about a volume, and the uses that it shows. If confirm, the
+// attachments are those of the state that the API server has.
+func (g *Gatherer) local(ctx context.Context, source Source, state *state, volume volumes.Volume, confirm bool) (Local, []Use, error) {
 	local := Local{Nodes: state.addresses, CIDRs: g.CIDRs, Exempt: g.Exempt}
-	attached, err := g.attached(ctx, source, state.attachments, volume.PV.Name)
+	attached, err := g.attached(ctx, state.attachments, volume.PV.Name, confirm)
 	if err != nil {
 		return Local{}, nil, err
 	}
@@ -125,7 +126,10 @@ func (g *Gatherer) local(ctx context.Context, source Source, state *state, volum
 		return Local{}, nil, err
 	}
 	if !required {
-		local.Using, err = g.scheduledNodes(ctx, volume)
+		if confirm {
+			source = g.Live()
+		}
+		local.Using, err = g.scheduledNodes(ctx, source, volume)
 		return local, uses, err
 	}
 	for _, attachment := range attached {
@@ -135,12 +139,12 @@ func (g *Gatherer) local(ctx context.Context, source Source, state *state, volum
 }
 
 // attached are the VolumeAttachments of the PV. One that is being deleted counts: the
-// node still may have the image mapped. One that is gone does not: what a cache has of
-// this PV is confirmed with the API server, because a cache that lags must not explain
-// a watcher.
-func (g *Gatherer) attached(ctx context.Context, source Source, all []storagev1.VolumeAttachment, pv string) ([]storagev1.VolumeAttachment, error) {
+// node still may have the image mapped. One that is gone does not: where it explains a
+// watcher, what a cache has of this PV is confirmed with the API server, because a cache that
+// lags must not.
+func (g *Gatherer) attached(ctx context.Context, all []storagev1.VolumeAttachment, pv string, confirm bool) ([]storagev1.VolumeAttachment, error) {
 	found := attachmentsOf(all, pv)
-	if !source.Cached {
+	if !confirm {
 		return found, nil
 	}
 	var confirmed []storagev1.VolumeAttachment
@@ -202,8 +206,8 @@ func attachRequired(ctx context.Context, reader client.Reader, name string) (boo
 }
 
 // scheduledNodes are the nodes with a pod that uses the volume's claim.
-func (g *Gatherer) scheduledNodes(ctx context.Context, volume volumes.Volume) ([]string, error) {
-	pods, err := g.Pods(ctx, volume)
+func (g *Gatherer) scheduledNodes(ctx context.Context, source Source, volume volumes.Volume) ([]string, error) {
+	pods, err := g.Pods(ctx, source, volume)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (g *Gatherer) Named(ctx context.Context, volume volumes.Volume, watchers []
 	if err := now.readNamed(ctx, nodes, unique(attachments)); err != nil {
 		return Local{}, err
 	}
-	local, _, err := g.local(ctx, now.source, now, volume)
+	local, _, err := g.local(ctx, now.source, now, volume, false)
 	return local, err
 }
 

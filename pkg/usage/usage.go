@@ -19,14 +19,6 @@ type Source struct {
 	client.Reader
 	// Cached: it answers from watches, which may lag, and has [Indexes].
 	Cached bool
-	// Pods are asked for whoever owns the image, see [Gatherer.Seen].
-	Pods bool
-}
-
-// WithPods is the source with Pods.
-func (s Source) WithPods() Source {
-	s.Pods = true
-	return s
 }
 
 // Gatherer finds out what this cluster does with images.
@@ -38,7 +30,7 @@ type Gatherer struct {
 	CIDRs, Exempt []netip.Prefix
 }
 
-// Cached is enough to say that something is used.
+// Cached is enough to say that something is used. Its pods have only what [ReducePod] leaves.
 func (g *Gatherer) Cached() Source { return Source{Reader: g.Cache, Cached: true} }
 
 // Live is the API server: the only one that can say that nothing is.
@@ -155,31 +147,32 @@ func list(ctx context.Context, api client.Reader) ([]corev1.PersistentVolume, er
 	return list.Items, nil
 }
 
-// Pods are the pods that use the volume's claim and are not finished, as the API server
-// has them: pods are not cached.
+// Pods are the pods that use the volume's claim and are not finished, as the source has them.
 //
 // A pod names its claim, and a claim of that name may be another one than the volume is
 // for. Then kubelet refuses to mount the volume for it, and the pod does not count. One
 // that was started with the claim before, which somebody deleted by force, shows at its
 // node.
-func (g *Gatherer) Pods(ctx context.Context, volume volumes.Volume) ([]corev1.Pod, error) {
+func (g *Gatherer) Pods(ctx context.Context, source Source, volume volumes.Volume) ([]corev1.Pod, error) {
 	if volume.Claim == "" {
 		return nil, nil
 	}
 	var pods corev1.PodList
-	if err := g.API.List(ctx, &pods, client.InNamespace(volume.Namespace)); err != nil {
+	if err := source.List(ctx, &pods, client.InNamespace(volume.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list pods in namespace %s: %w", volume.Namespace, err)
 	}
-	using := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
-		finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-		return finished || !slices.Contains(volumes.ClaimsOfPod(pod.Name, &pod.Spec), volume.Claim)
-	})
+	var using []corev1.Pod
+	for i := range pods.Items {
+		if pod := &pods.Items[i]; !IsFinished(pod) && slices.Contains(volumes.ClaimsOfPod(pod.Name, &pod.Spec), volume.Claim) {
+			using = append(using, *pod.DeepCopy())
+		}
+	}
 	ref := volume.PV.Spec.ClaimRef
 	if len(using) == 0 || ref == nil || ref.UID == "" {
 		return using, nil // the volume is for whatever claim has that name
 	}
 	var claim corev1.PersistentVolumeClaim
-	err := g.API.Get(ctx, client.ObjectKey{Namespace: volume.Namespace, Name: volume.Claim}, &claim)
+	err := source.Get(ctx, client.ObjectKey{Namespace: volume.Namespace, Name: volume.Claim}, &claim)
 	switch {
 	case client.IgnoreNotFound(err) != nil:
 		return nil, fmt.Errorf("read PersistentVolumeClaim %s/%s: %w", volume.Namespace, volume.Claim, err)

@@ -3,16 +3,14 @@ package keeper_test
 import (
 	"slices"
 	"testing"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-// TestAPodThatIsStoredAfterItsVolumeWasLookedAt is found when the admission grace is over
-// since the volume came, and not only when its node has the image.
+// TestAPodThatIsStoredAfterItsVolumeWasLookedAt counts as soon as it is there, and not only
+// when its node has the image.
 func TestAPodThatIsStoredAfterItsVolumeWasLookedAt(t *testing.T) {
 	for name, test := range map[string]struct {
 		objects       []client.Object
@@ -39,13 +37,7 @@ func TestAPodThatIsStoredAfterItsVolumeWasLookedAt(t *testing.T) {
 			}
 			w.keep()
 			w.create(test.objects...)
-			before := w.record().Token
-			w.pass(grace)
-			if wait := w.keep(); wait != time.Millisecond || w.record().Token != before {
-				t.Errorf("before the grace is over: again in %s, record %s", wait, w.record().Encode())
-			}
 			for range 3 { // it is said once
-				w.pass(time.Minute)
 				w.keep()
 			}
 			w.wantOwner(test.wantOwner)
@@ -54,28 +46,4 @@ func TestAPodThatIsStoredAfterItsVolumeWasLookedAt(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestAVolumeThatGetsAnotherClaim is a new one.
-func TestAVolumeThatGetsAnotherClaim(t *testing.T) {
-	w := newWorld(t)
-	w.keep()
-	w.pass(2 * grace)
-	w.keep()
-	var pv corev1.PersistentVolume
-	if err := w.api.Get(t.Context(), client.ObjectKey{Name: "shop.data"}, &pv); err != nil {
-		t.Fatal(err)
-	}
-	pv.Spec.ClaimRef.Name = "moved"
-	if err := w.api.Update(t.Context(), &pv); err != nil {
-		t.Fatal(err)
-	}
-	w.keep()
-	w.create(pod("late", "moved"))
-	w.pass(grace)
-	w.keep()
-	w.wantOwner("")
-	w.pass(time.Second)
-	w.keep()
-	w.wantOwner("west")
 }

@@ -1,0 +1,74 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+// Overview is what the cache shows to be used, of all volumes at once.
+type Overview struct {
+	// attached are PersistentVolumes, reported names in status.volumesInUse.
+	attached map[string]bool
+	reported map[corev1.UniqueVolumeName]bool
+	// mounted are claims of pods, told those with the condition, as <namespace>/<name>.
+	mounted, told map[string]bool
+}
+
+// Overview reads the cache once.
+func (g *Gatherer) Overview(ctx context.Context) (Overview, error) {
+	all := Overview{map[string]bool{}, map[corev1.UniqueVolumeName]bool{}, map[string]bool{}, map[string]bool{}}
+	state := &state{source: g.Cached(), addresses: map[string][]netip.Addr{}}
+	if err := errors.Join(state.listNodes(ctx), state.listAttachments(ctx)); err != nil {
+		return Overview{}, err
+	}
+	for i := range state.attachments {
+		all.attached[VolumeOf(&state.attachments[i])] = true
+	}
+	for i := range state.nodes {
+		for _, name := range state.nodes[i].Status.VolumesInUse {
+			all.reported[name] = true
+		}
+	}
+	var pods corev1.PodList
+	if err := g.Cache.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
+		return Overview{}, fmt.Errorf("list pods: %w", err)
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if IsFinished(pod) {
+			continue
+		}
+		for _, claim := range volumes.ClaimsOfPod(pod.Name, &pod.Spec) {
+			all.mounted[pod.Namespace+"/"+claim] = true
+		}
+	}
+	var claims corev1.PersistentVolumeClaimList
+	if err := g.Cache.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
+		return Overview{}, fmt.Errorf("list PersistentVolumeClaims: %w", err)
+	}
+	for i := range claims.Items {
+		claim := &claims.Items[i]
+		for _, condition := range claim.Status.Conditions {
+			if string(condition.Type) == OwnedElsewhere {
+				all.told[claim.Namespace+"/"+claim.Name] = true
+			}
+		}
+	}
+	return all, nil
+}
+
+// Told reports whether the volume's claim says that its image is owned elsewhere.
+func (o Overview) Told(volume volumes.Volume) bool { return o.told[volume.Namespace+"/"+volume.Claim] }
+
+// Has reports whether a volume may be used. Whether another one leads to its image, the other
+// one's answer says.
+func (o Overview) Has(volume volumes.Volume) bool {
+	return o.attached[volume.PV.Name] || o.reported[volumes.InUse(volume.PV.Spec.CSI)] || o.mounted[volume.Namespace+"/"+volume.Claim]
+}
