@@ -32,7 +32,9 @@
 //   - API servers: an admitted pod, or binding, is stored any time later, or never.
 //     Pods end, or are deleted by force, as are VolumeAttachments and Node objects.
 //   - Leaders look at pods, nodes and watchers one after the other while everything
-//     else goes on. A leader that dies takes no further step.
+//     else goes on, as late as can be. A leader that dies takes no further step. Its caches show
+//     pods and nodes as they were at any earlier moment: it writes into the record what they
+//     show, and neither releases nor acquires by them.
 //   - Nodes: the kubelet reports a volume in use before it mounts; ceph-csi looks for
 //     watchers, and maps any time later, so that two can pass each other. A node that
 //     is frozen or cut off takes no step; its watch expires, and comes back. It may

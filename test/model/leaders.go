@@ -17,6 +17,8 @@ type sight struct {
 	// stale show the boot before.
 	lost, replaced, anew, stale uint8
 	quiet                       bool
+	// cached: pods and nodes are from a cache.
+	cached bool
 }
 
 const earlier = 4
@@ -30,9 +32,11 @@ func (x sight) number() uint64 {
 	for _, bits := range []uint8{x.pods, x.unbound, x.attached, x.lost, x.replaced, x.anew, x.stale} {
 		n = n<<earlier | uint64(bits)
 	}
-	n <<= 1
-	if x.quiet {
-		n |= 1
+	for _, yes := range []bool{x.quiet, x.cached} {
+		n <<= 1
+		if yes {
+			n |= 1
+		}
 	}
 	return n
 }
@@ -51,7 +55,7 @@ func (m *Model) keep(id recordID, c int, x sight) answer {
 
 // seen is what a leader saw, for package ownership.
 func (m *Model) seen(c int, x sight, names names) ownership.Seen {
-	seen := ownership.Seen{Quiet: x.quiet}
+	seen := ownership.Seen{Quiet: x.quiet, Cached: x.cached}
 	for p := range m.Pods {
 		if x.pods>>p&1 != 0 {
 			seen.Pods = append(seen.Pods, names.uid(c, p))
@@ -132,6 +136,7 @@ func (x sight) and(y sight) sight {
 	x.explained |= y.explained
 	x.moved |= y.moved
 	x.unbound |= y.unbound
+	x.cached = x.cached || y.cached
 	return x
 }
 
@@ -202,6 +207,9 @@ func (m *Model) leader(s state, c int) {
 		t := s
 		change(&t.leaders[c])
 		m.emit(Step{kind, int8(c), 0, 0}, t)
+	}
+	if m.Caches[c] {
+		m.caches(s, c)
 	}
 	all := m.sees(s, c)
 	all.quiet = now.quiet == waited

@@ -35,6 +35,8 @@ type Config struct {
 	Steady bool
 	// NoLeaders: the leaders are dead.
 	NoLeaders bool
+	// Caches: the leaders of these clusters keep the records by caches that lag, too.
+	Caches clusters
 	// NoRelease: the leaders of these clusters keep the records true, and release nothing.
 	NoRelease clusters
 	// Unfence: people take node-wide blocklist entries away.
@@ -150,6 +152,9 @@ type Step struct {
 // next emits every state that may come after s.
 func (m *Model) next(s state, emit func(Step, state)) {
 	m.emit = emit
+	if m.Caches != (clusters{}) {
+		m.emit = func(by Step, t state) { emit(by, m.remembered(by, t)) }
+	}
 	for c := range m.clusters {
 		for p := range m.Pods {
 			m.admission(s, c, p)

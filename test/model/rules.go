@@ -17,6 +17,7 @@ const (
 	Rule3Anew
 	Rule3Machine
 	Rule3Grows
+	Rule3Cached
 	Rule3Pending
 	Rule3Admissions
 	Rule4
@@ -54,6 +55,7 @@ var instead = [...]string{
 	Rule3Anew:       "without the uid of the Node object in rule 3's proof: one that was made anew, and lists no volume yet, counts as one that let go",
 	Rule3Machine:    "without the machine in rule 3's proof: another machine with the name of a node counts as that one, which let go",
 	Rule3Grows:      "without holders that only grow: the record forgets addresses and clients that a node had before",
+	Rule3Cached:     "without the API server in rule 3's proof: what a cache does not show counts as gone",
 	Rule3Pending:    "without pending pods in rule 3's proof: the record does not name admitted pods that were not seen yet",
 	Rule3Admissions: "without the owner's admissions in the record: rule 3's proof does not notice them",
 	Rule4:           "without rule 4: an image that nobody has watched for long counts as free",

@@ -32,6 +32,7 @@ func removed() map[string]struct {
 		"rule-3-gone":       {Rule3Gone, Config{Nodes: []int{0, 1}, Pods: 1, Delete: east}, TwoWriters},
 		"rule-3-pending":    {Rule3Pending, Config{Nodes: []int{0, 1}, Pods: 1, Named: true}, TwoWriters},
 		"rule-3-admissions": {Rule3Admissions, plain, TwoWriters},
+		"rule-3-cached":     {Rule3Cached, Config{Nodes: []int{0, 1}, Pods: 1, Caches: east}, TwoWriters},
 		"rule-4":            {Rule4, plain, TwoWriters},
 		"rule-5":            {Rule5, Config{Nodes: []int{0, 1}, Pods: 1, Before: true}, TwoWriters},
 		"rule-6-watchers":   {Rule6Watchers, failover, TwoWriters},

@@ -173,6 +173,7 @@ type leader struct {
 	// is, see [Model.order].
 	proof uint8
 	quiet quiet
+	cache cached
 }
 
 // quiet is the leader's waiting for admissions that do not change.

@@ -64,6 +64,8 @@ const (
 	reportBoot
 	restore
 	usurp
+	readCaches
+	refreshCached
 	claim
 	claimBinding
 	seeName
@@ -152,6 +154,9 @@ var words = [kinds]string{
 	reportBoot:     "{n}'s kubelet reports that the node has booted",
 	restore:        "{c}'s etcd is restored to a time when a pod was bound to {m}",
 	usurp:          "{c}'s webhook admits a pod of namespace evil, whose claim names the volume of shop/data",
+
+	readCaches:    "{c}'s leader has pods and nodes as they are now in its caches",
+	refreshCached: "{c}'s leader writes what its caches show",
 
 	claim:         "{c}'s webhook writes the admission into the record; the pod is not admitted yet",
 	claimBinding:  "{c}'s webhook writes the pod's binding to {m} into the record, and does not admit it yet",
