@@ -68,6 +68,21 @@ func (c *cephAccess) counting(ctx context.Context, clusterID string) (counted, s
 	return counted{cluster, c.counted, func() { c.Storages.Renew(cluster) }}, radosNamespace, nil
 }
 
+// sweeping are connections whose calls are counted, too, and may take longer.
+type sweeping struct {
+	*connect.Storages
+	counted *guard.Metrics
+}
+
+// Cluster implements keeper.Storages.
+func (s sweeping) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
+	cluster, radosNamespace, err := s.Storages.Cluster(ctx, clusterID)
+	if err != nil {
+		return nil, "", err
+	}
+	return counted{cluster, s.counted, func() { s.Storages.Renew(cluster) }}, radosNamespace, nil
+}
+
 // check says whether there is a configuration to read.
 func (c *cephAccess) check(request *http.Request) error {
 	if _, err := c.get.Credentials(request.Context(), c.options.secret); err != nil {

@@ -62,6 +62,13 @@ func (c counted) Record(ctx context.Context, image ceph.Image) (ceph.Record, err
 	return record, err
 }
 
+func (c counted) Records(ctx context.Context, pool, namespace string) ([]ceph.RecordOf, error) {
+	begin := time.Now()
+	records, err := c.Cluster.Records(ctx, pool, namespace)
+	c.called("records", begin, err)
+	return records, err
+}
+
 // PutRecord does not count it as an error that somebody else was faster.
 func (c counted) PutRecord(ctx context.Context, image ceph.Image, record ceph.Record) (ceph.Record, error) {
 	begin := time.Now()

@@ -82,7 +82,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		Storages: ceph,
 		Now:      time.Now,
 	}
-	waker, err := setUpOwners(manager, g, ceph, connections, o.admissionGrace, log)
+	waker, err := setUpOwners(manager, g, ceph, sweeping{connections, counted}, o.admissionGrace, log)
 	if err != nil {
 		return err
 	}
