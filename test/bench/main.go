@@ -45,6 +45,7 @@ var parts = []part{
 	{"guard", guarding},
 	{"names", naming},
 	{"handover", handing},
+	{"steady", steadying},
 	{"rtt", roundTrips},
 	{"leader", leading},
 }
