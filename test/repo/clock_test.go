@@ -23,7 +23,6 @@ var readsClock = map[string]string{
 	"pkg/idle Look":           "for how long there was no admission, a difference",
 	"pkg/idle request":        "since when the image is ours, for people",
 	"pkg/idle Release":        "since when nobody has the image, for people",
-	"pkg/keeper keep":         "for how long a volume has had its claim, a difference",
 	"pkg/keeper Refused":      "for how long a workload is remembered, a difference",
 	"pkg/keeper mark":         "a condition's lastTransitionTime, for people",
 	"pkg/keeper tellConflict": "how often an event is repeated, a difference",
