@@ -35,8 +35,8 @@ func configurations() map[string]Config {
 		"failover, every accident":         {Nodes: []int{0, 1}, Pods: 1, Persons: []int{1}, Steady: true, NoLeaders: true, Coarse: everyone, Force: east, Reboot: east, Delete: east, Unfence: true},
 		"failover, feature exclusive-lock": {Nodes: []int{0, 1}, Pods: 1, Persons: []int{1}, Steady: true, Coarse: everyone, Mapping: Lock},
 		"failover, mapped exclusively":     {Nodes: []int{0, 1}, Pods: 1, Persons: []int{1}, Steady: true, Coarse: everyone, Mapping: Exclusive},
-		"caches that lag":                  {Nodes: []int{0, 1}, Pods: 1, Named: true, Caches: east, Force: east, Reboot: east, NoRelease: clusters{false, true}},
-		"caches that lag, and a failover":  {Nodes: []int{0, 1}, Pods: 1, Caches: east, Persons: []int{1}, Steady: true, Coarse: everyone},
+		"caches that lag":                  {Nodes: []int{0, 1}, Pods: 1, Caches: east, Reboot: east, Coarse: everyone, NoRelease: clusters{false, true}},
+		"caches that lag, and a failover":  {Nodes: []int{0, 1}, Pods: 1, Named: true, Caches: east, Persons: []int{1}, Steady: true, Coarse: everyone, NoRelease: everyone},
 		"pods are stored any time later":   {Nodes: []int{0, 1}, Pods: 1, Late: true, Persons: []int{1}, Steady: true, Coarse: everyone, Reboot: east},
 	}
 }
