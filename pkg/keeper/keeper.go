@@ -152,8 +152,9 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	case errors.Is(err, ceph.ErrRecordChanged):
 		return reconcile.Result{RequeueAfter: shortest}, nil
 	case errors.Is(err, ceph.ErrImageNotFound):
+		// Its record shows when it is there, if it gets one.
 		k.ledger.note(request.Name, ceph.Record{}, false)
-		return reconcile.Result{}, nil // its record shows when it is there
+		return reconcile.Result{RequeueAfter: k.patience.next(request.Name, "there is no image", round)}, nil
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("keep the record of volume %s/%s: %w", volume.Namespace, volume.Claim, err)
 	}
@@ -284,7 +285,7 @@ func isSettled(record ceph.Record, seen ownership.Seen) bool {
 // turn is when an image has its next look in the round. It differs from volume to volume: those
 // of a node, or all of them when a leader begins, would go on being looked at at once.
 func (k *Keeper) turn(pv string) time.Duration {
-	longest := max(round, time.Duration(k.ledger.held())*roundStep)
+	longest := max(round, time.Duration(k.ledger.onNodes())*roundStep)
 	hash := fnv.New32a()
 	hash.Write([]byte(pv))
 	return longest/2 + time.Duration(hash.Sum32()%1000)*longest/2000

@@ -13,6 +13,8 @@ import (
 type ledger struct {
 	mu  sync.Mutex
 	all map[string]entry
+	// held is how many of them have a holder.
+	held int
 }
 
 // entry is of one volume.
@@ -33,7 +35,16 @@ func (l *ledger) note(pv string, record ceph.Record, ours bool) {
 	if ours {
 		now.holders = record.Owner.Nodes
 	}
+	l.count(pv, -1)
 	l.all[pv] = now
+	l.count(pv, 1)
+}
+
+// count is for a caller that has mu.
+func (l *ledger) count(pv string, by int) {
+	if len(l.all[pv].holders) > 0 {
+		l.held += by
+	}
 }
 
 // at is the token of the record when the volume was looked at.
@@ -57,20 +68,16 @@ func (l *ledger) heldBy(is func(ceph.Node) bool) []string {
 	return all
 }
 
-// held is how many of the volumes are held by this cluster on a node.
-func (l *ledger) held() (n int) {
+// onNodes is how many of the volumes this cluster holds on a node.
+func (l *ledger) onNodes() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, known := range l.all {
-		if len(known.holders) > 0 {
-			n++
-		}
-	}
-	return n
+	return l.held
 }
 
 func (l *ledger) forget(pv string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.count(pv, -1)
 	delete(l.all, pv)
 }
