@@ -81,7 +81,7 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 	}
 	if ours {
 		if source.Cached && slices.ContainsFunc(record.Owner.Nodes, func(n ceph.Node) bool { return !attached(evidence.Attached, n) }) {
-			// Which machine a holder is that is not seen to use the image, any node may say.
+			// Of a holder that is not seen to use the image, any node may say that its boot is over.
 			if err := state.listNodes(ctx); err != nil {
 				return Evidence{}, err
 			}

@@ -108,15 +108,12 @@ func TestSeen(t *testing.T) {
 	want := Evidence{
 		Seen: ownership.Seen{
 			Pods: []string{"uid-db-0", "uid-twin-0"}, Unbound: []string{"uid-twin-0"}, Attached: []ceph.Node{e1},
-			Watchers: []string{onE1, "10.0.9.9:0/2"}, Explained: []string{onE1},
+			Watchers: []string{onE1, "10.0.9.9:0/2"}, Explained: []string{onE1}, Present: []ownership.Present{{Node: e1}},
 		},
 		Uses: []Use{{"e1", "pod shop/db-0", "uid-db-0"}, {"", "pod shop/twin-0", "uid-twin-0"}, {Node: "e1", What: "volumeattachment csi-1"}},
 	}
 	for name, source := range map[string]Source{"cache": g.Cached(), "API server": g.Live()} {
 		want.Cached = source.Cached
-		if want.Present = nil; !source.Cached {
-			want.Present = []ownership.Present{{Node: e1}}
-		}
 		got, err := g.Seen(t.Context(), source, storage(t, onE1, "10.0.5.1:0/9", "10.0.9.9:0/2"), east, volumeOf(t, data), theData, held(e1, ceph.Node{Name: "e9"}))
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// few and many are how many volumes there are while nothing happens to them.
-	few  = 100
-	many = 400
+	// someVolumes and moreVolumes are how many there are while nothing happens to them.
+	someVolumes = 100
+	moreVolumes = 400
 	// settles is for how long the leader finds its way, counts for how long its calls are
 	// counted after that.
 	settles = 90 * time.Second
@@ -70,9 +70,9 @@ func steadying(ctx context.Context, out io.Writer, dir string, tools lab.Tools) 
 		from, to  int
 		elsewhere bool
 	}{
-		{name: "held by pods here", to: few},
-		{name: "held by pods here", from: few, to: many},
-		{name: "another cluster's", to: many, elsewhere: true},
+		{name: "held by pods here", to: someVolumes},
+		{name: "held by pods here", from: someVolumes, to: moreVolumes},
+		{name: "another cluster's", to: moreVolumes, elsewhere: true},
 	} {
 		if stage.elsewhere {
 			err = s.loses(ctx, stage.to)
