@@ -24,6 +24,7 @@ type connection struct {
 	// They are looked up once: a namespace can be removed only when it has no
 	// images.
 	spaces sync.Map
+	ids    lastIDs
 	// manager is for subvolumes.
 	manager *manager
 }

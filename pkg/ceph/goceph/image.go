@@ -4,7 +4,6 @@ package goceph
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -48,43 +47,6 @@ func (h header) describe(spec ceph.ImageSpec, name, id string) ceph.Image {
 	image := ceph.Image{ImageSpec: spec, Named: name, ID: id, Size: h.size, Features: set.Names()}
 	slices.Sort(image.Features)
 	return image
-}
-
-// Look asks the OSDs three times, one after the other: for the id that the name has, for the
-// record, and for the header with its watchers.
-func (c *connection) Look(ctx context.Context, spec ceph.ImageSpec) (ceph.Look, error) {
-	what := "look at"
-	look, err := do(ctx, c, spec, func(ioctx *rados.IOContext) (ceph.Look, error) {
-		var look ceph.Look
-		var unread error // of the record
-		err := seek(ioctx, spec, func(name, id string) error {
-			look.Record, unread = readRecord(ioctx, ceph.RecordObject(id))
-			if errors.Is(unread, ceph.ErrRecordNotFound) {
-				unread = nil
-			}
-			if unread != nil {
-				return nil
-			}
-			found, err := readHeader(ioctx, id)
-			look.Image, look.Watchers = found.describe(spec, name, id), found.watchers
-			return err
-		})
-		switch {
-		case unread != nil:
-			what = "read record of"
-			return ceph.Look{}, unread
-		case errno(err) == enoent:
-			return ceph.Look{}, c.absent(spec, ceph.ErrImageNotFound)
-		case err != nil:
-			return ceph.Look{}, translate(err, nil)
-		}
-		c.exists(spec)
-		return look, nil
-	})
-	if err != nil {
-		return ceph.Look{}, fmt.Errorf("%s image %q: %w", what, spec, err)
-	}
-	return look, nil
 }
 
 // exists notes that the rados namespace of spec does.
