@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"reflect"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,7 +24,7 @@ const cephTimeout = time.Second
 type cephAccess struct {
 	*connect.Storages
 	options options
-	get     csiconfig.Get
+	recent  *recent
 	counted *guard.Metrics
 }
 
@@ -35,7 +32,7 @@ type cephAccess struct {
 // later. A watch would need rights on all ConfigMaps and Secrets of the namespace
 // instead of on the named ones.
 func newCeph(o options, api client.Reader, counted *guard.Metrics) *cephAccess {
-	c := &cephAccess{options: o, get: (&recent{api: api, answers: map[string]answer{}}).get, counted: counted}
+	c := &cephAccess{options: o, recent: newRecent(api), counted: counted}
 	c.Storages = c.connections(cephTimeout)
 	return c
 }
@@ -43,8 +40,8 @@ func newCeph(o options, api client.Reader, counted *guard.Metrics) *cephAccess {
 // connections are without one yet. timeout bounds one RADOS operation.
 func (c *cephAccess) connections(timeout time.Duration) *connect.Storages {
 	o := c.options
-	source := connect.CSI{Get: c.get, Namespaces: o.configNamespaces, Secret: o.secret, Secrets: o.secrets}
-	return connect.New(source, func(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
+	source := connect.CSI{Namespaces: o.configNamespaces, Secret: o.secret, Secrets: o.secrets}
+	return connect.New(newRemembered(c.recent, source), func(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
 		begin := time.Now()
 		config.Timeout = timeout
 		cluster, err := goceph.Dial(ctx, config)
@@ -85,59 +82,15 @@ func (s sweeping) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, 
 
 // check says whether there is a configuration to read.
 func (c *cephAccess) check(request *http.Request) error {
-	if _, err := c.get.Credentials(request.Context(), c.options.secret); err != nil {
+	if _, err := csiconfig.Get(c.recent.get).Credentials(request.Context(), c.options.secret); err != nil {
 		return err
 	}
 	for _, namespace := range c.options.configNamespaces {
 		for _, location := range csiconfig.Locations() {
-			if c.get(request.Context(), namespace, location.Name, &corev1.ConfigMap{}) == nil {
+			if c.recent.get(request.Context(), namespace, location.Name, &corev1.ConfigMap{}) == nil {
 				return nil
 			}
 		}
 	}
 	return errors.New("ceph-csi's configuration is in none of the namespaces")
-}
-
-// fresh is for how long an object that was read counts: a change of the
-// configuration is in force after that.
-const fresh = 5 * time.Second
-
-// recent reads objects, and remembers them as long as they are fresh. Errors are
-// not remembered, except that an object is not there.
-type recent struct {
-	api     client.Reader
-	mu      sync.Mutex
-	answers map[string]answer
-}
-
-type answer struct {
-	object client.Object
-	err    error
-	at     time.Time
-}
-
-func (r *recent) get(ctx context.Context, namespace, name string, into csiconfig.Object) error {
-	key := fmt.Sprintf("%T %s/%s", into, namespace, name)
-	r.mu.Lock()
-	known, ok := r.answers[key]
-	r.mu.Unlock()
-	if !ok || time.Since(known.at) > fresh {
-		object, ok := into.DeepCopyObject().(client.Object)
-		if !ok {
-			return fmt.Errorf("read %s: not an API object", key)
-		}
-		err := r.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object)
-		if client.IgnoreNotFound(err) != nil {
-			return err
-		}
-		known = answer{object, err, time.Now()}
-		r.mu.Lock()
-		r.answers[key] = known
-		r.mu.Unlock()
-	}
-	if known.err != nil {
-		return known.err
-	}
-	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(known.object.DeepCopyObject()).Elem())
-	return nil
 }
