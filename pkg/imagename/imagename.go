@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -25,6 +26,8 @@ const (
 	// settleLimit is far more than a rename takes, which is some ten milliseconds.
 	settleLimit = time.Second
 	settlePoll  = 20 * time.Millisecond
+	// namesAtOnce is how many names are looked at at a time.
+	namesAtOnce = 8
 )
 
 // Refusal is why an image cannot get a cluster's name. Nothing was changed.
@@ -157,26 +160,33 @@ func settle(ctx context.Context, storage Ceph, image ceph.Image, all []string) (
 // alone is the error if another image has one of the names: somebody has made it anew while
 // the one with the data bore a cluster's name.
 func alone(ctx context.Context, storage Ceph, image ceph.Image, all []string) error {
+	var looks errgroup.Group
+	looks.SetLimit(namesAtOnce)
 	for _, name := range all {
 		if name == image.Own() {
 			continue
 		}
-		spec := ceph.ImageSpec{Pool: image.Pool, Namespace: image.Namespace, Name: name} // this name, and no other
-		other, err := storage.Image(ctx, spec)
-		switch {
-		case errors.Is(err, ceph.ErrImageNotFound):
-		case err != nil:
-			return err
-		case other.ID == image.ID:
-			return fmt.Errorf("image %s has the name %s yet: %w", image.ImageSpec, name, ceph.ErrImageRenamed)
-		default:
-			return &Refusal{
-				What: fmt.Sprintf("there are two images of that name: %s with the id %s, and %s with the id %s", image.Own(), image.ID, name, other.ID),
-				Do:   "find out which one has the data, and give the other one a name of its own with `rbd rename`",
-			}
+		looks.Go(func() error { return vacant(ctx, storage, image, name) })
+	}
+	return looks.Wait()
+}
+
+// vacant is the error if there is an image with exactly that name.
+func vacant(ctx context.Context, storage Ceph, image ceph.Image, name string) error {
+	other, err := storage.Image(ctx, ceph.ImageSpec{Pool: image.Pool, Namespace: image.Namespace, Name: name})
+	switch {
+	case errors.Is(err, ceph.ErrImageNotFound):
+		return nil
+	case err != nil:
+		return err
+	case other.ID == image.ID:
+		return fmt.Errorf("image %s has the name %s yet: %w", image.ImageSpec, name, ceph.ErrImageRenamed)
+	default:
+		return &Refusal{
+			What: fmt.Sprintf("there are two images of that name: %s with the id %s, and %s with the id %s", image.Own(), image.ID, name, other.ID),
+			Do:   "find out which one has the data, and give the other one a name of its own with `rbd rename`",
 		}
 	}
-	return nil
 }
 
 // ClaimKey returns the cluster's key where the image is, and claims one if it has none. It

@@ -2,15 +2,17 @@ package main
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-// calls is a Ceph for one caller at a time. It notes the calls that ask something, with the time that each took.
+// calls notes the calls of a Ceph that ask something, with the time that each took.
 // [ceph.Identified] asks nobody.
 type calls struct {
 	ceph.Cluster
+	mu    *sync.Mutex
 	noted *[]call
 }
 
@@ -19,16 +21,23 @@ type call struct {
 	took   time.Duration
 }
 
-func noting(storage ceph.Cluster) calls { return calls{storage, &[]call{}} }
+func noting(storage ceph.Cluster) calls { return calls{storage, new(sync.Mutex), new([]call)} }
 
 // begin notes a call until what it returns is called.
 func (c calls) begin(method string) func() {
 	begin := time.Now()
-	return func() { *c.noted = append(*c.noted, call{method, time.Since(begin)}) }
+	return func() {
+		took := time.Since(begin)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		*c.noted = append(*c.noted, call{method, took})
+	}
 }
 
 // take returns what was noted, and forgets it.
 func (c calls) take() []call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	noted := *c.noted
 	*c.noted = nil
 	return noted
