@@ -48,6 +48,7 @@ var parts = []part{
 	{"steady", steadying},
 	{"rtt", roundTrips},
 	{"leader", leading},
+	{"many", crowding},
 }
 
 // quickly is what admissions cost, in less time.
