@@ -29,6 +29,8 @@ type Nodes struct {
 	// IgnoreWatchers leaves out that ceph-csi doesn't open an image that has
 	// another watcher.
 	IgnoreWatchers bool
+	// StampInterval is the time between two stamps of a pod; 0 is the agent's own.
+	StampInterval time.Duration
 }
 
 func (n Nodes) routed() bool { return n.SameAddresses || n.OneAddress }
@@ -143,6 +145,9 @@ func (c *Cluster) startNode(ctx context.Context, network *Network, options Optio
 	args := []string{"agent", "--kubeconfig", c.file(name + ".kubeconfig"), "--operator", c.Rook.Operator, "--cluster", c.Name, "--node", name, "--address", node.Address, "--seen", node.seenDir()}
 	if options.Nodes.IgnoreWatchers {
 		args = append(args, "--ignore-watchers")
+	}
+	if interval := options.Nodes.StampInterval; interval > 0 {
+		args = append(args, "--stamp-interval", interval.String())
 	}
 	program, args := network.enter(host, labNode, args...)
 	node.machine = machine{

@@ -97,8 +97,10 @@ type node struct {
 	mu      sync.Mutex
 	pods    map[types.UID]context.CancelFunc
 	volumes map[volumeID]*volume
+	asked   int // how often volumes were to be reported
 
 	statusMu sync.Mutex // keeps reports of volumes in their order
+	reported int        // the last of those that were asked for
 	clientMu sync.Mutex
 	client   Client // the shared one, while an image is open through it
 	settings CephSettings

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
 )
 
 // finalizerOf is what the driver's external-attacher puts on VolumeAttachments and
@@ -25,8 +26,12 @@ func finalizerOf(driver string) string {
 	return "external-attacher/" + strings.ReplaceAll(driver, ".", "-")
 }
 
-// attachRetry is when something that did not work out is tried again.
-const attachRetry = time.Second
+const (
+	// attachRetry is when something that did not work out is tried again.
+	attachRetry = time.Second
+	// attachWorkers is the external-attacher's --worker-threads.
+	attachWorkers = 10
+)
 
 // Attach stands in for the external-attachers of the operator's drivers until ctx ends. ceph-csi
 // has nothing to do for an attachment, so each one is confirmed at once.
@@ -45,15 +50,37 @@ func Attach(ctx context.Context, client kubernetes.Interface, operator Operator,
 	return ctx.Err()
 }
 
-// watch calls f with each object, when it changes and every attachRetry.
+// watch calls f with each object, when it changes and every attachRetry; with several at a
+// time, and with each of them one call after the other.
 func watch(ctx context.Context, client rest.Interface, resource string, kind runtime.Object, f func(any)) {
-	_, controller := cache.NewInformerWithOptions(cache.InformerOptions{
+	queue := workqueue.NewTyped[string]()
+	changed := func(object any) {
+		if key, err := cache.MetaNamespaceKeyFunc(object); err == nil {
+			queue.Add(key)
+		}
+	}
+	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: cache.NewListWatchFromClient(client, resource, corev1.NamespaceAll, fields.Everything()),
 		ObjectType:    kind,
 		ResyncPeriod:  attachRetry,
-		Handler:       cache.ResourceEventHandlerFuncs{AddFunc: f, UpdateFunc: func(_, object any) { f(object) }},
+		Handler:       cache.ResourceEventHandlerFuncs{AddFunc: changed, UpdateFunc: func(_, object any) { changed(object) }},
 	})
+	for range attachWorkers {
+		go func() {
+			for {
+				key, over := queue.Get()
+				if over {
+					return
+				}
+				if object, there, err := store.GetByKey(key); err == nil && there {
+					f(object)
+				}
+				queue.Done(key)
+			}
+		}()
+	}
 	controller.RunWithContext(ctx)
+	queue.ShutDown()
 }
 
 type attacher struct {

@@ -146,11 +146,20 @@ func (n *node) renewLease(ctx context.Context) {
 }
 
 // reportVolumes writes into the node's status which volumes are in use.
-// kube-controller-manager does not detach those.
+// kube-controller-manager does not detach those. As with kubelet, one report serves all
+// who asked for one before it began.
 func (n *node) reportVolumes(ctx context.Context) error {
+	n.mu.Lock()
+	n.asked++
+	asked := n.asked
+	n.mu.Unlock()
 	n.statusMu.Lock()
 	defer n.statusMu.Unlock()
+	if n.reported >= asked {
+		return nil
+	}
 	n.mu.Lock()
+	asked = n.asked
 	inUse := []string{}
 	for v := range n.volumes {
 		inUse = append(inUse, v.String())
@@ -164,5 +173,6 @@ func (n *node) reportVolumes(ctx context.Context) error {
 	if _, err := n.Client.CoreV1().Nodes().Patch(ctx, n.Node, types.MergePatchType, data, metav1.PatchOptions{}, "status"); err != nil {
 		return fmt.Errorf("report volumes in use: %w", err)
 	}
+	n.reported = asked
 	return nil
 }

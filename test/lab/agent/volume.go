@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -81,61 +83,70 @@ func (n *node) open(ctx context.Context, v *volume, pv *corev1.PersistentVolume)
 	return nil
 }
 
-// mount opens the pod's volumes. It returns those that it counted,
-// on an error too.
+// mount opens the pod's volumes, all at a time as kubelet does. It returns those that it
+// counted, on an error too.
 func (n *node) mount(ctx context.Context, pod *corev1.Pod) ([]*volume, error) {
-	var mounted []*volume
-	for _, claim := range claims(pod) {
-		pv, err := n.awaitVolume(ctx, pod.Namespace, claim)
-		if err != nil {
-			return mounted, err
-		}
-		if pv.Spec.CSI == nil || !n.Operator.runs(pv.Spec.CSI.Driver) {
-			continue
-		}
-		id := volumeID{pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle}
-		n.mu.Lock()
-		v, ok := n.volumes[id]
-		if !ok {
-			v = &volume{volumeID: id, turn: make(chan struct{}, 1)}
-			n.volumes[id] = v
-		}
-		v.pods++
-		n.mu.Unlock()
-		mounted = append(mounted, v)
+	names := claims(pod)
+	mounted, errs := make([]*volume, len(names)), make([]error, len(names))
+	var all sync.WaitGroup
+	for i, claim := range names {
+		all.Go(func() { mounted[i], errs[i] = n.mountOne(ctx, pod, claim) })
+	}
+	all.Wait()
+	return slices.DeleteFunc(mounted, func(v *volume) bool { return v == nil }), errors.Join(errs...)
+}
 
-		if err := n.awaitAttachment(ctx, pv); err != nil {
-			return mounted, err
+// mountOne opens the volume of a claim, nil if it is no business of ours.
+func (n *node) mountOne(ctx context.Context, pod *corev1.Pod, claim string) (*volume, error) {
+	pv, err := n.awaitVolume(ctx, pod.Namespace, claim)
+	if err != nil {
+		return nil, err
+	}
+	if pv.Spec.CSI == nil || !n.Operator.runs(pv.Spec.CSI.Driver) {
+		return nil, nil
+	}
+	id := volumeID{pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle}
+	n.mu.Lock()
+	v, ok := n.volumes[id]
+	if !ok {
+		v = &volume{volumeID: id, turn: make(chan struct{}, 1)}
+		n.volumes[id] = v
+	}
+	v.pods++
+	n.mu.Unlock()
+
+	if err := n.awaitAttachment(ctx, pv); err != nil {
+		return v, err
+	}
+	if err := retryForever(ctx, n.Log, "report volumes", n.reportVolumes); err != nil {
+		return v, err
+	}
+	for delay := mountRetry; ; delay = min(2*delay, mountRetryMax) {
+		err := n.stage(ctx, v, pv)
+		if err == nil {
+			return v, nil
 		}
-		if err := retryForever(ctx, n.Log, "report volumes", n.reportVolumes); err != nil {
-			return mounted, err
+		if ctx.Err() != nil {
+			return v, ctx.Err()
 		}
-		for delay := mountRetry; ; delay = min(2*delay, mountRetryMax) {
-			err := n.stage(ctx, v, pv)
-			if err == nil {
-				break
-			}
-			if ctx.Err() != nil {
-				return mounted, ctx.Err()
-			}
-			n.Log.Error("mount", "pod", pod.Namespace+"/"+pod.Name, "volume", pv.Name, "error", err)
-			n.warn(ctx, pod, fmt.Sprintf("MountVolume.MountDevice failed for volume %q : rpc error: code = Internal desc = %v", pv.Name, err))
-			if err := pause(ctx, delay); err != nil {
-				return mounted, err
-			}
+		n.Log.Error("mount", "pod", pod.Namespace+"/"+pod.Name, "volume", pv.Name, "error", err)
+		n.warn(ctx, pod, fmt.Sprintf("MountVolume.MountDevice failed for volume %q : rpc error: code = Internal desc = %v", pv.Name, err))
+		if err := pause(ctx, delay); err != nil {
+			return v, err
 		}
 	}
-	return mounted, nil
 }
 
 // unmount closes the volumes that no other pod of this node uses.
 func (n *node) unmount(ctx context.Context, volumes []*volume) {
+	var all sync.WaitGroup
 	for _, v := range volumes {
 		n.mu.Lock()
 		v.pods--
 		n.mu.Unlock()
-		n.unstage(v)
+		all.Go(func() { n.unstage(v) })
 	}
+	all.Wait()
 	if len(volumes) != 0 {
 		_ = retryForever(ctx, n.Log, "report volumes", n.reportVolumes)
 	}
@@ -205,14 +216,13 @@ func (n *node) awaitAttachment(ctx context.Context, pv *corev1.PersistentVolume)
 	csi := pv.Spec.CSI
 	name := attachmentName(volumeID{csi.Driver, csi.VolumeHandle}, n.Node)
 	return n.await(ctx, "attachment of "+pv.Name, func(ctx context.Context) error {
-		driver, err := n.Client.StorageV1().CSIDrivers().Get(ctx, csi.Driver, metav1.GetOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return err
-		}
-		if err == nil && driver.Spec.AttachRequired != nil && !*driver.Spec.AttachRequired {
-			return nil
-		}
 		attachment, err := n.Client.StorageV1().VolumeAttachments().Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			driver, unknown := n.Client.StorageV1().CSIDrivers().Get(ctx, csi.Driver, metav1.GetOptions{})
+			if unknown == nil && driver.Spec.AttachRequired != nil && !*driver.Spec.AttachRequired {
+				return nil
+			}
+		}
 		if err != nil {
 			return err
 		}
