@@ -37,6 +37,8 @@ type handover struct {
 	lab        *lab.Lab
 	storage    ceph.Cluster
 	east, west *side
+	// stamps is the time between two of a pod, 0 that of the lab.
+	stamps time.Duration
 }
 
 // side is a guarded cluster.
@@ -62,7 +64,7 @@ func handing(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (e
 }
 
 func (h *handover) start(ctx context.Context) (err error) {
-	if h.lab, err = lab.Start(ctx, lab.Options{Dir: filepath.Join(h.dir, "handover"), Tools: h.tools, Nodes: lab.Nodes{PerCluster: 3}}); err != nil {
+	if h.lab, err = lab.Start(ctx, lab.Options{Dir: filepath.Join(h.dir, "handover"), Tools: h.tools, Nodes: lab.Nodes{PerCluster: 3, StampInterval: h.stamps}}); err != nil {
 		return err
 	}
 	if h.storage, err = goceph.Dial(ctx, goceph.Config{ConfFile: h.lab.Ceph.ConfFile}); err != nil {

@@ -14,8 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
@@ -29,6 +31,9 @@ const (
 	manyVolumes        = manyPods * manyEach
 	// manyLimit bounds each wait.
 	manyLimit = 5 * time.Minute
+	manyPoll  = 200 * time.Millisecond
+	// idleStamps keeps what pods write from being most of the load.
+	idleStamps = 5 * time.Second
 	// spell is for how long claims that wait are looked at.
 	spell = 30 * time.Second
 
@@ -36,19 +41,17 @@ const (
 )
 
 // many is a release with many volumes, once guarded, and once, as the yardstick, with
-// static volumes that were made before and are nobody's business but Kubernetes'.
+// volumes that were made before and are nobody's business but Kubernetes'.
 type many struct {
 	*handover
 	out  io.Writer
 	rows [][]string
-	// times are those of the yardstick.
-	plain time.Duration
 }
 
 // crowding measures what many volumes at once take: claims until they are bound, pods until
 // they are ready, and both when everything moves to the other cluster.
 func crowding(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
-	m := &many{handover: &handover{dir: filepath.Join(dir, "many"), tools: tools}, out: out}
+	m := &many{handover: &handover{dir: filepath.Join(dir, "many"), tools: tools, stamps: idleStamps}, out: out}
 	defer func() { err = errors.Join(err, m.stop()) }()
 	if err := m.start(ctx); err != nil {
 		return err
@@ -251,7 +254,8 @@ func (m *many) plainImages(ctx context.Context) error {
 	return group.Wait()
 }
 
-// plainVolume is as the provisioner's, and not guarded.
+// plainVolume is mapped as the provisioner's are. It says of itself that ceph-csi made it, so
+// nobody guards it.
 func plainVolume(i int) client.Object {
 	name := manyName(plain, i)
 	return &corev1.PersistentVolume{
@@ -262,10 +266,10 @@ func plainVolume(i int) client.Object {
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
 			ClaimRef:                      &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: namespace, Name: name},
 			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
-				Driver: driver, VolumeHandle: name, FSType: "ext4",
+				Driver: driver, VolumeHandle: fmt.Sprintf("0001-0009-rook-ceph-0000000000000002-%012d", i), FSType: "ext4",
 				NodeStageSecretRef: &corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
 				VolumeAttributes: map[string]string{
-					"clusterID": "rook-ceph", "pool": lab.Pool, "staticVolume": "true",
+					"clusterID": "rook-ceph", "pool": lab.Pool, "imageName": name,
 					"imageFeatures": "exclusive-lock,layering", "mapOptions": "exclusive,noshare",
 				},
 			}},
@@ -400,35 +404,25 @@ func (m *many) unbind(ctx context.Context, s *side) error {
 
 // reach calls begin, and returns when n objects in the namespace are as is says.
 func (s *side) reach(ctx context.Context, list client.ObjectList, n int, is func(client.Object) bool, begin func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, manyLimit)
-	defer cancel()
-	watcher, err := s.api.Watch(ctx, list, client.InNamespace(namespace))
-	if err != nil {
-		return err
-	}
-	defer watcher.Stop()
 	if err := begin(); err != nil {
 		return err
 	}
-	reached := map[string]bool{}
-	for len(reached) < n {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d of %d in %s: %w", len(reached), n, s.Name, ctx.Err())
-		case event, ok := <-watcher.ResultChan():
-			if !ok {
-				return fmt.Errorf("%d of %d in %s: the watch has ended", len(reached), n, s.Name)
-			}
-			object, ok := event.Object.(client.Object)
-			switch {
-			case !ok:
-				return fmt.Errorf("watch: %v", event.Object)
-			case event.Type != watch.Deleted && is(object):
-				reached[string(object.GetUID())] = true
-			default:
-				delete(reached, string(object.GetUID()))
-			}
+	reached := 0
+	err := wait.PollUntilContextTimeout(ctx, manyPoll, manyLimit, true, func(ctx context.Context) (bool, error) {
+		if err := s.api.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			return false, err
 		}
+		reached = 0
+		err := meta.EachListItem(list, func(object runtime.Object) error {
+			if object, ok := object.(client.Object); ok && is(object) {
+				reached++
+			}
+			return nil
+		})
+		return reached >= n, err
+	})
+	if err != nil {
+		return fmt.Errorf("%d of %d in %s: %w", reached, n, s.Name, err)
 	}
 	return nil
 }
