@@ -56,7 +56,7 @@ func crowding(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (
 	if err := m.start(ctx); err != nil {
 		return err
 	}
-	for i, step := range []func(context.Context) error{m.claims, m.pods, m.claimsAgain, m.handOver, m.wait} {
+	for i, step := range []func(context.Context) error{m.install, m.claimsAgain, m.handOver, m.wait} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
@@ -66,8 +66,8 @@ func crowding(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (
 	return nil
 }
 
-// claims makes all claims in one go.
-func (m *many) claims(ctx context.Context) error {
+// install makes all claims and pods in one go.
+func (m *many) install(ctx context.Context) error {
 	if err := m.plainImages(ctx); err != nil {
 		return err
 	}
@@ -76,23 +76,29 @@ func (m *many) claims(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.measure(ctx, fmt.Sprintf("%d new claims, until all are bound", manyVolumes),
-		func(ctx context.Context) error { return m.bind(ctx, m.east, plain) },
-		m.east, func(ctx context.Context) error { return m.bind(ctx, m.east, ours) })
+	installs := func(kind string) stretch {
+		return func(ctx context.Context, mark func()) error {
+			if err := create(ctx, m.east.api, manyPods, replicaSet(kind)); err != nil {
+				return err
+			}
+			if err := m.bind(ctx, m.east, kind); err != nil {
+				return err
+			}
+			mark()
+			return m.ready(ctx, m.east, kind, func() error { return nil })
+		}
+	}
+	return m.measure(ctx, []string{
+		fmt.Sprintf("one install of %d pods with %d claims each, until all claims are bound", manyPods, manyEach),
+		"the same, until all pods are ready",
+	}, installs(plain), m.east, installs(ours))
 }
 
 // claimsAgain makes the same claims in the other cluster, whose images are there.
 func (m *many) claimsAgain(ctx context.Context) error {
-	return m.measure(ctx, "the same claims in the other cluster, until all are bound",
-		func(ctx context.Context) error { return m.bind(ctx, m.west, plain) },
-		m.west, func(ctx context.Context) error { return m.bind(ctx, m.west, ours) })
-}
-
-// pods starts the pods that have all these volumes.
-func (m *many) pods(ctx context.Context) error {
-	return m.measure(ctx, fmt.Sprintf("%d pods with %d volumes each, until all are ready", manyPods, manyEach),
-		func(ctx context.Context) error { return m.run(ctx, m.east, plain) },
-		m.east, func(ctx context.Context) error { return m.run(ctx, m.east, ours) })
+	return m.measure(ctx, []string{"the same claims in the other cluster, without pods, until all are bound"},
+		func(ctx context.Context, _ func()) error { return m.bind(ctx, m.west, plain) },
+		m.west, func(ctx context.Context, _ func()) error { return m.bind(ctx, m.west, ours) })
 }
 
 // handOver ends the pods in east. Those in west were refused for a while. The yardstick is
@@ -101,14 +107,14 @@ func (m *many) handOver(ctx context.Context) error {
 	if err := m.refuse(ctx, m.west); err != nil {
 		return err
 	}
-	return m.measure(ctx, "pods end in one cluster, until all are ready in the other",
-		func(ctx context.Context) error {
+	return m.measure(ctx, []string{"the pods end in one cluster, until all are ready in the other"},
+		func(ctx context.Context, _ func()) error {
 			if err := m.end(ctx, m.east, plain); err != nil {
 				return err
 			}
 			return m.run(ctx, m.west, plain)
 		},
-		m.west, func(ctx context.Context) error {
+		m.west, func(ctx context.Context, _ func()) error {
 			return m.ready(ctx, m.west, ours, func() error { return m.delete(ctx, m.east, ours) })
 		})
 }
@@ -147,44 +153,58 @@ func (m *many) wait(ctx context.Context) error {
 	table(m.out, fmt.Sprintf("%d claims that wait for another cluster, in %s", manyVolumes, spell),
 		[]string{"volumes that the guard refused", "tries of the provisioner", "lines of log", "API requests", "processor time"},
 		[][]string{{fmt.Sprint(used.refused), fmt.Sprint(used.tries), fmt.Sprint(used.lines), fmt.Sprint(used.requests), seconds(used.processor).String()}})
-	return m.measure(ctx, "the same, until all that waited are bound and ready",
-		func(ctx context.Context) error {
+	return m.measure(ctx, []string{"back again, where the claims waited too, until all are ready"},
+		func(ctx context.Context, _ func()) error {
 			if err := m.end(ctx, m.west, plain); err != nil {
 				return err
 			}
 			return m.run(ctx, m.east, plain)
 		},
-		m.east, func(ctx context.Context) error {
+		m.east, func(ctx context.Context, _ func()) error {
 			return m.ready(ctx, m.east, ours, func() error { return m.delete(ctx, m.west, ours) })
 		})
 }
 
-// measure runs the yardstick and then ours, of which it also notes what the webhook of a side
-// spends.
-func (m *many) measure(ctx context.Context, what string, yardstick func(context.Context) error, of *side, run func(context.Context) error) error {
+// stretch is what is measured: mark ends a part of it, and its return the last one.
+type stretch func(ctx context.Context, mark func()) error
+
+// times are those from the beginning to each mark and to the end.
+func (run stretch) times(ctx context.Context) (times []time.Duration, err error) {
 	begin := time.Now()
-	if err := yardstick(ctx); err != nil {
-		return fmt.Errorf("the yardstick of %s: %w", what, err)
+	mark := func() { times = append(times, time.Since(begin)) }
+	if err = run(ctx, mark); err == nil {
+		mark()
 	}
-	plain := time.Since(begin)
+	return times, err
+}
+
+// measure runs the yardstick and then ours, of which it also notes what the webhook of a side
+// has spent in the end.
+func (m *many) measure(ctx context.Context, what []string, yardstick stretch, of *side, run stretch) error {
+	plain, err := yardstick.times(ctx)
+	if err != nil {
+		return fmt.Errorf("the yardstick of %q: %w", what, err)
+	}
 	before, err := m.spent(of)
 	if err != nil {
 		return err
 	}
-	begin = time.Now()
-	if err := run(ctx); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+	took, err := run.times(ctx)
+	if err != nil {
+		return fmt.Errorf("%q: %w", what, err)
 	}
-	took := time.Since(begin)
 	after, err := m.spent(of)
 	if err != nil {
 		return err
 	}
 	used := after.minus(before)
-	m.rows = append(m.rows, []string{
-		what, fmt.Sprintf("%.1f s", took.Seconds()), fmt.Sprintf("%.1f s", plain.Seconds()), times(took, plain),
-		fmt.Sprint(used.requests), fmt.Sprintf("%.1f s", used.processor),
-	})
+	for i := range what {
+		row := []string{what[i], fmt.Sprintf("%.1f s", took[i].Seconds()), fmt.Sprintf("%.1f s", plain[i].Seconds()), times(took[i], plain[i]), "", ""}
+		if i == len(what)-1 {
+			row[4], row[5] = fmt.Sprint(used.requests), fmt.Sprintf("%.1f s", used.processor)
+		}
+		m.rows = append(m.rows, row)
+	}
 	return nil
 }
 
