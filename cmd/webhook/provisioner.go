@@ -31,6 +31,7 @@ func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connecti
 		Events:   provisioner.Events{EventRecorder: eventRecorder(manager)},
 		Metrics:  counted,
 		Now:      time.Now,
+		Cluster:  self,
 	}
 	if o.keyed {
 		claims.Self = self

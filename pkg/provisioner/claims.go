@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -36,6 +37,12 @@ type Claims struct {
 	// Self is this cluster, as records name it, whose keys the images get. The zero one
 	// makes images without keys.
 	Self ceph.Party
+	// Cluster is this cluster whether images get keys or not.
+	Cluster ceph.Party
+
+	waiters waiters
+	// again has the claims that have waited long enough.
+	again chan event.GenericEvent
 }
 
 func (c *Claims) planner() Planner { return Planner{c.Client, c.API} }
@@ -44,9 +51,15 @@ func (c *Claims) planner() Planner { return Planner{c.Client, c.API} }
 func (c *Claims) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var claim corev1.PersistentVolumeClaim
 	if err := c.Client.Get(ctx, request.NamespacedName, &claim); err != nil {
+		if apierrors.IsNotFound(err) {
+			c.waiters.forget(request.NamespacedName)
+		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	ours, err := c.planner().isOurs(ctx, &claim)
+	if err == nil && !ours {
+		c.waiters.forget(request.NamespacedName)
+	}
 	switch {
 	case err != nil:
 		return reconcile.Result{}, err
@@ -69,17 +82,20 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 	if err != nil {
 		return err
 	}
-	var volumes corev1.PersistentVolumeList
-	if err := c.Client.List(ctx, &volumes); err != nil {
-		return fmt.Errorf("list the PersistentVolumes: %w", err)
+	volumes, err := c.inTheWay(ctx, p)
+	if err != nil {
+		return err
 	}
-	switch todo, err := decide(claim, p, volumes.Items); todo {
+	switch todo, err := decide(claim, p, volumes); todo {
 	case bind:
 		return nil
 	case wait:
 		return failure{waiting, err.Error()}
 	case refused:
 		return failure{invalid, err.Error()}
+	}
+	if text, waits := c.waiters.text(claim, p); waits {
+		return failure{held, text}
 	}
 	if _, failed := failureOf(claim, provisioning); !failed {
 		c.Events.normal(claim, eventProvisioning, "makes "+p.kind()+" "+p.Image+" for class "+p.Class.Name)
@@ -93,7 +109,7 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 	if err := c.Client.Create(ctx, pv); apierrors.IsAlreadyExists(err) {
 		return failure{waiting, fmt.Sprintf("PersistentVolume %s was created by somebody else a moment ago", pv.Name)}
 	} else if err != nil {
-		return explainCreate(err)
+		return c.refused(ctx, claim, p, request.Volume, explainCreate(err))
 	}
 	c.Metrics.provisioned(c.Now().Sub(begin))
 	made := "created PersistentVolume " + pv.Name + " of " + p.kind() + " " + request.Volume.String()
@@ -103,6 +119,19 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 	c.Events.normal(claim, eventProvisioned, made)
 	ctrl.LoggerFrom(ctx).Info("created", "persistentVolume", pv.Name)
 	return nil
+}
+
+// refused is the failure to create a PersistentVolume. Who waits for another cluster is told
+// when to try again. Where nothing is to be waited for that Ceph could tell, the image may have
+// been free a moment later; but not if the same was said before.
+func (c *Claims) refused(ctx context.Context, claim *corev1.PersistentVolumeClaim, p plan, volume provision.Volume, f failure) failure {
+	if f.kind != held || c.waitFor(ctx, claim, p, volume, f.text) {
+		return f
+	}
+	if said := conditionOf(claim, Stalled); said != nil && said.Message == f.text {
+		f.kind = invalid
+	}
+	return f
 }
 
 // ensure makes sure that the image or subvolume exists.
@@ -182,6 +211,9 @@ func (c *Claims) report(ctx context.Context, claim *corev1.PersistentVolumeClaim
 	c.Metrics.failed(what, f.kind)
 	if err := c.fail(ctx, claim, what, f); err != nil {
 		return reconcile.Result{}, err
+	}
+	if f.kind == held && c.waiters.waits(claim) {
+		return reconcile.Result{}, nil
 	}
 	if after := f.after(); after > 0 {
 		return reconcile.Result{RequeueAfter: after}, nil

@@ -330,10 +330,6 @@ func TestFailures(t *testing.T) {
 			outcome{Condition: "Stalled: adopt subvolume: the subvolume does not exist; compare the name with `ceph fs subvolume ls <file system> <group>`", After: retryInvalid}},
 		"the pool is full": {func(w *world) { w.ceph.SetFull(pool, true) },
 			outcome{Condition: `Stalled: create image "replicapool/north/shop.data": the pool is full or its quota is used up; raise the quota with ` + "`ceph osd pool set-quota <pool> max_bytes <bytes>`" + `, or free space`, After: retryInvalid}},
-		"another cluster has the image": {func(w *world) {
-			w.create = forbidden("volume shop/data is in use by another cluster\n  held by   10.0.1.12")
-		},
-			outcome{Condition: "Stalled: volume shop/data is in use by another cluster\n  held by   10.0.1.12", After: retryHeld, Images: true}},
 		"the API server is away": {func(w *world) { w.create = apierrors.NewTimeoutError("try later", 1) },
 			outcome{Condition: "Reconciling: Timeout: try later", Error: true, Images: true}},
 		"somebody was faster": {func(w *world) {

@@ -1,9 +1,13 @@
 package provisioner
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/staticpv"
@@ -29,6 +33,54 @@ const (
 	wait                // one of an earlier claim is on its way out
 	refused             // there is one that is not the claim's
 )
+
+// byVolume is the name of the index of PersistentVolumes by the images and subvolumes that
+// they have, see [Claims.inTheWay].
+const byVolume = "provisioner.volume"
+
+// volumesOf is the index function of byVolume: whatever [plan.taken] compares with the name
+// that a claim's image gets.
+func volumesOf(object client.Object) []string {
+	pv, ok := object.(*corev1.PersistentVolume)
+	if !ok || pv.Spec.CSI == nil {
+		return nil
+	}
+	names := []string{pv.Spec.CSI.VolumeHandle}
+	if subvolume, ok := staticpv.SubvolumeOf(pv); ok {
+		names = append(names, subvolume.Name)
+	}
+	if image, ok, err := staticpv.ImageOf(pv); ok && err == nil {
+		names = append(names, image.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// inTheWay returns the PersistentVolumes about which [decide] is asked: those that may have
+// the image or subvolume, and the one of that name. Adoption asks for all of them.
+func (c *Claims) inTheWay(ctx context.Context, p plan) ([]corev1.PersistentVolume, error) {
+	var list corev1.PersistentVolumeList
+	if p.Adopt {
+		if err := c.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("list the PersistentVolumes: %w", err)
+		}
+		return list.Items, nil
+	}
+	if err := c.Client.List(ctx, &list, client.MatchingFields{byVolume: p.Image}); err != nil {
+		return nil, fmt.Errorf("list the PersistentVolumes by what they have: %w", err)
+	}
+	var named corev1.PersistentVolume
+	err := c.Client.Get(ctx, client.ObjectKey{Name: p.Image}, &named)
+	switch {
+	case apierrors.IsNotFound(err):
+		return list.Items, nil
+	case err != nil:
+		return nil, fmt.Errorf("read PersistentVolume %s: %w", p.Image, err)
+	case slices.ContainsFunc(list.Items, func(pv corev1.PersistentVolume) bool { return pv.Name == named.Name }):
+		return list.Items, nil
+	}
+	return append(list.Items, named), nil
+}
 
 // decide says what to do for a claim with that image.
 //

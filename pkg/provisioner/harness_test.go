@@ -38,8 +38,9 @@ type world struct {
 	connect error
 	// asked are the clusterIDs and secrets that were asked for.
 	asked []string
-	// create is what creating a PersistentVolume ends with.
+	// create is what creating a PersistentVolume ends with. refuse is asked, unless nil.
 	create error
+	refuse func() error
 }
 
 const pool = "replicapool"
@@ -61,10 +62,17 @@ func newWorld(t *testing.T, images []cephtest.Image, objects ...client.Object) *
 	objects = append(objects, namespace("shop", ""), namespace("bank", ""), class("block", ""))
 	w.objects = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&corev1.PersistentVolumeClaim{}).
+		WithIndex(&corev1.PersistentVolume{}, byVolume, volumesOf).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-				if _, ok := object.(*corev1.PersistentVolume); ok && w.create != nil {
-					return w.create
+				if _, ok := object.(*corev1.PersistentVolume); ok {
+					refusal := w.create
+					if w.refuse != nil {
+						refusal = w.refuse()
+					}
+					if refusal != nil {
+						return refusal
+					}
 				}
 				return c.Create(ctx, object, options...)
 			},

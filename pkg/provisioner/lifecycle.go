@@ -65,6 +65,9 @@ func (v *Volumes) Reconcile(ctx context.Context, request reconcile.Request) (rec
 	if then == stays {
 		return reconcile.Result{}, nil
 	}
+	if pv.Status.Phase != corev1.VolumeReleased && v.hasClaim(ctx, pv.Spec.ClaimRef) {
+		return reconcile.Result{}, nil // kube-controller-manager makes it Released, which is watched
+	}
 	if gone, err := v.claimGone(ctx, pv.Spec.ClaimRef); err != nil || !gone {
 		return reconcile.Result{}, err
 	}
@@ -91,6 +94,13 @@ func (v *Volumes) Reconcile(ctx context.Context, request reconcile.Request) (rec
 	v.Metrics.volume(then)
 	ctrl.LoggerFrom(ctx).Info("the claim is gone", "fate", then, "claim", pv.Spec.ClaimRef.Namespace+"/"+pv.Spec.ClaimRef.Name)
 	return reconcile.Result{}, nil
+}
+
+// hasClaim reports whether the cache has the claim. It may be gone all the same.
+func (v *Volumes) hasClaim(ctx context.Context, ref *corev1.ObjectReference) bool {
+	var claim corev1.PersistentVolumeClaim
+	err := v.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, &claim)
+	return err == nil && claim.UID == ref.UID
 }
 
 // claimGone asks the API server: a cache may not have a claim yet.

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/usage"
@@ -55,12 +56,20 @@ func (c *Claims) SetupWithManager(manager ctrl.Manager) error {
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool { return !isReleased(e.ObjectOld) && isReleased(e.ObjectNew) },
 	}
+	if err := manager.GetFieldIndexer().IndexField(context.Background(), &corev1.PersistentVolume{}, byVolume, volumesOf); err != nil {
+		return fmt.Errorf("index the PersistentVolumes by what they have: %w", err)
+	}
+	c.again = make(chan event.GenericEvent)
+	if err := manager.Add(look{c}); err != nil {
+		return fmt.Errorf("set up the look at what claims wait for: %w", err)
+	}
 	err := ctrl.NewControllerManagedBy(manager).
 		Named("claims").
 		For(&corev1.PersistentVolumeClaim{}, builder.WithPredicates(ours)).
 		Watches(&storagev1.StorageClass{}, waiting, builder.WithPredicates(changed)).
 		Watches(&corev1.Namespace{}, waiting, builder.WithPredicates(changed)).
 		Watches(&corev1.PersistentVolume{}, waiting, builder.WithPredicates(outOfTheWay)).
+		WatchesRawSource(source.Channel(c.again, &handler.EnqueueRequestForObject{})).
 		WithOptions(options()).
 		Complete(c)
 	if err != nil {
