@@ -12,6 +12,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/keeper"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 // setUpOwners makes this program keep the records of the cluster's images, in the
@@ -35,7 +36,8 @@ func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, stora
 	if err := manager.Add(&keeper.Sweep{Keeper: keep, Storages: storages, Log: log}); err != nil {
 		return nil, fmt.Errorf("set up the sweep of records: %w", err)
 	}
-	waker := &keeper.Waker{Free: g.Free, Client: manager.GetClient(), Log: log, Now: g.Now}
+	free := func(ctx context.Context, volume volumes.Volume) bool { return g.Free(ctx, []volumes.Volume{volume}) }
+	waker := &keeper.Waker{Free: free, Client: manager.GetClient(), Log: log, Now: g.Now}
 	if err := manager.Add(waker); err != nil {
 		return nil, fmt.Errorf("set up the waker: %w", err)
 	}

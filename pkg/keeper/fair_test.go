@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,9 @@ import (
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/cephferry/cephferry/pkg/keeper"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -34,10 +39,10 @@ func looks(t *testing.T, lasting time.Duration, refused []crowd, slow func(ctx c
 	t.Helper()
 	var all []look
 	begin := time.Now()
-	waker := &keeper.Waker{Now: time.Now, Log: logr.Discard(), Free: func(ctx context.Context, volumes []volumes.Volume) bool {
-		all = append(all, look{volumes[0].Namespace, volumes[0].Claim, time.Since(begin)})
+	waker := &keeper.Waker{Now: time.Now, Log: logr.Discard(), Free: func(ctx context.Context, volume volumes.Volume) bool {
+		all = append(all, look{volume.Namespace, volume.Claim, time.Since(begin)})
 		if slow != nil {
-			slow(ctx, volumes[0].Namespace)
+			slow(ctx, volume.Namespace)
 		}
 		return false
 	}}
@@ -151,6 +156,72 @@ func TestWakerWithACephThatDoesNotAnswer(t *testing.T) {
 		}
 		if shop == 0 {
 			t.Error("it had no turn")
+		}
+	})
+}
+
+// TestWakerOfManyVolumes: who waits for one of many volumes costs one look at a time, at the
+// one that was not free before, and is woken when the last one is free.
+func TestWakerOfManyVolumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		busy, looked := map[string]bool{"data-3": true, "data-17": true}, []string{}
+		object := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}}
+		object.Namespace, object.Name, object.UID = "shop", "web", "rs-1"
+		var its []volumes.Volume
+		for i := range 20 {
+			its = append(its, volumes.Volume{Namespace: "shop", Claim: fmt.Sprint("data-", i)})
+		}
+		var woken atomic.Int32
+		api := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+			SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+				woken.Add(1)
+				return nil
+			},
+		}).Build()
+		waker := &keeper.Waker{Now: time.Now, Log: logr.Discard(), Client: api, Free: func(_ context.Context, volume volumes.Volume) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			looked = append(looked, volume.Claim)
+			return !busy[volume.Claim]
+		}}
+		waker.Refused(object, its)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- waker.Start(ctx) }()
+		// in is what is looked at in a minute, after one that settles it.
+		in := func(free string) []string {
+			mu.Lock()
+			delete(busy, free)
+			mu.Unlock()
+			time.Sleep(time.Minute)
+			mu.Lock()
+			looked = nil
+			mu.Unlock()
+			time.Sleep(time.Minute)
+			mu.Lock()
+			defer mu.Unlock()
+			all := slices.Clone(looked)
+			slices.Sort(all)
+			return slices.Compact(all)
+		}
+		first := in("")
+		if len(first) != 1 || !busy[first[0]] {
+			t.Errorf("it looks at %q", first)
+		}
+		second := in(first[0])
+		if len(second) != 1 || !busy[second[0]] {
+			t.Errorf("then it looks at %q", second)
+		}
+		if got := in(second[0]); len(got) != 0 {
+			t.Errorf("woken, it looks at %q", got)
+		}
+		if woken.Load() != 1 {
+			t.Errorf("it was woken %d times", woken.Load())
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	})
 }

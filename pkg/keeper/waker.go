@@ -3,9 +3,11 @@ package keeper
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,7 +24,8 @@ const WokenAnnotation = "cephferry.io/woken"
 const (
 	// interval is how often the refused volumes are looked at.
 	interval = 400 * time.Millisecond
-	// looks is after how many volumes a pass ends; the last workload may exceed it.
+	// looks is after how many volumes that are not free, or how many workloads to wake, a pass
+	// ends; the last workload may exceed it.
 	looks = 50
 	// remembered is longer than any controller waits before it tries again.
 	remembered = 30 * time.Minute
@@ -33,8 +36,8 @@ const (
 // Waker wakes workloads. Namespaces take turns, so that one in which many wait does not
 // keep the others waiting.
 type Waker struct {
-	// Free reports whether pods may start on all of the volumes now.
-	Free   func(ctx context.Context, all []volumes.Volume) bool
+	// Free reports whether pods may start on the volume now. It is called for several at a time.
+	Free   func(ctx context.Context, volume volumes.Volume) bool
 	Client client.Client
 	Log    logr.Logger
 	// Now is for how long a workload is remembered.
@@ -56,6 +59,8 @@ type sleeper struct {
 	object  *metav1.PartialObjectMetadata
 	volumes []volumes.Volume
 	since   time.Time
+	// last is the volume that was not free the last time.
+	last int
 	// pass is the last one in which it had its turn.
 	pass int
 }
@@ -106,8 +111,7 @@ func (w *Waker) pass(ctx context.Context) {
 		if s == nil {
 			return
 		}
-		w.tryToWake(ctx, s)
-		left -= len(s.volumes)
+		left -= w.tryToWake(ctx, s)
 	}
 }
 
@@ -131,16 +135,46 @@ func (w *Waker) rests(uid types.UID) {
 	w.vain[uid] = rest{now, wait}
 }
 
-// tryToWake wakes a workload whose volumes are free.
-func (w *Waker) tryToWake(ctx context.Context, s *sleeper) {
+// areFree reports whether all volumes of a workload are free, and at how many it has looked.
+// It begins with the one that was not free the last time, so that a workload that waits costs
+// one look, and then looks at several at a time.
+func (w *Waker) areFree(ctx context.Context, s *sleeper) (free bool, looked int) {
+	if !w.Free(ctx, s.volumes[s.last]) {
+		return false, 1
+	}
+	var busy, count atomic.Int32
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, volume := range s.volumes {
+		if i == s.last || busy.Load() > 0 {
+			continue
+		}
+		group.Go(func() error {
+			count.Add(1)
+			if !w.Free(ctx, volume) {
+				busy.Store(int32(i) + 1)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // nobody returns an error
+	if found := busy.Load(); found > 0 {
+		s.last = int(found) - 1
+		return false, 1 + int(count.Load())
+	}
+	return true, 1 + int(count.Load())
+}
+
+// tryToWake wakes a workload whose volumes are free. It returns what that counts of a pass.
+func (w *Waker) tryToWake(ctx context.Context, s *sleeper) int {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if last, ok := w.vain[s.object.UID]; ok && w.Now().Sub(last.since) < last.wait {
-		return
+		return 0
 	}
-	if !w.Free(ctx, s.volumes) {
+	if free, looked := w.areFree(ctx, s); !free {
 		delete(w.vain, s.object.UID)
-		return
+		return looked
 	}
 	// Refused again, it comes back.
 	w.queue.remove(s)
@@ -155,4 +189,5 @@ func (w *Waker) tryToWake(ctx context.Context, s *sleeper) {
 	case !apierrors.IsNotFound(err) && !apierrors.IsConflict(err): // gone, or made again
 		log.Error(err, "cannot wake; its controller tries again by itself, later")
 	}
+	return 1
 }

@@ -134,7 +134,7 @@ func TestWakerOfWhatStaysRefused(t *testing.T) {
 		var patches atomic.Int32
 		var isFree atomic.Bool
 		isFree.Store(true)
-		waker := &keeper.Waker{Free: func(context.Context, []volumes.Volume) bool { return isFree.Load() }, Now: time.Now, Log: logr.Discard()}
+		waker := &keeper.Waker{Free: func(context.Context, volumes.Volume) bool { return isFree.Load() }, Now: time.Now, Log: logr.Discard()}
 		waker.Client = fake.NewClientBuilder().WithObjects(set).WithInterceptorFuncs(interceptor.Funcs{
 			SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
 				patches.Add(1)
@@ -166,7 +166,7 @@ func TestWakerOfWhatStaysRefused(t *testing.T) {
 }
 
 // free is what admission would say.
-func (w *world) free(ctx context.Context, _ []volumes.Volume) bool {
+func (w *world) free(ctx context.Context, _ volumes.Volume) bool {
 	image, err := w.client.Image(ctx, theData)
 	if err != nil {
 		return false
