@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -93,6 +94,8 @@ const (
 type node struct {
 	Config
 	boot string // the boot id of this start
+	// attachments are the cluster's VolumeAttachments, as they are watched; nil if nobody does.
+	attachments cache.Store
 
 	mu      sync.Mutex
 	pods    map[types.UID]context.CancelFunc
@@ -119,6 +122,14 @@ func Run(ctx context.Context, config Config) error {
 		return err
 	}
 	go n.renewLease(ctx)
+
+	attachments, watching := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: cache.NewListWatchFromClient(n.Client.StorageV1().RESTClient(), "volumeattachments", corev1.NamespaceAll, fields.Everything()),
+		ObjectType:    &storagev1.VolumeAttachment{},
+		Handler:       cache.ResourceEventHandlerFuncs{},
+	})
+	n.attachments = attachments
+	go watching.RunWithContext(ctx)
 
 	pods := cache.NewListWatchFromClient(n.Client.CoreV1().RESTClient(), "pods", corev1.NamespaceAll,
 		fields.OneTermEqualSelector("spec.nodeName", n.Node))

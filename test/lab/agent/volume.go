@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -214,23 +215,36 @@ func (n *node) awaitVolume(ctx context.Context, namespace, claim string) (*corev
 // awaitAttachment waits for the VolumeAttachment, where the driver wants one.
 func (n *node) awaitAttachment(ctx context.Context, pv *corev1.PersistentVolume) error {
 	csi := pv.Spec.CSI
+	wanted := true
+	if err := n.await(ctx, "driver "+csi.Driver, func(ctx context.Context) error {
+		driver, err := n.Client.StorageV1().CSIDrivers().Get(ctx, csi.Driver, metav1.GetOptions{})
+		wanted = err != nil || driver.Spec.AttachRequired == nil || *driver.Spec.AttachRequired
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	}); err != nil || !wanted {
+		return err
+	}
 	name := attachmentName(volumeID{csi.Driver, csi.VolumeHandle}, n.Node)
 	return n.await(ctx, "attachment of "+pv.Name, func(ctx context.Context) error {
-		attachment, err := n.Client.StorageV1().VolumeAttachments().Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			driver, unknown := n.Client.StorageV1().CSIDrivers().Get(ctx, csi.Driver, metav1.GetOptions{})
-			if unknown == nil && driver.Spec.AttachRequired != nil && !*driver.Spec.AttachRequired {
-				return nil
+		if n.attachments != nil {
+			// It says that there is none without asking the API server for each volume.
+			if known, there, err := n.attachments.GetByKey(name); err != nil || !there || !isAttached(known) {
+				return errors.Join(errors.New("it is not attached"), err)
 			}
 		}
-		if err != nil {
-			return err
+		attachment, err := n.Client.StorageV1().VolumeAttachments().Get(ctx, name, metav1.GetOptions{})
+		if err == nil && !isAttached(attachment) {
+			err = errors.New("it is not attached")
 		}
-		if !attachment.Status.Attached || attachment.DeletionTimestamp != nil {
-			return errors.New("it is not attached")
-		}
-		return nil
+		return err
 	})
+}
+
+func isAttached(object any) bool {
+	attachment, ok := object.(*storagev1.VolumeAttachment)
+	return ok && attachment.Status.Attached && attachment.DeletionTimestamp == nil
 }
 
 // attachmentName is kube-controller-manager's name for a VolumeAttachment.
