@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,6 +21,9 @@ type Volumes struct {
 	Client  client.Client
 	API     client.Reader
 	Metrics *Metrics
+
+	// refused has what was said of PersistentVolumes that may not change yet, by their names.
+	refused sync.Map
 }
 
 // fate is what becomes of a PersistentVolume when its claim is gone.
@@ -59,10 +63,12 @@ func fateOf(pv *corev1.PersistentVolume) fate {
 func (v *Volumes) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var pv corev1.PersistentVolume
 	if err := v.Client.Get(ctx, request.NamespacedName, &pv); err != nil {
+		v.refused.Delete(request.Name)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	then := fateOf(&pv)
 	if then == stays {
+		v.refused.Delete(request.Name)
 		return reconcile.Result{}, nil
 	}
 	if pv.Status.Phase != corev1.VolumeReleased && v.hasClaim(ctx, pv.Spec.ClaimRef) {
@@ -86,7 +92,9 @@ func (v *Volumes) Reconcile(ctx context.Context, request reconcile.Request) (rec
 		return reconcile.Result{}, nil // it has changed, so it comes again
 	case apierrors.IsForbidden(err):
 		// The guard: a pod waits for the volume, and another cluster has the image.
-		ctrl.LoggerFrom(ctx).Info("refused", "fate", then, "message", err.Error())
+		if said, _ := v.refused.Swap(pv.Name, err.Error()); said != err.Error() {
+			ctrl.LoggerFrom(ctx).Info("refused", "fate", then, "message", err.Error())
+		}
 		return reconcile.Result{RequeueAfter: retryHeld}, nil
 	case err != nil:
 		return reconcile.Result{}, err
