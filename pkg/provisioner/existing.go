@@ -49,9 +49,8 @@ func volumesOf(object client.Object) []string {
 	if subvolume, ok := staticpv.SubvolumeOf(pv); ok {
 		names = append(names, subvolume.Name)
 	}
-	if image, ok, err := staticpv.ImageOf(pv); ok && err == nil {
-		names = append(names, image.Name)
-	}
+	image, _, _ := staticpv.ImageOf(pv) // a handle in an unknown pool counts
+	names = append(names, image.Name)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
