@@ -10,20 +10,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cephferry/cephferry/pkg/slim"
 	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // cacheOptions are for the caches of all controllers and endpoints, which share one.
 func cacheOptions() cache.Options {
+	objects := slim.Objects()
+	// The leader's keeper hears of them. Finished ones use nothing.
+	objects[&corev1.Pod{}] = cache.ByObject{
+		Transform: usage.ReducePod,
+		Field:     fields.ParseSelectorOrDie("status.phase!=Succeeded,status.phase!=Failed"),
+	}
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			// The leader's keeper hears of them. Finished ones use nothing.
-			&corev1.Pod{}: {
-				Transform: usage.ReducePod,
-				Field:     fields.ParseSelectorOrDie("status.phase!=Succeeded,status.phase!=Failed"),
-			},
-		},
+		ByObject:         objects,
+		NewInformer:      slim.Informers(objects),
 	}
 }
 

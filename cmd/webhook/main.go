@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/pflag"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -19,6 +20,11 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
+// garbage is how much garbage there may be, in percent of what is in use. Almost all of
+// that are caches, which stay: with Go's 100, ten thousand volumes would take half as much
+// memory again, for a few hundredths of a millisecond less of processor time per answer.
+const garbage = 50
+
 func run(args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	options, err := parseFlags(args, getenv)
 	switch {
@@ -29,6 +35,9 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 		fmt.Fprintln(stdout, version.String())
 		return 0
 	case err == nil:
+		if getenv("GOGC") == "" {
+			debug.SetGCPercent(garbage)
+		}
 		err = serve(ctrl.SetupSignalHandler(), options, stderr)
 	}
 	if err != nil {

@@ -46,7 +46,7 @@ func (n *Namespaces) Label(ctx context.Context, name string) error {
 // Reconcile labels the namespace of one PersistentVolume.
 func (n *Namespaces) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var pv corev1.PersistentVolume
-	if err := n.Client.Get(ctx, request.NamespacedName, &pv); err != nil {
+	if err := n.Client.Get(ctx, request.NamespacedName, &pv, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	volume, guarded, unknown := n.Finder.Guarded(&pv)
@@ -54,7 +54,7 @@ func (n *Namespaces) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, nil
 	}
 	var namespace corev1.Namespace
-	if err := n.Client.Get(ctx, client.ObjectKey{Name: volume.Namespace}, &namespace); err != nil {
+	if err := n.Client.Get(ctx, client.ObjectKey{Name: volume.Namespace}, &namespace, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if _, unused := namespace.Annotations[UnusedAnnotation]; unused || namespace.Labels[GuardedLabel] != "true" {

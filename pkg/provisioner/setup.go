@@ -86,7 +86,7 @@ func isReleased(object client.Object) bool {
 // waiting are the claims that have no volume yet.
 func (c *Claims) waiting(ctx context.Context, in ...client.ListOption) []reconcile.Request {
 	var list corev1.PersistentVolumeClaimList
-	if err := c.Client.List(ctx, &list, in...); err != nil {
+	if err := c.Client.List(ctx, &list, append(in, client.UnsafeDisableDeepCopy)...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "list claims")
 		return nil
 	}
