@@ -37,14 +37,14 @@ type Evidence struct {
 // that one is explained by what the API server has.
 func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.WatcherLister, self ceph.Party, volume volumes.Volume, spec ceph.ImageSpec, record ceph.Record) (Evidence, error) {
 	var evidence Evidence
-	all, pvs, err := g.sameImage(ctx, source, volume)
+	all, now, err := g.sameImage(ctx, source, volume)
 	if err != nil {
 		return Evidence{}, err
 	}
 	if evidence.Uses, err = g.pods(ctx, source, all); err != nil {
 		return Evidence{}, err
 	}
-	state, err := read(ctx, source, all...)
+	state, err := read(ctx, source, now, all...)
 	if err != nil {
 		return Evidence{}, err
 	}
@@ -56,7 +56,7 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 		return Evidence{}, err
 	}
 	if evidence.Cached = source.Cached; !source.Cached {
-		if evidence.Strays, err = g.strays(ctx, state, pvs, volume); err != nil {
+		if evidence.Strays, err = g.strays(ctx, state, now, volume); err != nil {
 			return Evidence{}, err
 		}
 	}
@@ -225,7 +225,7 @@ func (g *Gatherer) Uses(ctx context.Context, volume volumes.Volume) ([]Use, erro
 	if err != nil {
 		return nil, err
 	}
-	state, err := read(ctx, source)
+	state, err := read(ctx, source, nil, all...)
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func (l Local) IsExempt(watcher ceph.Watcher) bool {
 // Local returns what the source says about a volume. A cache has to know the watchers that
 // are to be explained. Pods matter only for drivers without attachments.
 func (g *Gatherer) Local(ctx context.Context, source Source, volume volumes.Volume, watchers ...ceph.Watcher) (Local, error) {
-	state, err := read(ctx, source, volume)
+	state, err := read(ctx, source, nil, volume)
 	if err != nil {
 		return Local{}, err
 	}

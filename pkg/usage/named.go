@@ -31,7 +31,7 @@ const (
 // that neither cache nor record knows, nobody asks. So a refusal may be one too many for as
 // long as the cache lags, and never an answer that allows.
 func (g *Gatherer) Named(ctx context.Context, volume volumes.Volume, watchers []ceph.Watcher, holders []ceph.Node) (Local, error) {
-	cached, err := read(ctx, g.Cached(), volume)
+	cached, err := read(ctx, g.Cached(), nil, volume)
 	if err != nil {
 		return Local{}, err
 	}

@@ -4,17 +4,19 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/slim"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 // state are the nodes and attachments of a cluster, as they were read: of the API server
-// all, of a cache what its indexes have about some volumes and watchers.
+// all that matter, of a cache what its indexes have about some volumes and watchers.
 type state struct {
 	source      Source
 	nodes       []corev1.Node
@@ -23,20 +25,24 @@ type state struct {
 	addresses map[string][]netip.Addr
 }
 
-// read copies nothing out of a cache: what it has is only looked at.
-func read(ctx context.Context, source Source, all ...volumes.Volume) (*state, error) {
+// read reads what is about the volumes. Of the API server it keeps all nodes, and the
+// attachments that are strays if now is all that there is.
+func read(ctx context.Context, source Source, now *volumesNow, all ...volumes.Volume) (*state, error) {
 	s := &state{source: source, addresses: map[string][]netip.Addr{}}
 	if !source.Cached {
 		if err := s.listNodes(ctx); err != nil {
 			return nil, err
 		}
-		return s, s.listAttachments(ctx)
+		return s, s.listAttachments(ctx, func(attachment *storagev1.VolumeAttachment) bool {
+			name := VolumeOf(attachment)
+			return now != nil && !now.names[name] || slices.ContainsFunc(all, func(v volumes.Volume) bool { return v.PV.Name == name })
+		})
 	}
 	for _, volume := range all {
 		if err := s.listNodes(ctx, client.MatchingFields{byVolumeInUse: string(volumes.InUse(volume.PV.Spec.CSI))}); err != nil {
 			return nil, err
 		}
-		if err := s.listAttachments(ctx, client.MatchingFields{byVolume: volume.PV.Name}); err != nil {
+		if err := s.listAttachments(ctx, nil, client.MatchingFields{byVolume: volume.PV.Name}); err != nil {
 			return nil, err
 		}
 	}
@@ -60,21 +66,34 @@ func (s *state) readAt(ctx context.Context, watchers []ceph.Watcher) error {
 	return nil
 }
 
+// listNodes copies nothing out of a cache: what it has is only looked at.
 func (s *state) listNodes(ctx context.Context, options ...client.ListOption) error {
-	var list corev1.NodeList
-	if err := s.source.List(ctx, &list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
+	err := eachPage(ctx, s.source, func(list *corev1.NodeList) {
+		if !s.source.Cached {
+			for i := range list.Items {
+				slim.Node(&list.Items[i])
+			}
+		}
+		s.add(list.Items...)
+	}, append(options, client.UnsafeDisableDeepCopy)...)
+	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	s.add(list.Items...)
 	return nil
 }
 
-func (s *state) listAttachments(ctx context.Context, options ...client.ListOption) error {
-	var list storagev1.VolumeAttachmentList
-	if err := s.source.List(ctx, &list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
+// listAttachments keeps those that matter: without a function, all.
+func (s *state) listAttachments(ctx context.Context, matters func(*storagev1.VolumeAttachment) bool, options ...client.ListOption) error {
+	err := eachPage(ctx, s.source, func(list *storagev1.VolumeAttachmentList) {
+		for i := range list.Items {
+			if matters == nil || matters(&list.Items[i]) {
+				s.attachments = append(s.attachments, list.Items[i])
+			}
+		}
+	}, append(options, client.UnsafeDisableDeepCopy)...)
+	if err != nil {
 		return fmt.Errorf("list VolumeAttachments: %w", err)
 	}
-	s.attachments = append(s.attachments, list.Items...)
 	return nil
 }
 

@@ -15,36 +15,29 @@ import (
 // Stray is a use of an RBD volume on a node whose PersistentVolume is gone.
 type Stray struct{ Node, What string }
 
-// strays are those that may be of the volume's image. pvs were listed before the state;
-// a volume that is missing there may have been made meanwhile.
-func (g *Gatherer) strays(ctx context.Context, state *state, pvs []corev1.PersistentVolume, volume volumes.Volume) ([]Stray, error) {
-	if len(state.strays(pvs, volume)) == 0 {
+// strays are those that may be of the volume's image. The volumes were listed before the
+// state; one that is missing there may have been made meanwhile.
+func (g *Gatherer) strays(ctx context.Context, state *state, now *volumesNow, volume volumes.Volume) ([]Stray, error) {
+	if len(state.strays(now, volume)) == 0 {
 		return nil, nil
 	}
-	pvs, err := list(ctx, g.API)
+	now, err := listVolumes(ctx, g.Live(), func(*corev1.PersistentVolume) bool { return false })
 	if err != nil {
 		return nil, err
 	}
-	return state.strays(pvs, volume), nil
+	return state.strays(now, volume), nil
 }
 
 // strays counts each stray against an orphan: its PersistentVolume may have had another
 // name and handle than [volumes.OrphanOf] gives it. Against another volume counts what
 // has the name or the handle of a volume on the same image.
-func (s *state) strays(pvs []corev1.PersistentVolume, volume volumes.Volume) []Stray {
-	names, handles := map[string]bool{}, map[string]bool{}
-	for _, pv := range pvs {
-		names[pv.Name] = true
-		if csi := pv.Spec.CSI; csi != nil {
-			handles[csi.Driver+"^"+csi.VolumeHandle] = true
-		}
-	}
+func (s *state) strays(now *volumesNow, volume volumes.Volume) []Stray {
 	image, handle := volume.Image.Name, volume.Image.Handle()
 	var all []Stray
 	for i := range s.attachments {
 		attachment := &s.attachments[i]
 		pv, driver, node := VolumeOf(attachment), attachment.Spec.Attacher, attachment.Spec.NodeName
-		if pv == "" || names[pv] || !storageclass.IsRBD(driver) {
+		if pv == "" || now.names[pv] || !storageclass.IsRBD(driver) {
 			continue
 		}
 		// Of an attachment to what ceph-csi made, nothing tells the handle.
@@ -56,7 +49,7 @@ func (s *state) strays(pvs []corev1.PersistentVolume, volume volumes.Volume) []S
 	for _, node := range s.nodes {
 		for _, name := range node.Status.VolumesInUse {
 			driver, handle, csi := volumes.OfInUse(name)
-			if !csi || !storageclass.IsRBD(driver) || handles[driver+"^"+handle] {
+			if !csi || !storageclass.IsRBD(driver) || now.handles[name] {
 				continue
 			}
 			if volume.Orphan || staticpv.HandleMayLeadTo(handle, image) {

@@ -11,6 +11,15 @@ import (
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
+// all are all PersistentVolumes that there are.
+func all(pvs ...*corev1.PersistentVolume) *volumesNow {
+	now := noVolumes()
+	for _, pv := range pvs {
+		now.add(pv)
+	}
+	return now
+}
+
 // TestStrays: against an orphan counts each, against another volume what may be of it.
 func TestStrays(t *testing.T) {
 	const cephFS = "rook-ceph.cephfs.csi.ceph.com"
@@ -25,7 +34,7 @@ func TestStrays(t *testing.T) {
 		attachments: []storagev1.VolumeAttachment{*attachment("a", driver, "pv-here"), *attachment("b", driver, "pv-gone"), *attachment("c", cephFS, "pv-gone"), *inline},
 		nodes:       []corev1.Node{node, {}},
 	}
-	pvs := []corev1.PersistentVolume{*pv("pv-here", "here", "here"), {}}
+	pvs := all(pv("pv-here", "here", "here"), &corev1.PersistentVolume{})
 	attached := Stray{"e1", "volumeattachment b (of PersistentVolume pv-gone, which is gone)"}
 	inUse := Stray{"e2", "status.volumesInUse of node e2 (" + driver + "^gone, whose PersistentVolume is gone)"}
 	for image, want := range map[string][]Stray{"pv-gone": {attached}, "gone": {inUse}, "shop.data": nil} {
@@ -55,12 +64,12 @@ func TestStraysOfKeyedImages(t *testing.T) {
 		return Stray{"e2", "status.volumesInUse of node e2 (" + driver + "^" + handle + ", whose PersistentVolume is gone)"}
 	}
 	for name, test := range map[string]struct {
-		pvs  []corev1.PersistentVolume
+		pvs  *volumesNow
 		want []Stray
 	}{
-		"the volume is there":   {[]corev1.PersistentVolume{*pv("shop.data", "data", "shop.data~east")}, []Stray{attached, inUse("shop.data")}},
-		"as it was without key": {[]corev1.PersistentVolume{*pv("shop.data", "data", "shop.data")}, []Stray{attached, inUse("shop.data~east")}},
-		"nothing is there":      {nil, []Stray{attached, inUse("shop.data~east"), inUse("shop.data")}},
+		"the volume is there":   {all(pv("shop.data", "data", "shop.data~east")), []Stray{attached, inUse("shop.data")}},
+		"as it was without key": {all(pv("shop.data", "data", "shop.data")), []Stray{attached, inUse("shop.data~east")}},
+		"nothing is there":      {all(), []Stray{attached, inUse("shop.data~east"), inUse("shop.data")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, left.strays(test.pvs, volume)); diff != "" {

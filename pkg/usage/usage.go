@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -110,26 +111,28 @@ func RecordedNode(node *corev1.Node) ceph.Node {
 }
 
 // sameImage returns volume, and those that may lead to the same image, whatever their
-// clusterID, scope or handle. It returns all PersistentVolumes that the API server has,
-// if that is the source.
-func (g *Gatherer) sameImage(ctx context.Context, source Source, volume volumes.Volume) ([]volumes.Volume, []corev1.PersistentVolume, error) {
+// clusterID, scope or handle. It returns what the API server has besides, if that is the
+// source.
+func (g *Gatherer) sameImage(ctx context.Context, source Source, volume volumes.Volume) ([]volumes.Volume, *volumesNow, error) {
 	if source.Cached {
 		all, err := volumes.Finder{Cache: source}.SameImage(ctx, volume)
 		return all, nil, err
 	}
-	pvs, err := list(ctx, source)
+	now, err := listVolumes(ctx, source, func(pv *corev1.PersistentVolume) bool {
+		return pv.Name == volume.PV.Name || staticpv.MayLeadTo(pv, volume.Image.Pool, volume.Image.Name)
+	})
 	if err != nil {
 		return nil, nil, err
 	}
-	all := volumes.WithImageOf(volume, pvs)
+	all := volumes.WithImageOf(volume, now.asked)
 	// The volume that is asked about may come from a cache. If its claim is another one
 	// by now, both count.
-	for i := range pvs {
-		if pv := &pvs[i]; pv.Name == volume.PV.Name && !sameClaim(pv.Spec.ClaimRef, volume.PV.Spec.ClaimRef) {
+	for i := range now.asked {
+		if pv := &now.asked[i]; pv.Name == volume.PV.Name && !sameClaim(pv.Spec.ClaimRef, volume.PV.Spec.ClaimRef) {
 			all = append(all, volumes.Other(volume, pv))
 		}
 	}
-	return all, pvs, nil
+	return all, now, nil
 }
 
 func sameClaim(a, b *corev1.ObjectReference) bool {
@@ -137,14 +140,6 @@ func sameClaim(a, b *corev1.ObjectReference) bool {
 		return a == b
 	}
 	return a.Namespace == b.Namespace && a.Name == b.Name && a.UID == b.UID
-}
-
-func list(ctx context.Context, api client.Reader) ([]corev1.PersistentVolume, error) {
-	var list corev1.PersistentVolumeList
-	if err := api.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
-	}
-	return list.Items, nil
 }
 
 // Pods are the pods that use the volume's claim and are not finished, as the source has them.
