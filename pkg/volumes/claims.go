@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
@@ -147,11 +148,10 @@ func (f Finder) onTheWay(ctx context.Context, claim *corev1.PersistentVolumeClai
 	if err != nil {
 		return nil, err
 	}
-	asked, mistakes := annotations.Parse(claim.Annotations, annotations.OnClaim, nil)
-	if len(mistakes) > 0 {
-		asked.Image = "" // nothing is made for it
+	names := []string{staticpv.ImageName(claim.Namespace, claim.Name)}
+	if image := claim.Annotations[annotations.Image]; len(validation.IsDNS1123Subdomain(image)) == 0 {
+		names[0] = image
 	}
-	names := []string{staticpv.NamesOf(claim.Namespace, claim.Name, asked).Image}
 	for i := range cached {
 		names = append(names, cached[i].Name)
 	}
