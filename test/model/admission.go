@@ -125,7 +125,7 @@ func (m *Model) apiServer(s state, c, p int) {
 	case stored:
 		for n, owner := range m.Nodes {
 			next := pod{phase: bindingAdmitted, node: uint8(n + 1)}
-			if owner != c || s.empty[c] || !s.nodes[n].schedulable() {
+			if owner != c || !s.mountable(c) || !s.nodes[n].schedulable() {
 				continue
 			}
 			t := s

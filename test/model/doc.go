@@ -46,7 +46,7 @@
 //     webhook sees, and a cluster that has none any more; a boot with other addresses,
 //     and addresses that change without one; a Node object that registers again before
 //     its kubelet has reported, or for another machine; a volume that comes after its
-//     pod; an etcd that is restored; a claim on another tenant's volume.
+//     pod, and is missed until its claim names it; an etcd that is restored; a claim on another tenant's volume.
 //   - People fail over, to the same cluster or to different ones at once; their command
 //     dies at any step, is repeated, resumed or dropped; fences are lifted.
 //

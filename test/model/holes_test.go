@@ -45,6 +45,10 @@ func holes() map[string]hole {
 			"if a pod that names its node is admitted before its claim has a volume, and stored after that was looked at",
 			Rule1Named, with(func(c *Config) { c.Empty = east }), TwoWriters,
 		},
+		"hole-late-cache": {
+			"if those who admit a pod and its binding miss the volume that its claim names, because their cache is late",
+			Rule1Live, with(func(c *Config) { c.Empty = east }), TwoWriters,
+		},
 		"hole-restored-etcd": {
 			"if an etcd is restored: its bound pods are there again, and nobody asks for them",
 			AllRules, with(func(c *Config) { c.Restore = east }), TwoWriters,
@@ -61,7 +65,7 @@ func holes() map[string]hole {
 }
 
 // holesOnly are the steps after which the promise is broken.
-var holesOnly = []kind{timeBreaks, admitWaiting, admitEarly, bringVolume, bindUnseen, createUnseen, bootElsewhere, moveAddress, registerAnew, replaceNode, firstReport, restore, usurp}
+var holesOnly = []kind{timeBreaks, admitWaiting, admitEarly, bringVolume, nameVolume, bindMissing, bindUnseen, createUnseen, bootElsewhere, moveAddress, registerAnew, replaceNode, firstReport, restore, usurp}
 
 // TestHoles shows each hole by the shortest way through it. One that a rule closes is
 // not there while the rule is in force.

@@ -32,7 +32,8 @@ func (m *Model) unasked(s state, c, p int) {
 	if now.phase == noPod && m.NoWebhook[c] {
 		emit(createUnseen, s, pod{phase: stored})
 	}
-	if now.phase == noPod && s.empty[c] {
+	missed := s.empty[c] || s.unnamed[c] || m.Empty[c] && m.Without == Rule1Live
+	if now.phase == noPod && missed {
 		emit(admitWaiting, s, pod{phase: admitted})
 	}
 	for n, owner := range m.Nodes {
@@ -40,10 +41,13 @@ func (m *Model) unasked(s state, c, p int) {
 			continue
 		}
 		next := pod{phase: bound, node: uint8(n + 1)}
-		if now.phase == stored && !s.empty[c] && (m.Unseen[c] || m.NoWebhook[c]) {
+		if now.phase == stored && s.mountable(c) && (m.Unseen[c] || m.NoWebhook[c]) {
 			emit(bindUnseen, m.binds(s, n), next)
 		}
-		if now.phase == noPod && s.empty[c] && m.Without == Rule1Named {
+		if now.phase == stored && s.mountable(c) && m.Empty[c] && m.Without == Rule1Live {
+			emit(bindMissing, m.binds(s, n), next)
+		}
+		if now.phase == noPod && missed && m.Without == Rule1Named {
 			emit(admitEarly, s, pod{phase: admitted, node: next.node})
 		}
 		// Pods that came after the backup are forgotten. Nodes run them on until they
@@ -62,9 +66,17 @@ func (m *Model) unasked(s state, c, p int) {
 	}
 }
 
+// mountable: the cluster's claim has its volume, and names it.
+func (s state) mountable(c int) bool { return !s.empty[c] && !s.unnamed[c] }
+
 // volume is the claim's volume that comes. The webhook is asked, and acquires the image
-// if the API server has a pod that waits for it.
+// if the API server has a pod that waits for it. The claim names the volume after that.
 func (m *Model) volume(s state, c int) {
+	if s.unnamed[c] {
+		t := s
+		t.unnamed[c] = false
+		m.emit(Step{nameVolume, int8(c), 0, 0}, t)
+	}
 	if !s.empty[c] || !m.verdict(s, c).Allowed {
 		return
 	}
@@ -82,7 +94,7 @@ func (m *Model) volume(s state, c int) {
 		}
 		t = m.write(s, a)
 	}
-	t.empty[c] = false
+	t.empty[c], t.unnamed[c] = false, true
 	m.emit(Step{bringVolume, int8(c), 0, 0}, t)
 }
 

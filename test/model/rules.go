@@ -9,6 +9,7 @@ const (
 	Rule1
 	Rule1Whose
 	Rule1Named
+	Rule1Live
 	Rule2
 	Rule3
 	Rule3Order
@@ -47,6 +48,7 @@ var instead = [...]string{
 	Rule1:           "without rule 1: pods start without asking the record",
 	Rule1Whose:      "without a look at whose the volume is: any volume that a claim names counts as the claim's",
 	Rule1Named:      "without the refusal of a pod that names its node before its claim has a volume",
+	Rule1Live:       "without a live read of the claim: a volume that it names is missed, when a pod is admitted and when it is bound",
 	Rule2:           "without rule 2: the owner may not acquire again",
 	Rule3:           "without rule 3: the owner releases without a proof",
 	Rule3Order:      "without the order of rule 3's proof: nodes and watchers are looked at before pods",

@@ -20,8 +20,9 @@ type state struct {
 	nodes   [maxNodes]node
 	leaders [maxClusters]leader
 	persons [maxPersons]person
-	// empty: the cluster's claim has no volume yet.
-	empty [maxClusters]bool
+	// empty: the cluster's claim has no volume yet. unnamed: there is one for it, which it does
+	// not name yet; a webhook that asks by names may miss it, and no node mounts it.
+	empty, unnamed [maxClusters]bool
 	// lock is the node that holds the image's exclusive lock, counted from one.
 	lock uint8
 	keys keys

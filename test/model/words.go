@@ -54,7 +54,9 @@ const (
 	admitWaiting
 	admitEarly
 	bringVolume
+	nameVolume
 	bindUnseen
+	bindMissing
 	createUnseen
 	bootElsewhere
 	moveAddress
@@ -141,9 +143,11 @@ var words = [kinds]string{
 	blocklist:      "{p} puts {h} on the blocklist",
 	verifyFence:    "{p} waits until the OSDs know, and sees that the recorded holders are gone",
 	finishFence:    "{p} takes the image for {x}",
-	admitWaiting:   "{c}'s webhook admits a pod: its claim has no volume yet",
-	admitEarly:     "{c}'s webhook admits a pod that names {m}: its claim has no volume yet",
-	bringVolume:    "{c}'s claim gets its volume; no other cluster has the image, as far as the webhook sees",
+	admitWaiting:   "{c}'s webhook admits a pod: it sees no volume for its claim",
+	admitEarly:     "{c}'s webhook admits a pod that names {m}: it sees no volume for its claim",
+	bringVolume:    "a volume for {c}'s claim comes; no other cluster has the image, as far as the webhook sees",
+	nameVolume:     "{c}'s claim names its volume",
+	bindMissing:    "{c}'s webhook admits the pod's binding to {m}: it sees no volume for its claim",
 	bindUnseen:     "the pod is bound to {m} while no webhook answers, and so without one",
 	createUnseen:   "{c} has no webhook configuration any more: its API server stores a pod",
 	bootElsewhere:  "{n} reboots, and comes back with another address",
