@@ -105,7 +105,7 @@ func (s *Sweep) compare(ctx context.Context, pvs []corev1.PersistentVolume, all 
 	for place, found := range all {
 		places[[2]string{place.ClusterID, place.Pool}] = found
 	}
-	var used *usage.Overview
+	var used *usage.CachedUses
 	for i := range pvs {
 		pv := &pvs[i]
 		volume, guarded, err := k.Finder.Guarded(pv)
@@ -124,11 +124,11 @@ func (s *Sweep) compare(ctx context.Context, pvs []corev1.PersistentVolume, all 
 		}
 		// A leader that begins, or a volume that is new.
 		if used == nil {
-			overview, err := k.Usage.Overview(ctx)
+			uses, err := k.Usage.CachedUses(ctx)
 			if s.say("read what is used", err) {
 				return
 			}
-			used = &overview
+			used = &uses
 		}
 		switch ours := ownership.Owns(of.Record, k.Self); {
 		case ours != used.Has(volume), used.Told(volume):

@@ -12,8 +12,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
-// Overview is what the cache shows to be used, of all volumes at once.
-type Overview struct {
+// CachedUses are what the cache shows to be used, of all volumes at once.
+type CachedUses struct {
 	// attached are PersistentVolumes, reported names in status.volumesInUse.
 	attached map[string]bool
 	reported map[corev1.UniqueVolumeName]bool
@@ -21,12 +21,12 @@ type Overview struct {
 	mounted, told map[string]bool
 }
 
-// Overview reads the cache once.
-func (g *Gatherer) Overview(ctx context.Context) (Overview, error) {
-	all := Overview{map[string]bool{}, map[corev1.UniqueVolumeName]bool{}, map[string]bool{}, map[string]bool{}}
+// CachedUses reads the cache once.
+func (g *Gatherer) CachedUses(ctx context.Context) (CachedUses, error) {
+	all := CachedUses{map[string]bool{}, map[corev1.UniqueVolumeName]bool{}, map[string]bool{}, map[string]bool{}}
 	state := &state{source: g.Cached(), addresses: map[string][]netip.Addr{}}
-	if err := errors.Join(state.listNodes(ctx), state.listAttachments(ctx)); err != nil {
-		return Overview{}, err
+	if err := errors.Join(state.listNodes(ctx), state.listAttachments(ctx, nil)); err != nil {
+		return CachedUses{}, err
 	}
 	for i := range state.attachments {
 		all.attached[VolumeOf(&state.attachments[i])] = true
@@ -38,7 +38,7 @@ func (g *Gatherer) Overview(ctx context.Context) (Overview, error) {
 	}
 	var pods corev1.PodList
 	if err := g.Cache.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
-		return Overview{}, fmt.Errorf("list pods: %w", err)
+		return CachedUses{}, fmt.Errorf("list pods: %w", err)
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
@@ -51,7 +51,7 @@ func (g *Gatherer) Overview(ctx context.Context) (Overview, error) {
 	}
 	var claims corev1.PersistentVolumeClaimList
 	if err := g.Cache.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
-		return Overview{}, fmt.Errorf("list PersistentVolumeClaims: %w", err)
+		return CachedUses{}, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}
 	for i := range claims.Items {
 		claim := &claims.Items[i]
@@ -65,10 +65,10 @@ func (g *Gatherer) Overview(ctx context.Context) (Overview, error) {
 }
 
 // Told reports whether the volume's claim says that its image is owned elsewhere.
-func (o Overview) Told(volume volumes.Volume) bool { return o.told[volume.Namespace+"/"+volume.Claim] }
+func (u CachedUses) Told(volume volumes.Volume) bool { return u.told[volume.Namespace+"/"+volume.Claim] }
 
 // Has reports whether a volume may be used. Whether another one leads to its image, the other
 // one's answer says.
-func (o Overview) Has(volume volumes.Volume) bool {
-	return o.attached[volume.PV.Name] || o.reported[volumes.InUse(volume.PV.Spec.CSI)] || o.mounted[volume.Namespace+"/"+volume.Claim]
+func (u CachedUses) Has(volume volumes.Volume) bool {
+	return u.attached[volume.PV.Name] || u.reported[volumes.InUse(volume.PV.Spec.CSI)] || u.mounted[volume.Namespace+"/"+volume.Claim]
 }
