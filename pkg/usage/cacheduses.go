@@ -65,7 +65,9 @@ func (g *Gatherer) CachedUses(ctx context.Context) (CachedUses, error) {
 }
 
 // Told reports whether the volume's claim says that its image is owned elsewhere.
-func (u CachedUses) Told(volume volumes.Volume) bool { return u.told[volume.Namespace+"/"+volume.Claim] }
+func (u CachedUses) Told(volume volumes.Volume) bool {
+	return u.told[volume.Namespace+"/"+volume.Claim]
+}
 
 // Has reports whether a volume may be used. Whether another one leads to its image, the other
 // one's answer says.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -106,7 +107,7 @@ func (g *Gatherer) Local(ctx context.Context, source Source, volume volumes.Volu
 // attachments are those of the state that the API server has.
 func (g *Gatherer) local(ctx context.Context, source Source, state *state, volume volumes.Volume, confirm bool) (Local, []Use, error) {
 	local := Local{Nodes: state.addresses, CIDRs: g.CIDRs, Exempt: g.Exempt}
-	attached, err := g.attached(ctx, state.attachments, volume.PV.Name, confirm)
+	attached, err := g.attached(ctx, state, volume.PV.Name, confirm)
 	if err != nil {
 		return Local{}, nil, err
 	}
@@ -114,14 +115,10 @@ func (g *Gatherer) local(ctx context.Context, source Source, state *state, volum
 	for _, attachment := range attached {
 		uses = append(uses, Use{Node: attachment.Spec.NodeName, What: "volumeattachment " + attachment.Name})
 	}
-	inUse := volumes.InUse(volume.PV.Spec.CSI)
-	for i := range state.nodes {
-		node := &state.nodes[i]
-		if slices.Contains(node.Status.VolumesInUse, inUse) {
-			uses = append(uses, Use{Node: node.Name, What: fmt.Sprintf("status.volumesInUse of node %s (volume %s; kubelet takes it away when it has unmapped it)", node.Name, volume.PV.Name)})
-		}
+	for _, node := range state.reporting(volumes.InUse(volume.PV.Spec.CSI)) {
+		uses = append(uses, Use{Node: node, What: fmt.Sprintf("status.volumesInUse of node %s (volume %s; kubelet takes it away when it has unmapped it)", node, volume.PV.Name)})
 	}
-	required, err := attachRequired(ctx, source, volume.PV.Spec.CSI.Driver)
+	required, err := state.attachRequired(ctx, volume.PV.Spec.CSI.Driver)
 	if err != nil {
 		return Local{}, nil, err
 	}
@@ -129,7 +126,7 @@ func (g *Gatherer) local(ctx context.Context, source Source, state *state, volum
 		if confirm {
 			source = g.Live()
 		}
-		local.Using, err = g.scheduledNodes(ctx, source, volume)
+		local.Using, err = g.scheduledNodes(ctx, source, state, volume)
 		return local, uses, err
 	}
 	for _, attachment := range attached {
@@ -142,8 +139,8 @@ func (g *Gatherer) local(ctx context.Context, source Source, state *state, volum
 // node still may have the image mapped. One that is gone does not: where it explains a
 // watcher, what a cache has of this PV is confirmed with the API server, because a cache that
 // lags must not.
-func (g *Gatherer) attached(ctx context.Context, all []storagev1.VolumeAttachment, pv string, confirm bool) ([]storagev1.VolumeAttachment, error) {
-	found := attachmentsOf(all, pv)
+func (g *Gatherer) attached(ctx context.Context, state *state, pv string, confirm bool) ([]storagev1.VolumeAttachment, error) {
+	found := state.attachmentsOf(pv)
 	if !confirm {
 		return found, nil
 	}
@@ -206,8 +203,14 @@ func attachRequired(ctx context.Context, reader client.Reader, name string) (boo
 }
 
 // scheduledNodes are the nodes with a pod that uses the volume's claim.
-func (g *Gatherer) scheduledNodes(ctx context.Context, source Source, volume volumes.Volume) ([]string, error) {
-	pods, err := g.Pods(ctx, source, volume)
+func (g *Gatherer) scheduledNodes(ctx context.Context, source Source, state *state, volume volumes.Volume) ([]string, error) {
+	list := func(ctx context.Context, volume volumes.Volume) ([]corev1.Pod, error) {
+		return g.Pods(ctx, source, volume)
+	}
+	if state.index != nil {
+		list = state.index.pods
+	}
+	pods, err := list(ctx, volume)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ type state struct {
 	attachments []storagev1.VolumeAttachment
 	// addresses are those of the nodes, by their names.
 	addresses map[string][]netip.Addr
+	// index is there if many volumes are asked about, see [Overview].
+	index *index
 }
 
 // read reads what is about the volumes. Of the API server it keeps all nodes, and the
@@ -125,4 +127,32 @@ func (s *state) node(ctx context.Context, name string) (ceph.Node, error) {
 		}
 	}
 	return ceph.Node{Name: name}, nil
+}
+
+// reporting are the nodes whose status.volumesInUse has that name.
+func (s *state) reporting(name corev1.UniqueVolumeName) []string {
+	if s.index != nil {
+		return s.index.reporting[name]
+	}
+	var all []string
+	for i := range s.nodes {
+		if slices.Contains(s.nodes[i].Status.VolumesInUse, name) {
+			all = append(all, s.nodes[i].Name)
+		}
+	}
+	return all
+}
+
+func (s *state) attachmentsOf(pv string) []storagev1.VolumeAttachment {
+	if s.index != nil {
+		return s.index.attached[pv]
+	}
+	return attachmentsOf(s.attachments, pv)
+}
+
+func (s *state) attachRequired(ctx context.Context, driver string) (bool, error) {
+	if s.index != nil {
+		return s.index.attachRequired(ctx, driver)
+	}
+	return attachRequired(ctx, s.source, driver)
 }

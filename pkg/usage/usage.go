@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -152,26 +153,48 @@ func (g *Gatherer) Pods(ctx context.Context, source Source, volume volumes.Volum
 	if volume.Claim == "" {
 		return nil, nil
 	}
-	var pods corev1.PodList
-	if err := source.List(ctx, &pods, client.InNamespace(volume.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list pods in namespace %s: %w", volume.Namespace, err)
+	all, err := listPods(ctx, source, volume.Namespace)
+	if err != nil {
+		return nil, err
 	}
 	var using []corev1.Pod
-	for i := range pods.Items {
-		if pod := &pods.Items[i]; !IsFinished(pod) && slices.Contains(volumes.ClaimsOfPod(pod.Name, &pod.Spec), volume.Claim) {
+	for i := range all {
+		if pod := &all[i]; slices.Contains(volumes.ClaimsOfPod(pod.Name, &pod.Spec), volume.Claim) {
 			using = append(using, *pod.DeepCopy())
 		}
 	}
+	return ofClaim(ctx, using, volume, func(ctx context.Context, namespace, name string) (types.UID, bool, error) {
+		var claim corev1.PersistentVolumeClaim
+		err := source.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &claim)
+		if client.IgnoreNotFound(err) != nil {
+			return "", false, fmt.Errorf("read PersistentVolumeClaim %s/%s: %w", namespace, name, err)
+		}
+		return claim.UID, err == nil, nil
+	})
+}
+
+// listPods are the pods of a namespace that are not finished. Those of a cache are only looked
+// at.
+func listPods(ctx context.Context, api client.Reader, namespace string) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := api.List(ctx, &pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list pods in namespace %s: %w", namespace, err)
+	}
+	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return IsFinished(&pod) }), nil
+}
+
+// ofClaim are the pods, all of which name the volume's claim, unless that is another claim
+// by now. uid is that of a claim, if it is there.
+func ofClaim(ctx context.Context, using []corev1.Pod, volume volumes.Volume, uid func(ctx context.Context, namespace, name string) (types.UID, bool, error)) ([]corev1.Pod, error) {
 	ref := volume.PV.Spec.ClaimRef
 	if len(using) == 0 || ref == nil || ref.UID == "" {
 		return using, nil // the volume is for whatever claim has that name
 	}
-	var claim corev1.PersistentVolumeClaim
-	err := source.Get(ctx, client.ObjectKey{Namespace: volume.Namespace, Name: volume.Claim}, &claim)
-	switch {
-	case client.IgnoreNotFound(err) != nil:
-		return nil, fmt.Errorf("read PersistentVolumeClaim %s/%s: %w", volume.Namespace, volume.Claim, err)
-	case err == nil && claim.UID != ref.UID:
+	present, found, err := uid(ctx, volume.Namespace, volume.Claim)
+	if err != nil {
+		return nil, err
+	}
+	if found && present != ref.UID {
 		return nil, nil
 	}
 	return using, nil // without the claim, nothing says whose the pod is
