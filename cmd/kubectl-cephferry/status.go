@@ -86,7 +86,7 @@ func (s *statusOptions) run(ctx context.Context) error {
 			return anyUnknown(rows, namespace, s.std.stderr)
 		}
 		before = rows
-		c.storages.configuration.forget()
+		c.storages.configuration.Forget()
 		select {
 		case <-ctx.Done():
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,24 +108,32 @@ func PlanFence(entries []BlocklistEntry, addrs []string, now time.Time, lasting 
 	if lasting < time.Second || lasting > MaxFence {
 		return Fence{}, fmt.Errorf("a time of %v is not from 1s to %v", lasting, MaxFence)
 	}
-	var fence Fence
+	// There may be thousands of entries, one for each volume that was ever taken.
+	ends := make(map[string]time.Time, len(addrs))
 	for _, addr := range addrs {
 		if err := CheckFence(addr); err != nil {
 			return Fence{}, err
 		}
-		until, listed, covered := time.Time{}, false, false
-		for _, e := range entries {
-			if e.Addr == addr {
-				until, listed = e.Until, true
-			} else if e.Covers(addr) && e.Until.After(now.Add(renewal)) {
-				covered = true
-			}
+		ends[addr] = time.Time{}
+	}
+	for _, e := range entries {
+		if _, wanted := ends[e.Addr]; wanted {
+			ends[e.Addr] = e.Until
+		}
+	}
+	var fence Fence
+	for _, addr := range addrs {
+		until := ends[addr]
+		covered := func() bool {
+			return slices.ContainsFunc(entries, func(e BlocklistEntry) bool {
+				return e.Addr != addr && e.Until.After(now.Add(renewal)) && e.Covers(addr)
+			})
 		}
 		switch {
-		case !listed:
+		case until.IsZero():
 			fence.Add = append(fence.Add, addr)
 		case !until.Before(now.Add(lasting - min(clocks, lasting/2))):
-		case covered:
+		case covered():
 			fence.Renew = append(fence.Renew, addr)
 		default:
 			return Fence{}, fmt.Errorf("%s, until %s: %w", addr, until.Format(time.RFC3339), ErrFenceShort)

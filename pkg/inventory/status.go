@@ -3,12 +3,14 @@ package inventory
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // Status is one guarded volume.
@@ -44,79 +46,121 @@ const unknown = "unknown"
 
 const (
 	// parallel is how many volumes are looked at at a time.
-	parallel = 8
-	// lookLimit bounds one volume.
+	parallel = 16
+	// lookLimit bounds one volume, and what is looked at once for all of them.
 	lookLimit = 20 * time.Second
 )
 
-// Status looks at all volumes. What cannot be found out about one stands in its row.
+// Status looks at all volumes. What cannot be found out about one stands in its row. Each
+// image takes three calls of Ceph. The API server is asked once for all of them, after that:
+// a node that has opened an image meanwhile accounts for it by then.
 func (i *Inventory) Status(ctx context.Context, all []Found) []Status {
-	rows := make([]Status, len(all))
+	places := i.places(ctx, all)
+	rows, watchers := make([]Status, len(all)), make([][]ceph.Watcher, len(all))
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for n, found := range all {
+		rows[n] = Status{Namespace: found.Namespace, Claim: found.Claim, PersistentVolume: found.PV.Name, State: unknown}
 		group.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, lookLimit)
-			defer cancel()
-			rows[n] = i.status(ctx, found)
+			err := found.Err
+			if err == nil {
+				watchers[n], err = places[found.Image.ClusterID].look(ctx, found, &rows[n])
+			}
+			rows[n].cannot(err)
 			return nil
 		})
 	}
 	_ = group.Wait() // errors are in the rows
+	i.explain(ctx, all, watchers, rows)
 	return rows
 }
 
-func (i *Inventory) status(ctx context.Context, found Found) Status {
-	row := Status{
-		Namespace: found.Namespace, Claim: found.Claim, PersistentVolume: found.PV.Name, State: unknown,
-	}
-	err := found.Err
+// cannot says in the row what could not be found out.
+func (s *Status) cannot(err error) {
 	if err == nil {
-		err = i.look(ctx, found, &row)
+		return
 	}
-	if err != nil {
-		row.Error = err.Error()
-		if advice := ceph.Advice(err); advice != "" {
-			row.Error += "; " + advice
-		}
+	if s.Error != "" {
+		s.Error += "\n"
 	}
-	return row
+	s.Error += err.Error()
+	if advice := ceph.Advice(err); advice != "" {
+		s.Error += "; " + advice
+	}
 }
 
-// look fills in what it can. The record and the watchers are worth something without
-// each other.
-func (i *Inventory) look(ctx context.Context, found Found, row *Status) error {
-	storage, spec, err := i.Image(ctx, found.Volume)
+// place is where the images of a clusterID are. It is found when it is needed first.
+type place func() (storage ceph.Cluster, namespace string, err error)
+
+func (i *Inventory) places(ctx context.Context, all []Found) map[string]place {
+	places := map[string]place{}
+	for _, found := range all {
+		id := found.Image.ClusterID
+		if places[id] != nil {
+			continue
+		}
+		var once sync.Once
+		var storage ceph.Cluster
+		var namespace string
+		var err error
+		places[id] = func() (ceph.Cluster, string, error) {
+			once.Do(func() {
+				ctx, cancel := context.WithTimeout(ctx, lookLimit)
+				defer cancel()
+				storage, namespace, err = i.Storages.Cluster(ctx, id)
+			})
+			return storage, namespace, err
+		}
+	}
+	return places
+}
+
+// look fills in what it can, and returns the watchers. The record and the watchers are worth
+// something without each other.
+func (p place) look(ctx context.Context, found Found, row *Status) ([]ceph.Watcher, error) {
+	storage, namespace, err := p()
+	spec := found.Image.Spec(namespace)
 	row.Image = spec.String()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
 	image, err := storage.Image(ctx, spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	record, recordErr := ownership.Read(ctx, storage, image)
 	if recordErr == nil {
 		row.State, row.Owner, row.Takeover, row.Fenced = record.State.String(), record.Owner, record.Takeover, record.Fenced
 	}
 	watchers, watchErr := storage.Watchers(ctx, spec)
-	if watchErr == nil {
-		row.Watchers, watchErr = i.explain(ctx, found, watchers)
-	}
-	return errors.Join(recordErr, watchErr)
+	return watchers, errors.Join(recordErr, watchErr)
 }
 
-func (i *Inventory) explain(ctx context.Context, found Found, watchers []ceph.Watcher) ([]Watcher, error) {
-	if len(watchers) == 0 {
-		return nil, nil
+// explain says of each watcher whether this cluster accounts for it.
+func (i *Inventory) explain(ctx context.Context, all []Found, watchers [][]ceph.Watcher, rows []Status) {
+	overview := sync.OnceValues(func() (*usage.Overview, error) {
+		ctx, cancel := context.WithTimeout(ctx, lookLimit)
+		defer cancel()
+		return i.Usage.Overview(ctx)
+	})
+	for n, found := range all {
+		if len(watchers[n]) == 0 {
+			continue
+		}
+		seen, err := overview()
+		if err != nil {
+			rows[n].cannot(err)
+			continue
+		}
+		local, err := seen.Local(ctx, found.Volume)
+		if err != nil {
+			rows[n].cannot(err)
+			continue
+		}
+		for _, watcher := range watchers[n] {
+			rows[n].Watchers = append(rows[n].Watchers, Watcher{watcher.Addr, watcher.Client, local.Unexplained(watcher), local.IsExempt(watcher)})
+		}
 	}
-	local, err := i.Usage.Local(ctx, i.Usage.Live(), found.Volume)
-	if err != nil {
-		return nil, err
-	}
-	var all []Watcher
-	for _, watcher := range watchers {
-		all = append(all, Watcher{watcher.Addr, watcher.Client, local.Unexplained(watcher), local.IsExempt(watcher)})
-	}
-	return all, nil
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -59,34 +59,88 @@ func (i *Inventory) Volumes(ctx context.Context, namespace string) ([]Found, err
 	return all, nil
 }
 
-// Volume is the guarded volume of a claim: the one that the claim names, or else the
-// only one that is for it, or else the one that the provisioner is about to make: another
-// cluster may own the image, so that this one has never had the volume.
+// Volume is [Inventory.Find] for one claim.
 func (i *Inventory) Volume(ctx context.Context, namespace, claim string) (volumes.Volume, error) {
-	var pvc corev1.PersistentVolumeClaim
-	err := i.API.Get(ctx, client.ObjectKey{Namespace: namespace, Name: claim}, &pvc)
-	if client.IgnoreNotFound(err) != nil {
-		return volumes.Volume{}, fmt.Errorf("read PersistentVolumeClaim %s/%s: %w", namespace, claim, err)
-	}
-	absent := apierrors.IsNotFound(err)
-	all, err := i.Volumes(ctx, namespace)
+	found, err := i.Find(ctx, []types.NamespacedName{{Namespace: namespace, Name: claim}})
 	if err != nil {
 		return volumes.Volume{}, err
 	}
-	all = slices.DeleteFunc(all, func(f Found) bool {
-		return f.Claim != claim || pvc.Spec.VolumeName != "" && f.PV.Name != pvc.Spec.VolumeName
-	})
+	return found[0].Volume, found[0].Err
+}
+
+// Find returns the guarded volume of each claim: the one that the claim names, or else the
+// only one that is for it, or else the one that the provisioner is about to make: another
+// cluster may own the image, so that this one has never had the volume. What is wrong with a
+// claim stands beside it. However many there are, the API server is asked as often as for
+// one in each namespace.
+func (i *Inventory) Find(ctx context.Context, claims []types.NamespacedName) ([]Found, error) {
+	all, err := i.Volumes(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	of := map[types.NamespacedName][]Found{}
+	for _, found := range all {
+		key := types.NamespacedName{Namespace: found.Namespace, Name: found.Claim}
+		of[key] = append(of[key], found)
+	}
+	stored, err := i.claims(ctx, claims)
+	if err != nil {
+		return nil, err
+	}
+	reader := &Once{API: i.API}
+	found := make([]Found, len(claims))
+	for n, claim := range claims {
+		found[n] = i.find(ctx, reader, claim, stored[claim], of[claim])
+	}
+	return found, nil
+}
+
+// claims are those of the claims that there are.
+func (i *Inventory) claims(ctx context.Context, names []types.NamespacedName) (map[types.NamespacedName]*corev1.PersistentVolumeClaim, error) {
+	in := map[string][]types.NamespacedName{}
+	for _, name := range names {
+		in[name.Namespace] = append(in[name.Namespace], name)
+	}
+	all := map[types.NamespacedName]*corev1.PersistentVolumeClaim{}
+	for namespace, names := range in {
+		if len(names) == 1 {
+			var claim corev1.PersistentVolumeClaim
+			if err := i.API.Get(ctx, names[0], &claim); err == nil {
+				all[names[0]] = &claim
+			} else if client.IgnoreNotFound(err) != nil {
+				return nil, fmt.Errorf("read PersistentVolumeClaim %s: %w", names[0], err)
+			}
+			continue
+		}
+		var list corev1.PersistentVolumeClaimList
+		if err := i.API.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+			return nil, fmt.Errorf("list PersistentVolumeClaims in namespace %s: %w", namespace, err)
+		}
+		for n := range list.Items {
+			all[client.ObjectKeyFromObject(&list.Items[n])] = &list.Items[n]
+		}
+	}
+	return all, nil
+}
+
+// find is the volume of a claim, nil if there is none, out of those that are for it.
+func (i *Inventory) find(ctx context.Context, reader client.Reader, name types.NamespacedName, claim *corev1.PersistentVolumeClaim, all []Found) Found {
+	none := func(err error) Found { return Found{Err: err} }
+	if claim != nil && claim.Spec.VolumeName != "" {
+		all = slices.DeleteFunc(slices.Clone(all), func(f Found) bool { return f.PV.Name != claim.Spec.VolumeName })
+	}
 	switch {
 	case len(all) == 1:
-		return all[0].Volume, all[0].Err
+		return all[0]
 	case len(all) > 1:
-		return volumes.Volume{}, fmt.Errorf("claim %s/%s: PersistentVolumes %s and %s are for it, and it names none; delete the one that is wrong", namespace, claim, all[0].PV.Name, all[1].PV.Name)
-	case !absent && pvc.Spec.VolumeName == "":
-		return i.waited(ctx, &pvc)
-	case absent:
-		return volumes.Volume{}, fmt.Errorf("claim %s/%s: this cluster has neither the claim nor a guarded PersistentVolume for it; install the application here first, with 0 replicas", namespace, claim)
+		return none(fmt.Errorf("claim %s: PersistentVolumes %s and %s are for it, and it names none; delete the one that is wrong", name, all[0].PV.Name, all[1].PV.Name))
+	case claim == nil:
+		return none(fmt.Errorf("claim %s: this cluster has neither the claim nor a guarded PersistentVolume for it; install the application here first, with 0 replicas", name))
+	case claim.Spec.VolumeName == "":
+		volume, err := i.waited(ctx, reader, claim)
+		return Found{volume, err}
 	default:
-		return volumes.Volume{}, notGuarded(&pvc)
+		return none(notGuarded(claim))
 	}
 }
 
@@ -95,8 +149,8 @@ func notGuarded(claim *corev1.PersistentVolumeClaim) error {
 }
 
 // waited is the volume that a claim waits for.
-func (i *Inventory) waited(ctx context.Context, claim *corev1.PersistentVolumeClaim) (volumes.Volume, error) {
-	pv, err := provisioner.Planner{Cache: i.API, API: i.API}.Volume(ctx, claim)
+func (i *Inventory) waited(ctx context.Context, reader client.Reader, claim *corev1.PersistentVolumeClaim) (volumes.Volume, error) {
+	pv, err := provisioner.Planner{Cache: reader, API: reader}.Volume(ctx, claim)
 	if err != nil {
 		return volumes.Volume{}, fmt.Errorf("claim %s/%s waits for a volume that cannot be made: %w", claim.Namespace, claim.Name, err)
 	}
