@@ -62,19 +62,24 @@ func printPlan(out io.Writer, j job) {
 	for _, image := range plan.Unknown {
 		line("cannot know", "image %s: this version cannot read its record", image)
 	}
-	var looked []string
+	line("looked at", "the records in %s%s", places(j), elsewhere(plan.OnlyThis(), len(plan.Fence.Machines)))
+}
+
+// places are where the records are that were looked at.
+func places(j job) string {
+	var all []string
 	for _, space := range j.spaces {
-		looked = append(looked, space.String())
+		all = append(all, space.String())
 	}
-	line("looked at", "the records in %s%s", strings.Join(looked, ", "), elsewhere(plan))
+	return strings.Join(all, ", ")
 }
 
 // elsewhere is what the fence cuts off besides, and no record says.
-func elsewhere(plan failover.Plan) string {
+func elsewhere(onlyThese bool, machines int) string {
 	switch {
-	case plan.OnlyThis():
+	case onlyThese:
 		return ""
-	case len(plan.Fence.Machines) == 0:
+	case machines == 0:
 		return "; what those clients have in other pools of this Ceph is cut off as well"
 	}
 	return "; what those machines have in other pools and file systems of this Ceph is cut off as well"

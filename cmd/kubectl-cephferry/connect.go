@@ -133,22 +133,23 @@ func (c *connection) party(ctx context.Context) (ceph.Party, error) {
 	return usage.Party(ctx, c.API, c.settings.cluster)
 }
 
-// spaces are where images of guarded volumes are on the same Ceph as clusterID's.
-func (c *connection) spaces(ctx context.Context, clusterID string) ([]failover.Space, error) {
-	all, err := c.Volumes(ctx, "")
-	if err != nil {
-		return nil, err
-	}
+// spaces are where images of volumes are on the same Ceph as clusterID's.
+func (c *connection) spaces(ctx context.Context, all []inventory.Found, clusterID string) ([]failover.Space, error) {
 	monitors, err := c.storages.monitors(ctx, clusterID)
 	if err != nil {
 		return nil, err
 	}
-	var spaces []failover.Space
+	// There may be thousands of volumes, and there are few places.
+	type pool struct{ clusterID, name string }
+	pools := map[pool]bool{}
 	for _, found := range all {
-		if found.Image.ClusterID == "" || found.Image.Pool == "" {
-			continue // it says so in status
+		if found.Image.ClusterID != "" && found.Image.Pool != "" { // it says so in status
+			pools[pool{found.Image.ClusterID, found.Image.Pool}] = true
 		}
-		theirs, err := c.storages.monitors(ctx, found.Image.ClusterID)
+	}
+	var spaces []failover.Space
+	for p := range pools {
+		theirs, err := c.storages.monitors(ctx, p.clusterID)
 		switch {
 		case errors.Is(err, csiconfig.ErrNotFound):
 			continue // nobody can mount it
@@ -157,11 +158,11 @@ func (c *connection) spaces(ctx context.Context, clusterID string) ([]failover.S
 		case !slices.Equal(monitors, theirs):
 			continue
 		}
-		namespace, err := c.storages.radosNamespace(ctx, found.Image.ClusterID)
+		namespace, err := c.storages.radosNamespace(ctx, p.clusterID)
 		if err != nil {
 			return nil, err
 		}
-		if space := (failover.Space{Pool: found.Image.Pool, Namespace: namespace}); !slices.Contains(spaces, space) {
+		if space := (failover.Space{Pool: p.name, Namespace: namespace}); !slices.Contains(spaces, space) {
 			spaces = append(spaces, space)
 		}
 	}
@@ -173,7 +174,7 @@ func (c *connection) spaces(ctx context.Context, clusterID string) ([]failover.S
 type storages struct {
 	byCSI         *connect.Storages
 	source        connect.CSI
-	configuration *once
+	configuration *inventory.Once
 	// byFlags is what the flags say, if they do; dialed is what they led to.
 	byFlags *goceph.Config
 	mu      sync.Mutex
@@ -181,8 +182,11 @@ type storages struct {
 }
 
 func (o *options) newStorages(api client.Reader, s settings) *storages {
-	configuration := &once{api: api}
-	source := connect.CSI{Get: configuration.get, Namespaces: s.configNamespaces, Secret: s.secret, Secrets: s.secrets}
+	configuration := &inventory.Once{API: api}
+	get := func(ctx context.Context, namespace, name string, into csiconfig.Object) error {
+		return configuration.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, into)
+	}
+	source := connect.CSI{Get: get, Namespaces: s.configNamespaces, Secret: s.secret, Secrets: s.secrets}
 	all := &storages{source: source, configuration: configuration}
 	if o.cephByFlags() {
 		all.byFlags = o.cephConfig()

@@ -16,8 +16,8 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/inventory"
 	"github.com/cephferry/cephferry/pkg/ownership"
-	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 type failoverOptions struct {
@@ -57,14 +57,6 @@ run again. The dead cluster need not answer, nor the webhook of this one.`,
 	return command
 }
 
-// job is a failover of one volume.
-type job struct {
-	claim   claim
-	storage ceph.Cluster
-	spaces  []failover.Space
-	plan    failover.Plan
-}
-
 func (f *failoverOptions) run(ctx context.Context, args []string) error {
 	if f.yes && f.from == "" && !f.drop {
 		return errors.New("--yes: name the cluster that is dead with --from, so that it cannot be another one than you think")
@@ -78,6 +70,7 @@ func (f *failoverOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	claims = eachOnce(claims)
 	wish, err := f.wish(ctx, c)
 	if err != nil {
 		return err
@@ -89,9 +82,7 @@ func (f *failoverOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, job := range jobs {
-		printPlan(f.std.stdout, job)
-	}
+	printPlans(f.std.stdout, jobs)
 	todo := slices.DeleteFunc(slices.Clone(jobs), func(j job) bool { return j.plan.Done })
 	if len(todo) == 0 {
 		fmt.Fprintln(f.std.stdout, "Nothing is to be done. Start the workload here.")
@@ -103,6 +94,16 @@ func (f *failoverOptions) run(ctx context.Context, args []string) error {
 		}
 	}
 	return f.take(ctx, c, todo)
+}
+
+// eachOnce are the claims in their order, without those that are named again.
+func eachOnce(claims []claim) []claim {
+	named := map[claim]bool{}
+	return slices.DeleteFunc(claims, func(c claim) bool {
+		again := named[c]
+		named[c] = true
+		return again
+	})
 }
 
 // wish is what all volumes have in common.
@@ -150,25 +151,6 @@ func person(ctx context.Context, api client.Reader, named string) (string, error
 	return review.Status.UserInfo.Username, nil
 }
 
-// plan decides about all volumes before anything is done to one. All refusals are
-// shown together.
-func (f *failoverOptions) plan(ctx context.Context, c *connection, claims []claim, wish failover.Wish) ([]job, error) {
-	var jobs []job
-	var refused []error
-	for _, claim := range claims {
-		j, err := planOne(ctx, c, claim, wish)
-		if err != nil {
-			refused = append(refused, fmt.Errorf("volume %s: %w", claim, withAdvice(err)))
-			continue
-		}
-		jobs = append(jobs, j)
-	}
-	if len(refused) > 0 {
-		return nil, fmt.Errorf("nothing was changed\n%w", errors.Join(refused...))
-	}
-	return jobs, nil
-}
-
 // withAdvice is for an error of Ceph among several.
 func withAdvice(err error) error {
 	if advice := ceph.Advice(err); advice != "" {
@@ -177,83 +159,90 @@ func withAdvice(err error) error {
 	return err
 }
 
-func planOne(ctx context.Context, c *connection, claim claim, wish failover.Wish) (job, error) {
-	wish.Namespace, wish.Claim = claim.namespace, claim.name
-	j := job{claim: claim}
-	volume, err := c.Volume(ctx, claim.namespace, claim.name)
-	if err != nil {
-		return j, err
-	}
-	storage, spec, err := c.named(ctx, volume, wish.Cluster)
-	if err != nil {
-		return j, err
-	}
-	j.storage = storage
-	if j.spaces, err = c.spaces(ctx, volume.Image.ClusterID); err != nil {
-		return j, err
-	}
-	situation, err := failover.See(ctx, storage, spec, j.spaces)
-	if err != nil {
-		return j, err
-	}
-	if isPlanned(volume) && !situation.Record.Keyed {
-		situation.Image = spec.Base()
-	}
-	if situation.Nodes, err = c.Nodes(ctx); err != nil {
-		return j, err
-	}
-	situation.Local, situation.Exempt = c.settings.local, c.settings.exempt
-	if situation.Explained, err = c.explained(ctx, volume, situation.Watchers); err != nil {
-		return j, err
-	}
-	j.plan, err = failover.Decide(situation, wish)
-	return j, err
-}
-
-// named is the image of a volume. One that the provisioner has not made yet leads to it by
-// the name that it gets here, if it turns out to be keyed.
-func (c *connection) named(ctx context.Context, volume volumes.Volume, self ceph.Party) (ceph.Cluster, ceph.ImageSpec, error) {
-	storage, spec, err := c.Image(ctx, volume)
-	if err != nil || !isPlanned(volume) {
-		return storage, spec, err
-	}
-	keys, err := storage.Keys(ctx, spec.Pool, spec.Namespace)
-	spec.Key = failover.OwnKey(keys, self)
-	return storage, spec, err
-}
-
-// isPlanned reports whether the PersistentVolume is not there yet.
-func isPlanned(volume volumes.Volume) bool { return volume.PV.UID == "" }
-
-// explained are the watchers that this cluster accounts for.
-func (c *connection) explained(ctx context.Context, volume volumes.Volume, watchers []ceph.Watcher) ([]string, error) {
-	local, err := c.Usage.Local(ctx, c.Usage.Live(), volume)
-	if err != nil {
-		return nil, err
-	}
-	var all []string
-	for _, watcher := range watchers {
-		if local.Unexplained(watcher) == "" {
-			all = append(all, watcher.Addr)
-		}
-	}
-	return all, nil
-}
-
-// take carries the plans out, one after the other. One that breaks off does not keep
-// the others from being tried.
+// take carries the plans out: those of one Ceph together.
 func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) error {
 	var failed []error
-	var nodes []string
-	private := true
-	for _, j := range todo {
-		private = private && j.plan.OnlyThis()
-		err := failover.Take(ctx, j.storage, j.plan, c.settings.exempt, func(step failover.Step) {
-			fmt.Fprintf(f.std.stdout, "volume %s: %s\n", j.claim, step)
-		})
-		if err != nil {
-			failed = append(failed, fmt.Errorf("volume %s: %w", j.claim, withAdvice(err)))
+	var taken []job
+	for _, jobs := range byCeph(todo) {
+		plans := make([]failover.Plan, len(jobs))
+		for i, j := range jobs {
+			plans[i] = j.plan
+		}
+		errs := failover.TakeAll(ctx, jobs[0].storage, plans, c.settings.exempt, f.progress(jobs))
+		for i, j := range jobs {
+			if errs[i] == nil {
+				taken = append(taken, j)
+			}
+		}
+		failed = append(failed, failures(jobs, errs)...)
+	}
+	if err := errors.Join(failed...); err != nil {
+		if len(taken) > 0 {
+			fmt.Fprintf(f.std.stdout, "%d of %d volumes are taken. The same command, run again, goes on with the others.\n", len(taken), len(todo))
+		}
+		return err
+	}
+	f.printNext(taken)
+	return nil
+}
+
+// progress says which steps are done: of several volumes, the last one of each, and once what is done
+// for all of them.
+func (f *failoverOptions) progress(jobs []job) func(int, failover.Step) {
+	said := map[failover.Step]bool{}
+	return func(i int, step failover.Step) {
+		common := step == failover.Begun || step == failover.Machines || step == failover.Instances
+		last := step == failover.TakenOver || step == failover.NobodyLeft && jobs[i].plan.Ours
+		switch {
+		case len(jobs) == 1 || last:
+			fmt.Fprintf(f.std.stdout, "volume %s: %s\n", jobs[i].claim, step)
+		case common && !said[step]:
+			said[step] = true
+			fmt.Fprintf(f.std.stdout, "%d volumes: %s\n", len(jobs), step)
+		}
+	}
+}
+
+// failures are for a person: what is wrong with all volumes is said once.
+func failures(jobs []job, errs []error) []error {
+	var texts []string
+	claims := map[string][]string{}
+	begun := true
+	for i, err := range errs {
+		if errors.Is(err, failover.ErrNotBegun) {
+			begun = false
 			continue
+		}
+		if err == nil {
+			continue
+		}
+		text := withAdvice(err).Error()
+		if claims[text] == nil {
+			texts = append(texts, text)
+		}
+		claims[text] = append(claims[text], jobs[i].claim.String())
+	}
+	var all []error
+	if !begun {
+		all = append(all, errors.New("nobody was cut off, and no volume was taken"))
+	}
+	for _, text := range texts {
+		what := "volume " + claims[text][0]
+		if n := len(claims[text]) - 1; n > 0 {
+			what += fmt.Sprintf(" and %d more", n)
+		}
+		all = append(all, fmt.Errorf("%s: %s", what, text))
+	}
+	return all
+}
+
+// printNext says what a person does now, and when the dead cluster is back.
+func (f *failoverOptions) printNext(taken []job) {
+	var nodes, clusters []string
+	only := onlyThese(taken)
+	for _, j := range taken {
+		if name := cmp.Or(j.plan.From.Name, "of those"); !slices.Contains(clusters, name) {
+			clusters = append(clusters, name)
 		}
 		for _, fenced := range j.plan.Fenced() {
 			if name := cmp.Or(fenced.Node.Name, strings.Join(fenced.Node.Addresses, " ")); !slices.Contains(nodes, name) {
@@ -261,43 +250,47 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) e
 			}
 		}
 	}
-	if len(failed) > 0 {
-		return errors.Join(failed...)
-	}
-	fmt.Fprintf(f.std.stdout, "Start the workload here.")
+	fmt.Fprint(f.std.stdout, "Start the workload here.")
+	back := "cluster " + strings.Join(clusters, " or ")
 	switch {
-	case private:
-		fmt.Fprintf(f.std.stdout, " When cluster %s is back, no node has to be rebooted or let in again for this.", todo[0].plan.From.Name)
+	case only:
+		fmt.Fprintf(f.std.stdout, " When %s is back, no node has to be rebooted or let in again for this.", back)
 	case len(nodes) > 0:
-		fmt.Fprintf(f.std.stdout, " When cluster %s is back, reboot %s and run `kubectl cephferry unfence %s` there.",
-			cmp.Or(todo[0].plan.From.Name, "of those"), strings.Join(nodes, ", "), strings.Join(nodes, " "))
+		fmt.Fprintf(f.std.stdout, " When %s is back, reboot %s and run `kubectl cephferry unfence %s` there.", back, strings.Join(nodes, ", "), strings.Join(nodes, " "))
 	}
 	fmt.Fprintln(f.std.stdout)
-	return nil
 }
 
 // dropAll gives up what was begun.
 func (f *failoverOptions) dropAll(ctx context.Context, c *connection, claims []claim, taker ownership.Taker) error {
+	found, err := c.Find(ctx, names(claims))
+	if err != nil {
+		return err
+	}
 	var failed []error
-	for _, claim := range claims {
-		volume, err := c.Volume(ctx, claim.namespace, claim.name)
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		storage, spec, err := c.named(ctx, volume, taker.Cluster)
-		if err == nil {
-			var record ceph.Record
-			if record, err = failover.Drop(ctx, storage, spec, taker); err == nil {
-				fmt.Fprintf(f.std.stdout, "volume %s: %s\n", claim, describe(record))
-				for _, fenced := range record.Fenced {
-					fmt.Fprintf(f.std.stdout, "  stays fenced, if it was by then: %s\n", strings.Join(append([]string{fenced.Node.Name}, fenced.Node.Addresses...), " "))
-				}
-			}
-		}
-		if err != nil {
+	for i, claim := range claims {
+		if err := f.giveUp(ctx, c, claim, found[i], taker); err != nil {
 			failed = append(failed, fmt.Errorf("volume %s: %w", claim, withAdvice(err)))
 		}
 	}
 	return errors.Join(failed...)
+}
+
+func (f *failoverOptions) giveUp(ctx context.Context, c *connection, claim claim, found inventory.Found, taker ownership.Taker) error {
+	if found.Err != nil {
+		return found.Err
+	}
+	storage, spec, err := c.named(ctx, found.Volume, taker.Cluster)
+	if err != nil {
+		return err
+	}
+	record, err := failover.Drop(ctx, storage, spec, taker)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(f.std.stdout, "volume %s: %s\n", claim, describe(record))
+	for _, fenced := range record.Fenced {
+		fmt.Fprintf(f.std.stdout, "  stays fenced, if it was by then: %s\n", strings.Join(append([]string{fenced.Node.Name}, fenced.Node.Addresses...), " "))
+	}
+	return nil
 }

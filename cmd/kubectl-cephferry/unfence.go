@@ -127,10 +127,12 @@ func (c *connection) places(ctx context.Context) ([]place, error) {
 	}
 	var known [][]string
 	var places []place
+	asked := map[string]bool{}
 	for _, found := range all {
-		if found.Err != nil {
-			continue // it says so in status
+		if found.Err != nil || asked[found.Image.ClusterID] {
+			continue // an error is in status
 		}
+		asked[found.Image.ClusterID] = true
 		monitors, err := c.storages.monitors(ctx, found.Image.ClusterID)
 		if err != nil {
 			return nil, err
@@ -143,7 +145,7 @@ func (c *connection) places(ctx context.Context) ([]place, error) {
 		if err != nil {
 			return nil, err
 		}
-		spaces, err := c.spaces(ctx, found.Image.ClusterID)
+		spaces, err := c.spaces(ctx, all, found.Image.ClusterID)
 		if err != nil {
 			return nil, err
 		}

@@ -34,8 +34,10 @@ type Situation struct {
 	Image    ceph.ImageSpec
 	Record   ceph.Record
 	Watchers []ceph.Watcher
-	// Others are the records of other images on the same Ceph.
+	// Others are the records of images on the same Ceph. That of Image itself may be among
+	// them and does not count.
 	Others []ceph.RecordOf
+	index  *index
 	// Daemons are Ceph's own machines.
 	Daemons []ceph.Daemon
 	// Clusters are the registrations of clusters on the same Ceph, one or more of each, and

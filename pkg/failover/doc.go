@@ -7,8 +7,8 @@
 // record does not tell the whole truth.
 //
 // [Decide] is the decision, without I/O: what has to be fenced, what that cuts off
-// besides, or why not. [Take] carries it out, in an order in which it can be killed
-// after any step and run again:
+// besides, or why not. [TakeAll] carries out the plans for several images, in an order in
+// which it can be killed after any step and run again:
 //
 //	begin      the record says that the image is being taken; nobody starts anything
 //	machines   the holder's nodes are put on the blocklist, all that comes from there
@@ -18,6 +18,10 @@
 //	rename     a keyed image gets this cluster's name: nobody else finds it any more
 //	look       no watcher is left, and the entries are all there
 //	finish     the record says that the image is ours
+//
+// There is one fence for all images, and none until all have begun. What was begun is put
+// back if one is refused: nobody could start anything meanwhile, and nothing was fenced or
+// renamed. After the barrier each image goes on by itself.
 //
 // Machines come before instances because Ceph cannot prolong an entry. One that it
 // made by itself when a lock was taken over lasts an hour; it is taken off and put on

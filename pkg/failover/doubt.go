@@ -71,12 +71,7 @@ func (s Situation) reachesApart(owner ceph.Owner) string {
 	if len(owner.Clients) > 0 {
 		return owner.Clients[0]
 	}
-	for _, other := range s.Others {
-		if o := other.Record.Owner; o != nil && o.UID == owner.UID && len(o.Clients) > 0 {
-			return o.Clients[0]
-		}
-	}
-	return ""
+	return s.indexed().apart[owner.UID]
 }
 
 // alive are the nodes whose boot is not known to be over: a cluster that was built anew on

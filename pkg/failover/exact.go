@@ -59,7 +59,7 @@ func (s Situation) opened() []ceph.Watcher {
 // theirs are the addresses of the plan's cluster, by its record and by the register,
 // without those that this cluster, a third one, or Ceph has too, and those to spare.
 func (s Situation) theirs(plan Plan) []netip.Addr {
-	var all, others []netip.Addr
+	var all, known []netip.Addr
 	from := func(into []netip.Addr, clients []string, nodes []ceph.Node) []netip.Addr {
 		for _, client := range clients {
 			if address, err := ceph.ParseAddress(client); err == nil {
@@ -72,24 +72,23 @@ func (s Situation) theirs(plan Plan) []netip.Addr {
 		return into
 	}
 	all = from(all, s.aliveInstances(), plan.Nodes)
-	others = from(others, s.Explained, s.Nodes)
+	known = from(known, s.Explained, s.Nodes)
 	for _, registration := range s.Clusters {
 		if registration.UID == plan.From.UID {
 			all = from(all, nil, s.alive(registration.Nodes))
 		} else {
-			others = from(others, nil, registration.Nodes)
-		}
-	}
-	for _, other := range s.Others {
-		if owner := other.Record.Owner; owner != nil && owner.UID != plan.From.UID {
-			others = from(others, owner.Instances(), owner.Nodes)
+			known = from(known, nil, registration.Nodes)
 		}
 	}
 	for _, daemon := range s.Daemons {
-		others = append(others, daemon.Addr.Unmap())
+		known = append(known, daemon.Addr.Unmap())
+	}
+	others := map[netip.Addr]bool{}
+	for _, address := range known {
+		others[address] = true
 	}
 	all = slices.DeleteFunc(all, func(address netip.Addr) bool {
-		return slices.Contains(others, address) || slices.Contains(plan.Wish.Spare, address) ||
+		return others[address] || s.isElsewhere(address, plan.From.UID) || slices.Contains(plan.Wish.Spare, address) ||
 			within(s.Local, address) || within(s.Exempt, address)
 	})
 	slices.SortFunc(all, netip.Addr.Compare)
@@ -120,10 +119,13 @@ func (s Situation) coverShort(plan *Plan) {
 		if slices.Contains(s.Record.Owner.Instances(), client) && !slices.Contains(alive, client) {
 			continue
 		}
+		i := slices.IndexFunc(s.Entries, func(e ceph.BlocklistEntry) bool { return e.Addr == client })
+		if i < 0 {
+			continue
+		}
 		if _, err := ceph.PlanFence(s.Entries, []string{client}, s.Now, ceph.MaxFence); !errors.Is(err, ceph.ErrFenceShort) {
 			continue
 		}
-		i := slices.IndexFunc(s.Entries, func(e ceph.BlocklistEntry) bool { return e.Addr == client })
 		plan.Fence.Machines = unique(append(slices.Clone(plan.Fence.Machines), machineOf(address)))
 		why := fmt.Sprintf("client %s is on the blocklist until %s, and Ceph does not prolong an entry unless another covers it", client, s.Entries[i].Until.UTC().Format(time.RFC3339))
 		if plan.Exact = false; plan.Because != "" {

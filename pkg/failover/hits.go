@@ -41,9 +41,9 @@ func (s Situation) collisions(fence Fence, holder ceph.Owner) []error {
 			hits(address, strings.Join(unique(daemons), ", ")+" of Ceph itself")
 		}
 	}
-	for _, other := range s.Others {
+	for _, other := range s.hit(fence) {
 		owner := other.Record.Owner
-		if owner == nil || owner.UID == holder.UID {
+		if owner.UID == holder.UID {
 			continue
 		}
 		for _, client := range owner.Instances() {
@@ -67,12 +67,14 @@ func (s Situation) collisions(fence Fence, holder ceph.Owner) []error {
 
 // carried are the other volumes of the holder that lose Ceph with the fence.
 func (s Situation) carried(fence Fence, holder ceph.Owner) (carried []Carried, unknown []ceph.ImageSpec) {
-	for _, other := range s.Others {
-		if other.Err != nil {
-			unknown = append(unknown, other.Image)
+	for _, image := range s.indexed().unread {
+		if image.Base() != s.Image.Base() {
+			unknown = append(unknown, image)
 		}
+	}
+	for _, other := range s.hit(fence) {
 		owner := other.Record.Owner
-		if owner == nil || owner.UID != holder.UID {
+		if owner.UID != holder.UID {
 			continue
 		}
 		var by []string

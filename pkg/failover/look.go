@@ -44,7 +44,7 @@ func (t *takeover) look(ctx context.Context) error {
 		return err
 	}
 	// Somebody may have cleared the list, or lifted one of the entries.
-	entries, err := t.storage.Blocklisted(ctx)
+	entries, err := t.entries.get()
 	if err != nil {
 		return err
 	}

@@ -11,18 +11,6 @@ import (
 	"github.com/cephferry/cephferry/pkg/imagename"
 )
 
-// claimKey makes the key in the volume's name this cluster's, if it is not yet.
-func (t *takeover) claimKey(ctx context.Context) error {
-	key, err := t.storage.ClaimKey(ctx, t.Image.Pool, t.Image.Namespace, t.Wish.Cluster)
-	if err != nil {
-		return err
-	}
-	if key != t.Image.Key {
-		return refuse("run the same command again", "image %s: the key of this cluster has become %q meanwhile", t.Image, key)
-	}
-	return nil
-}
-
 // rename gives the image the name of this cluster, and takes away all others: from then on
 // no other cluster finds it. Whom the plan fences is on the blocklist, so that librbd takes the
 // lock over at once. It may be somebody else's: of a client that nobody recorded, or of one

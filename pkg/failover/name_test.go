@@ -492,11 +492,12 @@ func TestTheKeyIsClaimedMeanwhile(t *testing.T) {
 
 func TestSeeAKeyedImage(t *testing.T) {
 	d := newKeyedDisaster(t)
-	s, err := See(t.Context(), d.storage, westsData, spaces)
-	if err != nil {
-		t.Fatal(err)
+	seen, err := See(t.Context(), d.storage, []ceph.ImageSpec{westsData}, spaces)
+	if err != nil || seen[0].Err != nil {
+		t.Fatal(err, seen)
 	}
-	if len(s.Others) > 0 || s.Holder == nil || s.Holder.Addr != onE1 || s.Self == "" || len(s.Keys) != 2 {
+	s := seen[0].Situation
+	if len(s.Others) != 1 || s.Holder == nil || s.Holder.Addr != onE1 || s.Self == "" || len(s.Keys) != 2 {
 		t.Errorf("seen: %+v", s)
 	}
 	if plan, err := Decide(s, wish()); err != nil || !plan.OnlyThis() {

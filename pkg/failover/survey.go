@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
@@ -71,47 +70,4 @@ func together(a, b ceph.Registration) ceph.Registration {
 	}
 	b.Token, b.Revision = "", 0
 	return b
-}
-
-// See is what Ceph knows of an image, and of all images and clusters in the spaces. What
-// the Kubernetes cluster knows of itself is for the caller to add.
-func See(ctx context.Context, storage Ceph, spec ceph.ImageSpec, spaces []Space) (Situation, error) {
-	s := Situation{Image: spec}
-	image, err := storage.Image(ctx, spec)
-	if err != nil {
-		return Situation{}, err
-	}
-	if s.Record, err = ownership.Read(ctx, storage, image); err != nil {
-		return Situation{}, err
-	}
-	if s.Watchers, err = storage.Watchers(ctx, spec); err != nil {
-		return Situation{}, err
-	}
-	records, err := Records(ctx, storage, spaces)
-	if err != nil {
-		return Situation{}, err
-	}
-	for _, of := range records {
-		if of.Image.Base() != spec.Base() {
-			s.Others = append(s.Others, of)
-		}
-	}
-	if s.Clusters, s.Unread, err = Registrations(ctx, storage, spaces); err != nil {
-		return Situation{}, err
-	}
-	if s.Daemons, err = storage.Daemons(ctx); err != nil {
-		return Situation{}, err
-	}
-	s.Now = time.Now()
-	if s.Entries, err = storage.Blocklisted(ctx); err != nil || !s.Record.Keyed {
-		return s, err
-	}
-	if s.Holder, err = storage.LockHolder(ctx, spec); err != nil {
-		return Situation{}, err
-	}
-	if s.Keys, err = storage.Keys(ctx, spec.Pool, spec.Namespace); err != nil {
-		return Situation{}, err
-	}
-	s.Self, err = storage.Self(ctx)
-	return s, err
 }

@@ -55,100 +55,54 @@ type takeover struct {
 	storage Ceph
 	image   ceph.Image
 	exempt  []netip.Prefix
+	// before is the record that was there, and begun the one that was written.
+	before, begun ceph.Record
 	// fence is the plan's, and whom it did not know of.
 	fence Fence
+	// entries are the blocklist.
+	entries *latest[[]ceph.BlocklistEntry]
 }
 
-// Take carries a plan out, and tells did after each step. Where it broke off, it goes
-// on when it is called again with a plan of the situation then. It returns a
-// [*Refusal] when the situation is not the one that was decided about, and the errors
-// of Ceph.
+// Take is [TakeAll] of one image.
 func Take(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix, did func(Step)) error {
-	if plan.Done {
-		return nil
-	}
-	image, err := storage.Image(ctx, plan.Image)
-	if err != nil {
-		return err
-	}
-	t := &takeover{plan, storage, image, exempt, plan.Fence}
-	begun, err := t.begin(ctx)
-	if err != nil {
-		return err
-	}
-	if !plan.Ours {
-		did(Begun)
-	}
-	for _, part := range []struct {
-		addrs []string
-		done  Step
-	}{{plan.Fence.Machines, Machines}, {plan.Fence.Instances, Instances}} {
-		if len(part.addrs) == 0 {
-			continue
-		}
-		if err := storage.Blocklist(ctx, part.addrs, ceph.MaxFence); err != nil {
-			return err
-		}
-		did(part.done)
-	}
-	if err := storage.Barrier(ctx, plan.Image); err != nil {
-		return err
-	}
-	did(InForce)
-	if t.named() {
-		if err := t.rename(ctx); err != nil {
-			return err
-		}
-		did(Renamed)
-	}
-	if err := t.look(ctx); err != nil {
-		return err
-	}
-	did(NobodyLeft)
-	if plan.Ours {
-		return nil
-	}
-	_, err = ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
-		return ownership.FinishFence(stored, begun, plan.Wish.Taker, plan.Wish.Namespace, plan.Wish.Claim, t.fence.all())
-	})
-	if err != nil {
-		return refused(err, plan)
-	}
-	did(TakenOver)
-	return nil
+	return TakeAll(ctx, storage, []Plan{plan}, exempt, func(_ int, step Step) { did(step) })[0]
 }
 
 // named: the image bears its owner's name, and gets another owner.
 func (t *takeover) named() bool { return t.Record.Keyed && !t.Ours }
 
 // begin writes that the image is being taken, and from which nodes, if the holder
-// still is the one that was decided about. Of an image that is ours it writes the nodes.
-func (t *takeover) begin(ctx context.Context) (ceph.Record, error) {
-	plan := t.Plan
-	if t.named() {
-		if err := t.claimKey(ctx); err != nil {
-			return ceph.Record{}, err
+// still is the one that was decided about. Of an image that is ours it writes the nodes. It
+// writes also what is there already: another run of the same person, which may put the
+// record back, then finds that somebody goes by it.
+func (t *takeover) begin(ctx context.Context) error {
+	var err error
+	t.begun, err = ownership.Rewrite(ctx, t.storage, t.image, func(stored ceph.Record) (ceph.Record, error) {
+		t.before = stored
+		return t.Plan.begin(stored)
+	})
+	return err
+}
+
+// begin is the record in which the image is being taken, or a [*Refusal].
+func (p Plan) begin(stored ceph.Record) (ceph.Record, error) {
+	if p.Ours && stored.State == ceph.Held && ownership.Owns(stored, p.Wish.Cluster) {
+		return ownership.NoteFenced(stored, p.Fenced()), nil
+	}
+	next, err := ownership.BeginFence(stored, p.Wish.Taker)
+	if err != nil {
+		return ceph.Record{}, refused(err, p)
+	}
+	const again = "run the same command again, and look at whom it names"
+	if !reflect.DeepEqual(stored.Owner, p.Record.Owner) || !slices.Equal(stored.Pending, p.Record.Pending) || !slices.Equal(stored.Unbound, p.Record.Unbound) {
+		return ceph.Record{}, refuse(again, "image %s: cluster %s has written something else about itself meanwhile: is it dead?", p.Image, stored.Owner.Name)
+	}
+	for _, renamer := range stored.Renamers {
+		if renamer != p.Wish.Self && !slices.Contains(p.Record.Renamers, renamer) {
+			return ceph.Record{}, refuse(again, "image %s: client %s has begun to rename it meanwhile", p.Image, renamer)
 		}
 	}
-	return ownership.Change(ctx, t.storage, t.image, func(stored ceph.Record) (ceph.Record, error) {
-		if plan.Ours && stored.State == ceph.Held && ownership.Owns(stored, plan.Wish.Cluster) {
-			return ownership.NoteFenced(stored, plan.Fenced()), nil
-		}
-		next, err := ownership.BeginFence(stored, plan.Wish.Taker)
-		if err != nil {
-			return ceph.Record{}, refused(err, plan)
-		}
-		const again = "run the same command again, and look at whom it names"
-		if !reflect.DeepEqual(stored.Owner, plan.Record.Owner) || !slices.Equal(stored.Pending, plan.Record.Pending) || !slices.Equal(stored.Unbound, plan.Record.Unbound) {
-			return ceph.Record{}, refuse(again, "image %s: cluster %s has written something else about itself meanwhile: is it dead?", plan.Image, stored.Owner.Name)
-		}
-		for _, renamer := range stored.Renamers {
-			if renamer != plan.Wish.Self && !slices.Contains(plan.Record.Renamers, renamer) {
-				return ceph.Record{}, refuse(again, "image %s: client %s has begun to rename it meanwhile", plan.Image, renamer)
-			}
-		}
-		return ownership.NoteFenced(next, plan.Fenced()), nil
-	})
+	return ownership.NoteFenced(next, p.Fenced()), nil
 }
 
 // refused says it for the person whom somebody was ahead of.

@@ -71,10 +71,14 @@ func (d *disaster) record() ceph.Record {
 
 // failover is what the command does.
 func (d *disaster) failover(wish Wish, did func(Step)) error {
-	situation, err := See(d.Context(), d.storage, d.image, spaces)
+	seen, err := See(d.Context(), d.storage, []ceph.ImageSpec{d.image}, spaces)
+	if err == nil {
+		err = seen[0].Err
+	}
 	if err != nil {
 		return err
 	}
+	situation := seen[0].Situation
 	situation.Explained = []string{onW1}
 	plan, err := Decide(situation, wish)
 	if err != nil {
