@@ -7,7 +7,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ownership"
 )
 
 // parallel is how many images are worked on at a time.
@@ -58,16 +57,10 @@ func each(n int, f func(i int)) {
 	_ = group.Wait() // errors are the caller's
 }
 
-// look reads the record before it lists the watchers.
+// look finds the record, and then the watchers.
 func (s *Situation) look(ctx context.Context, storage Ceph) error {
-	image, err := storage.Image(ctx, s.Image)
-	if err != nil {
-		return err
-	}
-	if s.Record, err = ownership.Read(ctx, storage, image); err != nil {
-		return err
-	}
-	s.Watchers, err = storage.Watchers(ctx, s.Image)
+	look, err := storage.Look(ctx, s.Image)
+	s.Record, s.Watchers = look.Record, look.Watchers
 	return err
 }
 

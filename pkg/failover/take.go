@@ -19,6 +19,7 @@ type Ceph interface {
 	ceph.ImageReader
 	ceph.ImageRenamer
 	ceph.WatcherLister
+	ceph.Looker
 	ceph.LockReader
 	ceph.KeyStore
 	ceph.Identified

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/usage"
 )
 
@@ -52,7 +51,7 @@ const (
 )
 
 // Status looks at all volumes. What cannot be found out about one stands in its row. Each
-// image takes three calls of Ceph. The API server is asked once for all of them, after that:
+// image takes one call of Ceph. The API server is asked once for all of them, after that:
 // a node that has opened an image meanwhile accounts for it by then.
 func (i *Inventory) Status(ctx context.Context, all []Found) []Status {
 	places := i.places(ctx, all)
@@ -115,8 +114,8 @@ func (i *Inventory) places(ctx context.Context, all []Found) map[string]place {
 	return places
 }
 
-// look fills in what it can, and returns the watchers. The record and the watchers are worth
-// something without each other.
+// look fills in what it can, and returns the watchers. They are worth something without a
+// record that can be read.
 func (p place) look(ctx context.Context, found Found, row *Status) ([]ceph.Watcher, error) {
 	storage, namespace, err := p()
 	spec := found.Image.Spec(namespace)
@@ -126,16 +125,17 @@ func (p place) look(ctx context.Context, found Found, row *Status) ([]ceph.Watch
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	image, err := storage.Image(ctx, spec)
+	look, err := storage.Look(ctx, spec)
+	if errors.Is(err, ceph.ErrRecordUnknown) {
+		watchers, watchErr := storage.Watchers(ctx, spec)
+		return watchers, errors.Join(err, watchErr)
+	}
 	if err != nil {
 		return nil, err
 	}
-	record, recordErr := ownership.Read(ctx, storage, image)
-	if recordErr == nil {
-		row.State, row.Owner, row.Takeover, row.Fenced = record.State.String(), record.Owner, record.Takeover, record.Fenced
-	}
-	watchers, watchErr := storage.Watchers(ctx, spec)
-	return watchers, errors.Join(recordErr, watchErr)
+	record := look.Record
+	row.State, row.Owner, row.Takeover, row.Fenced = record.State.String(), record.Owner, record.Takeover, record.Fenced
+	return look.Watchers, nil
 }
 
 // explain says of each watcher whether this cluster accounts for it.

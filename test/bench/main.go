@@ -49,6 +49,8 @@ var parts = []part{
 	{"rtt", roundTrips},
 	{"leader", leading},
 	{"many", crowding},
+	{"status", telling},
+	{"growth", growing},
 }
 
 // quickly is what admissions cost, in less time.
