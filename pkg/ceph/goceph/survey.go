@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/ceph/go-ceph/rados"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
@@ -21,6 +22,9 @@ const (
 	// records of their images. Each page is a call with a bound of its own, so that
 	// many images do not make one call long.
 	recordPage = 100
+	// recordReaders is how many records of a page are read at a time: on a network, one after
+	// the other would take a round trip for each.
+	recordReaders = 16
 )
 
 func (c *connection) Records(ctx context.Context, pool, namespace string) ([]ceph.RecordOf, error) {
@@ -63,33 +67,54 @@ func readPage(ctx context.Context, ioctx *rados.IOContext, spec ceph.ImageSpec, 
 	if err != nil {
 		return page{}, translate(err, nil)
 	}
-	var read page
 	keys := slices.Sorted(maps.Keys(entries))
-	for _, key := range keys {
-		id, err := decodeString(entries[key])
-		if err != nil {
-			return page{}, err
-		}
-		spec.Name, spec.Key = key[len(imageKey):], ""
-		record, err := readRecord(ioctx, ceph.RecordObject(id))
-		switch {
-		case errors.Is(err, ceph.ErrRecordNotFound):
-		case err == nil, errors.Is(err, ceph.ErrRecordUnknown):
-			if record.Keyed {
-				spec.Name, spec.Key = ceph.SplitName(spec.Name)
+	found := make([]*ceph.RecordOf, len(keys))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(recordReaders)
+	for i, key := range keys {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err // the caller has left, or another one failed
 			}
-			read.records = append(read.records, ceph.RecordOf{Image: spec, Record: record, Err: err})
-		default:
-			return page{}, fmt.Errorf("image %q: %w", spec, err)
-		}
-		if err := ctx.Err(); err != nil {
-			return page{}, err // the caller has left
+			record, err := readRecordOf(ioctx, spec, key, entries[key])
+			found[i] = record
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return page{}, err
+	}
+	var read page
+	for _, of := range found {
+		if of != nil {
+			read.records = append(read.records, *of)
 		}
 	}
 	if len(keys) == recordPage {
 		read.last = keys[len(keys)-1]
 	}
 	return read, nil
+}
+
+// readRecordOf reads the record of the image of an entry of the directory, nil if it has none.
+func readRecordOf(ioctx *rados.IOContext, spec ceph.ImageSpec, key string, value []byte) (*ceph.RecordOf, error) {
+	id, err := decodeString(value)
+	if err != nil {
+		return nil, err
+	}
+	spec.Name, spec.Key = key[len(imageKey):], ""
+	record, err := readRecord(ioctx, ceph.RecordObject(id))
+	switch {
+	case errors.Is(err, ceph.ErrRecordNotFound):
+		return nil, nil
+	case err == nil, errors.Is(err, ceph.ErrRecordUnknown):
+		if record.Keyed {
+			spec.Name, spec.Key = ceph.SplitName(spec.Name)
+		}
+		return &ceph.RecordOf{Image: spec, Record: record, Err: err}, nil
+	default:
+		return nil, fmt.Errorf("image %q: %w", spec, err)
+	}
 }
 
 func (c *connection) Daemons(ctx context.Context) ([]ceph.Daemon, error) {
