@@ -164,15 +164,13 @@ func (f *fleet) grow(ctx context.Context, n int) error {
 	group.SetLimit(clients)
 	for i := first; i < n; i++ {
 		group.Go(func() error {
-			made, err := f.storage.CreateImage(ctx, fleetImage(i), ceph.Layout{Size: 1 << 30, Features: []string{"exclusive-lock", "layering"}})
+			named := ceph.ImageSpec{Pool: lab.Pool, Name: fleetImage(i).Own()}
+			made, err := f.storage.CreateImage(ctx, named, ceph.Layout{Size: 1 << 30, Features: []string{"exclusive-lock", "layering"}})
 			if err != nil {
 				return err
 			}
 			owner := ceph.Owner{Party: f.self, Namespace: namespace, Claim: fleetClaim(i), Since: time.Now(), Nodes: []ceph.Node{{Name: node, Addresses: []string{"10.0.0.1"}, BootID: "b"}}}
-			if _, err = f.storage.PutRecord(ctx, made, heldBy(owner)); err != nil {
-				return err
-			}
-			_, err = f.storage.RenameImage(ctx, made, fleetImage(i).Own(), made.Name)
+			_, err = f.storage.PutRecord(ctx, made, heldBy(owner))
 			return err
 		})
 	}
