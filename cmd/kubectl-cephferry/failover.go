@@ -37,8 +37,10 @@ record names, and where it is not certain their nodes too, are put on Ceph's blo
 for good, so that they never write again, whatever becomes of them; then the volume is
 this cluster's.
 
-Shows first what that cuts off besides, and asks. Broken off at any point, it can be
-run again. The dead cluster need not answer, nor the webhook of this one.`,
+Shows first what that cuts off besides, and asks. Several volumes have one plan, one
+answer and one fence; if one of them is refused, nothing happens to any. Broken off at
+any point, it can be run again. The dead cluster need not answer, nor the webhook of
+this one.`,
 		Example: `  kubectl cephferry failover shop/data-db-0
   kubectl cephferry failover shop/data-db-0 shop/data-db-1 --from east --yes`,
 		Args: cobra.MinimumNArgs(1),
