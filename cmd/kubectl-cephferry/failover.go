@@ -205,16 +205,12 @@ func (f *failoverOptions) progress(jobs []job) func(int, failover.Step) {
 	}
 }
 
-// failures are for a person: what is wrong with all volumes is said once.
+// failures are for a person: what is wrong with several volumes is said once, and last that
+// the others were not begun.
 func failures(jobs []job, errs []error) []error {
 	var texts []string
 	claims := map[string][]string{}
-	begun := true
 	for i, err := range errs {
-		if errors.Is(err, failover.ErrNotBegun) {
-			begun = false
-			continue
-		}
 		if err == nil {
 			continue
 		}
@@ -224,10 +220,11 @@ func failures(jobs []job, errs []error) []error {
 		}
 		claims[text] = append(claims[text], jobs[i].claim.String())
 	}
+	slices.SortStableFunc(texts, func(a, b string) int {
+		notBegun := failover.ErrNotBegun.Error()
+		return cmp.Compare(strings.Count(a, notBegun), strings.Count(b, notBegun))
+	})
 	var all []error
-	if !begun {
-		all = append(all, errors.New("nobody was cut off, and no volume was taken"))
-	}
 	for _, text := range texts {
 		what := "volume " + claims[text][0]
 		if n := len(claims[text]) - 1; n > 0 {

@@ -130,7 +130,7 @@ func TestFailuresAreSaidOnce(t *testing.T) {
 		"none":                       {make([]error, 4), ""},
 		"the same of all":            {[]error{down, down, down, down}, "volume shop/a and 3 more: ceph does not answer"},
 		"one":                        {[]error{nil, down, nil, nil}, "volume shop/b: ceph does not answer"},
-		"one, before anything began": {[]error{failover.ErrNotBegun, failover.ErrNotBegun, down, failover.ErrNotBegun}, "nobody was cut off, and no volume was taken\nvolume shop/c: ceph does not answer"},
+		"one, before anything began": {[]error{failover.ErrNotBegun, failover.ErrNotBegun, down, failover.ErrNotBegun}, "volume shop/c: ceph does not answer\nvolume shop/a and 2 more: not begun, because another volume was refused"},
 	} {
 		got := ""
 		if err := errors.Join(failures(jobs, test.errs)...); err != nil {

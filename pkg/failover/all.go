@@ -16,7 +16,7 @@ import (
 
 // ErrNotBegun is for an image whose failover did not begin because that of another one with
 // it was refused. Nothing was changed.
-var ErrNotBegun = errors.New("another volume was refused, so nothing was done to this one")
+var ErrNotBegun = errors.New("not begun, because another volume was refused")
 
 // undoLimit bounds giving back what was begun.
 const undoLimit = 20 * time.Second
