@@ -114,7 +114,7 @@ func (s *site) runs(ctx context.Context, from, to int, self ceph.Party, holder c
 	return create(ctx, s.api, 2*len(names), func(i int) client.Object {
 		name := names[i/2]
 		if i%2 == 0 {
-			return heldBy(name, holder.Name)
+			return attachedTo(name, holder.Name)
 		}
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: using(name)}
 		pod.Spec.NodeName = holder.Name
@@ -122,8 +122,8 @@ func (s *site) runs(ctx context.Context, from, to int, self ceph.Party, holder c
 	})
 }
 
-// heldBy is the attachment of a claim's volume.
-func heldBy(claim, node string) *storagev1.VolumeAttachment {
+// attachedTo is the attachment of a claim's volume.
+func attachedTo(claim, node string) *storagev1.VolumeAttachment {
 	pv := staticpv.ImageName(namespace, claim)
 	return &storagev1.VolumeAttachment{
 		ObjectMeta: metav1.ObjectMeta{Name: "csi-" + claim},
