@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -136,6 +137,7 @@ func TestRequestsCostLittle(t *testing.T) {
 				objects = append(objects, test.target)
 			}
 			w := newWorld(t, images, objects...)
+			w.limit = time.Minute // calls are counted, and the race detector is slow
 			for _, image := range images {
 				if test.used {
 					w.watch(image, foreign)
