@@ -14,6 +14,20 @@ import (
 
 const helmHook = "helm.sh/hook"
 
+// StorageProvisioner is the annotation by which the PersistentVolume controller tells a
+// provisioner that the claim waits for it; where the class says WaitForFirstConsumer, that is
+// when a pod has got its node. Older controllers set the beta one as well.
+const (
+	StorageProvisioner     = "volume.kubernetes.io/storage-provisioner"
+	BetaStorageProvisioner = "volume.beta.kubernetes.io/storage-provisioner"
+)
+
+// Annotations are those of others that say what a claim gets. Whoever keeps claims has to
+// keep them, besides ours.
+func Annotations() []string {
+	return []string{corev1.BetaStorageClassAnnotation, StorageProvisioner, BetaStorageProvisioner, helmHook}
+}
+
 // Refuse lists the mistakes of a claim with their fields. path leads to the claim,
 // nil for a PVC.
 func Refuse(claim *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorList {

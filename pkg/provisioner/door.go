@@ -24,14 +24,6 @@ const (
 	byClass
 )
 
-// storageProvisioner is the annotation by which the PersistentVolume controller tells a
-// provisioner that the claim waits for it; where the class says WaitForFirstConsumer, that is
-// when a pod has got its node. Older controllers set the beta one as well.
-const (
-	storageProvisioner     = "volume.kubernetes.io/storage-provisioner"
-	betaStorageProvisioner = "volume.beta.kubernetes.io/storage-provisioner"
-)
-
 // doorOf rests on the claim alone. That its class has our provisioner is checked with the
 // class.
 func doorOf(claim *corev1.PersistentVolumeClaim) door {
@@ -39,7 +31,7 @@ func doorOf(claim *corev1.PersistentVolumeClaim) door {
 	switch {
 	case class == nil:
 		return noDoor // a default class may still come
-	case *class != "" && cmp.Or(claim.Annotations[storageProvisioner], claim.Annotations[betaStorageProvisioner]) == storageclass.Provisioner:
+	case *class != "" && cmp.Or(claim.Annotations[claims.StorageProvisioner], claim.Annotations[claims.BetaStorageProvisioner]) == storageclass.Provisioner:
 		return byClass
 	case *class == "" && annotations.Has(claim.Annotations) && claim.Annotations[annotations.Migratable] != "false":
 		return byAnnotation

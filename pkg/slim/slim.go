@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
 )
 
 // Objects are how a cache keeps the objects of which there may be many.
@@ -85,7 +86,7 @@ func (k *Kept) PersistentVolume(pv *corev1.PersistentVolume) {
 // Claim keeps the annotations that say what is made for it, and all that specification and
 // status say.
 func (k *Kept) Claim(claim *corev1.PersistentVolumeClaim) {
-	claim.ObjectMeta = k.meta(claim.ObjectMeta, corev1.BetaStorageClassAnnotation, "helm.sh/hook")
+	claim.ObjectMeta = k.meta(claim.ObjectMeta, claims.Annotations()...)
 	share(claim.Spec.StorageClassName)
 	share(claim.Spec.VolumeMode)
 	shareAll(claim.Spec.AccessModes)

@@ -33,7 +33,8 @@ func full() metav1.ObjectMeta {
 		Annotations: map[string]string{
 			"cephferry.io/migratable": "true", "cephferry.io/size": "2Gi",
 			"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("x", 1000), "helm.sh/hook": "test",
-			"volume.beta.kubernetes.io/storage-class": "fast",
+			"volume.beta.kubernetes.io/storage-class": "fast", "volume.kubernetes.io/storage-provisioner": "cephferry.io/provisioner",
+			"pv.kubernetes.io/bind-completed": "yes",
 		},
 		OwnerReferences: []metav1.OwnerReference{{Name: "db"}},
 		ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
@@ -106,6 +107,7 @@ func TestTransforms(t *testing.T) {
 			&corev1.PersistentVolumeClaim{ObjectMeta: full(), Spec: claimSpec(), Status: claimStatus},
 			&corev1.PersistentVolumeClaim{ObjectMeta: kept(map[string]string{
 				"cephferry.io/migratable": "true", "cephferry.io/size": "2Gi", "helm.sh/hook": "test", "volume.beta.kubernetes.io/storage-class": "fast",
+				"volume.kubernetes.io/storage-provisioner": "cephferry.io/provisioner",
 			}), Spec: claimSpec(), Status: claimStatus},
 		},
 		"a bare claim": {&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolumeClaim{}},

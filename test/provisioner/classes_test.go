@@ -204,7 +204,7 @@ func TestADefaultClass(t *testing.T) {
 
 // TestWhatTheAPIServerDoesWithClasses: quotas count by class, and a request does not
 // rise; the annotation makes the volume larger, and needs no other.
-func TestClassesAndWhatTheApiServerDoesWithThem(t *testing.T) {
+func TestWhatTheAPIServerDoesWithClasses(t *testing.T) {
 	t.Parallel()
 	tm := newTeam(t)
 	tm.apply(east, "{apiVersion: v1, kind: ResourceQuota, metadata: {name: volumes, namespace: NS}, spec: {hard: {migratable.storageclass.storage.k8s.io/persistentvolumeclaims: '1'}}}")

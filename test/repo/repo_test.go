@@ -32,8 +32,8 @@ const (
 // lower layers only.
 var layers = [][]string{
 	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/helmcall", "pkg/csiconfig", "pkg/version", "pkg/recorder", "pkg/flagvalue"},
-	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass", "pkg/slim"},
-	{"pkg/staticpv"},
+	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
+	{"pkg/staticpv", "pkg/slim"},
 	{"pkg/provision", "pkg/connect", "pkg/ownership", "pkg/imagename", "pkg/dynamicpv"},
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
 	{"pkg/usage", "pkg/failover"},
