@@ -28,7 +28,7 @@ func main() {
 // they take no memory.
 const (
 	garbage = 50
-	ballast = 48 << 20
+	ballast = 32 << 20
 )
 
 func run(args []string, getenv func(string) string, stdout, stderr io.Writer) int {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -100,6 +101,11 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return err
 	}
 	go served.serveAfter(ctx, ready, log)
+	go func() {
+		if manager.GetCache().WaitForCacheSync(ctx) {
+			debug.FreeOSMemory() // what the lists took that filled it
+		}
+	}()
 	if err := manager.Start(ctx); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
