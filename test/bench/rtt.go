@@ -82,8 +82,10 @@ func (f *far) start(ctx context.Context, dir string, tools lab.Tools) (err error
 	if f.ceph, err = lab.StartCeph(ctx, f.way.In(lab.Options{Dir: filepath.Join(dir, "far-ceph"), Tools: tools})); err != nil {
 		return err
 	}
-	f.storage, err = goceph.Dial(ctx, goceph.Config{ConfFile: f.ceph.ConfFile})
-	return err
+	if f.storage, err = goceph.Dial(ctx, goceph.Config{ConfFile: f.ceph.ConfFile}); err != nil {
+		return err
+	}
+	return nil
 }
 
 func (f *far) stop() error {

@@ -28,7 +28,7 @@ const (
 	// settles is for how long the leader finds its way, counts for how long its calls are
 	// counted after that.
 	settles = 90 * time.Second
-	counts  = 2 * time.Minute
+	counts  = time.Minute
 )
 
 // steadying measures what it costs a leader that volumes are there, and nothing happens to
