@@ -37,7 +37,7 @@ func (c *connection) Records(ctx context.Context, pool, namespace string) ([]cep
 					return page{}, err
 				}
 			}
-			return readPage(ctx, ioctx, spec, last)
+			return c.readPage(ctx, ioctx, spec, last)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("list the records of pool %q, rados namespace %q: %w", pool, namespace, err)
@@ -59,7 +59,7 @@ type page struct {
 
 // readPage reads the records of the next images after a key of the directory, which has
 // them in the order of their names.
-func readPage(ctx context.Context, ioctx *rados.IOContext, spec ceph.ImageSpec, after string) (page, error) {
+func (c *connection) readPage(ctx context.Context, ioctx *rados.IOContext, spec ceph.ImageSpec, after string) (page, error) {
 	entries, err := ioctx.GetOmapValues(directoryObject, after, imageKey, recordPage)
 	if errno(err) == enoent {
 		return page{}, nil // the directory is made with the first image
@@ -76,7 +76,14 @@ func readPage(ctx context.Context, ioctx *rados.IOContext, spec ceph.ImageSpec, 
 			if err := ctx.Err(); err != nil {
 				return err // the caller has left, or another one failed
 			}
-			record, err := readRecordOf(ioctx, spec, key, entries[key])
+			// An IOContext has the version of one object, that which was read last.
+			own, err := c.open(spec.Pool)
+			if err != nil {
+				return err
+			}
+			defer own.Destroy()
+			own.SetNamespace(spec.Namespace)
+			record, err := readRecordOf(own, spec, key, entries[key])
 			found[i] = record
 			return err
 		})
