@@ -297,7 +297,10 @@ func TestHash(t *testing.T) {
 	if got := sum(map[string]string{"p/p.go": code}, "p/p.go"); got != want {
 		t.Errorf("a file alone has hash %s, its folder %s", got, want)
 	}
-	for name, path := range map[string]string{"a folder without code": "q", "a file that is not there": "p/q.go"} {
+	if got := sum(map[string]string{"p/p.go": code, "p/q.go": "package p\n"}, "p", "-p/q.go"); got != want {
+		t.Errorf("a folder without a file has hash %s, want %s", got, want)
+	}
+	for name, path := range map[string]string{"a folder without code": "q", "a file that is not there": "p/q.go", "a file left out that is not there": "-p/q.go"} {
 		if got, err := Hash(write(map[string]string{"p/p.go": code}), []string{path}); err == nil {
 			t.Errorf("%s has hash %s", name, got)
 		}

@@ -13,18 +13,28 @@ import (
 )
 
 // Hash is that of the code at paths below root, which are files or folders; of a folder
-// it takes all files but tests, and not those of folders in it. It is the same whatever
-// comments in Go say, how lines are broken there, and what files are called.
+// it takes all files but tests, not those of folders in it, and not a file that is among the
+// paths with a "-" before it. It is the same whatever comments in Go say, how lines are broken
+// there, and what files are called.
 func Hash(root string, paths []string) (string, error) {
 	var sums []string
 	for _, path := range paths {
+		if left, ok := strings.CutPrefix(path, "-"); ok {
+			if _, err := os.Stat(filepath.Join(root, left)); err != nil {
+				return "", err
+			}
+			continue
+		}
 		files := []string{filepath.Join(root, path)}
 		if !isCode(path) {
 			all, err := filepath.Glob(filepath.Join(root, path, "*.*"))
 			if err != nil {
 				return "", err
 			}
-			files = slices.DeleteFunc(all, func(file string) bool { return !isCode(file) || strings.HasSuffix(file, "_test.go") })
+			files = slices.DeleteFunc(all, func(file string) bool {
+				relative, err := filepath.Rel(root, file)
+				return !isCode(file) || strings.HasSuffix(file, "_test.go") || err == nil && slices.Contains(paths, "-"+relative)
+			})
 		}
 		if len(files) == 0 {
 			return "", fmt.Errorf("folder %q has no code", path)
