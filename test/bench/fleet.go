@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ceph/goceph"
 	"github.com/cephferry/cephferry/pkg/staticpv"
-	"github.com/cephferry/cephferry/pkg/storageclass"
 	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/lab/agent"
@@ -26,13 +22,8 @@ import (
 // fleet is west with many keyed volumes, whose images and records are in a real Ceph, and the
 // plugin, which asks both.
 type fleet struct {
-	dir     string
-	tools   lab.Tools
-	ceph    *lab.Ceph
-	cluster *lab.Cluster
-	api     client.Client
-	storage ceph.Cluster
-	self    ceph.Party
+	lone
+	self ceph.Party
 	// volumes is how many there are.
 	volumes int
 	// client has images open, as a node's has.
@@ -43,30 +34,8 @@ type fleet struct {
 }
 
 func startFleet(ctx context.Context, dir string, tools lab.Tools) (f *fleet, err error) {
-	f = &fleet{dir: dir, tools: tools}
-	group, starting := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		f.ceph, err = lab.StartCeph(starting, lab.Options{Dir: filepath.Join(dir, "ceph"), Tools: tools})
-		return err
-	})
-	group.Go(func() (err error) {
-		f.cluster, err = lab.StartCluster(starting, lab.West, lab.Options{Dir: filepath.Join(dir, lab.West), Tools: tools})
-		return err
-	})
-	if err := group.Wait(); err != nil {
-		return f, err
-	}
-	if err := f.cluster.AddRook(ctx, f.ceph, lab.Rook{Config: lab.OperatorConfig}); err != nil {
-		return f, err
-	}
-	// What controllers do with thousands of new volumes would be measured too.
-	if err := f.cluster.ControllerManager.Freeze(); err != nil {
-		return f, err
-	}
-	if f.api, err = newClient(f.cluster.Kubeconfig); err != nil {
-		return f, err
-	}
-	if f.storage, err = goceph.Dial(ctx, goceph.Config{ConfFile: f.ceph.ConfFile}); err != nil {
+	f = &fleet{lone: lone{dir: dir, tools: tools}}
+	if err := f.lone.start(ctx); err != nil {
 		return f, err
 	}
 	if f.self, err = usage.Party(ctx, f.api, lab.West); err != nil {
@@ -90,16 +59,7 @@ func (f *fleet) stop() error {
 		err = f.closeImages()
 		f.client.Close()
 	}
-	if f.storage != nil {
-		err = errors.Join(err, f.storage.Close())
-	}
-	if f.ceph != nil {
-		err = errors.Join(err, f.ceph.Stop())
-	}
-	if f.cluster != nil {
-		err = errors.Join(err, f.cluster.Stop())
-	}
-	return err
+	return errors.Join(err, f.lone.stop())
 }
 
 // fleetNodes have the volumes, the first of them is where this program runs.
@@ -124,38 +84,21 @@ func (f *fleet) nodes(ctx context.Context) error {
 
 func fleetClaim(i int) string { return fmt.Sprintf("data-%d", i) }
 
-func fleetImage(i int) ceph.ImageSpec {
-	spec := image(fleetClaim(i))
-	spec.Key = lab.West
-	return spec
-}
+func fleetImage(i int) ceph.ImageSpec { return keyedImage(fleetClaim(i)) }
 
 // grow makes volumes until there are n, all of them west's, attached to its first node.
 func (f *fleet) grow(ctx context.Context, n int) error {
-	class := storageclass.Class{
-		Driver: driver, ClusterID: "rook-ceph", RBD: &storageclass.RBD{Pool: lab.Pool, FSType: "ext4"},
-		NodeStageSecret: corev1.SecretReference{Name: "rook-csi-rbd-node", Namespace: "rook-ceph"},
-	}
 	first := f.volumes
 	node := newNode(0).Name
 	if err := create(ctx, f.api, 3*(n-first), func(i int) client.Object {
 		name := fleetClaim(first + i/3)
-		volume := staticpv.ImageName(namespace, name)
 		switch i % 3 {
 		case 0:
-			return staticpv.Plan{
-				Namespace: namespace, Names: staticpv.Names{Claim: name, Image: volume}, Class: class,
-				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-			}.PV(staticpv.Made{Size: size, Exclusive: true, Private: true, Key: lab.West})
+			return keyedVolume(name)
 		case 1:
-			return newClaim(name, volume)
+			return newClaim(name, staticpv.ImageName(namespace, name))
 		default:
-			return &storagev1.VolumeAttachment{
-				ObjectMeta: metav1.ObjectMeta{Name: "csi-" + name},
-				Spec: storagev1.VolumeAttachmentSpec{
-					Attacher: driver, NodeName: node, Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &volume},
-				},
-			}
+			return attachedTo(name, node)
 		}
 	}); err != nil {
 		return err
@@ -165,7 +108,7 @@ func (f *fleet) grow(ctx context.Context, n int) error {
 	for i := first; i < n; i++ {
 		group.Go(func() error {
 			named := ceph.ImageSpec{Pool: lab.Pool, Name: fleetImage(i).Own()}
-			made, err := f.storage.CreateImage(ctx, named, ceph.Layout{Size: 1 << 30, Features: []string{"exclusive-lock", "layering"}})
+			made, err := f.storage.CreateImage(ctx, named, keyedLayout())
 			if err != nil {
 				return err
 			}

@@ -10,13 +10,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ceph/goceph"
 	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/test/lab"
@@ -55,13 +53,7 @@ const (
 
 // site is what the guard is measured with.
 type site struct {
-	dir     string
-	tools   lab.Tools
-	ceph    *lab.Ceph
-	cluster *lab.Cluster
-	api     client.Client
-	// storage is a connection of this program.
-	storage     ceph.Cluster
+	lone
 	certificate certificate
 	// webhook is bin/webhook, yardstick the one that always allows.
 	webhook, yardstick *server
@@ -71,7 +63,7 @@ type site struct {
 // guarding measures the webhook as the API server meets it, without the API
 // server in between.
 func guarding(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
-	s := &site{dir: dir, tools: tools, turns: turns, floods: floods}
+	s := &site{lone: lone{dir: filepath.Join(dir, "guard"), tools: tools}, turns: turns, floods: floods}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := s.start(ctx); err != nil {
 		return err
@@ -128,7 +120,7 @@ func guarding(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (
 
 // admitting measures what admissions cost, with fewer runs.
 func admitting(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
-	s := &site{dir: dir, tools: tools, turns: fewTurns, floods: fewFloods}
+	s := &site{lone: lone{dir: filepath.Join(dir, "guard"), tools: tools}, turns: fewTurns, floods: fewFloods}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := s.start(ctx); err != nil {
 		return err
@@ -151,30 +143,8 @@ func admitting(ctx context.Context, out io.Writer, dir string, tools lab.Tools) 
 }
 
 func (s *site) start(ctx context.Context) error {
-	group, starting := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		s.ceph, err = lab.StartCeph(starting, lab.Options{Dir: filepath.Join(s.dir, "guard-ceph"), Tools: s.tools})
-		return err
-	})
-	group.Go(func() (err error) {
-		s.cluster, err = lab.StartCluster(starting, lab.West, lab.Options{Dir: filepath.Join(s.dir, lab.West), Tools: s.tools})
-		return err
-	})
-	err := group.Wait()
+	err := s.lone.start(ctx)
 	if err != nil {
-		return err
-	}
-	if err := s.cluster.AddRook(ctx, s.ceph, lab.Rook{Config: lab.OperatorConfig}); err != nil {
-		return err
-	}
-	// What controllers do with thousands of new volumes would be measured too.
-	if err := s.cluster.ControllerManager.Freeze(); err != nil {
-		return err
-	}
-	if s.api, err = newClient(s.cluster.Kubeconfig); err != nil {
-		return err
-	}
-	if s.storage, err = goceph.Dial(ctx, goceph.Config{ConfFile: s.ceph.ConfFile}); err != nil {
 		return err
 	}
 	if s.certificate, err = makeCertificate(filepath.Join(s.dir, "certificate")); err != nil {
@@ -193,17 +163,7 @@ func (s *site) stop() error {
 			server.stop()
 		}
 	}
-	var err error
-	if s.storage != nil {
-		err = s.storage.Close()
-	}
-	if s.ceph != nil {
-		err = errors.Join(err, s.ceph.Stop())
-	}
-	if s.cluster != nil {
-		err = errors.Join(err, s.cluster.Stop())
-	}
-	return err
+	return s.lone.stop()
 }
 
 // fill makes what the reviews are about.

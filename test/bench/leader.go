@@ -15,9 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ceph/goceph"
-	"github.com/cephferry/cephferry/pkg/staticpv"
-	"github.com/cephferry/cephferry/pkg/storageclass"
 	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/test/lab"
 )
@@ -35,12 +32,7 @@ var sizes = []int{1000, 5000, 10000}
 
 // growth is a cluster that gets more and more idle volumes.
 type growth struct {
-	dir         string
-	tools       lab.Tools
-	ceph        *lab.Ceph
-	cluster     *lab.Cluster
-	api         client.Client
-	storage     ceph.Cluster
+	lone
 	self        ceph.Party
 	certificate certificate
 	// made is how many volumes there are.
@@ -50,7 +42,7 @@ type growth struct {
 
 // leading measures what the leader costs the more volumes there are.
 func leading(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
-	g := &growth{dir: dir, tools: tools}
+	g := &growth{lone: lone{dir: filepath.Join(dir, "leader"), tools: tools}}
 	defer func() { err = errors.Join(err, g.stop()) }()
 	if err := g.start(ctx); err != nil {
 		return err
@@ -70,33 +62,11 @@ func leading(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (e
 }
 
 func (g *growth) start(ctx context.Context) error {
-	group, starting := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		g.ceph, err = lab.StartCeph(starting, lab.Options{Dir: filepath.Join(g.dir, "growth-ceph"), Tools: g.tools})
-		return err
-	})
-	group.Go(func() (err error) {
-		g.cluster, err = lab.StartCluster(starting, lab.West, lab.Options{Dir: filepath.Join(g.dir, "growth-west"), Tools: g.tools})
-		return err
-	})
-	err := group.Wait()
+	err := g.lone.start(ctx)
 	if err != nil {
 		return err
 	}
-	if err := g.cluster.AddRook(ctx, g.ceph, lab.Rook{Config: lab.OperatorConfig}); err != nil {
-		return err
-	}
-	// What controllers do with thousands of new volumes would be measured too.
-	if err := g.cluster.ControllerManager.Freeze(); err != nil {
-		return err
-	}
-	if g.api, err = newClient(g.cluster.Kubeconfig); err != nil {
-		return err
-	}
 	if err := g.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
-		return err
-	}
-	if g.storage, err = goceph.Dial(ctx, goceph.Config{ConfFile: g.ceph.ConfFile}); err != nil {
 		return err
 	}
 	if g.self, err = usage.Party(ctx, g.api, g.cluster.Name); err != nil {
@@ -105,21 +75,7 @@ func (g *growth) start(ctx context.Context) error {
 	if _, err := g.storage.ClaimKey(ctx, lab.Pool, "", g.self); err != nil {
 		return err
 	}
-	g.certificate, err = makeCertificate(filepath.Join(g.dir, "growth-certificate"))
-	return err
-}
-
-func (g *growth) stop() error {
-	var err error
-	if g.storage != nil {
-		err = g.storage.Close()
-	}
-	if g.ceph != nil {
-		err = errors.Join(err, g.ceph.Stop())
-	}
-	if g.cluster != nil {
-		err = errors.Join(err, g.cluster.Stop())
-	}
+	g.certificate, err = makeCertificate(filepath.Join(g.dir, "certificate"))
 	return err
 }
 
@@ -134,15 +90,8 @@ func (g *growth) grow(ctx context.Context, size int) error {
 	return group.Wait()
 }
 
-func (g *growth) spec(claim string) ceph.ImageSpec {
-	spec := image(claim)
-	spec.Key = g.cluster.Name
-	return spec
-}
-
 func (g *growth) volume(ctx context.Context, name string) error {
-	spec := g.spec(name)
-	made, err := g.storage.CreateImage(ctx, spec, ceph.Layout{Size: 1 << 30, Features: []string{"exclusive-lock", "layering"}})
+	made, err := g.storage.CreateImage(ctx, keyedImage(name), keyedLayout())
 	if err != nil {
 		return err
 	}
@@ -150,14 +99,7 @@ func (g *growth) volume(ctx context.Context, name string) error {
 	if _, err := g.storage.PutRecord(ctx, made, record); err != nil {
 		return err
 	}
-	pv := staticpv.Plan{
-		Namespace: namespace, Names: staticpv.Names{Claim: name, Image: spec.Name},
-		Class: storageclass.Class{
-			Driver: driver, ClusterID: "rook-ceph", RBD: &storageclass.RBD{Pool: lab.Pool, FSType: "ext4"},
-			NodeStageSecret: corev1.SecretReference{Name: "rook-csi-rbd-node", Namespace: "rook-ceph"},
-		},
-		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-	}.PV(staticpv.Made{Size: size, Exclusive: true, Private: true, Key: spec.Key})
+	pv := keyedVolume(name)
 	pvc := newClaim(name, pv.Name)
 	// As the binder leaves them.
 	if err := g.api.Create(ctx, pvc); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -35,10 +34,7 @@ const (
 // them: calls of the API server and of Ceph in a minute, as the webhook's metrics count
 // them. It runs alone, without a lease.
 func steadying(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {
-	s := &site{dir: filepath.Join(dir, "steady"), tools: tools}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
-		return err
-	}
+	s := &site{lone: lone{dir: filepath.Join(dir, "steady"), tools: tools}}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := s.start(ctx); err != nil {
 		return err
