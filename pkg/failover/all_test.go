@@ -21,9 +21,7 @@ import (
 // fleet is a Ceph with several images of east, which are keyed or not by turns, and mapped on
 // e1 and e2 by turns.
 type fleet struct {
-	*testing.T
-	ceph    *cephtest.Ceph
-	storage ceph.Cluster
+	process
 	// specs are how west's volumes lead to them.
 	specs   []ceph.ImageSpec
 	clients []string
@@ -36,7 +34,7 @@ func newFleet(t *testing.T, n int) *fleet {
 	for i := range n {
 		images = append(images, cephtest.Image{Name: fmt.Sprint("shop.data-", i), Layout: ceph.Layout{Size: 1 << 20, Features: []string{"exclusive-lock", "layering"}}, ClaimSize: 1 << 20})
 	}
-	f := &fleet{T: t, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: images})}
+	f := &fleet{process: process{T: t, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: images})}}
 	f.dial()
 	if _, err := f.storage.ClaimKey(t.Context(), "rbd", "", east); err != nil {
 		t.Fatal(err)
@@ -63,36 +61,19 @@ func newFleet(t *testing.T, n int) *fleet {
 	return f
 }
 
-// dial is a new process of the command.
-func (f *fleet) dial() {
-	f.Helper()
-	var err error
-	if f.storage, err = f.ceph.Dial(context.Background(), cephtest.Provisioner); err != nil {
-		f.Fatal(err)
-	}
-}
-
 func (f *fleet) image(i int) ceph.Image {
 	f.Helper()
-	image, err := f.storage.Image(context.Background(), f.specs[i])
-	if err != nil {
-		f.Fatal(err)
-	}
-	return image
+	return f.imageOf(f.specs[i])
 }
 
 func (f *fleet) put(i int, record ceph.Record) {
 	f.Helper()
-	f.ceph.WriteRecord(f.image(i), record.Encode())
+	f.process.put(f.specs[i], record)
 }
 
 func (f *fleet) record(i int) ceph.Record {
 	f.Helper()
-	record, err := f.storage.Record(context.Background(), f.image(i))
-	if err != nil {
-		f.Fatal(err)
-	}
-	return record
+	return f.recordOf(f.specs[i])
 }
 
 func (f *fleet) records() []ceph.Record {

@@ -28,9 +28,9 @@ func timeless(f func(t *testing.T)) func(*testing.T) {
 // newKeyedDisaster is one whose image bears east's name; e1 and e2 are registered.
 func newKeyedDisaster(t *testing.T) *disaster {
 	t.Helper()
-	d := &disaster{T: t, image: westsData, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{
+	d := &disaster{image: westsData, process: process{T: t, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{
 		{Name: data.Name, Layout: ceph.Layout{Size: 1 << 20, Features: []string{"exclusive-lock", "layering"}}, ClaimSize: 1 << 20},
-	}})}
+	}})}}
 	d.dial()
 	for _, party := range []ceph.Party{east, north} {
 		if _, err := d.storage.ClaimKey(t.Context(), "rbd", "", party); err != nil {
@@ -47,15 +47,6 @@ func newKeyedDisaster(t *testing.T) *disaster {
 	}
 	d.put(eastsData, keyed(held(east, []ceph.Node{e1}, onE1), ofEast))
 	return d
-}
-
-// dial is a new process of the command.
-func (d *disaster) dial() {
-	d.Helper()
-	var err error
-	if d.storage, err = d.ceph.Dial(context.Background(), cephtest.Provisioner); err != nil {
-		d.Fatal(err)
-	}
 }
 
 // wests checks what a failover of a keyed image leaves behind: these clients are fenced,
@@ -94,11 +85,7 @@ func (d *disaster) wests(fenced ...string) {
 // bears checks that the image has one name.
 func (d *disaster) bears(name string) {
 	d.Helper()
-	image, err := d.storage.Image(d.Context(), d.image)
-	if err != nil {
-		d.Fatal(err)
-	}
-	names, err := d.storage.ImageNames(d.Context(), image, data.Name, eastsData.Own(), westsData.Own(), "shop.data~north")
+	names, err := d.storage.ImageNames(d.Context(), d.imageOf(d.image), data.Name, eastsData.Own(), westsData.Own(), "shop.data~north")
 	if err != nil || !slices.Equal(names, []string{name}) {
 		d.Errorf("the image has the names %q, %v; want %q", names, err, name)
 	}

@@ -22,19 +22,17 @@ var spaces = []Space{{Pool: "rbd"}}
 // disaster is a Ceph with an image that east has mapped on e1, for the last time
 // before its end.
 type disaster struct {
-	*testing.T
-	ceph *cephtest.Ceph
+	process
 	// image is how west's volume leads to it.
-	image   ceph.ImageSpec
-	storage ceph.Cluster
-	east    *cephtest.Writer
+	image ceph.ImageSpec
+	east  *cephtest.Writer
 }
 
 func newDisaster(t *testing.T) *disaster {
 	t.Helper()
-	d := &disaster{T: t, image: data, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{
+	d := &disaster{image: data, process: process{T: t, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{
 		{Name: data.Name, Layout: ceph.Layout{Size: 1 << 20, Features: []string{"exclusive-lock", "layering"}}, ClaimSize: 1 << 20},
-	}})}
+	}})}}
 	var err error
 	if d.storage, err = d.ceph.Dial(t.Context(), cephtest.Operator); err != nil {
 		t.Fatal(err)
@@ -46,27 +44,9 @@ func newDisaster(t *testing.T) *disaster {
 	return d
 }
 
-// put overwrites the record of an image.
-func (d *disaster) put(spec ceph.ImageSpec, record ceph.Record) {
-	d.Helper()
-	image, err := d.storage.Image(context.Background(), spec)
-	if err != nil {
-		d.Fatal(err)
-	}
-	d.ceph.WriteRecord(image, record.Encode())
-}
-
 func (d *disaster) record() ceph.Record {
 	d.Helper()
-	image, err := d.storage.Image(d.Context(), d.image)
-	if err != nil {
-		d.Fatal(err)
-	}
-	record, err := d.storage.Record(d.Context(), image)
-	if err != nil {
-		d.Fatal(err)
-	}
-	return record
+	return d.recordOf(d.image)
 }
 
 // failover is what the command does.
