@@ -31,41 +31,14 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// prepare keeps pods from the nodes that are for accidents, and makes the kinds of
-// definitions.
+// prepare keeps pods from the nodes that are for accidents, and makes two kinds that can be
+// scaled.
 func prepare(ctx context.Context, c *scene.Cluster) error {
 	for _, node := range c.Nodes[min(2, len(c.Nodes)):] {
 		if _, err := c.Run(ctx, "taint", "node", node.Name, "accidents=true:NoSchedule"); err != nil {
 			return err
 		}
 	}
-	return c.Apply(ctx, definitions)
+	// The chart lets the webhook in west read the first one.
+	return c.Apply(ctx, scene.Definition("Database")+scene.Definition("Hidden"))
 }
-
-// definitions are two kinds with a scale subresource. The chart lets the webhook
-// in west read the first one.
-const definitions = `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: databases.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {plural: databases, singular: database, kind: Database}
-  versions: [{name: v1, served: true, storage: true, subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}},
-    schema: {openAPIV3Schema: {type: object, properties: {
-      spec: {type: object, x-kubernetes-preserve-unknown-fields: true, properties: {size: {type: integer}}},
-      status: {type: object, properties: {size: {type: integer}}}}}}}]
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: hiddens.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {plural: hiddens, singular: hidden, kind: Hidden}
-  versions: [{name: v1, served: true, storage: true, subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}},
-    schema: {openAPIV3Schema: {type: object, properties: {
-      spec: {type: object, x-kubernetes-preserve-unknown-fields: true, properties: {size: {type: integer}}},
-      status: {type: object, properties: {size: {type: integer}}}}}}}]
-`

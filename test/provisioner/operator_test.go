@@ -18,33 +18,9 @@ import (
 	"github.com/cephferry/cephferry/test/scene"
 )
 
-// The custom resource of a small operator, which names a class and no annotation.
-const databases = `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: databases.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {kind: Database, plural: databases, singular: database}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec:
-            type: object
-            properties:
-              instances: {type: integer}
-              storage: {type: object, properties: {storageClass: {type: string}, size: {type: string}}}
----
-`
-
+// database is the custom resource of a small operator, which names a class and no annotation.
 func database(instances int) string {
-	return fmt.Sprintf("{apiVersion: example.com/v1, kind: Database, metadata: {name: pg, namespace: NS}, spec: {instances: %d, storage: {storageClass: %s, size: 16Mi}}}", instances, migratable)
+	return fmt.Sprintf("{apiVersion: example.com/v1, kind: Database, metadata: {name: pg, namespace: NS}, spec: {size: %d, storage: {storageClass: %s, size: 16Mi}}}", instances, migratable)
 }
 
 // operator does what CloudNativePG does with claims: it makes them itself, counted from 1
@@ -75,7 +51,7 @@ func (tm *team) operate(ctx context.Context, c *scene.Cluster) error {
 		return err
 	}
 	for _, db := range all.Items {
-		instances, _, _ := unstructured.NestedInt64(db.Object, "spec", "instances")
+		instances, _, _ := unstructured.NestedInt64(db.Object, "spec", "size")
 		class, _, _ := unstructured.NestedString(db.Object, "spec", "storage", "storageClass")
 		size, _, _ := unstructured.NestedString(db.Object, "spec", "storage", "size")
 		for n := int64(1); n <= 3; n++ {
@@ -115,7 +91,7 @@ func TestAnOperatorThatTakesAClass(t *testing.T) {
 	tm := newTeam(t)
 	clusters := []*scene.Cluster{east, west}
 	for i, c := range clusters {
-		tm.apply(c, databases)
+		tm.apply(c, scene.Definition("Database"))
 		tm.Kubectl(c, "wait", "--for=condition=Established", "--timeout=60s", "crd/databases.example.com")
 		tm.operator(c)
 		tm.apply(c, database(2))

@@ -129,3 +129,23 @@ metadata: {name: plain}
 spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: plain-NAMESPACE, resources: {requests: {storage: 16Mi}}}
 `, "NAMESPACE", s.Namespace)
 }
+
+// Definition makes a kind of example.com with a scale subresource, whose spec may have anything
+// besides its size.
+func Definition(kind string) string {
+	singular := strings.ToLower(kind)
+	return fmt.Sprintf(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: %[1]ss.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: %[1]ss, singular: %[1]s, kind: %[2]s}
+  versions: [{name: v1, served: true, storage: true, subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}},
+    schema: {openAPIV3Schema: {type: object, properties: {
+      spec: {type: object, x-kubernetes-preserve-unknown-fields: true, properties: {size: {type: integer}}},
+      status: {type: object, properties: {size: {type: integer}}}}}}}]
+---
+`, singular, kind)
+}
