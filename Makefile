@@ -93,7 +93,7 @@ fuzz: ## Fuzz the renderer and the document splitter for FUZZTIME each
 	go test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./pkg/manifest
 
 .PHONY: lint
-lint: deps $(STATICCHECK) ## Check formatting, vet and staticcheck, with and without cgo
+lint: deps $(STATICCHECK) generated ## Check formatting, vet and staticcheck, with and without cgo, and that what is generated is of the types
 	@unformatted=$$(gofmt -l cmd examples pkg test); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
 	go vet -tags '$(GO_CEPH_TAGS) lab krbd' ./...
 	$(STATICCHECK) -tags '$(GO_CEPH_TAGS) lab krbd' ./...
@@ -103,6 +103,20 @@ lint: deps $(STATICCHECK) ## Check formatting, vet and staticcheck, with and wit
 	cd test/chart/render && $(STATICCHECK) ./...
 	go -C examples/sdk vet ./...
 	cd examples/sdk && $(STATICCHECK) ./...
+
+# What is generated from the types of the objects: their deep copies, and the chart's CRDs.
+OBJECTS = object paths=./pkg/api/... crd:crdVersions=v1 output:crd:dir=$(or $1,charts/cephferry/crd-schemas) output:object:dir=$(or $2,pkg/api/v1alpha1)
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Generate the CRDs, and what else follows from the types in pkg/api
+	$(CONTROLLER_GEN) $(call OBJECTS)
+
+.PHONY: generated
+generated: $(CONTROLLER_GEN)
+	@new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && \
+	$(CONTROLLER_GEN) $(call OBJECTS,$$new/crds,$$new/types) && \
+	diff -u charts/cephferry/crd-schemas $$new/crds && diff -u pkg/api/v1alpha1/zz_generated.deepcopy.go $$new/types/zz_generated.deepcopy.go || \
+	{ echo "the types in pkg/api have changed: make generate"; exit 1; }
 
 .PHONY: golden
 golden: ## Rewrite expected results: testdata/postrender, the table of the chart's values

@@ -31,7 +31,7 @@ const (
 // layers are the packages from the vocabulary up. A package imports packages of
 // lower layers only.
 var layers = [][]string{
-	{"pkg/annotations", "pkg/ceph", "pkg/manifest", "pkg/helmcall", "pkg/csiconfig", "pkg/version", "pkg/recorder", "pkg/flagvalue"},
+	{"pkg/annotations", "pkg/api/v1alpha1", "pkg/ceph", "pkg/manifest", "pkg/helmcall", "pkg/csiconfig", "pkg/version", "pkg/recorder", "pkg/flagvalue"},
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/slim"},
 	{"pkg/provision", "pkg/connect", "pkg/ownership", "pkg/imagename", "pkg/dynamicpv"},
@@ -167,6 +167,7 @@ func TestToolVersions(t *testing.T) {
 		"examples/sdk/go.mod helm.sh/helm/v4":                            "HELM4_VERSION",
 		"test/tools/kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5": "KUSTOMIZE_VERSION",
 		"test/tools/staticcheck/go.mod honnef.co/go/tools":               "STATICCHECK_VERSION",
+		"test/tools/controller-gen/go.mod sigs.k8s.io/controller-tools":  "CONTROLLER_GEN_VERSION",
 	} {
 		name, required, _ := strings.Cut(file, " ")
 		want := submatch(t, versions, `(?m)^`+variable+`\s*:= (\S+)$`)
