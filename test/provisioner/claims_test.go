@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func TestAPlainClaimIsBoundWithoutARenderer(t *testing.T) {
@@ -225,9 +226,8 @@ func TestTheAPIServerRefusesToRaiseTheRequest(t *testing.T) {
 	tm := newTeam(t)
 	tm.apply(east, claim("data", "16Mi"))
 	tm.bound(east, "data", tm.image("data"))
-	pvc := tm.get(east, "data")
-	pvc.Spec.Resources.Requests[corev1.ResourceStorage] = quantity("32Mi")
-	_, err := east.Client.CoreV1().PersistentVolumeClaims(tm.Namespace).Update(t.Context(), pvc, metav1.UpdateOptions{})
+	raised := []byte(`{"spec":{"resources":{"requests":{"storage":"32Mi"}}}}`)
+	_, err := east.Client.CoreV1().PersistentVolumeClaims(tm.Namespace).Patch(t.Context(), "data", types.MergePatchType, raised, metav1.PatchOptions{})
 	if err == nil || !strings.Contains(err.Error(), "only dynamically provisioned pvc can be resized") {
 		t.Errorf("the request was raised: %v", err)
 	}
