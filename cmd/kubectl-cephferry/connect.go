@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +22,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph/goceph"
 	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
-	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
+	"github.com/cephferry/cephferry/pkg/planning"
 	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -37,6 +35,7 @@ const apiLimit = 15 * time.Second
 // connection is this cluster and its Ceph.
 type connection struct {
 	*inventory.Inventory
+	planner   *planning.Planner
 	settings  settings
 	namespace string
 	config    *rest.Config
@@ -75,14 +74,16 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 		return nil, err
 	}
 	storages := o.newStorages(api, parsed)
+	all := &inventory.Inventory{
+		API:      api,
+		Finder:   volumes.Finder{Cache: api, API: api, Scope: parsed.scope},
+		Usage:    &usage.Gatherer{API: api, CIDRs: parsed.local, Exempt: parsed.exempt},
+		Storages: storages,
+	}
 	return &connection{
-		Inventory: &inventory.Inventory{
-			API:      api,
-			Finder:   volumes.Finder{Cache: api, API: api, Scope: parsed.scope},
-			Usage:    &usage.Gatherer{API: api, CIDRs: parsed.local, Exempt: parsed.exempt},
-			Storages: storages,
-		},
-		settings: parsed, namespace: namespace, config: config, storages: storages,
+		Inventory: all,
+		planner:   &planning.Planner{Inventory: all, Entry: storages.Entry, Local: parsed.local, Exempt: parsed.exempt},
+		settings:  parsed, namespace: namespace, config: config, storages: storages,
 	}, nil
 }
 
@@ -133,43 +134,6 @@ func (c *connection) party(ctx context.Context) (ceph.Party, error) {
 	return usage.Party(ctx, c.API, c.settings.cluster)
 }
 
-// spaces are where images of volumes are on the same Ceph as clusterID's.
-func (c *connection) spaces(ctx context.Context, all []inventory.Found, clusterID string) ([]failover.Space, error) {
-	monitors, err := c.storages.monitors(ctx, clusterID)
-	if err != nil {
-		return nil, err
-	}
-	// There may be thousands of volumes, and there are few places.
-	type pool struct{ clusterID, name string }
-	pools := map[pool]bool{}
-	for _, found := range all {
-		if found.Image.ClusterID != "" && found.Image.Pool != "" { // it says so in status
-			pools[pool{found.Image.ClusterID, found.Image.Pool}] = true
-		}
-	}
-	var spaces []failover.Space
-	for p := range pools {
-		theirs, err := c.storages.monitors(ctx, p.clusterID)
-		switch {
-		case errors.Is(err, csiconfig.ErrNotFound):
-			continue // nobody can mount it
-		case err != nil:
-			return nil, err
-		case !slices.Equal(monitors, theirs):
-			continue
-		}
-		namespace, err := c.storages.radosNamespace(ctx, p.clusterID)
-		if err != nil {
-			return nil, err
-		}
-		if space := (failover.Space{Pool: p.name, Namespace: namespace}); !slices.Contains(spaces, space) {
-			spaces = append(spaces, space)
-		}
-	}
-	slices.SortFunc(spaces, func(a, b failover.Space) int { return cmp.Compare(a.String(), b.String()) })
-	return spaces, nil
-}
-
 // storages lead to Ceph, as the webhook finds it, or as the flags say.
 type storages struct {
 	byCSI         *connect.Storages
@@ -216,7 +180,7 @@ func (s *storages) Cluster(ctx context.Context, clusterID string) (ceph.Cluster,
 	if s.byFlags == nil {
 		return s.byCSI.Cluster(ctx, clusterID)
 	}
-	namespace, err := s.radosNamespace(ctx, clusterID)
+	entry, err := s.Entry(ctx, clusterID)
 	if err != nil {
 		return nil, "", err
 	}
@@ -227,19 +191,12 @@ func (s *storages) Cluster(ctx context.Context, clusterID string) (ceph.Cluster,
 			return nil, "", err
 		}
 	}
-	return s.dialed, namespace, nil
+	return s.dialed, entry.RadosNamespace, nil
 }
 
-// radosNamespace stands in ceph-csi's configuration only.
-func (s *storages) radosNamespace(ctx context.Context, clusterID string) (string, error) {
-	entry, err := s.source.Get.Entry(ctx, clusterID, s.source.Namespaces...)
-	return entry.RadosNamespace, err
-}
-
-// monitors say which Ceph it is: two clusterIDs may share one.
-func (s *storages) monitors(ctx context.Context, clusterID string) ([]string, error) {
-	entry, err := s.source.Get.Entry(ctx, clusterID, s.source.Namespaces...)
-	return slices.Sorted(slices.Values(entry.Monitors)), err
+// Entry stands in ceph-csi's configuration only.
+func (s *storages) Entry(ctx context.Context, clusterID string) (csiconfig.Entry, error) {
+	return s.source.Get.Entry(ctx, clusterID, s.source.Namespaces...)
 }
 
 // Close ends the connections.

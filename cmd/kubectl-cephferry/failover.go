@@ -12,12 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/planning"
 )
 
 type failoverOptions struct {
@@ -80,12 +81,15 @@ func (f *failoverOptions) run(ctx context.Context, args []string) error {
 	if f.drop {
 		return f.dropAll(ctx, c, claims, wish.Taker)
 	}
-	jobs, err := f.plan(ctx, c, claims, wish)
+	all, err := c.planner.Plan(ctx, names(claims), wish)
 	if err != nil {
 		return err
 	}
-	printPlans(f.std.stdout, jobs)
-	todo := slices.DeleteFunc(slices.Clone(jobs), func(j job) bool { return j.plan.Done })
+	if err := planning.Refused(all); err != nil {
+		return fmt.Errorf("nothing was changed\n%w", err)
+	}
+	planning.Print(f.std.stdout, all)
+	todo := slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool { return v.Plan.Done })
 	if len(todo) == 0 {
 		fmt.Fprintln(f.std.stdout, "Nothing is to be done. Start the workload here.")
 		return nil
@@ -106,6 +110,15 @@ func eachOnce(claims []claim) []claim {
 		named[c] = true
 		return again
 	})
+}
+
+// names are the claims as the API server names them.
+func names(claims []claim) []types.NamespacedName {
+	var all []types.NamespacedName
+	for _, claim := range claims {
+		all = append(all, types.NamespacedName{Namespace: claim.namespace, Name: claim.name})
+	}
+	return all
 }
 
 // wish is what all volumes have in common.
@@ -153,32 +166,16 @@ func person(ctx context.Context, api client.Reader, named string) (string, error
 	return review.Status.UserInfo.Username, nil
 }
 
-// withAdvice is for an error of Ceph among several.
-func withAdvice(err error) error {
-	if advice := ceph.Advice(err); advice != "" {
-		return fmt.Errorf("%v\n  do this   %s", err, advice)
-	}
-	return err
-}
-
-// take carries the plans out: those of one Ceph together.
-func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) error {
-	var failed []error
-	var taken []job
-	for _, jobs := range byCeph(todo) {
-		plans := make([]failover.Plan, len(jobs))
-		for i, j := range jobs {
-			plans[i] = j.plan
+// take carries the plans out.
+func (f *failoverOptions) take(ctx context.Context, c *connection, todo []planning.Volume) error {
+	errs := c.planner.Take(ctx, todo, f.progress)
+	var taken []planning.Volume
+	for i, v := range todo {
+		if errs[i] == nil {
+			taken = append(taken, v)
 		}
-		errs := failover.TakeAll(ctx, jobs[0].storage, plans, c.settings.exempt, f.progress(jobs))
-		for i, j := range jobs {
-			if errs[i] == nil {
-				taken = append(taken, j)
-			}
-		}
-		failed = append(failed, failures(jobs, errs)...)
 	}
-	if err := errors.Join(failed...); err != nil {
+	if err := errors.Join(planning.Failures(todo, errs)...); err != nil {
 		if len(taken) > 0 {
 			fmt.Fprintf(f.std.stdout, "%d of %d volumes are taken. The same command, run again, goes on with the others.\n", len(taken), len(todo))
 		}
@@ -190,60 +187,30 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []job) e
 
 // progress says which steps are done: of several volumes, the last one of each, and once what is done
 // for all of them.
-func (f *failoverOptions) progress(jobs []job) func(int, failover.Step) {
+func (f *failoverOptions) progress(volumes []planning.Volume) func(int, failover.Step) {
 	said := map[failover.Step]bool{}
 	return func(i int, step failover.Step) {
 		common := step == failover.Begun || step == failover.Machines || step == failover.Instances
-		last := step == failover.TakenOver || step == failover.NobodyLeft && jobs[i].plan.Ours
+		last := step == failover.TakenOver || step == failover.NobodyLeft && volumes[i].Plan.Ours
 		switch {
-		case len(jobs) == 1 || last:
-			fmt.Fprintf(f.std.stdout, "volume %s: %s\n", jobs[i].claim, step)
+		case len(volumes) == 1 || last:
+			fmt.Fprintf(f.std.stdout, "volume %s: %s\n", volumes[i].Claim, step)
 		case common && !said[step]:
 			said[step] = true
-			fmt.Fprintf(f.std.stdout, "%d volumes: %s\n", len(jobs), step)
+			fmt.Fprintf(f.std.stdout, "%d volumes: %s\n", len(volumes), step)
 		}
 	}
-}
-
-// failures are for a person: what is wrong with several volumes is said once, and last that
-// the others were not begun.
-func failures(jobs []job, errs []error) []error {
-	var texts []string
-	claims := map[string][]string{}
-	for i, err := range errs {
-		if err == nil {
-			continue
-		}
-		text := withAdvice(err).Error()
-		if claims[text] == nil {
-			texts = append(texts, text)
-		}
-		claims[text] = append(claims[text], jobs[i].claim.String())
-	}
-	slices.SortStableFunc(texts, func(a, b string) int {
-		notBegun := failover.ErrNotBegun.Error()
-		return cmp.Compare(strings.Count(a, notBegun), strings.Count(b, notBegun))
-	})
-	var all []error
-	for _, text := range texts {
-		what := "volume " + claims[text][0]
-		if n := len(claims[text]) - 1; n > 0 {
-			what += fmt.Sprintf(" and %d more", n)
-		}
-		all = append(all, fmt.Errorf("%s: %s", what, text))
-	}
-	return all
 }
 
 // printNext says what a person does now, and when the dead cluster is back.
-func (f *failoverOptions) printNext(taken []job) {
+func (f *failoverOptions) printNext(taken []planning.Volume) {
 	var nodes, clusters []string
-	only := onlyThese(taken)
-	for _, j := range taken {
-		if name := cmp.Or(j.plan.From.Name, "of those"); !slices.Contains(clusters, name) {
+	only := planning.OnlyThese(taken)
+	for _, v := range taken {
+		if name := cmp.Or(v.Plan.From.Name, "of those"); !slices.Contains(clusters, name) {
 			clusters = append(clusters, name)
 		}
-		for _, fenced := range j.plan.Fenced() {
+		for _, fenced := range v.Plan.Fenced() {
 			if name := cmp.Or(fenced.Node.Name, strings.Join(fenced.Node.Addresses, " ")); !slices.Contains(nodes, name) {
 				nodes = append(nodes, name)
 			}
@@ -269,7 +236,7 @@ func (f *failoverOptions) dropAll(ctx context.Context, c *connection, claims []c
 	var failed []error
 	for i, claim := range claims {
 		if err := f.giveUp(ctx, c, claim, found[i], taker); err != nil {
-			failed = append(failed, fmt.Errorf("volume %s: %w", claim, withAdvice(err)))
+			failed = append(failed, fmt.Errorf("volume %s: %w", claim, failover.WithAdvice(err)))
 		}
 	}
 	return errors.Join(failed...)
@@ -279,7 +246,7 @@ func (f *failoverOptions) giveUp(ctx context.Context, c *connection, claim claim
 	if found.Err != nil {
 		return found.Err
 	}
-	storage, spec, err := c.named(ctx, found.Volume, taker.Cluster)
+	storage, spec, err := c.planner.Named(ctx, found.Volume, taker.Cluster)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
 	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -247,72 +246,5 @@ TIME                   EVENT        CLUSTER   FROM   BY    FENCED
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestPlanIsShown(t *testing.T) {
-	owner := &ceph.Owner{Party: ceph.Party{Name: "east"}, Namespace: "shop", Claim: "data", Since: since, Nodes: []ceph.Node{{Name: "e1", Addresses: []string{"10.0.1.11"}}}}
-	other := ceph.Owner{Party: ceph.Party{Name: "east"}, Namespace: "shop", Claim: "cache"}
-	j := job{claim: claim{"shop", "data"}, spaces: []failover.Space{{Pool: "rbd"}, {Pool: "rbd", Namespace: "north"}}, plan: failover.Plan{
-		Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, Record: ceph.Record{Owner: owner},
-		From: owner.Party, Nodes: owner.Nodes, Doubts: []string{"a pod was let start, and the record does not say on which node"},
-		Fence:   failover.Fence{Machines: []string{"10.0.1.11:0/0", "10.9.9.9:0/0"}, Instances: []string{"10.0.1.11:0/1"}},
-		Carried: []failover.Carried{{Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.cache"}, Owner: other, By: []string{"10.0.1.11:0/0"}}},
-		Unknown: []ceph.ImageSpec{{Pool: "rbd", Name: "later"}},
-	}}
-	var out bytes.Buffer
-	printPlan(&out, j)
-	want := `volume shop/data (image rbd/shop.data)
-  uncertain   a pod was let start, and the record does not say on which node
-  owner       cluster east, claim shop/data, since 2026-11-22T14:03:00Z
-  cut off     10.0.1.11 (node e1): everything that comes from there
-              10.9.9.9: everything that comes from there
-              10.0.1.11:0/1: a client
-  also hit    shop/cache in cluster east (image rbd/shop.cache), by 10.0.1.11:0/0
-  cannot know image rbd/later: this version cannot read its record
-  looked at   the records in rbd, rbd/north; what those machines have in other pools and file systems of this Ceph is cut off as well
-`
-	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	// Of an image that bears its owner's name, the clients may be enough.
-	j.plan = failover.Plan{
-		Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, From: owner.Party, Exact: true,
-		Record: ceph.Record{Owner: owner, Keyed: true, Exclusive: true, Private: true, Renamers: []string{"10.0.1.12:0/41"}},
-		Fence:  failover.Fence{Instances: []string{"10.0.1.11:0/1", "10.0.1.12:0/41"}},
-	}
-	out.Reset()
-	printPlan(&out, j)
-	want = `volume shop/data (image rbd/shop.data)
-  owner       cluster east, claim shop/data, since 2026-11-22T14:03:00Z
-  cut off     10.0.1.11:0/1: a client
-              10.0.1.12:0/41: a program that may be giving the image its name
-  cuts off:   this volume only
-  looked at   the records in rbd, rbd/north
-`
-	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	j.plan.Record.Private, j.plan.Record.Renamers = false, nil
-	j.plan.Fence = failover.Fence{Machines: []string{"10.0.1.12:0/0"}, Instances: []string{"10.0.1.11:0/1"}}
-	j.plan.Exact, j.plan.Because = false, "no client of node e2 was seen"
-	out.Reset()
-	printPlan(&out, j)
-	want = `volume shop/data (image rbd/shop.data)
-  owner       cluster east, claim shop/data, since 2026-11-22T14:03:00Z
-  cut off     10.0.1.12: everything that comes from there
-              10.0.1.11:0/1: a client
-  because     no client of node e2 was seen
-  looked at   the records in rbd, rbd/north; what those machines have in other pools and file systems of this Ceph is cut off as well
-`
-	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	var question bytes.Buffer
-	for answer, ok := range map[string]bool{"east\n": true, " east": true, "": false, "west\n": false, "yes\n": false} {
-		err := confirm(streams{stdin: strings.NewReader(answer), stderr: &question}, []job{j, j})
-		if (err == nil) != ok {
-			t.Errorf("%q: %v", answer, err)
-		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/rekey"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -78,7 +79,7 @@ func (r *rekeyOptions) run(ctx context.Context, args []string) error {
 		rekeyer.Wait = r.wait(name)
 		err := rekeyer.Rekey(ctx, claim.namespace, claim.name, func(step string) { fmt.Fprintf(r.std.stdout, "%s: %s\n", name, step) })
 		if err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", name, withAdvice(err)))
+			failed = append(failed, fmt.Errorf("%s: %w", name, failover.WithAdvice(err)))
 		}
 	}
 	return errors.Join(failed...)

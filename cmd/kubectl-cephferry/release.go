@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -88,7 +89,7 @@ func (r *releaseOptions) run(ctx context.Context, args []string) error {
 			err = r.release(ctx, c, volume, "volume "+claim.String(), self, by)
 		}
 		if err != nil {
-			failed = append(failed, fmt.Errorf("volume %s: %w", claim, withAdvice(err)))
+			failed = append(failed, fmt.Errorf("volume %s: %w", claim, failover.WithAdvice(err)))
 		}
 	}
 	return errors.Join(failed...)
@@ -105,7 +106,7 @@ func (r *releaseOptions) releaseOrphan(ctx context.Context, c *connection, self 
 		err = r.release(ctx, c, volume, name, self, by)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, withAdvice(err))
+		return fmt.Errorf("%s: %w", name, failover.WithAdvice(err))
 	}
 	return nil
 }

@@ -133,7 +133,7 @@ func (c *connection) places(ctx context.Context) ([]place, error) {
 			continue // an error is in status
 		}
 		asked[found.Image.ClusterID] = true
-		monitors, err := c.storages.monitors(ctx, found.Image.ClusterID)
+		monitors, err := c.planner.Monitors(ctx, found.Image.ClusterID)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +145,7 @@ func (c *connection) places(ctx context.Context) ([]place, error) {
 		if err != nil {
 			return nil, err
 		}
-		spaces, err := c.spaces(ctx, all, found.Image.ClusterID)
+		spaces, err := c.planner.Spaces(ctx, all, found.Image.ClusterID)
 		if err != nil {
 			return nil, err
 		}

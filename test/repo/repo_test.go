@@ -39,6 +39,7 @@ var layers = [][]string{
 	{"pkg/usage", "pkg/failover"},
 	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/register", "pkg/helmrender"},
 	{"pkg/keeper", "pkg/inventory", "pkg/rekey"},
+	{"pkg/planning"},
 	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},
 }
 

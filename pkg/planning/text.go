@@ -1,4 +1,4 @@
-package main
+package planning
 
 import (
 	"cmp"
@@ -13,31 +13,31 @@ import (
 	"github.com/cephferry/cephferry/pkg/failover"
 )
 
-// printPlans shows what would be done. Of several volumes each has a line, and what is cut off
+// Print shows what would be done. Of several volumes each has a line, and what is cut off
 // besides is said once for all of them.
-func printPlans(out io.Writer, jobs []job) {
-	if len(jobs) == 1 {
-		printPlan(out, jobs[0])
+func Print(out io.Writer, volumes []Volume) {
+	if len(volumes) == 1 {
+		printOne(out, volumes[0])
 		return
 	}
 	table := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(table, "VOLUME\tIMAGE\tOWNER\tSINCE\tCUT OFF")
-	var todo []job
-	for _, j := range jobs {
-		if j.plan.Done {
-			fmt.Fprintf(table, "%s\t%s\t-\t-\t%s\n", j.claim, j.plan.Image, "nothing to do: "+j.plan.Why)
+	var todo []Volume
+	for _, v := range volumes {
+		if v.Plan.Done {
+			fmt.Fprintf(table, "%s\t%s\t-\t-\t%s\n", v.Claim, v.Plan.Image, "nothing to do: "+v.Plan.Why)
 			continue
 		}
-		todo = append(todo, j)
-		owner := j.plan.Record.Owner
+		todo = append(todo, v)
+		owner := v.Plan.Record.Owner
 		stays := ""
-		if j.plan.Ours {
+		if v.Plan.Ours {
 			stays = ", and stays so"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", j.claim, j.plan.Image, owner.Name+stays, owner.Since.Format(time.RFC3339), cutOff(j.plan))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", v.Claim, v.Plan.Image, owner.Name+stays, owner.Since.Format(time.RFC3339), cutOff(v.Plan))
 	}
 	_ = table.Flush() // out has the error, if there is one
-	for _, together := range byCeph(todo) {
+	for _, together := range ByCeph(todo) {
 		printTogether(out, together)
 	}
 }
@@ -53,21 +53,21 @@ func cutOff(plan failover.Plan) string {
 }
 
 // printTogether shows what the plans for one Ceph do together.
-func printTogether(out io.Writer, jobs []job) {
+func printTogether(out io.Writer, volumes []Volume) {
 	line := func(head, format string, arguments ...any) {
 		fmt.Fprintf(out, "  %-11s %s\n", head, fmt.Sprintf(format, arguments...))
 	}
-	fmt.Fprintf(out, "%d volumes together\n", len(jobs))
-	for _, text := range texts(jobs, func(p failover.Plan) []string { return p.Doubts }) {
+	fmt.Fprintf(out, "%d volumes together\n", len(volumes))
+	for _, text := range texts(volumes, func(p failover.Plan) []string { return p.Doubts }) {
 		line("uncertain", "%s", text)
 	}
 	var machines, instances, renamers []string
 	var nodes []ceph.Node
-	for _, j := range jobs {
-		machines = append(machines, j.plan.Fence.Machines...)
-		nodes = append(nodes, j.plan.Nodes...)
-		for _, addr := range j.plan.Fence.Instances {
-			if slices.Contains(j.plan.Record.Renamers, addr) {
+	for _, v := range volumes {
+		machines = append(machines, v.Plan.Fence.Machines...)
+		nodes = append(nodes, v.Plan.Nodes...)
+		for _, addr := range v.Plan.Fence.Instances {
+			if slices.Contains(v.Plan.Record.Renamers, addr) {
 				renamers = append(renamers, addr)
 			} else {
 				instances = append(instances, addr)
@@ -99,26 +99,26 @@ func printTogether(out io.Writer, jobs []job) {
 	if head != "" {
 		line(head, "nobody: no node has had one of the volumes, and no pod waits for a node")
 	}
-	for _, text := range texts(jobs, because) {
+	for _, text := range texts(volumes, because) {
 		line("because", "%s", text)
 	}
-	if onlyThese(jobs) && head == "" {
+	if OnlyThese(volumes) && head == "" {
 		line("cuts off:", "these volumes only")
 	}
-	for _, carried := range besides(jobs) {
+	for _, carried := range besides(volumes) {
 		line("also hit", "%s/%s in cluster %s (image %s), by %s",
 			carried.Owner.Namespace, carried.Owner.Claim, carried.Owner.Name, carried.Image, strings.Join(carried.By, ", "))
 	}
 	var unknown []string
-	for _, j := range jobs {
-		for _, image := range j.plan.Unknown {
+	for _, v := range volumes {
+		for _, image := range v.Plan.Unknown {
 			unknown = append(unknown, image.String())
 		}
 	}
 	for _, image := range sorted(unknown) {
 		line("cannot know", "image %s: this version cannot read its record", image)
 	}
-	line("looked at", "the records in %s%s", places(jobs[0]), elsewhere(onlyThese(jobs), len(machines)))
+	line("looked at", "the records in %s%s", places(volumes[0]), elsewhere(OnlyThese(volumes), len(machines)))
 }
 
 func because(plan failover.Plan) []string {
@@ -129,11 +129,11 @@ func because(plan failover.Plan) []string {
 }
 
 // texts are what the plans say, each once, and of how many volumes if not of all.
-func texts(jobs []job, of func(failover.Plan) []string) []string {
+func texts(volumes []Volume, of func(failover.Plan) []string) []string {
 	var order []string
 	count := map[string]int{}
-	for _, j := range jobs {
-		for _, text := range of(j.plan) {
+	for _, v := range volumes {
+		for _, text := range of(v.Plan) {
 			if count[text] == 0 {
 				order = append(order, text)
 			}
@@ -141,23 +141,23 @@ func texts(jobs []job, of func(failover.Plan) []string) []string {
 		}
 	}
 	for i, text := range order {
-		if n := count[text]; n < len(jobs) {
-			order[i] = fmt.Sprintf("%s (%d of %d volumes)", text, n, len(jobs))
+		if n := count[text]; n < len(volumes) {
+			order[i] = fmt.Sprintf("%s (%d of %d volumes)", text, n, len(volumes))
 		}
 	}
 	return order
 }
 
 // besides are the volumes that lose Ceph and are not among those that are taken.
-func besides(jobs []job) []failover.Carried {
+func besides(volumes []Volume) []failover.Carried {
 	taken := map[ceph.ImageSpec]bool{}
-	for _, j := range jobs {
-		taken[j.plan.Image.Base()] = true
+	for _, v := range volumes {
+		taken[v.Plan.Image.Base()] = true
 	}
 	at := map[ceph.ImageSpec]int{}
 	var all []failover.Carried
-	for _, j := range jobs {
-		for _, carried := range j.plan.Carried {
+	for _, v := range volumes {
+		for _, carried := range v.Plan.Carried {
 			base := carried.Image.Base()
 			if taken[base] {
 				continue
@@ -173,14 +173,14 @@ func besides(jobs []job) []failover.Carried {
 	return all
 }
 
-// onlyThese reports whether nothing but these volumes loses Ceph.
-func onlyThese(jobs []job) bool {
-	alone := !slices.ContainsFunc(jobs, func(j job) bool {
-		plan := j.plan
+// OnlyThese reports whether nothing but these volumes loses Ceph.
+func OnlyThese(volumes []Volume) bool {
+	alone := !slices.ContainsFunc(volumes, func(v Volume) bool {
+		plan := v.Plan
 		plan.Carried = nil
 		return !plan.OnlyThis()
 	})
-	return alone && len(besides(jobs)) == 0
+	return alone && len(besides(volumes)) == 0
 }
 
 // sorted has each once.
