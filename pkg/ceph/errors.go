@@ -11,6 +11,8 @@ var (
 		"compare user and key with `ceph auth get client.<user>`")
 	ErrSettings = newError("the settings do not lead to a ceph cluster",
 		"check that the ceph.conf exists and has a line \"mon_host\", and that it or --ceph-keyring names a keyring that has the user")
+	ErrKeyType = newError("the key is of type aes256k, which this program's librados does not know",
+		"run a build with librados of Ceph 19.2.6, 20.2.4 or later, or give the user a key of the old type; see docs/security.md")
 	ErrBlocklisted = newError("ceph has put this client on the blocklist",
 		"look for this machine's address in `ceph osd blocklist ls`; find out who fenced it, and why, before removing the entry")
 	ErrPermission = newError("the ceph user lacks a capability",

@@ -35,7 +35,7 @@ func TestAdvice(t *testing.T) {
 // another.
 func TestEveryErrorHasAdvice(t *testing.T) {
 	all := map[string]error{
-		"ErrUnreachable": ErrUnreachable, "ErrAuth": ErrAuth, "ErrSettings": ErrSettings,
+		"ErrUnreachable": ErrUnreachable, "ErrAuth": ErrAuth, "ErrKeyType": ErrKeyType, "ErrSettings": ErrSettings,
 		"ErrBlocklisted": ErrBlocklisted, "ErrPermission": ErrPermission,
 		"ErrPoolNotFound": ErrPoolNotFound, "ErrNamespaceNotFound": ErrNamespaceNotFound,
 		"ErrPoolFull": ErrPoolFull, "ErrLayout": ErrLayout,

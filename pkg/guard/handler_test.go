@@ -337,4 +337,14 @@ func TestMetricsOfCeph(t *testing.T) {
 		"cephferry_ceph_errors_total watchers": 1,
 		"cephferry_ceph_up":                    0,
 	}, values())
+	for err, want := range map[error]float64{nil: 1, ceph.ErrUnreachable: 0, ceph.ErrKeyType: 0, ceph.ErrAuth: 0, ceph.ErrSettings: 0} {
+		metrics.CephCall("connect", time.Millisecond, err)
+		if got := values()["cephferry_ceph_up"]; got != want {
+			t.Errorf("after connecting with %v: cephferry_ceph_up %v; want %v", err, got, want)
+		}
+	}
+	metrics.CephCall("look", time.Millisecond, ceph.ErrImageNotFound)
+	if got := values()["cephferry_ceph_up"]; got != 1 {
+		t.Errorf("after an answer that is an error: cephferry_ceph_up %v", got)
+	}
 }

@@ -54,7 +54,7 @@ func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics 
 	}, expiry))
 	m.cephUp = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cephferry_ceph_up",
-		Help: "Whether Ceph answered the last call: 1 or 0.",
+		Help: "Whether Ceph let this program in and answered the last call: 1 or 0.",
 	})
 	m.elsewhere = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cephferry_volumes_owned_elsewhere",
@@ -86,9 +86,13 @@ func (m *Metrics) CephCall(call string, took time.Duration, err error) {
 	if err != nil {
 		m.cephErr.WithLabelValues(call).Inc()
 	}
-	up := 1.0
-	if errors.Is(err, ceph.ErrUnreachable) {
-		up = 0
+	m.cephUp.Set(isUp(call, err))
+}
+
+// isUp is 0 if Ceph did not answer the call, or let nobody in.
+func isUp(call string, err error) float64 {
+	if errors.Is(err, ceph.ErrUnreachable) || call == "connect" && err != nil {
+		return 0
 	}
-	m.cephUp.Set(up)
+	return 1
 }

@@ -404,6 +404,7 @@ func TestCephErrors(t *testing.T) {
 	wants := map[error]string{
 		ceph.ErrUnreachable:       "ceph does not answer",
 		ceph.ErrAuth:              "ceph does not accept the key",
+		ceph.ErrKeyType:           "the key is of type aes256k, which this program's librados does not know",
 		ceph.ErrSettings:          "the settings do not lead to a ceph cluster",
 		ceph.ErrBlocklisted:       "ceph has put this client on the blocklist",
 		ceph.ErrPermission:        "the ceph user lacks a capability",

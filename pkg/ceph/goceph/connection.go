@@ -35,7 +35,8 @@ type space struct{ pool, namespace string }
 var _ ceph.Cluster = (*connection)(nil)
 
 // Dial connects to Ceph. Besides ceph.ErrUnreachable it returns ceph.ErrAuth,
-// and ceph.ErrSettings when the settings do not say where Ceph is or who connects.
+// ceph.ErrSettings when the settings do not say where Ceph is or who connects, and
+// ceph.ErrKeyType.
 func Dial(ctx context.Context, config Config) (ceph.Cluster, error) {
 	dialed, err := dial(ctx, config)
 	if err != nil {
@@ -60,9 +61,11 @@ func dial(ctx context.Context, config Config) (*connection, error) {
 			eacces: ceph.ErrAuth,
 			enoent: ceph.ErrSettings,
 			einval: ceph.ErrSettings,
+			eio:    ceph.ErrSettings, // a keyring that cannot be read as one
 		})
 	})
 	if err != nil {
+		err = config.explain(err, conn)
 		c.calls.closeLater()
 		return nil, err
 	}

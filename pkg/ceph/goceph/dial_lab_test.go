@@ -3,6 +3,7 @@
 package goceph
 
 import (
+	"encoding/base64"
 	"errors"
 	"os"
 	"path/filepath"
@@ -30,25 +31,32 @@ func TestDial(t *testing.T) {
 	loud := file("loud.conf", strings.ReplaceAll(conf, "[client]\nlog_to_stderr = false", "")+
 		"\n[client]\nlog_to_stderr = true\nerr_to_stderr = true\nlog_file = "+dir+"/client.log\nadmin_socket = "+dir+"/client.asok\ndebug_rbd = 20\ndebug_ms = 1\n")
 	noKeyring := file("no-keyring.conf", strings.ReplaceAll(conf, "keyring = ", "keyring = /nowhere"))
+	// type, seconds since 1970, nanoseconds and length, then the key.
+	laterKey := base64.StdEncoding.EncodeToString(append([]byte{2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 32, 0}, make([]byte, 32)...))
+	laterKeyring := file("later.keyring", "[client.other]\nkey = "+h.Provisioner.Key+"\n[client.later]\n\tkey = "+laterKey+"\n")
+	laterConf := file("later.conf", strings.ReplaceAll(conf, "keyring = ", "keyring = "+laterKeyring+" # "))
 	noMonitor := file("no-monitor.conf", strings.ReplaceAll(conf, "mon_host = ", "# mon_host = "))
 
 	tests := map[string]struct {
 		config Config
 		want   error
 	}{
-		"a ceph.conf":                            {Config{ConfFile: h.ConfFile}, nil},
-		"a ceph.conf and a user":                 {Config{ConfFile: h.ConfFile, User: h.Provisioner.ID}, nil},
-		"a user with the prefix":                 {Config{ConfFile: h.ConfFile, User: "client." + h.Provisioner.ID}, nil},
-		"a ceph.conf, a user and a keyring":      {Config{ConfFile: noKeyring, User: h.Provisioner.ID, Keyring: h.Provisioner.KeyringFile}, nil},
-		"a ceph.conf that wants logs":            {Config{ConfFile: loud}, nil},
-		"monitors, a user and a key":             {h.config(cephtest.Provisioner), nil},
-		"a monitor as ceph-csi has it":           {Config{Monitors: h.Monitors, User: h.Provisioner.ID, Key: h.Provisioner.Key}, nil},
-		"refused: a ceph.conf that is not there": {Config{ConfFile: dir + "/absent.conf"}, ceph.ErrSettings},
-		"refused: a ceph.conf without monitors":  {Config{ConfFile: noMonitor}, ceph.ErrSettings},
-		"refused: no keyring":                    {Config{ConfFile: noKeyring}, ceph.ErrSettings},
-		"refused: a key that is none":            {Config{Monitors: h.Monitors, User: h.Provisioner.ID, Key: "%"}, ceph.ErrSettings},
-		"refused: a user that does not exist":    {Config{Monitors: []string{"v2:" + h.Monitors[0]}, User: "nobody", Key: h.Provisioner.Key}, ceph.ErrAuth},
-		"refused: the key of another user":       {h.config(cephtest.Impostor), ceph.ErrAuth},
+		"a ceph.conf":                              {Config{ConfFile: h.ConfFile}, nil},
+		"a ceph.conf and a user":                   {Config{ConfFile: h.ConfFile, User: h.Provisioner.ID}, nil},
+		"a user with the prefix":                   {Config{ConfFile: h.ConfFile, User: "client." + h.Provisioner.ID}, nil},
+		"a ceph.conf, a user and a keyring":        {Config{ConfFile: noKeyring, User: h.Provisioner.ID, Keyring: h.Provisioner.KeyringFile}, nil},
+		"a ceph.conf that wants logs":              {Config{ConfFile: loud}, nil},
+		"monitors, a user and a key":               {h.config(cephtest.Provisioner), nil},
+		"a monitor as ceph-csi has it":             {Config{Monitors: h.Monitors, User: h.Provisioner.ID, Key: h.Provisioner.Key}, nil},
+		"refused: a ceph.conf that is not there":   {Config{ConfFile: dir + "/absent.conf"}, ceph.ErrSettings},
+		"refused: a ceph.conf without monitors":    {Config{ConfFile: noMonitor}, ceph.ErrSettings},
+		"refused: no keyring":                      {Config{ConfFile: noKeyring}, ceph.ErrSettings},
+		"refused: a key that is none":              {Config{Monitors: h.Monitors, User: h.Provisioner.ID, Key: "%"}, ceph.ErrSettings},
+		"refused: a key of a later Ceph":           {Config{Monitors: h.Monitors, User: h.Provisioner.ID, Key: laterKey}, ceph.ErrKeyType},
+		"refused: a keyring of a later Ceph":       {Config{ConfFile: h.ConfFile, User: "later", Keyring: laterKeyring}, ceph.ErrKeyType},
+		"refused: a ceph.conf with such a keyring": {Config{ConfFile: laterConf, User: "later"}, ceph.ErrKeyType},
+		"refused: a user that does not exist":      {Config{Monitors: []string{"v2:" + h.Monitors[0]}, User: "nobody", Key: h.Provisioner.Key}, ceph.ErrAuth},
+		"refused: the key of another user":         {h.config(cephtest.Impostor), ceph.ErrAuth},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

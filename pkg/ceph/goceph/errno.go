@@ -12,6 +12,7 @@ import (
 const (
 	eperm     = -1
 	enoent    = -2
+	eio       = -5
 	ebadf     = -9
 	eacces    = -13
 	eexist    = -17
