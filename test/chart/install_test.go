@@ -14,6 +14,13 @@ import (
 
 const account = "system:serviceaccount:" + own + ":cephferry"
 
+// crds stay when the chart is uninstalled, and are there for the next installation.
+var crds = []string{
+	"customresourcedefinition.apiextensions.k8s.io/ferryclusters.cephferry.io",
+	"customresourcedefinition.apiextensions.k8s.io/migratablevolumes.cephferry.io",
+	"customresourcedefinition.apiextensions.k8s.io/takeovers.cephferry.io",
+}
+
 // TestInstall: the chart's whole life, with both Helms.
 func TestInstall(t *testing.T) {
 	t.Parallel()
@@ -82,15 +89,19 @@ func TestInstall(t *testing.T) {
 			if got := w.kubectl(t, "get", "validatingwebhookconfigurations", "--output=name"); got != "" {
 				t.Errorf("with guard.enabled=false there is still %s", got)
 			}
-			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "guard.enabled=true")...)
+			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "guard.enabled=true,crds.enabled=false")...)
+			if got := strings.Fields(w.kubectl(t, "get", "customresourcedefinitions", "--selector=app.kubernetes.io/name=cephferry", "--output=name")); !slices.Equal(got, crds) {
+				t.Errorf("with crds.enabled=false there are %q, want still %q", got, crds)
+			}
+			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "crds.enabled=true")...)
 			w.helm(t, helm, "rollback", "cephferry", "1")
 			w.labelIsKept(t, "shop")
 
 			w.helm(t, helm, "uninstall", "cephferry")
 			kinds := strings.Join(strings.Fields(w.kubectl(t, "api-resources", "--verbs=list", "--output=name")), ",")
-			scene.Eventually(t, "everything to be gone", func() error {
+			scene.Eventually(t, "everything but the CRDs to be gone", func() error {
 				left := w.kubectl(t, "get", kinds, "--all-namespaces", "--selector=app.kubernetes.io/name=cephferry", "--output=name")
-				if left != "" {
+				if left != strings.Join(crds, "\n") {
 					return fmt.Errorf("there is still %s", left)
 				}
 				return nil
@@ -131,25 +142,34 @@ func testPermissions(t *testing.T, w *world) {
 		"update validatingwebhookconfigurations/others":                          "no",
 		"delete validatingwebhookconfigurations/cephferry":                       "no",
 		"create validatingwebhookconfigurations":                                 "no",
-		"update namespaces/default":                                              "no",
-		"delete namespaces/default":                                              "no",
-		"create pods --namespace default":                                        "no",
-		"get pods --all-namespaces":                                              "yes",
-		"create pods --subresource=binding --namespace default":                  "no",
-		"patch replicasets.apps --subresource=status --namespace default":        "yes",
-		"patch statefulsets.apps --subresource=status --namespace default":       "yes",
-		"patch jobs.batch --subresource=status --namespace default":              "yes",
-		"patch pods --subresource=status --namespace default":                    "yes",
-		"update pods --subresource=status --namespace default":                   "no",
-		"patch pods --namespace default":                                         "no",
-		"patch persistentvolumeclaims --subresource=status --namespace default":  "yes",
-		"patch replicasets.apps --namespace default":                             "no",
-		"patch statefulsets.apps --namespace default":                            "no",
-		"patch jobs.batch --namespace default":                                   "no",
-		"delete pods/p --namespace default":                                      "yes",
-		"deletecollection pods --namespace default":                              "no",
-		"create pods --subresource=eviction --namespace default":                 "no",
-		"patch persistentvolumeclaims/p --namespace default":                     "no",
+		"list migratablevolumes --all-namespaces":                                "yes",
+		"create migratablevolumes --namespace default":                           "yes",
+		"patch migratablevolumes --subresource=status --namespace default":       "yes",
+		"patch ferryclusters --subresource=status":                               "yes",
+		"watch takeovers":                                       "yes",
+		"patch takeovers --subresource=status":                  "yes",
+		"create takeovers":                                      "no",
+		"patch takeovers":                                       "no",
+		"delete takeovers":                                      "no",
+		"update namespaces/default":                             "no",
+		"delete namespaces/default":                             "no",
+		"create pods --namespace default":                       "no",
+		"get pods --all-namespaces":                             "yes",
+		"create pods --subresource=binding --namespace default": "no",
+		"patch replicasets.apps --subresource=status --namespace default":       "yes",
+		"patch statefulsets.apps --subresource=status --namespace default":      "yes",
+		"patch jobs.batch --subresource=status --namespace default":             "yes",
+		"patch pods --subresource=status --namespace default":                   "yes",
+		"update pods --subresource=status --namespace default":                  "no",
+		"patch pods --namespace default":                                        "no",
+		"patch persistentvolumeclaims --subresource=status --namespace default": "yes",
+		"patch replicasets.apps --namespace default":                            "no",
+		"patch statefulsets.apps --namespace default":                           "no",
+		"patch jobs.batch --namespace default":                                  "no",
+		"delete pods/p --namespace default":                                     "yes",
+		"deletecollection pods --namespace default":                             "no",
+		"create pods --subresource=eviction --namespace default":                "no",
+		"patch persistentvolumeclaims/p --namespace default":                    "no",
 		"patch nodes/n": "no",
 		"patch deployments.apps/d --namespace default":              "no",
 		"get secrets/others --namespace rook-ceph":                  "no",

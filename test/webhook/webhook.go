@@ -202,7 +202,7 @@ func (w *Webhook) take(ctx context.Context, c *lab.Cluster, manifests string, ca
 			return "", err
 		}
 		switch is.Kind {
-		case "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "StorageClass",
+		case "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "StorageClass", "CustomResourceDefinition",
 			"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
 			if err := c.Apply(ctx, manifest); err != nil {
 				return "", err

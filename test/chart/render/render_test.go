@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -81,6 +82,9 @@ func decode(document string) (metav1.Object, error) {
 func newObject(kind schema.GroupVersionKind) (any, error) {
 	types := runtime.NewScheme()
 	if err := scheme.AddToScheme(types); err != nil {
+		return nil, err
+	}
+	if err := apiextensionsv1.AddToScheme(types); err != nil {
 		return nil, err
 	}
 	if err := certmanagerv1.AddToScheme(types); err != nil {
@@ -190,7 +194,7 @@ func (r *rendered) unguarded(webhook string) []string {
 }
 
 // rules are the permissions in all Roles and ClusterRoles, one line each, with
-// the Role's namespace.
+// the Role's namespace, or the name of a ClusterRole that is not the webhook's.
 func (r *rendered) rules() []string {
 	var lines []string
 	add := func(where string, rules []rbacv1.PolicyRule) {
@@ -209,7 +213,11 @@ func (r *rendered) rules() []string {
 		}
 	}
 	for _, role := range all[*rbacv1.ClusterRole](r) {
-		add("cluster", role.Rules)
+		where := "cluster"
+		if role.Name != r.pod().ServiceAccountName {
+			where = role.Name
+		}
+		add(where, role.Rules)
 	}
 	for _, role := range all[*rbacv1.Role](r) {
 		add(role.Namespace, role.Rules)

@@ -153,13 +153,26 @@ var valueCases = []struct {
 			"cephferry-claim-templates": {admissionv1.Deny},
 			"cephferry-claims":          {admissionv1.Deny},
 			"cephferry-label":           {admissionv1.Deny},
+			"cephferry-objects":         {admissionv1.Deny},
+			"cephferry-takeovers":       {admissionv1.Deny},
 		},
 		map[string][]admissionv1.ValidationAction{
 			"cephferry-bound-claims":    {admissionv1.Warn, admissionv1.Audit},
 			"cephferry-claim-templates": {admissionv1.Warn, admissionv1.Audit},
 			"cephferry-claims":          {admissionv1.Warn, admissionv1.Audit},
 			"cephferry-label":           {admissionv1.Deny},
+			"cephferry-objects":         {admissionv1.Deny},
+			"cephferry-takeovers":       {admissionv1.Deny},
 		},
+	},
+	{
+		// Who may read and write them does not depend on who installs them.
+		"crds.enabled", "false",
+		func(r *rendered) any {
+			return append(containing(kinds(r), "CustomResourceDefinition"), containing(kinds(r), "cephferry-objects")...)
+		},
+		append(containing(defaultKinds, "CustomResourceDefinition"), containing(defaultKinds, "cephferry-objects")...),
+		containing(defaultKinds, "cephferry-objects"),
 	},
 	{
 		"guard.enabled", "false",
@@ -551,6 +564,7 @@ func TestSchema(t *testing.T) {
 		"a class of a way that is not":   {"classes", "[{name: migratable, from: ceph-block, volumeBindingMode: Never}]", "at '/classes/0/volumeBindingMode'"},
 		"an unknown action":              {"unrendered.action", "Audit", "at '/unrendered/action'"},
 		"no action":                      {"unrendered.action", "null", "at '/unrendered': missing property 'action'"},
+		"no word about the CRDs":         {"crds.enabled", "null", "at '/crds': missing property 'enabled'"},
 		"an issuer without a name":       {"certificate.certManager.issuerRef", "{kind: ClusterIssuer}", "at '/certificate/certManager/issuerRef'"},
 		"a tag that is a number":         {"image.tag", "1.2", "at '/image/tag': got number, want string"},
 		"a short digest":                 {"image.digest", "'sha256:12'", "at '/image/digest'"},
