@@ -216,15 +216,19 @@ func (f *failoverOptions) printNext(taken []planning.Volume) {
 			}
 		}
 	}
-	fmt.Fprint(f.std.stdout, "Start the workload here.")
-	back := "cluster " + strings.Join(clusters, " or ")
+	fmt.Fprintf(f.std.stdout, "Start the workload here. When cluster %s is back, %s.\n", strings.Join(clusters, " or "), whenBack(only, nodes))
+}
+
+// whenBack is what is to be done in the dead cluster. The client of another volume may be
+// fenced although no machine is.
+func whenBack(only bool, fenced []string) string {
 	switch {
 	case only:
-		fmt.Fprintf(f.std.stdout, " When %s is back, no node has to be rebooted or let in again for this.", back)
-	case len(nodes) > 0:
-		fmt.Fprintf(f.std.stdout, " When %s is back, reboot %s and run `kubectl cephferry unfence %s` there.", back, strings.Join(nodes, ", "), strings.Join(nodes, " "))
+		return "no node has to be rebooted or let in again for this"
+	case len(fenced) > 0:
+		return fmt.Sprintf("reboot %s and run `kubectl cephferry unfence %s` there", strings.Join(fenced, ", "), strings.Join(fenced, " "))
 	}
-	fmt.Fprintln(f.std.stdout)
+	return "no node has to be let in again for this, and one whose other volumes lost Ceph with these clients has to be rebooted"
 }
 
 // dropAll gives up what was begun.

@@ -28,8 +28,8 @@
 // again for years while the machine's entry covers it (see ceph.PlanFence). For the same
 // reason the fence comes before the rename, which takes the lock over.
 //
-// A keyed image that is mapped exclusively needs no machines if its record is certain
-// ([Plan.Exact]): there is nothing to lift or to reboot afterwards. A client that nobody
+// A keyed image that is mapped exclusively, by clients of its own, needs no machines if its
+// record is certain ([Plan.Exact]): there is nothing to lift or to reboot afterwards. A client that nobody
 // recorded has the image's lock then, so it is found and fenced; and one that resolved a
 // name of the image before the rename, and opens it after, is seen by the looks that
 // follow. Who may be renaming the image is fenced with the holders: a rename that was only slow

@@ -14,7 +14,9 @@ import (
 // inexact is why the client instances in the record are not enough, so that their machines
 // are cut off too, or empty. A client that nobody recorded can write to an image that is not
 // mapped exclusively without having its lock, and when it is silent, without a watcher. If
-// the image is not keyed, a machine may map it again, as another client.
+// the image is not keyed, a machine may map it again, as another client. A client that the
+// image shares with the other volumes of its node is no less than the machine: until that
+// reboots, it can map nothing, and somebody has to be told.
 //
 // A boot that is over has nothing mapped.
 func (s Situation) inexact(alive []ceph.Node) string {
@@ -29,6 +31,8 @@ func (s Situation) inexact(alive []ceph.Node) string {
 		return "the image does not bear its owner's name, so that a machine could map it again as another client"
 	case !record.Exclusive:
 		return "the image is not mapped exclusively, so that a client that nobody recorded could write unseen"
+	case !record.Private:
+		return "its mappings are no clients of their own, so that a fence of them cuts off the other volumes of their node as well"
 	case len(record.Unbound) > 0:
 		return pods(len(record.Unbound)) + " let start, and the record does not say on which node"
 	case len(record.Pending) > 0:
@@ -103,7 +107,7 @@ func (p Plan) isTheirs(client string) bool {
 
 // OnlyThis reports whether nothing but this volume loses Ceph.
 func (p Plan) OnlyThis() bool {
-	return p.Exact && p.Record.Private && len(p.Fence.Machines) == 0 && len(p.Carried) == 0 && len(p.Unknown) == 0
+	return p.Exact && len(p.Fence.Machines) == 0 && len(p.Carried) == 0 && len(p.Unknown) == 0
 }
 
 // coverShort adds the machines of clients that are on the blocklist for a short time only,

@@ -75,7 +75,9 @@ func TestDecideExactly(t *testing.T) {
 		"nobody has opened it": {situation: Situation{Record: keyed(held(east, nil))}, only: true},
 		"its mapping shares the node's client": {
 			situation: Situation{Record: changed(func(r *ceph.Record) { r.Private = false })},
-			fence:     Fence{Instances: []string{onE1, ofEast}},
+			fence:     Fence{machines, []string{onE1, ofEast}},
+			because:   "its mappings are no clients of their own, so that a fence of them cuts off the other volumes of their node as well",
+			fenced:    []ceph.FencedNode{{Cluster: east, Node: e1}},
 		},
 		"another image has the same client": {
 			situation: Situation{Record: certain, Others: []ceph.RecordOf{{Image: other, Record: held(east, []ceph.Node{e1}, onE1)}}},

@@ -132,7 +132,8 @@ func isKeyed(pv *corev1.PersistentVolume) bool {
 }
 
 // keyed is the volume that takes the place of one without a key. It has that one's uid, so
-// that the copy says which one that was.
+// that the copy says which one that was. Its mappings are clients of their own: those of
+// pairs from before there were keys share one, and a fence cuts off all of them.
 func keyed(old *corev1.PersistentVolume, key string) (*corev1.PersistentVolume, error) {
 	next := &corev1.PersistentVolume{Spec: *old.Spec.DeepCopy()}
 	next.APIVersion, next.Kind = "v1", "PersistentVolume"
@@ -144,18 +145,20 @@ func keyed(old *corev1.PersistentVolume, key string) (*corev1.PersistentVolume, 
 			Do:   "leave it without a key",
 		}
 	}
+	staticpv.SetPrivate(next)
 	return next, nil
 }
 
 // keyedRecord is the record of the image once it is keyed. One that had none is mapped as
-// its volume says.
+// its volume says. Volumes of before lead to the image no more, so it may also say from then
+// on that each mapping is a client of its own, if krbd is what maps this cluster's.
 func keyedRecord(stored ceph.Record, pv *corev1.PersistentVolume) ceph.Record {
 	next := stored
 	if stored.Revision == 0 {
 		capacity := pv.Spec.Capacity[corev1.ResourceStorage]
 		next.ClaimSize, next.Exclusive = uint64(max(0, capacity.Value())), staticpv.IsExclusive(pv)
 	}
-	next.Keyed = true
+	next.Keyed, next.Private = true, stored.Private || staticpv.MapsByKRBD(pv)
 	return next
 }
 

@@ -199,15 +199,18 @@ func (r *rig) record() ceph.Record {
 	return record
 }
 
-// isKeyed checks the whole pair.
-func (r *rig) isKeyed() {
+// isKeyed checks the whole pair: the volume is as it was, but for its handle and the option.
+func (r *rig) isKeyed(private bool, change func(*corev1.PersistentVolume, *corev1.PersistentVolumeClaim)) {
 	r.Helper()
 	var pv corev1.PersistentVolume
 	if err := r.api.Get(r.Context(), client.ObjectKey{Name: "shop.data"}, &pv); err != nil {
 		r.Fatal(err)
 	}
 	want := volume("data")
-	want.Spec.CSI.VolumeHandle = "shop.data~east"
+	if change != nil {
+		change(want, claim("data"))
+	}
+	want.Spec.CSI.VolumeHandle, want.Spec.CSI.VolumeAttributes["mapOptions"] = "shop.data~east", "exclusive,noshare"
 	want.ObjectMeta = metav1.ObjectMeta{Name: want.Name, Labels: want.Labels, Annotations: want.Annotations}
 	pv.ObjectMeta = metav1.ObjectMeta{Name: pv.Name, UID: pv.UID, DeletionTimestamp: pv.DeletionTimestamp, Labels: pv.Labels, Annotations: pv.Annotations}
 	pv.TypeMeta = metav1.TypeMeta{}
@@ -218,7 +221,7 @@ func (r *rig) isKeyed() {
 		r.Errorf("the copy is there yet: %v, %v", kept, err)
 	}
 	record := r.record()
-	if !record.Keyed || record.Private || !record.Exclusive || record.ClaimSize != 1<<24 {
+	if !record.Keyed || record.Private != private || !record.Exclusive || record.ClaimSize != 1<<24 {
 		r.Errorf("the record says %+v", record)
 	}
 	keys, err := r.storage.Keys(r.Context(), "rbd", "")

@@ -27,23 +27,35 @@ func TestRekey(t *testing.T) {
 			"PersistentVolume shop.data has the handle shop.data~east", "keyed, and bound",
 		}...)
 	}
+	keyedBefore := slices.DeleteFunc(steps(), func(s string) bool { return strings.HasPrefix(s, "the image is keyed") })
+	type change = func(*corev1.PersistentVolume, *corev1.PersistentVolumeClaim)
+	attribute := func(name, value string) change {
+		return func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) {
+			pv.Spec.CSI.VolumeAttributes[name] = value
+		}
+	}
 	tests := map[string]struct {
-		record *ceph.Record
-		said   []string
-		state  ceph.State
+		record  *ceph.Record
+		change  change
+		said    []string
+		state   ceph.State
+		private bool
 	}{
-		"nobody owns it":       {&ceph.Record{ClaimSize: 1 << 24, Exclusive: true}, steps(), ceph.Free},
-		"it has no record":     {nil, steps(), ceph.Free},
-		"this cluster owns it": {held(east, func(record *ceph.Record) { record.Pending = []string{"p"} }), steps("released"), ceph.Free},
-		"another cluster has made it keyed": {&ceph.Record{ClaimSize: 1 << 24, Exclusive: true, Keyed: true},
-			slices.DeleteFunc(steps(), func(s string) bool { return strings.HasPrefix(s, "the image is keyed") }), ceph.Free},
-		"another cluster has made it keyed, and owns it": {held(west, keyed),
-			slices.DeleteFunc(steps(), func(s string) bool { return strings.HasPrefix(s, "the image is keyed") }), ceph.Held},
+		"nobody owns it":                                 {&ceph.Record{ClaimSize: 1 << 24, Exclusive: true}, nil, steps(), ceph.Free, true},
+		"it has no record":                               {nil, nil, steps(), ceph.Free, true},
+		"this cluster owns it":                           {held(east, func(record *ceph.Record) { record.Pending = []string{"p"} }), nil, steps("released"), ceph.Free, true},
+		"krbd is named as the mounter":                   {nil, attribute("mounter", "rbd"), steps(), ceph.Free, true},
+		"rbd-nbd maps it":                                {nil, attribute("mounter", "rbd-nbd"), steps(), ceph.Free, false},
+		"rbd-nbd may map it":                             {nil, attribute("tryOtherMounters", "true"), steps(), ceph.Free, false},
+		"another cluster's krbd maps it":                 {&ceph.Record{ClaimSize: 1 << 24, Exclusive: true, Private: true}, attribute("mounter", "rbd-nbd"), steps(), ceph.Free, true},
+		"another cluster has made it keyed":              {&ceph.Record{ClaimSize: 1 << 24, Exclusive: true, Keyed: true}, nil, keyedBefore, ceph.Free, false},
+		"the same, and private":                          {&ceph.Record{ClaimSize: 1 << 24, Exclusive: true, Keyed: true, Private: true}, nil, keyedBefore, ceph.Free, true},
+		"another cluster has made it keyed, and owns it": {held(west, keyed), nil, keyedBefore, ceph.Held, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, test.record, nil)
+				r := newRig(t, test.record, test.change)
 				if test.state == ceph.Held {
 					if _, err := r.storage.ClaimKey(t.Context(), "rbd", "", west); err != nil {
 						t.Fatal(err)
@@ -56,7 +68,7 @@ func TestRekey(t *testing.T) {
 				if diff := cmp.Diff(test.said, r.said); diff != "" {
 					t.Errorf("-want +got:\n%s", diff)
 				}
-				r.isKeyed()
+				r.isKeyed(test.private, test.change)
 				if record := r.record(); record.State != test.state {
 					t.Errorf("the record says %s", record.State)
 				}
@@ -94,7 +106,7 @@ func TestRekeyIsKilled(t *testing.T) {
 				if err := r.rekey(); err != nil {
 					t.Errorf("after it died at %s, which was done: %t: %v", method, done, err)
 				}
-				r.isKeyed()
+				r.isKeyed(true, nil)
 			}
 		}
 	})
@@ -182,7 +194,7 @@ func TestARecordChangesMeanwhile(t *testing.T) {
 // TestTheVolumeIsGone: the copy alone makes it again, and only for a keyed image.
 func TestTheVolumeIsGone(t *testing.T) {
 	kept := volume("data")
-	kept.Spec.CSI.VolumeHandle = "shop.data~east"
+	kept.Spec.CSI.VolumeHandle, kept.Spec.CSI.VolumeAttributes["mapOptions"] = "shop.data~east", "exclusive,noshare"
 	for name, test := range map[string]struct {
 		record *ceph.Record
 		copy   bool
@@ -204,7 +216,7 @@ func TestTheVolumeIsGone(t *testing.T) {
 				t.Fatalf("%v; want %s", err, test.want)
 			}
 			if err == nil {
-				r.isKeyed()
+				r.isKeyed(false, nil)
 			}
 		})
 	}

@@ -91,9 +91,27 @@ func text(modes []corev1.PersistentVolumeAccessMode) string {
 
 // mapsByKRBD reports whether the class's volumes are mapped by the kernel for sure.
 func mapsByKRBD(class storageclass.Class) bool {
-	mounter, others := class.Attributes["mounter"], class.Attributes["tryOtherMounters"]
+	return class.RBD != nil && byKRBD(class.Attributes)
+}
+
+func byKRBD(attributes map[string]string) bool {
+	mounter, others := attributes["mounter"], attributes["tryOtherMounters"]
 	try, err := strconv.ParseBool(others)
-	return class.RBD != nil && (mounter == "" || mounter == "rbd") && (others == "" || err == nil && !try)
+	return (mounter == "" || mounter == "rbd") && (others == "" || err == nil && !try)
+}
+
+// MapsByKRBD reports whether the volume is mapped by the kernel for sure, so that
+// [SetPrivate] does what it says.
+func MapsByKRBD(pv *corev1.PersistentVolume) bool {
+	csi := pv.Spec.CSI
+	return csi != nil && storageclass.IsRBD(csi.Driver) && byKRBD(csi.VolumeAttributes)
+}
+
+// SetPrivate gives krbd's option noshare to an RBD volume: each mapping is a client of its
+// own then. Another program than krbd does not see it.
+func SetPrivate(pv *corev1.PersistentVolume) {
+	attributes := pv.Spec.CSI.VolumeAttributes
+	attributes[mapOptions] = withOption(attributes[mapOptions], noshare)
 }
 
 // IsExclusive reports whether nodes map the volume with krbd's option exclusive.

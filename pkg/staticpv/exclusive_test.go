@@ -165,6 +165,41 @@ func TestPrivate(t *testing.T) {
 	}
 }
 
+// TestSetPrivate: a volume that is there gets the option where a new one has it, and is told
+// from those that another program than krbd may map.
+func TestSetPrivate(t *testing.T) {
+	const rbd = "rook-ceph.rbd.csi.ceph.com"
+	for name, test := range map[string]struct {
+		driver     string
+		attributes map[string]string
+		krbd       bool
+		want       string
+	}{
+		"by default":                   {rbd, map[string]string{}, true, "noshare"},
+		"krbd by name":                 {rbd, map[string]string{"mounter": "rbd", "mapOptions": "exclusive"}, true, "exclusive,noshare"},
+		"no other mounter":             {rbd, map[string]string{"tryOtherMounters": "false"}, true, "noshare"},
+		"private already":              {rbd, map[string]string{"mapOptions": "krbd:noshare;nbd:a"}, true, "krbd:noshare;nbd:a"},
+		"rbd-nbd":                      {rbd, map[string]string{"mounter": "rbd-nbd", "mapOptions": "nbd:a"}, false, "nbd:a;krbd:noshare"},
+		"rbd-nbd as well":              {rbd, map[string]string{"tryOtherMounters": "true"}, false, "noshare"},
+		"perhaps rbd-nbd":              {rbd, map[string]string{"tryOtherMounters": "maybe"}, false, "noshare"},
+		"a driver that maps something": {"disk.example", map[string]string{}, false, "noshare"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pv := &corev1.PersistentVolume{}
+			if staticpv.MapsByKRBD(pv) {
+				t.Error("krbd maps a volume without a driver")
+			}
+			pv.Spec.CSI = &corev1.CSIPersistentVolumeSource{Driver: test.driver, VolumeAttributes: test.attributes}
+			if got := staticpv.MapsByKRBD(pv); got != test.krbd {
+				t.Errorf("krbd maps it: %t", got)
+			}
+			if staticpv.SetPrivate(pv); test.attributes["mapOptions"] != test.want {
+				t.Errorf("got %q, want %q", test.attributes["mapOptions"], test.want)
+			}
+		})
+	}
+}
+
 func TestIsExclusive(t *testing.T) {
 	for name, test := range map[string]struct {
 		driver, options string

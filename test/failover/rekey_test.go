@@ -60,6 +60,9 @@ func TestRekey(t *testing.T) {
 		t.Errorf("the claim has the uid %s, and had %s", now, uid)
 	}
 	s.bearsKey("data", "")
+	if options := s.Kubectl(s.east, "get", "pv", base, "-o=jsonpath={.spec.csi.volumeAttributes.mapOptions}"); !slices.Contains(strings.Split(options, ","), "noshare") {
+		t.Errorf("the volume is mapped with %q", options)
+	}
 
 	s.starts(s.east, e2, "q", "data")
 	s.owns(s.east, e2, "data")
