@@ -2,8 +2,13 @@ package provision
 
 import (
 	"errors"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -109,6 +114,79 @@ func TestDecideKey(t *testing.T) {
 				t.Errorf("errors.Is(%v, %v) is false", err, test.is)
 			}
 		})
+	}
+}
+
+// TestKeyedAsDocumented has every row of the table in docs/annotations.md: an image with that
+// request, once without an annotation, once with "true".
+func TestKeyedAsDocumented(t *testing.T) {
+	yes, no := true, false
+	// east is a cluster with a key; the provisioner without provisioner.keyed, and the renderer
+	// without --cluster-name, have none.
+	east, none := Location{Key: "east"}, Location{}
+	plan := func(change func(*staticpv.Plan)) staticpv.Plan {
+		plan := staticpv.Plan{Names: staticpv.Names{Image: "shop.data"}, Class: storageclass.Class{RBD: &storageclass.RBD{Pool: "rbd"}}}
+		if change != nil {
+			change(&plan)
+		}
+		return plan
+	}
+	fresh := plan(nil)
+	adopt := plan(func(p *staticpv.Plan) { p.Adopt = true })
+	renamed := plan(func(p *staticpv.Plan) { p.Adopt, p.OldName = true, "csi-vol-1" })
+	files := plan(func(p *staticpv.Plan) { p.Class = storageclass.Class{CephFS: &storageclass.CephFS{}} })
+	type try struct {
+		at    Location
+		plan  staticpv.Plan
+		seen  *found
+		asked *bool
+		want  string
+		err   error
+	}
+	rows := map[string][]try{
+		"new, made by the renderer with `--create client --cluster-name NAME`": {
+			{east, fresh, nil, nil, "east", nil}, {east, fresh, nil, &yes, "east", nil}, {east, fresh, nil, &no, "", nil},
+		},
+		"new, made by the cluster (a claim of a class of ours, or without a class; `--create cluster`)": {
+			{east, fresh, nil, nil, "east", nil}, {east, fresh, nil, &yes, "east", nil}, {east, fresh, nil, &no, "", nil},
+			{none, fresh, nil, nil, "", nil}, {none, fresh, nil, &yes, "", ErrNoKey},
+		},
+		"new, made by the renderer with `--create client` without `--cluster-name`": {
+			{none, fresh, nil, nil, "", nil}, {none, fresh, nil, &yes, "", ErrNoKey},
+		},
+		"with a record": {
+			{east, fresh, &found{record: &ceph.Record{Keyed: true}}, nil, "east", nil}, {east, fresh, &found{record: &ceph.Record{}}, nil, "", nil},
+			{none, fresh, &found{record: &ceph.Record{Keyed: true}}, nil, "", ErrNoKey},
+		},
+		"adopted by its old name (`cephferry.io/adopt: csi-vol-…`)": {
+			{east, renamed, &found{misnamed: true}, nil, "east", nil}, {east, renamed, &found{misnamed: true}, &no, "", nil},
+		},
+		"adopted with `\"true\"`, or there without a record": {
+			{east, adopt, &found{}, nil, "", nil}, {east, fresh, &found{}, nil, "", nil},
+		},
+		"of a pair that `--create never` renders": {{none, fresh, &found{}, nil, "", nil}, {none, fresh, nil, nil, "", nil}},
+		"a subvolume": {{east, files, nil, nil, "", nil}},
+	}
+	page, err := os.ReadFile("../../docs/annotations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| image | keyed |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var documented []string
+	for line := range strings.Lines(table) {
+		documented = append(documented, strings.TrimSpace(strings.Split(line, "|")[1]))
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(rows)), slices.Sorted(slices.Values(documented))); diff != "" {
+		t.Fatalf("the rows here and in the document (-here +there):\n%s", diff)
+	}
+	for row, tries := range rows {
+		for _, try := range tries {
+			try.plan.Keyed = try.asked
+			if got, err := decideKey(try.at.Request(try.plan), try.seen); got != try.want || !errors.Is(err, try.err) {
+				t.Errorf("%s, %+v: %q, %v", row, try, got, err)
+			}
+		}
 	}
 }
 
