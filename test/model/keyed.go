@@ -97,23 +97,6 @@ func (m *Model) resolve(s state, n int) {
 	}
 }
 
-// exact: the client instances alone are fenced, and the rest of their nodes goes on. Each
-// recorded boot has a client, no pod may be anywhere else, and the image is mapped exclusively:
-// then a client that nobody has recorded has the lock, and is fenced for that. Any other image
-// can be written by a silent client that was made after the record was written, in the same
-// boot or the next. The product will have this decision.
-func (m *Model) exact(record ceph.Record) bool {
-	if record.Owner == nil || len(record.Pending) > 0 || len(record.Unbound) > 0 {
-		return false
-	}
-	for _, node := range record.Owner.Nodes {
-		if len(node.Clients) == 0 {
-			return false
-		}
-	}
-	return m.Mapping == Exclusive || m.Without == Rule8Exact
-}
-
 // takeName is what a person's command does once the holders of the plan are on the blocklist:
 // the rename, see [Model.keyed]; then it looks who watches, and fences who does, until
 // there is nobody. From there on it goes on as without keys. on: the holders are on the

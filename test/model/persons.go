@@ -41,9 +41,6 @@ func (m *Model) decide(record ceph.Record, watches []ceph.Watcher, who int) pers
 			fence.Instances = append(fence.Instances, watcher.Addr)
 		}
 	}
-	if m.Keys && m.exact(record) {
-		fence.Machines = nil
-	}
 	planned := person{phase: begun}
 	for n := range m.Nodes {
 		if slices.Contains(fence.Machines, machine(m.address(n))) {
@@ -59,9 +56,18 @@ func (m *Model) decide(record ceph.Record, watches []ceph.Watcher, who int) pers
 	return planned
 }
 
-// propose is the plan, and whether there is something to take.
+// propose is the plan, and whether there is something to take. Whether client instances are
+// enough is package failover's decision too: with names as keys, a record says how the image is
+// mapped. The model's does so only here, because no other decision rests on it. Who has the
+// lock is looked at later, see [Model.takeName].
 func (m *Model) propose(record ceph.Record, watches []ceph.Watcher, who int) (failover.Plan, bool) {
 	situation := failover.Situation{Image: imageSpec, Record: record, Watchers: watches}
+	if m.Keys {
+		situation.Image.Key = clusterNames[m.Persons[who]]
+		mapping := &situation.Record
+		mapping.Keyed, mapping.Private = true, true
+		mapping.Exclusive = m.Mapping == Exclusive || m.Without == Rule8Exact
+	}
 	wish := failover.Wish{Taker: m.taker(who), Namespace: ownersNamespace, Claim: "data"}
 	var all []string
 	for n, c := range m.Nodes {
