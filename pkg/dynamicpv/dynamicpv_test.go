@@ -52,7 +52,7 @@ func volume(change func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
 func exported(change func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
 	pv := volume(nil)
 	pv.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolume"}
-	pv.ObjectMeta = metav1.ObjectMeta{Name: pv.Name, Annotations: map[string]string{
+	pv.ObjectMeta = metav1.ObjectMeta{Name: pv.Name, Labels: map[string]string{"cephferry.io/door": "volume"}, Annotations: map[string]string{
 		"cephferry.io/migratable": "true", "pv.kubernetes.io/provisioned-by": "rook-ceph.rbd.csi.ceph.com",
 	}}
 	pv.Spec.ClaimRef = &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: "shop", Name: "data"}
@@ -124,11 +124,14 @@ func TestExport(t *testing.T) {
 
 func TestShare(t *testing.T) {
 	pv := volume(func(pv *corev1.PersistentVolume) { pv.Annotations = nil })
-	if !dynamicpv.Share(pv) || pv.Annotations["cephferry.io/migratable"] != "true" || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
-		t.Errorf("got %v, %s", pv.Annotations, pv.Spec.PersistentVolumeReclaimPolicy)
+	if !dynamicpv.Share(pv) || pv.Annotations["cephferry.io/migratable"] != "true" || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain || pv.Labels["cephferry.io/door"] != "volume" {
+		t.Errorf("got %v, %v, %s", pv.Annotations, pv.Labels, pv.Spec.PersistentVolumeReclaimPolicy)
 	}
 	if dynamicpv.Share(pv) {
 		t.Error("it was shared already")
+	}
+	if delete(pv.Labels, "cephferry.io/door"); !dynamicpv.Share(pv) || pv.Labels["cephferry.io/door"] != "volume" {
+		t.Errorf("by hand it was annotated only, and now it has the labels %v", pv.Labels)
 	}
 }
 

@@ -23,7 +23,7 @@ func Share(pv *corev1.PersistentVolume) bool {
 	}
 	pv.Annotations[annotations.Migratable] = "true"
 	pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
-	return changed
+	return staticpv.ByVolume.ShowOn(pv) || changed
 }
 
 // Check refuses what is not a bound volume that ceph-csi made, and what another cluster

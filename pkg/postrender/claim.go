@@ -68,7 +68,7 @@ func (p *pair) volume() *corev1.PersistentVolume {
 	}
 	made := staticpv.Made{
 		Size: p.capacity(), Annotations: carried, RootPath: p.made.Path,
-		Exclusive: p.made.Exclusive, Private: p.made.Private, Key: p.made.Key,
+		Exclusive: p.made.Exclusive, Private: p.made.Private, Key: p.made.Key, Door: staticpv.ByRenderer,
 	}
 	if p.plan.Adopt {
 		made.Features = p.made.Features

@@ -44,7 +44,10 @@ func TestAVolumeIsMade(t *testing.T) {
 	}
 	got.ResourceVersion, got.TypeMeta = "", metav1.TypeMeta{}
 	same(t, "PersistentVolume", corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: "shop.data", Annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/created-by": "cluster"}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "shop.data", Labels: map[string]string{"cephferry.io/door": "claim"},
+			Annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/created-by": "cluster"},
+		},
 		Spec: corev1.PersistentVolumeSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Capacity:    corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")},

@@ -9,24 +9,20 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// door is how a claim asks for a volume of ours. Nothing behind [askedOf] and the plan
-// asks which it was.
-type door int
-
+// The doors of claims. Nothing behind [askedOf] and the plan asks which it was.
 const (
-	noDoor door = iota
-	// byAnnotation: it has the class "" and annotations of ours.
-	byAnnotation
-	// byClass: it names a class with our provisioner.
-	byClass
+	noDoor       staticpv.Door = ""
+	byAnnotation               = staticpv.ByClaim
+	byClass                    = staticpv.ByClass
 )
 
-// doorOf rests on the claim alone. That its class has our provisioner is checked with the
-// class.
-func doorOf(claim *corev1.PersistentVolumeClaim) door {
+// doorOf is how a claim asks for a volume of ours. It rests on the claim alone; that its class
+// has our provisioner is checked with the class.
+func doorOf(claim *corev1.PersistentVolumeClaim) staticpv.Door {
 	class := claims.ClassName(claim)
 	switch {
 	case class == nil:

@@ -60,6 +60,7 @@ func TestAClaimOfOurClass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want, got := made(pvc()), made(claim)
 			want.Spec.StorageClassName = "migratable"
+			want.Labels = map[string]string{"cephferry.io/door": "class"}
 			same(t, "PersistentVolume", want, got)
 		})
 	}

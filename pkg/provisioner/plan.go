@@ -208,6 +208,7 @@ func (p *plan) volume(claim *corev1.PersistentVolumeClaim, made provision.Result
 	pv := p.PV(staticpv.Made{
 		Size:        capacity,
 		Annotations: map[string]string{CreatedBy: byCluster},
+		Door:        doorOf(claim),
 		Features:    made.Features,
 		RootPath:    made.Path,
 		Exclusive:   made.Exclusive,

@@ -23,6 +23,8 @@ type Made struct {
 	Size resource.Quantity
 	// Annotations go to the PV, beside the one that marks it as ours.
 	Annotations map[string]string
+	// Door is how the claim asked for the volume. It is shown, and nothing else.
+	Door Door
 	// Features are those of an image that was not made by its class. Nil means the
 	// class's.
 	Features []string
@@ -46,6 +48,8 @@ const staticVolume = "staticVolume"
 //	kind: PersistentVolume
 //	metadata:
 //	  name: shop.data                  # the image's name
+//	  labels:
+//	    cephferry.io/door: class       # how its claim asked for it
 //	  annotations:
 //	    cephferry.io/migratable: "true"
 //	spec:
@@ -125,6 +129,7 @@ func (p Plan) PV(made Made) *corev1.PersistentVolume {
 			VolumeMode:                    &mode,
 		},
 	}
+	made.Door.ShowOn(pv)
 	maps.Copy(pv.Annotations, made.Annotations)
 	if mode == corev1.PersistentVolumeFilesystem {
 		pv.Spec.MountOptions = class.MountOptions
