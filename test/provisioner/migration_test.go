@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -17,42 +18,28 @@ import (
 	"github.com/cephferry/cephferry/test/scene"
 )
 
-// ofCSI is a bound claim whose image and volume are as ceph-csi's provisioner makes them.
-func (tm *team) ofCSI(claim, uuid string) (image string) {
-	tm.Helper()
-	image = "csi-vol-" + uuid
-	_, err := storage.RBD(tm.Context(), "create", lab.Pool+"/"+image, "--size", "16M", "--image-feature", "layering")
-	tm.must(err)
-	tm.apply(east, fmt.Sprintf(`
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: pvc-%[1]s, annotations: {pv.kubernetes.io/provisioned-by: rook-ceph.rbd.csi.ceph.com}}
-spec:
-  accessModes: [ReadWriteOnce]
-  capacity: {storage: 16Mi}
-  claimRef: {apiVersion: v1, kind: PersistentVolumeClaim, namespace: NS, name: %[2]s}
-  storageClassName: ceph-block
-  persistentVolumeReclaimPolicy: Delete
-  csi:
-    driver: rook-ceph.rbd.csi.ceph.com
-    fsType: ext4
-    volumeHandle: 0001-0009-rook-ceph-0000000000000002-%[1]s
-    nodeStageSecretRef: {name: rook-csi-rbd-node, namespace: rook-ceph}
-    controllerExpandSecretRef: {name: rook-csi-rbd-provisioner, namespace: rook-ceph}
-    volumeAttributes: {clusterID: rook-ceph, imageFeatures: layering, imageFormat: "2", imageName: csi-vol-%[1]s, journalPool: %[3]s, pool: %[3]s}
----
-`, uuid, claim, lab.Pool)+classed(claim, "ceph-block", "ReadWriteOnce"))
-	tm.bound(east, claim, "pvc-"+uuid)
-	return image
-}
-
 // shell runs commands as a person of the platform team, with both clusters as contexts.
 func (tm *team) shell(dir, commands string) (string, error) {
 	kubeconfig := filepath.Join(dir, "kubeconfig")
 	tm.must(stage.WriteContexts(kubeconfig))
-	path := strings.Join([]string{filepath.Dir(stage.Programs["kubectl"]), filepath.Dir(stage.Programs["kubectl-cephferry"]), "/usr/bin", "/bin"}, ":")
-	r := scene.Command{Program: "/bin/bash", Args: []string{"-euc", commands}, Dir: dir, Env: map[string]string{"PATH": path, "KUBECONFIG": kubeconfig, "HOME": dir}}.Run(tm.Context())
+	path := strings.Join([]string{filepath.Join(dir, "bin"), filepath.Dir(stage.Programs["kubectl"]), filepath.Dir(stage.Programs["kubectl-cephferry"]), "/usr/bin", "/bin"}, ":")
+	r := scene.Command{Program: "/bin/bash", Args: []string{"-euc", commands}, Dir: dir, Limit: 3 * time.Minute, Env: map[string]string{"PATH": path, "KUBECONFIG": kubeconfig, "HOME": dir}}.Run(tm.Context())
 	return r.Stdout + r.Stderr, r.Err
+}
+
+// blocks are a document's blocks of commands, of which it has to have that many, for the
+// namespace of the team.
+func (tm *team) blocks(document string, want int) (blocks []string) {
+	tm.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", document))
+	tm.must(err)
+	for _, found := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, regexp.MustCompile(`\bshop\b`).ReplaceAllString(found[1], tm.Namespace))
+	}
+	if len(blocks) != want {
+		tm.Fatalf("%s has %d blocks of commands, want %d; say here what the new one is for", document, len(blocks), want)
+	}
+	return blocks
 }
 
 // TestRooksApplicationMigration carries out docs/rook-migration.md between clusters with other
@@ -61,25 +48,20 @@ func TestRooksApplicationMigration(t *testing.T) {
 	t.Parallel()
 	tm := newTeam(t)
 	const uuid = "5b1d5f5e-3d0a-4d6c-9f6b-1c2d3e4f5a6b"
-	image := tm.ofCSI("data", uuid)
+	image, volume := tm.MadeByCSI(east, "data", uuid)
 	db := strings.NewReplacer("metadata: {name: app,", "metadata: {name: db,", "app: app", "app: db").Replace(deployment)
 	tm.apply(east, db)
 	tm.Kubectl(east, "rollout", "status", "deployment/db", "--timeout=60s")
-	if got := tm.volume(east, "pvc-"+uuid); got.Annotations[annotations.Migratable] != "" {
+	if got := tm.volume(east, volume); got.Annotations[annotations.Migratable] != "" {
 		t.Fatalf("it is guarded already: %v", got.Annotations)
 	}
 
 	dir := t.TempDir()
 	tm.must(os.WriteFile(filepath.Join(dir, "app.yaml"), []byte(strings.ReplaceAll(classed("data", west.Rook.BlockClass, "ReadWriteOnce")+db, "NS", tm.Namespace)), 0o600))
-	document, err := os.ReadFile("../../docs/rook-migration.md")
-	tm.must(err)
-	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(document), -1)
-	if len(blocks) != 3 {
-		t.Fatalf("the document has %d blocks of commands, want 3", len(blocks))
-	}
+	blocks := tm.blocks("rook-migration.md", 3)
 	step := func(n int) string {
 		t.Helper()
-		out, err := tm.shell(dir, strings.ReplaceAll(blocks[n][1], "shop", tm.Namespace))
+		out, err := tm.shell(dir, blocks[n])
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -91,9 +73,9 @@ func TestRooksApplicationMigration(t *testing.T) {
 		t.Errorf("import says %s", out)
 	}
 	for _, c := range []*scene.Cluster{east, west} {
-		pv := tm.volume(c, "pvc-"+uuid)
-		if pv.Annotations[annotations.Migratable] != "true" || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
-			t.Errorf("in %s: %v, %s", c.Name, pv.Annotations, pv.Spec.PersistentVolumeReclaimPolicy)
+		pv := tm.volume(c, volume)
+		if pv.Annotations[annotations.Migratable] != "true" || pv.Labels["cephferry.io/door"] != "volume" || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
+			t.Errorf("in %s: %v, %v, %s", c.Name, pv.Annotations, pv.Labels, pv.Spec.PersistentVolumeReclaimPolicy)
 		}
 	}
 	// Once more changes nothing.
@@ -111,10 +93,17 @@ func TestRooksApplicationMigration(t *testing.T) {
 		return err
 	})
 
-	// Resize and snapshot, as ceph-csi does them, while it is mapped and guarded.
-	for _, args := range [][]string{{"resize", "--size", "24M"}, {"snap", "create", "--snap", "before"}} {
-		_, err := storage.RBD(t.Context(), append(args, lab.Pool+"/"+image)...)
-		tm.must(err)
+	// Resize and snapshot, as ceph-csi does them, while it is mapped, guarded and waited for.
+	tm.resizes(east, "data", volume, "24Mi")
+	if size := tm.size(image); size != 24 {
+		t.Errorf("the image has %d MiB", size)
+	}
+	tm.Grows("data")
+	snapshot := tm.snapshots("data", "csi-snap-"+uuid)
+	tm.Grows("data")
+	tm.Ceph.Wrote(t, spec(snapshot), east.Name)
+	if then, now := tm.Ceph.Stamps(t, spec(snapshot)).Last(), tm.Stamps("data").Last(); then.Sequence == 0 || then.Sequence >= now.Sequence {
+		t.Errorf("the snapshot ends with stamp %s, and the volume with %s", then, now)
 	}
 
 	// Moved, and back.
@@ -129,12 +118,46 @@ func TestRooksApplicationMigration(t *testing.T) {
 	tm.wroteTo(lab.Pool+"/"+image, east, west, east)
 }
 
+// resizes does what a person, external-resizer and ceph-csi do about a larger request, each
+// in turn. The filesystem is the node plugin's.
+func (tm *team) resizes(c *scene.Cluster, claim, volume, size string) {
+	tm.Helper()
+	tm.Kubectl(c, "patch", "pvc/"+claim, fmt.Sprintf(`--patch={"spec":{"resources":{"requests":{"storage":%q}}}}`, size))
+	_, err := storage.RBD(tm.Context(), "resize", "--size", strings.TrimSuffix(size, "i"), tm.Image(claim))
+	tm.must(err)
+	tm.Kubectl(c, "patch", "pv/"+volume, fmt.Sprintf(`--patch={"spec":{"capacity":{"storage":%q}}}`, size))
+	tm.Kubectl(c, "patch", "pvc/"+claim, "--subresource=status", fmt.Sprintf(`--patch={"status":{"capacity":{"storage":%q}}}`, size))
+	if got := tm.Kubectl(c, "get", "pvc/"+claim, "--output=jsonpath={.spec.resources.requests.storage} {.status.capacity.storage} {.status.phase}"); got != size+" "+size+" Bound" {
+		tm.Errorf("the claim has %s", got)
+	}
+}
+
+// snapshots makes a snapshot of a claim's image as ceph-csi does: an image that is cloned from
+// a snapshot, which then goes. It returns that image.
+func (tm *team) snapshots(claim, name string) (image string) {
+	tm.Helper()
+	image = lab.Pool + "/" + name
+	for _, args := range [][]string{
+		{"snap", "create", tm.Image(claim) + "@" + name},
+		{"clone", "--rbd-default-clone-format=2", "--image-feature", "layering", tm.Image(claim) + "@" + name, image},
+		{"snap", "rm", "--no-progress", tm.Image(claim) + "@" + name},
+		{"snap", "create", image + "@" + name},
+	} {
+		_, err := storage.RBD(tm.Context(), args...)
+		tm.must(err)
+	}
+	if out, err := storage.RBD(tm.Context(), "snap", "ls", image); err != nil || !strings.Contains(string(out), name) {
+		tm.Errorf("the snapshots are %s, %v", out, err)
+	}
+	return image
+}
+
 // TestWhatImportRefuses, before anything is made.
 func TestWhatImportRefuses(t *testing.T) {
 	t.Parallel()
 	tm := newTeam(t)
 	const uuid = "0c9d8e7f-6a5b-4c3d-8e1f-0a1b2c3d4e5f"
-	image := tm.ofCSI("data", uuid)
+	image, _ := tm.MadeByCSI(east, "data", uuid)
 	dir := t.TempDir()
 	export := "kubectl cephferry export " + tm.Namespace + "/data --context east > volume.yaml\n"
 	elsewhere := tm.class(west.Rook.BlockClass, map[string]string{"clusterID": "rook-ceph"})

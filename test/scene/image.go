@@ -3,6 +3,7 @@
 package scene
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,12 +17,16 @@ import (
 const NobodysKey = "nobody"
 
 // Image is the image of a claim, as rbd's arguments name it.
-func (s *Shop) Image(claim string) string { return s.Pool + "/" + s.Namespace + "." + claim }
+func (s *Shop) Image(claim string) string { return s.Pool + "/" + s.imageName(claim) }
+
+func (s *Shop) imageName(claim string) string {
+	return cmp.Or(s.Images[claim], s.Namespace+"."+claim)
+}
 
 // Spec names the image of a claim.
 func (s *Shop) Spec(claim string) ceph.ImageSpec {
 	pool, namespace, _ := strings.Cut(s.Pool, "/")
-	return ceph.ImageSpec{Pool: pool, Namespace: namespace, Name: s.Namespace + "." + claim, Key: NobodysKey}
+	return ceph.ImageSpec{Pool: pool, Namespace: namespace, Name: s.imageName(claim), Key: NobodysKey}
 }
 
 // Watchers are those of the claim's image.

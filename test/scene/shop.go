@@ -5,6 +5,7 @@ package scene
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,13 +19,15 @@ import (
 )
 
 // Shop is a namespace of one test, with the same name in its clusters. A claim in it
-// has the image <pool>/<namespace>.<claim>.
+// has the image <pool>/<namespace>.<claim>, or the one in Images.
 type Shop struct {
 	*testing.T
 	Namespace string
 	// Pool is where the images are: a pool, or pool/namespace.
 	Pool string
-	Ceph *Storage
+	// Images are the names of those that have another one, by their claims.
+	Images map[string]string
+	Ceph   *Storage
 	// TwoWriters are the claims whose images are known to have had two at a time.
 	TwoWriters []string
 
@@ -212,10 +215,15 @@ func (s *Shop) oneWriterAtATime() {
 	if err != nil {
 		s.Error(err)
 	}
+	claims := slices.Sorted(maps.Keys(s.Images))
 	for _, image := range strings.Fields(string(out)) {
 		base, _, _ := strings.Cut(image, "~") // it may be given back just now
-		claim, ours := strings.CutPrefix(base, s.Namespace+".")
-		if !ours || slices.Contains(s.TwoWriters, claim) {
+		if claim, ours := strings.CutPrefix(base, s.Namespace+"."); ours {
+			claims = append(claims, claim)
+		}
+	}
+	for _, claim := range claims {
+		if slices.Contains(s.TwoWriters, claim) {
 			continue
 		}
 		log, err := s.Ceph.readStamps(ctx, s.Ceph.Admin(s.T), s.Spec(claim))
