@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
@@ -99,6 +100,11 @@ func locate(p *pair, err error) error {
 			return err
 		}
 		path = claims.AnnotationPath(p.path, annotations.Keyed)
+	case errors.Is(err, provision.ErrCannotStage):
+		path = claims.SizePath(p.path)
+		if slices.Contains(p.claim.Spec.AccessModes, corev1.ReadOnlyMany) {
+			path = claims.ModesPath(p.path)
+		}
 	default:
 		return err
 	}

@@ -17,6 +17,8 @@ var (
 	// ErrInUse means that an image is to get another name, and somebody uses it by the
 	// one that it has.
 	ErrInUse = errors.New("the image cannot get another name now")
+	// ErrCannotStage means that no node could ever use the image that would be made.
+	ErrCannotStage = errors.New("the image could never be mounted")
 	// ErrTwo means that an image is to get a name that another image has.
 	ErrTwo = errors.New("two images are meant")
 )
@@ -43,6 +45,7 @@ const (
 //	old name any      look                     ErrInUse
 //	old name any      any, while it is used    ErrInUse
 //	old name any      any                      rename, and as one that exists
+//	none     -        none could be staged     ErrCannotStage
 //	none     -        any                      create and record the request
 //	exists   none     adopt, not above         record the volume's size
 //	exists   none     adopt, above             grow, and record the request
@@ -71,6 +74,8 @@ func decide(request Request, seen *found) (action, uint64, error) {
 			return keep, 0, fmt.Errorf("adopt %s %s: %w", request.Volume.kind(), request.Volume, request.Volume.absent())
 		case request.Exists:
 			return keep, 0, fmt.Errorf("grow %s %s: %w", request.Volume.kind(), request.Volume, request.Volume.absent())
+		case request.CannotStage != nil:
+			return keep, 0, fmt.Errorf("make %s %s: %w: %w", request.Volume.kind(), request.Volume, ErrCannotStage, request.CannotStage)
 		default:
 			return create | record, request.Size, nil
 		}

@@ -48,6 +48,16 @@ func TestDecide(t *testing.T) {
 			request: Request{Size: 8 * gib, Look: true, Adopt: true},
 			want:    decision{keep, 0, ""},
 		},
+		"no image, and nobody could mount it": {
+			request: Request{Size: 8 * gib, CannotStage: denied},
+			want:    decision{keep, 0, "make image replicapool/shop.data: the image could never be mounted: not granted"},
+			is:      ErrCannotStage,
+		},
+		"an image that was there, and nobody could mount if it were new": {
+			request: Request{Size: 8 * gib, CannotStage: denied},
+			seen:    exists(8*gib, 8*gib),
+			want:    decision{keep, 8 * gib, ""},
+		},
 		"no image by either name": {
 			request: Request{Size: 8 * gib, Adopt: true, OldName: "csi-vol-1"},
 			want:    decision{keep, 0, "adopt image replicapool/shop.data, which was csi-vol-1: the image does not exist"},

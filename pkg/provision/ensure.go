@@ -33,6 +33,9 @@ type Request struct {
 	Denied error
 	// Look means to change nothing and to return what there is.
 	Look bool
+	// CannotStage is why no node could use a volume that is made now, see
+	// [staticpv.Plan.CannotStage].
+	CannotStage error
 	// Exclusive is how clients are to map an image: with krbd's option exclusive or
 	// without. Nil leaves it to the image's record.
 	Exclusive *bool

@@ -70,7 +70,7 @@ func (l Location) Request(plan staticpv.Plan) Request {
 	request := Request{
 		Volume: l.volume(plan), Size: uint64(plan.Request.Value()), Adopt: plan.Adopt, OldName: plan.OldName, Look: plan.Look,
 		Exclusive: plan.Mapping.Exclusive, NewExclusive: plan.Mapping.NewExclusive, NewPrivate: plan.NewPrivate,
-		Keyed: plan.Keyed, Key: l.Key, NoKey: l.NoKey,
+		Keyed: plan.Keyed, Key: l.Key, NoKey: l.NoKey, CannotStage: plan.CannotStage(),
 	}
 	// Too long a name matters only where the image is keyed.
 	if err := plan.FitsKey(l.Key); err != nil && plan.Class.RBD != nil {

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
-	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
 // hashLength is the number of hexadecimal digits that a shortened name ends in.
@@ -62,12 +61,12 @@ var csiID = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[0-9a-f]{4}.[0-9a-f]{4}.{55}`)
 })
 
-// ValidateHandle returns an error if ceph-csi would misread name as volumeHandle
-// of a volume of that class: a CephFS volume is static only if its handle is not
-// one of ceph-csi's ids. Of an RBD volume it does not ask.
-func ValidateHandle(name string, class storageclass.Class) error {
-	if class.CephFS != nil && csiID().MatchString(name) {
-		return fmt.Errorf("ceph-csi would take a CephFS volume with this name for one that it made itself, because it begins like its own ids (0001-0009-…) and is as long; choose another name with the annotation %s", annotations.Image)
+// ValidateHandle returns an error if ceph-csi would misread name as volumeHandle: a CephFS
+// volume is static only if its handle is not one of ceph-csi's ids, and since 3.15 an RBD
+// volume with such a handle is never attached.
+func ValidateHandle(name string) error {
+	if csiID().MatchString(name) {
+		return fmt.Errorf("ceph-csi would take a volume with this name for one that it made itself, because it begins like its own ids (0001-0009-…) and is as long; choose another name with the annotation %s", annotations.Image)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func Plans(in Input, names ...Names) ([]Plan, field.ErrorList) {
 		if in.Asked.OldName != "" && in.Asked.OldName == name.Image {
 			errs = append(errs, field.Invalid(adopt, in.Asked.OldName, "is the name that the image is to get; write \"true\" if it has that, and keeps it"))
 		}
-		if err := ValidateHandle(name.Image, in.Class); err != nil {
+		if err := ValidateHandle(name.Image); err != nil {
 			errs = append(errs, field.Invalid(claims.ImagePath(in.Claim, in.Path), name.Image, err.Error()))
 		}
 		plans = append(plans, Plan{

@@ -116,24 +116,22 @@ func TestValidateHandle(t *testing.T) {
 	const id = "0001-0009-rook-ceph-0000000000000002-24862838-240d-4215-9183-abfc0e9e4002"
 	tests := map[string]struct {
 		name    string
-		class   storageclass.Class
 		refused bool
 	}{
-		"a usual name":                         {"shop.data", cephFS, false},
-		"a name of ceph-csi's own subvolumes":  {"csi-vol-24862838-240d-4215-9183-abfc0e9e4002", cephFS, false},
-		"an id of ceph-csi":                    {id, cephFS, true},
-		"an id of ceph-csi, on RBD":            {id, class, false},
-		"an id with another version":           {"beef" + id[4:], cephFS, true},
-		"an id with a length that is too long": {"0001-ffff" + id[9:], cephFS, true},
-		"an id that is cut off":                {id[:63], cephFS, false},
-		"as long as the shortest id":           {id[:64], cephFS, true},
-		"a namespace that is no number":        {"shop-0009" + id[9:], cephFS, false},
-		"a length that is no number":           {"0001-shop" + id[9:], cephFS, false},
-		"an id with something before it":       {"x" + id, cephFS, false},
+		"a usual name":                         {"shop.data", false},
+		"a name of ceph-csi's own subvolumes":  {"csi-vol-24862838-240d-4215-9183-abfc0e9e4002", false},
+		"an id of ceph-csi":                    {id, true},
+		"an id with another version":           {"beef" + id[4:], true},
+		"an id with a length that is too long": {"0001-ffff" + id[9:], true},
+		"an id that is cut off":                {id[:63], false},
+		"as long as the shortest id":           {id[:64], true},
+		"a namespace that is no number":        {"shop-0009" + id[9:], false},
+		"a length that is no number":           {"0001-shop" + id[9:], false},
+		"an id with something before it":       {"x" + id, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if err := staticpv.ValidateHandle(test.name, test.class); (err != nil) != test.refused {
+			if err := staticpv.ValidateHandle(test.name); (err != nil) != test.refused {
 				t.Errorf("%q: got %v", test.name, err)
 			}
 		})
