@@ -15,7 +15,8 @@
 // # What is real and what is modelled
 //
 // The decisions are the real ones: [guard.Decide], [ownership.Acquire], Undo, Keep,
-// BeginFence, FinishFence and DropFence, [failover.Decide] and [failover.MayLift].
+// BeginFence, FinishFence and DropFence, [failover.Decide], which says also whether client
+// instances are enough, and [failover.MayLift].
 // Records in the model are real records, without what no decision rests on. The
 // shortest paths to a sample of the states (of the smallest configuration: to all),
 // and long random walks, are carried out by the code that the programs run, AcquireAll
@@ -58,9 +59,14 @@
 // which may come late: it makes the new name, changes the directory if that still has the old
 // one, removes the old name. It may die in between, and is repaired by what the directory says.
 // A map first resolves the name and then opens the image by its id, so that a rename can come
-// in between. What is decided there by small functions (keys.only, keys.work, Model.exact), the
-// product will have; where it has them already, it does the same. So no path of a
-// configuration with keys can be replayed until admission, leader and failover rename.
+// in between.
+//
+// What has to be done about the names, keys.work, is written here a second time, because
+// librbd hides the steps of a rename from the product. So the states of some configurations
+// are carried over to the in-memory Ceph (carryOver): whatever names lead to the image,
+// whoever has its lock, and whoever is on the blocklist, imagename.Take and failover.Take have
+// to come to what the model comes to. Paths are not replayed with names, because a rename in
+// memory is one step.
 //
 // Around admission goes a cluster without a webhook configuration, an etcd that is restored, a
 // node that boots with another address. Then two clusters cannot write
@@ -81,7 +87,8 @@
 // before it finds that the old one is gone, and leaves it there. A failover fences before it
 // renames and looks again afterwards; who has the lock is fenced too, recorded or not. Client
 // instances alone are enough for images that are mapped exclusively. Of others, a record
-// does not show a client that was made after it was written.
+// does not show a client that was made after it was written. That the product asks besides
+// for mappings that are clients of their own concerns what else is cut off, not who writes.
 //
 // # What it rests on
 //

@@ -51,14 +51,14 @@ const (
 // has: the name leads to the image.
 func (k keys) has(name uint8) bool { return k.names>>name&1 != 0 }
 
-// only: the name leads to the image, no other does, and the directory has it. The product will
-// look for base and for the name of each cluster in the register.
+// only: the name leads to the image, no other does, and the directory has it. The product
+// looks for base and for the name of each cluster that has a key beside the image.
 func (k keys) only(name uint8) bool { return k.names == 1<<name && k.directory == name }
 
 // work is what has to be done so that the image has a name and no other: a rename, or the
 // repair of one that died half-way. The name that the directory does not have is removed, and
-// one that leads nowhere although the directory has it is made again. The product will have
-// this decision, about the rbd_id objects that it found and what rbd_directory says.
+// one that leads nowhere although the directory has it is made again. The product has this
+// decision in RenameImage of package ceph, see carryOver.
 func (k keys) work(name uint8, repairs bool) (hand, bool) {
 	switch {
 	case k.only(name):

@@ -80,6 +80,9 @@ func TestKeys(t *testing.T) {
 					t.Fatalf("after %d states\n%s", found.States, found.Text())
 				}
 				t.Logf("%d states, %d records, the farthest after %d steps", found.States, len(found.model.records.all), found.Depth)
+				if slices.Contains(carriedOver, name) {
+					carryOver(t, found)
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				for _, step := range found.by[1:] {
