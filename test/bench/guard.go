@@ -259,8 +259,6 @@ func makeReviews() (reviews, error) {
 		return r, err
 	}
 	r.dynamic, r.waiting = r.dynamic.allowed(guard.NothingGuarded), r.waiting.allowed(guard.NothingGuarded)
-	// Among very many volumes on a slow machine, these take longer than the webhook has.
-	r.waiting.mayTimeOut, r.busyPod.mayTimeOut = true, true
 	r.freePod, r.freeScale = r.freePod.allowed(guard.NoWatcher), r.freeScale.allowed(guard.NoWatcher)
 	r.busyPod, r.busyScale = r.busyPod.refused(), r.busyScale.refused()
 	return r, nil

@@ -237,6 +237,56 @@ func TestBeside(t *testing.T) {
 	}
 }
 
+// TestBesideOtherTables: a ratio may stand behind its time, and a count of calls is one by
+// itself; a row may have two names.
+func TestBesideOtherTables(t *testing.T) {
+	growth := Table{Title: "Ever more volumes; in brackets, times kubectl get of the same", Header: []string{"volumes", "status of all"}}
+	steady := Table{Title: "Calls of the leader in a minute, while nothing happens", Header: []string{"volumes", "", "API server", "Ceph"}}
+	leader := Table{Title: "The leader", Header: []string{"", "1000 volumes"}}
+	for name, test := range map[string]struct {
+		table                     Table
+		measured, published, want [][]string
+		slower                    []string
+	}{
+		"a time with its ratio": {
+			table:     growth,
+			measured:  [][]string{{"1000", "100 ms (2.00)"}, {"5000", "900 ms (3.01)"}},
+			published: [][]string{{"1000", "10 ms (1.90)"}, {"5000", "900 ms (2.00)"}},
+			want:      [][]string{{"1000", "100 ms (2.00) (10 ms (1.90))"}, {"5000", "900 ms (3.01) (900 ms (2.00)) !"}},
+			slower:    []string{growth.Title + ": 5000: status of all is 900 ms (3.01), published 900 ms (2.00)"},
+		},
+		"counts in a minute, of rows with two names": {
+			table:     steady,
+			measured:  [][]string{{"400", "held by pods here", "6.0", "4.1"}, {"400", "another cluster's", "3.0", "400.0"}},
+			published: [][]string{{"400", "held by pods here", "6.0", "2.0"}, {"400", "another cluster's", "2.0", "0.0"}},
+			want:      [][]string{{"400", "held by pods here", "6.0", "4.1 (2.0) !"}, {"400", "another cluster's", "3.0 (2.0)", "400.0 (0.0) !"}},
+			slower: []string{
+				steady.Title + ": 400, held by pods here: Ceph is 4.1, published 2.0",
+				steady.Title + ": 400, another cluster's: Ceph is 400.0, published 0.0",
+			},
+		},
+		"rows that are counts in a minute, and others": {
+			table:     leader,
+			measured:  [][]string{{"requests to the API server in a minute of rest", "60"}, {"operations of the OSD in that minute", "30"}, {"processor time in a minute of rest", "900 ms"}, {"resident memory", "900 MiB"}},
+			published: [][]string{{"requests to the API server in a minute of rest", "36"}, {"operations of the OSD in that minute", "20"}, {"processor time in a minute of rest", "300 ms"}, {"resident memory", "100 MiB"}},
+			want:      [][]string{{"requests to the API server in a minute of rest", "60 (36) !"}, {"operations of the OSD in that minute", "30 (20)"}, {"processor time in a minute of rest", "900 ms (300 ms)"}, {"resident memory", "900 MiB (100 MiB)"}},
+			slower:    []string{leader.Title + ": requests to the API server in a minute of rest: 1000 volumes is 60, published 36"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			measured, published := test.table, test.table
+			measured.Rows, published.Rows = test.measured, test.published
+			got, slower := Beside(measured, published)
+			if diff := cmp.Diff(test.want, got.Rows); diff != "" {
+				t.Errorf("rows (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.slower, slower); diff != "" {
+				t.Errorf("slower (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestHash(t *testing.T) {
 	const code = "package p\n\nfunc f() int { return 1 }\n"
 	write := func(files map[string]string) string {

@@ -81,10 +81,21 @@ func (t Table) Markdown() string {
 	return b.String()
 }
 
+// name is what a row is about: its first cell, and those of other columns without a name.
+func (t Table) name(row []string) string {
+	names := []string{row[0]}
+	for i, cell := range row {
+		if i > 0 && i < len(t.Header) && t.Header[i] == "" && cell != "" {
+			names = append(names, cell)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // cell is what a row with that name has in a column with that name.
 func (t Table) cell(row, column string) (string, bool) {
 	for _, cells := range t.Rows {
-		if cells[0] != row {
+		if t.name(cells) != row {
 			continue
 		}
 		for i, name := range t.Header {
