@@ -90,10 +90,14 @@ func (w *world) refused(t *testing.T, args ...string) string {
 	return err.Error()
 }
 
-// apply applies manifests in a namespace.
-func (w *world) apply(t *testing.T, namespace, manifests string, flags ...string) string {
+// apply applies manifests in a namespace, with kubectl if it is to do that in a special way.
+func (w *world) apply(t *testing.T, namespace, manifests string, flags ...string) {
 	t.Helper()
-	return w.kubectl(t, w.applying(t, namespace, manifests, flags...)...)
+	if flags != nil {
+		w.kubectl(t, w.applying(t, namespace, manifests, flags...)...)
+	} else if err := w.ApplyIn(t.Context(), cmp.Or(namespace, "default"), manifests); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // applying are the arguments of a kubectl that applies manifests.

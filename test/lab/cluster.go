@@ -7,11 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const clusterReady = time.Minute
@@ -35,8 +36,8 @@ type Cluster struct {
 
 	*servers
 	kubectl string
-	url     string
 	ca      *authority
+	api     *api
 }
 
 // StartCluster starts a control plane and returns when it serves requests and its
@@ -74,9 +75,8 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 
 	etcdURL, peerURL := "http://"+loopback(ports.numbers[0]), "http://"+loopback(ports.numbers[1])
 	apiPort, managerPort := ports.numbers[2], ports.numbers[3]
-	c.url = "https://" + join(options.listen(), apiPort)
-	client, err := c.writeFiles(options.listen())
-	if err != nil {
+	c.api = &api{url: "https://" + join(options.listen(), apiPort), resources: map[string][]metav1.APIResource{}}
+	if c.api.client, err = c.writeFiles(options.listen()); err != nil {
 		return nil, err
 	}
 
@@ -111,7 +111,7 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 	); err != nil {
 		return nil, err
 	}
-	if err := c.APIServer.await(ctx, clusterReady, get(client, c.url+"/readyz")); err != nil {
+	if err := c.APIServer.await(ctx, clusterReady, c.api.get("/readyz")); err != nil {
 		return nil, err
 	}
 
@@ -130,12 +130,12 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 	); err != nil {
 		return nil, err
 	}
-	for _, url := range []string{
-		"https://" + loopback(managerPort) + "/healthz",
+	for _, check := range []func(context.Context) error{
+		get(c.api.client, "https://"+loopback(managerPort)+"/healthz"),
 		// The first thing that controllers make.
-		c.url + "/api/v1/namespaces/default/serviceaccounts/default",
+		c.api.get("/api/v1/namespaces/default/serviceaccounts/default"),
 	} {
-		if err := c.ControllerManager.await(ctx, clusterReady, get(client, url)); err != nil {
+		if err := c.ControllerManager.await(ctx, clusterReady, check); err != nil {
 			return nil, err
 		}
 	}
@@ -144,17 +144,17 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 
 // Run runs `kubectl <args>` as cluster administrator and returns its stdout.
 func (c *Cluster) Run(ctx context.Context, args ...string) ([]byte, error) {
-	return c.runKubectl(ctx, "", args...)
+	return run(ctx, "", c.kubectl, append([]string{"--kubeconfig", c.Kubeconfig, "--cache-dir", c.file("kubectl-cache")}, args...)...)
 }
 
-// Apply applies manifests.
+// Apply applies manifests as `kubectl apply --server-side` does, without starting it.
 func (c *Cluster) Apply(ctx context.Context, manifests string) error {
-	_, err := c.runKubectl(ctx, manifests, "apply", "--server-side", "-f", "-")
-	return err
+	return c.ApplyIn(ctx, metav1.NamespaceDefault, manifests)
 }
 
-func (c *Cluster) runKubectl(ctx context.Context, stdin string, args ...string) ([]byte, error) {
-	return run(ctx, stdin, c.kubectl, append([]string{"--kubeconfig", c.Kubeconfig, "--cache-dir", c.file("kubectl-cache")}, args...)...)
+// ApplyIn is Apply in a namespace, for objects that name none.
+func (c *Cluster) ApplyIn(ctx context.Context, namespace, manifests string) error {
+	return c.api.apply(ctx, namespace, manifests)
 }
 
 // file is the path of a file in the cluster's folder.
@@ -222,33 +222,11 @@ func (c *Cluster) writeUser(name, user string, groups ...string) error {
 
 func (c *Cluster) writeKubeconfig(path string, client keyPair, user string) error {
 	content, err := render("kubeconfig.tmpl", map[string]any{
-		"Cluster": c.Name, "User": user, "URL": c.url,
+		"Cluster": c.Name, "User": user, "URL": c.api.url,
 		"CA": c.ca.PEM, "Certificate": client.certificate, "Key": client.key,
 	})
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, []byte(content), 0o600)
-}
-
-// get is a check that url answers 200.
-func get(client *http.Client, url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			body, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
-			return fmt.Errorf("get %s: %s: %s", url, response.Status, body)
-		}
-		return nil
-	}
 }

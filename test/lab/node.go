@@ -97,11 +97,17 @@ func (c *Cluster) startNodes(ctx context.Context, network *Network, options Opti
 	// A new node is tainted until kube-controller-manager has seen that it is ready.
 	for _, node := range c.Nodes {
 		if err := node.Agent.await(ctx, nodeReady, func(ctx context.Context) error {
-			out, err := c.Run(ctx, "get", "node", node.Name, "-o=jsonpath={.status.addresses[0].address}{.spec.taints}")
-			if err == nil && string(out) != node.Address {
-				err = fmt.Errorf("node %s has %q, want its address and no taint", node.Name, out)
+			var object struct {
+				Spec   struct{ Taints []any }
+				Status struct{ Addresses []struct{ Address string } }
 			}
-			return err
+			if err := c.api.read(ctx, "/api/v1/nodes/"+node.Name, &object); err != nil {
+				return err
+			}
+			if at := object.Status.Addresses; len(at) == 0 || at[0].Address != node.Address || len(object.Spec.Taints) > 0 {
+				return fmt.Errorf("node %s has %+v, want its address and no taint", node.Name, object)
+			}
+			return nil
 		}); err != nil {
 			return err
 		}
