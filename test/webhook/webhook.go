@@ -135,14 +135,13 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Apply(ctx, "{apiVersion: v1, kind: Namespace, metadata: {name: "+Namespace+"}}"); err != nil {
-		return nil, err
-	}
-	if err := c.Apply(ctx, RenamerSecret(user.ID, user.Key)); err != nil {
-		return nil, err
-	}
-	configuration, err := w.take(ctx, c, string(manifests), ca)
+	objects, configuration, err := w.take(string(manifests), ca)
 	if err != nil {
+		return nil, err
+	}
+	// At once: kubectl takes longer to start than what it does.
+	namespace := "{apiVersion: v1, kind: Namespace, metadata: {name: " + Namespace + "}}"
+	if err := c.Apply(ctx, strings.Join(append([]string{namespace, RenamerSecret(user.ID, user.Key)}, objects...), "\n---\n")); err != nil {
 		return nil, err
 	}
 	w.args = append(w.args, "--cert-dir", dir, "--admission-grace", Grace.String()) // the later one counts
@@ -192,48 +191,45 @@ func RenamerSecret(id, key string) string {
 	return fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: renamer, namespace: %s}, stringData: {userID: %s, userKey: %q}}", Namespace, id, key)
 }
 
-// take applies the account, its rights, the classes and the policies, takes over the flags, and returns the
+// take takes over the flags, and returns the account, its rights, the classes and the policies, and the
 // webhook configuration.
-func (w *Webhook) take(ctx context.Context, c *lab.Cluster, manifests string, ca []byte) (string, error) {
-	var result string
+func (w *Webhook) take(manifests string, ca []byte) (objects []string, configuration string, err error) {
 	for _, manifest := range strings.Split(manifests, "\n---\n") {
 		var is struct{ Kind string }
 		if err := yaml.Unmarshal([]byte(manifest), &is); err != nil {
-			return "", err
+			return nil, "", err
 		}
 		switch is.Kind {
 		case "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "StorageClass", "CustomResourceDefinition",
 			"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
-			if err := c.Apply(ctx, manifest); err != nil {
-				return "", err
-			}
+			objects = append(objects, manifest)
 		case "Deployment":
 			var deployment appsv1.Deployment
 			if err := yaml.UnmarshalStrict([]byte(manifest), &deployment); err != nil {
-				return "", err
+				return nil, "", err
 			}
 			w.args = deployment.Spec.Template.Spec.Containers[0].Args
 		case "ValidatingWebhookConfiguration":
-			var configuration registrationv1.ValidatingWebhookConfiguration
-			if err := yaml.UnmarshalStrict([]byte(manifest), &configuration); err != nil {
-				return "", err
+			var webhooks registrationv1.ValidatingWebhookConfiguration
+			if err := yaml.UnmarshalStrict([]byte(manifest), &webhooks); err != nil {
+				return nil, "", err
 			}
-			for i := range configuration.Webhooks {
-				client := &configuration.Webhooks[i].ClientConfig
+			for i := range webhooks.Webhooks {
+				client := &webhooks.Webhooks[i].ClientConfig
 				url := w.URL + *client.Service.Path
 				*client = registrationv1.WebhookClientConfig{URL: &url, CABundle: ca}
 			}
-			data, err := yaml.Marshal(configuration)
+			data, err := yaml.Marshal(webhooks)
 			if err != nil {
-				return "", err
+				return nil, "", err
 			}
-			result = string(data)
+			configuration = string(data)
 		}
 	}
-	if w.args == nil || result == "" {
-		return "", errors.New("the chart renders no Deployment or no webhook configuration")
+	if w.args == nil || configuration == "" {
+		return nil, "", errors.New("the chart renders no Deployment or no webhook configuration")
 	}
-	return result, nil
+	return objects, configuration, nil
 }
 
 // writeKubeconfig writes a kubeconfig of the webhook's account.
