@@ -107,11 +107,13 @@ func (c *Ceph) runLines(ctx context.Context, lines ...string) error {
 	return nil
 }
 
-// settle polls a condition that takes a command to look at.
+// settle polls a condition that takes a command to look at. The command works more than what
+// it waits for, so it leaves as much time as it takes.
 func settle(ctx context.Context, what string, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
 	for {
+		begin := time.Now()
 		err := check(ctx)
 		if err == nil {
 			return nil
@@ -119,7 +121,7 @@ func settle(ctx context.Context, what string, check func(context.Context) error)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w", what, err)
-		case <-time.After(pollInterval):
+		case <-time.After(max(time.Since(begin), pollInterval)):
 		}
 	}
 }
