@@ -20,7 +20,7 @@ import (
 
 // TestTwoCephs: each clusterID leads to its own Ceph, with its own user.
 func TestTwoCephs(t *testing.T) {
-	near, far := labtest.Ceph(t), labtest.Ceph(t)
+	near, far := labtest.RBD(t), labtest.RBD(t)
 	sizes := map[string]string{"near": "1M", "far": "2M"}
 	for clusterID, c := range map[string]*lab.Ceph{"near": near, "far": far} {
 		if _, err := c.RBD(t.Context(), "create", lab.Pool+"/data", "--size", sizes[clusterID]); err != nil {

@@ -34,7 +34,7 @@ type racer struct {
 // of them may, every time. Beside it is counted how often the watchers alone would
 // have let in more than one.
 func TestClustersRaceOnCeph(t *testing.T) {
-	storage := labtest.Ceph(t)
+	storage := labtest.RBD(t)
 	var racers []racer
 	for i := range 5 {
 		connected, err := goceph.Dial(t.Context(), goceph.Config{ConfFile: storage.ConfFile})

@@ -43,7 +43,9 @@ type Ceph struct {
 	Admin, Provisioner, Node      User
 	CephFSProvisioner, CephFSNode User
 
-	Mon, OSD, Manager, MDS *Process
+	Mon, OSD *Process
+	// Manager and MDS are nil with [Options.OnlyRBD].
+	Manager, MDS *Process
 
 	*servers
 	programs cephPrograms
@@ -106,8 +108,11 @@ func StartCeph(ctx context.Context, options Options) (_ *Ceph, err error) {
 	if err := c.startMon(ctx, ports.numbers[0], ports.numbers[1]); err != nil {
 		return nil, err
 	}
-	if err := c.startOSD(ctx); err != nil {
+	if err := c.startOSD(ctx, options.OnlyRBD); err != nil {
 		return nil, err
+	}
+	if options.OnlyRBD {
+		return c, nil
 	}
 	if c.Manager, err = c.start("mgr", c.programs.mgr, "-f", "-c", c.ConfFile, "-i", "x"); err != nil {
 		return nil, err
@@ -191,17 +196,18 @@ func (c *Ceph) startMon(ctx context.Context, v2, v1 int) error {
 	return err
 }
 
-func (c *Ceph) startOSD(ctx context.Context) error {
+func (c *Ceph) startOSD(ctx context.Context, onlyRBD bool) error {
 	uuid := newUUID()
 	if _, err := run(ctx, "", c.programs.osd, "-c", c.ConfFile, "-i", "0", "--mkfs", "--no-mon-config", "--osd-uuid", uuid); err != nil {
 		return err
 	}
 	// The monitor takes these before any OSD runs. One process for all of them:
 	// the ceph command takes 0.3 s to start.
-	if err := c.Mon.await(ctx, cephReady, func(ctx context.Context) error {
-		return c.runLines(ctx, "osd new "+uuid+" 0", "osd pool create "+Pool, "osd pool create "+OtherPool,
-			"osd pool create "+MetadataPool, "osd pool create "+DataPool, "fs new "+Filesystem+" "+MetadataPool+" "+DataPool)
-	}); err != nil {
+	lines := []string{"osd new " + uuid + " 0", "osd pool create " + Pool, "osd pool create " + OtherPool}
+	if !onlyRBD {
+		lines = append(lines, "osd pool create "+MetadataPool, "osd pool create "+DataPool, "fs new "+Filesystem+" "+MetadataPool+" "+DataPool)
+	}
+	if err := c.Mon.await(ctx, cephReady, func(ctx context.Context) error { return c.runLines(ctx, lines...) }); err != nil {
 		return err
 	}
 	// Without a socket an OSD does not answer `ceph tell` either. The path is short, because

@@ -23,6 +23,9 @@ type Options struct {
 	Detached bool
 	// Nodes are for [Start]. Without any, everything is on loopback.
 	Nodes Nodes
+	// OnlyRBD is for [StartCeph]: without a file system, and without the manager, whose start
+	// takes more work than all the rest. Then a quota never fills a pool.
+	OnlyRBD bool
 	// Rook are names for [Start], by cluster.
 	Rook map[string]Rook
 

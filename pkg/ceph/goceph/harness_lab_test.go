@@ -31,10 +31,27 @@ type harness struct {
 	users map[cephtest.User]lab.User
 }
 
-// startHarness starts a Ceph with these pools.
+// startHarness starts a Ceph with these pools, and with RBD only unless one of them is full.
 func startHarness(t *testing.T, pools []cephtest.Pool) *harness {
 	t.Helper()
-	h := &harness{Ceph: labtest.Ceph(t)}
+	start := labtest.RBD
+	if slices.ContainsFunc(pools, func(pool cephtest.Pool) bool { return pool.Full }) {
+		start = labtest.Ceph
+	}
+	return prepareHarness(t, start(t), pools)
+}
+
+// startFilesystem starts a Ceph with a file system, and returns when that can be used.
+func startFilesystem(t *testing.T) *harness {
+	t.Helper()
+	h := prepareHarness(t, labtest.Ceph(t), nil)
+	must(t, h.WaitFilesystem(t.Context()))
+	return h
+}
+
+func prepareHarness(t *testing.T, started *lab.Ceph, pools []cephtest.Pool) *harness {
+	t.Helper()
+	h := &harness{Ceph: started}
 	h.admin = adminConn(t, h.Ceph)
 	for _, pool := range pools {
 		h.run(t, "osd", "pool", "create", pool.Name)

@@ -402,8 +402,7 @@ func TestSecurityDocument(t *testing.T) {
 	data, err := os.ReadFile(securityDocument)
 	must(t, err)
 	document := string(data)
-	h := startHarness(t, nil)
-	must(t, h.WaitFilesystem(t.Context()))
+	h := startFilesystem(t)
 	for _, namespace := range []string{"north", "south"} {
 		h.rbd(t, "namespace", "create", lab.Pool+"/"+namespace)
 	}

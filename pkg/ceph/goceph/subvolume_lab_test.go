@@ -17,8 +17,7 @@ import (
 // do with subvolumes only.
 func startSubvolumeHarness(t *testing.T) *harness {
 	t.Helper()
-	h := startHarness(t, nil)
-	must(t, h.WaitFilesystem(t.Context()))
+	h := startFilesystem(t)
 	wanted := cephtest.SubvolumeFilesystem()
 	if wanted.Name != lab.Filesystem {
 		t.Fatalf("the lab has no file system %q", wanted.Name)

@@ -13,9 +13,18 @@ import (
 )
 
 // Ceph starts a Ceph for t.
-func Ceph(t testing.TB) *lab.Ceph {
+func Ceph(t testing.TB) *lab.Ceph { return startCeph(t, options(t)) }
+
+// RBD starts a Ceph for t that has RBD only, see [lab.Options].
+func RBD(t testing.TB) *lab.Ceph {
+	o := options(t)
+	o.OnlyRBD = true
+	return startCeph(t, o)
+}
+
+func startCeph(t testing.TB, o lab.Options) *lab.Ceph {
 	t.Helper()
-	ceph, err := lab.StartCeph(t.Context(), options(t))
+	ceph, err := lab.StartCeph(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

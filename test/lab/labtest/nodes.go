@@ -24,8 +24,8 @@ func LabWithNodes(t testing.TB, nodes lab.Nodes) *lab.Lab {
 	return started
 }
 
-// CephInNetwork starts a Ceph for t in a network of its own, which other machines
-// can join. It needs root.
+// CephInNetwork starts a Ceph for t that has RBD only, in a network of its own, which other
+// machines can join. It needs root.
 func CephInNetwork(t testing.TB) (*lab.Ceph, *lab.Network) {
 	t.Helper()
 	network, err := lab.StartNetwork(t.Context(), options(t))
@@ -33,7 +33,9 @@ func CephInNetwork(t testing.TB) (*lab.Ceph, *lab.Network) {
 		t.Fatal(err)
 	}
 	stopAfter(t, network)
-	ceph, err := lab.StartCeph(t.Context(), options(t).In(network))
+	o := options(t).In(network)
+	o.OnlyRBD = true
+	ceph, err := lab.StartCeph(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
