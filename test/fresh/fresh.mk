@@ -9,7 +9,7 @@ FRESH_RUN ?= make --no-print-directory --jobs 2 VERSION=fresh GOFLAGS=-buildvcs=
 
 .PHONY: test-fresh
 test-fresh: deps ## Build everything in a root that has only what make deps installs
-	@DEBIAN_PACKAGES='$(DEBIAN_PACKAGES)' test/fresh/root $(FRESH_DIR) $(FRESH_RUN)
+	@DEBIAN_PACKAGES='$(DEBIAN_PACKAGES)' test/fresh/$(if $(filter file,$(origin FRESH_RUN)),once,root) $(FRESH_DIR) $(FRESH_RUN)
 
 LAB_TAGS = $(GO_CEPH_TAGS) lab krbd
 
