@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -24,6 +25,11 @@ const (
 	commandLimit = 30 * time.Second
 	settleLimit  = time.Minute
 )
+
+// FewMessages is for the environment of commands, because kubectl packs and unpacks all messages
+// of its language at each start, which for English takes a third of that. It has a handful in
+// this one, all of them about kubeconfigs and annotations, and shows the others in English.
+const FewMessages = "LC_MESSAGES=zh_TW.UTF-8"
 
 // Run runs `ceph <args>` as client.admin and returns its stdout.
 func (c *Ceph) Run(ctx context.Context, args ...string) ([]byte, error) {
@@ -142,6 +148,7 @@ func execute(ctx context.Context, stdin, program string, args ...string) (stdout
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.WaitDelay = time.Second // a grandchild that keeps the pipes open must not keep us
 	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Env = append(os.Environ(), FewMessages)
 	var written bytes.Buffer
 	cmd.Stderr = &written
 

@@ -13,13 +13,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cephferry/cephferry/test/lab"
 )
 
 // commandLimit bounds a command that doesn't say its own limit.
 const commandLimit = time.Minute
 
-// Command is a program to run, with nothing but this environment and make's setting of the
-// garbage collector: most of them are Go programs that end within a second.
+// Command is a program to run, with nothing but this environment, make's setting of the
+// garbage collector and a language: most of them are Go programs that end within a second.
 type Command struct {
 	Program string
 	Args    []string
@@ -41,7 +43,7 @@ type Result struct {
 func (c Command) Exec(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.Program, c.Args...)
 	cmd.Dir, cmd.WaitDelay, cmd.Stdin = c.Dir, time.Second, strings.NewReader(c.Stdin)
-	cmd.Env = []string{"GOGC=" + cmp.Or(os.Getenv("GOGC"), "100")}
+	cmd.Env = []string{"GOGC=" + cmp.Or(os.Getenv("GOGC"), "100"), lab.FewMessages}
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		cmd.Env = append(cmd.Env, name+"="+c.Env[name])
 	}
