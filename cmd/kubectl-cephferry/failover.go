@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,7 +180,7 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []planni
 		}
 		return err
 	}
-	f.printNext(taken)
+	fmt.Fprintln(f.std.stdout, planning.Next(taken))
 	return nil
 }
 
@@ -200,35 +199,6 @@ func (f *failoverOptions) progress(volumes []planning.Volume) func(int, failover
 			fmt.Fprintf(f.std.stdout, "%d volumes: %s\n", len(volumes), step)
 		}
 	}
-}
-
-// printNext says what a person does now, and when the dead cluster is back.
-func (f *failoverOptions) printNext(taken []planning.Volume) {
-	var nodes, clusters []string
-	only := planning.OnlyThese(taken)
-	for _, v := range taken {
-		if name := cmp.Or(v.Plan.From.Name, "of those"); !slices.Contains(clusters, name) {
-			clusters = append(clusters, name)
-		}
-		for _, fenced := range v.Plan.Fenced() {
-			if name := cmp.Or(fenced.Node.Name, strings.Join(fenced.Node.Addresses, " ")); !slices.Contains(nodes, name) {
-				nodes = append(nodes, name)
-			}
-		}
-	}
-	fmt.Fprintf(f.std.stdout, "Start the workload here. When cluster %s is back, %s.\n", strings.Join(clusters, " or "), whenBack(only, nodes))
-}
-
-// whenBack is what is to be done in the dead cluster. The client of another volume may be
-// fenced although no machine is.
-func whenBack(only bool, fenced []string) string {
-	switch {
-	case only:
-		return "no node has to be rebooted or let in again for this"
-	case len(fenced) > 0:
-		return fmt.Sprintf("reboot %s and run `kubectl cephferry unfence %s` there", strings.Join(fenced, ", "), strings.Join(fenced, " "))
-	}
-	return "no node has to be let in again for this, and one whose other volumes lost Ceph with these clients has to be rebooted"
 }
 
 // dropAll gives up what was begun.

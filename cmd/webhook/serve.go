@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/version"
@@ -36,6 +37,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return fmt.Errorf("make scheme: %w", err)
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return fmt.Errorf("make scheme: %w", err)
 	}
 	config, err := ctrl.GetConfig()
@@ -88,6 +92,11 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return err
 	}
 	if err := setUpRegister(manager, self, finder, connections, log); err != nil {
+		return err
+	}
+	takeovers := ceph.connections(provisionTimeout)
+	defer takeovers.Close()
+	if err := setUpTakeovers(manager, o, self, ceph, takeovers, log); err != nil {
 		return err
 	}
 	endpoints := &guard.Endpoints{

@@ -71,6 +71,10 @@ type Fencer interface {
 	// Blocklisted returns the blocklist as the monitors have it, sorted by Addr.
 	Blocklisted(ctx context.Context) ([]BlocklistEntry, error)
 
+	// MayFence returns ErrPermission when the user may not put anybody on the blocklist. It
+	// puts nobody there.
+	MayFence(ctx context.Context) error
+
 	// Barrier returns when what was put on the blocklist before is in force for
 	// the image: no fenced client is among its watchers, or can write its header
 	// or get its lock. An OSD that has other parts of the image takes part in it

@@ -3,6 +3,7 @@ package inventory
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -144,8 +145,11 @@ func (i *Inventory) find(ctx context.Context, reader client.Reader, name types.N
 	}
 }
 
+// ErrNotGuarded is for a claim whose volume is none of ours.
+var ErrNotGuarded = errors.New("its volume is not guarded")
+
 func notGuarded(claim *corev1.PersistentVolumeClaim) error {
-	return fmt.Errorf("claim %s/%s: its volume is not guarded; `kubectl cephferry status` lists those that are", claim.Namespace, claim.Name)
+	return fmt.Errorf("claim %s/%s: %w; `kubectl cephferry status` lists those that are", claim.Namespace, claim.Name, ErrNotGuarded)
 }
 
 // waited is the volume that a claim waits for.

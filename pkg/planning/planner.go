@@ -57,7 +57,29 @@ func (p *Planner) Plan(ctx context.Context, claims []types.NamespacedName, wish 
 			v.Plan, v.Err = failover.Decide(situations[i], wish)
 		}
 	}
-	return all, nil
+	return all, mayFence(ctx, all)
+}
+
+// mayFence asks whether the user of each Ceph may carry out what is planned: without the
+// right, a failover would break off when the records say that it has begun.
+func mayFence(ctx context.Context, all []Volume) error {
+	asked := map[ceph.Cluster]error{}
+	for i := range all {
+		v := &all[i]
+		if v.Err != nil || len(v.Plan.Fence.Machines)+len(v.Plan.Fence.Instances) == 0 {
+			continue
+		}
+		err, known := asked[v.Storage]
+		if !known {
+			err = v.Storage.MayFence(ctx)
+			asked[v.Storage] = err
+		}
+		if err != nil && !errors.Is(err, ceph.ErrPermission) {
+			return err
+		}
+		v.Err = err
+	}
+	return nil
 }
 
 // Refused is why the failover does not take place: all refusals together, or nil.

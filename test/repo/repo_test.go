@@ -40,6 +40,7 @@ var layers = [][]string{
 	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/register", "pkg/helmrender"},
 	{"pkg/keeper", "pkg/inventory", "pkg/rekey"},
 	{"pkg/planning"},
+	{"pkg/takeover"},
 	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},
 }
 

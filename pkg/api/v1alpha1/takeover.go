@@ -8,7 +8,8 @@ import (
 // shows in its status what would be cut off; with the hash of that plan in spec.confirm it is carried out,
 // if the situation still is the one that was planned for. The leader of the webhook does both.
 //
-// All fields of the spec but confirm are fixed when it is created.
+// All fields of the spec but confirm are fixed when it is created. It is begun within an hour of its
+// creation, or never: nobody remembers longer what he meant.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=tko,categories=cephferry
@@ -42,7 +43,7 @@ type TakeoverList struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.claims) != (has(self.all) && self.all)",message="either claims or all: true"
 // +kubebuilder:validation:XValidation:rule="self.from == oldSelf.from && self.by == oldSelf.by && has(self.claims) == has(oldSelf.claims) && (!has(self.claims) || self.claims == oldSelf.claims) && has(self.all) == has(oldSelf.all) && (!has(self.all) || self.all == oldSelf.all)",message="only confirm may be changed; create another Takeover"
-// +kubebuilder:validation:XValidation:rule="has(self.alsoFence) == has(oldSelf.alsoFence) && (!has(self.alsoFence) || self.alsoFence == oldSelf.alsoFence) && has(self.spare) == has(oldSelf.spare) && (!has(self.spare) || self.spare == oldSelf.spare) && has(self.onlyNodes) == has(oldSelf.onlyNodes) && (!has(self.onlyNodes) || self.onlyNodes == oldSelf.onlyNodes)",message="only confirm may be changed; create another Takeover"
+// +kubebuilder:validation:XValidation:rule="has(self.alsoFence) == has(oldSelf.alsoFence) && (!has(self.alsoFence) || self.alsoFence == oldSelf.alsoFence) && has(self.spare) == has(oldSelf.spare) && (!has(self.spare) || self.spare == oldSelf.spare) && has(self.onlyNodes) == has(oldSelf.onlyNodes) && (!has(self.onlyNodes) || self.onlyNodes == oldSelf.onlyNodes) && has(self.resume) == has(oldSelf.resume) && (!has(self.resume) || self.resume == oldSelf.resume)",message="only confirm may be changed; create another Takeover"
 type TakeoverSpec struct {
 	// From is the name of the cluster that is dead, as the records have it.
 	// +kubebuilder:validation:MinLength=1
@@ -78,7 +79,11 @@ type TakeoverSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1000
 	OnlyNodes []string `json:"onlyNodes,omitempty"`
-	// Confirm is the hash of the plan, from status.plan.hash. It cannot be taken back once the fence has begun.
+	// Resume: go on with what another person began for this cluster.
+	// +optional
+	Resume bool `json:"resume,omitempty"`
+	// Confirm is the hash of the plan, from status.plan.hash. Taken back, nothing further is begun; what
+	// is on its way then is finished.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Confirm string `json:"confirm,omitempty"`
@@ -112,7 +117,8 @@ const (
 	TakeoverRunning TakeoverPhase = "Running"
 	// TakeoverDone: every image is this cluster's.
 	TakeoverDone TakeoverPhase = "Done"
-	// TakeoverFailed: it was begun, and some images are not this cluster's. It is tried again.
+	// TakeoverFailed: it was begun, and some images are not this cluster's. It is tried again, unless
+	// the message asks for another confirmation.
 	TakeoverFailed TakeoverPhase = "Failed"
 )
 
@@ -129,6 +135,10 @@ type TakeoverStatus struct {
 	// Confirmed is the hash of the plan that is, or was, carried out.
 	// +optional
 	Confirmed string `json:"confirmed,omitempty"`
+	// Rejected is a confirmation that came when the situation was another one by then. It does
+	// not count later either, unless spec.confirm is emptied first.
+	// +optional
+	Rejected string `json:"rejected,omitempty"`
 	// Volumes are the images, by claim.
 	// +optional
 	// +listType=atomic
@@ -147,8 +157,13 @@ type TakeoverStatus struct {
 type TakeoverPlan struct {
 	// Hash stands for all of the plan. Another situation makes another hash.
 	Hash string `json:"hash"`
-	// Text is the plan as "kubectl cephferry failover" shows it.
+	// Text is the plan as "kubectl cephferry failover" shows it. A very long one is cut.
 	Text string `json:"text"`
+	// After is what a person does when it is carried out.
+	// +optional
+	After string `json:"after,omitempty"`
+	// Digest is that of all of the plan, also of what is cut here.
+	Digest string `json:"digest"`
 	// Exact: only the clients of these volumes are cut off, and not their machines.
 	// +optional
 	Exact bool `json:"exact,omitempty"`
@@ -159,7 +174,7 @@ type TakeoverPlan struct {
 	// +optional
 	// +listType=atomic
 	Instances []string `json:"instances,omitempty"`
-	// AlsoCutOff are images of the dead cluster that the fence cuts off besides.
+	// AlsoCutOff are images that the fence cuts off besides, the first thousand.
 	// +optional
 	// +listType=atomic
 	AlsoCutOff []string `json:"alsoCutOff,omitempty"`
@@ -171,6 +186,9 @@ type TakeoverVolume struct {
 	Claim     string `json:"claim"`
 	// +optional
 	Image string `json:"image,omitempty"`
+	// Record is a digest of the image's record that was decided about.
+	// +optional
+	Record string `json:"record,omitempty"`
 	// Step is the last one that was done.
 	// +optional
 	Step string `json:"step,omitempty"`

@@ -188,6 +188,8 @@ func (c Call) String() string {
 		return fmt.Sprintf("look who has the lock of image %q", c.Image)
 	case "Self":
 		return "look for the own address"
+	case "MayFence":
+		return "ask for the right to change the blocklist"
 	case "Keys":
 		return fmt.Sprintf("list the keys of pool %q, rados namespace %q", c.Image.Pool, c.Image.Namespace)
 	case "ClaimKey":

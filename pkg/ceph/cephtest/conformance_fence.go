@@ -167,6 +167,14 @@ func (s suite) fences(t *testing.T) {
 		spec := in("rights-of-fences")
 		s.create(t, provisioner, spec, mib)
 		addr := open(t, spec).Watcher().Addr
+		before, err := observer.Blocklisted(t.Context())
+		wantError(t, err, nil)
+		wantError(t, operator.MayFence(t.Context()), nil)
+		wantError(t, provisioner.MayFence(t.Context()), nil)
+		wantError(t, observer.MayFence(t.Context()), ceph.ErrPermission)
+		after, err := observer.Blocklisted(t.Context())
+		wantError(t, err, nil)
+		wantSame(t, after, before)
 		wantError(t, observer.Blocklist(t.Context(), []string{addr}, years), ceph.ErrPermission)
 		fence(t, spec, years, addr)
 		wantError(t, observer.Unblocklist(t.Context(), []string{addr}), ceph.ErrPermission)
@@ -179,6 +187,7 @@ func (s suite) fences(t *testing.T) {
 		addrs := []string{"192.0.2.8:0/7"}
 		wantError(t, operator.Blocklist(ctx, addrs, years), context.Canceled)
 		wantError(t, operator.Unblocklist(ctx, addrs), context.Canceled)
+		wantError(t, operator.MayFence(ctx), context.Canceled)
 		_, err := operator.Blocklisted(ctx)
 		wantError(t, err, context.Canceled)
 		wantSame(t, remains(t, addrs[0]), 0)

@@ -49,6 +49,11 @@ func (c *client) Blocklisted(ctx context.Context) ([]ceph.BlocklistEntry, error)
 	})
 }
 
+func (c *client) MayFence(ctx context.Context) error {
+	_, err := do(ctx, c, Call{Method: "MayFence"}, Operator, func() (struct{}, error) { return struct{}{}, nil })
+	return err
+}
+
 // LockHolder says that who watches the image answers.
 func (c *client) LockHolder(ctx context.Context, spec ceph.ImageSpec) (*ceph.LockedError, error) {
 	return do(ctx, c, Call{Method: "LockHolder", Image: spec}, Observer, func() (*ceph.LockedError, error) {

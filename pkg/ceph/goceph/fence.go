@@ -114,6 +114,19 @@ func (c *connection) Blocklisted(ctx context.Context) ([]ceph.BlocklistEntry, er
 	return entries, nil
 }
 
+// MayFence asks for a fence of something that is no address, in the form that
+// the profiles of the monitors allow: they look at the user's rights first.
+func (c *connection) MayFence(ctx context.Context) error {
+	_, err := c.monCommand(ctx, blocklistCommand{Prefix: "osd blocklist", Op: "add", Addr: "nobody/0"})
+	switch {
+	case errno(err) == einval:
+		return nil
+	case err == nil:
+		err = errors.New("the monitors have taken what is no address")
+	}
+	return fmt.Errorf("ask for the right to change the blocklist: %w", err)
+}
+
 func (c *connection) monCommand(ctx context.Context, command any) ([]byte, error) {
 	request, err := json.Marshal(command)
 	if err != nil {

@@ -240,6 +240,9 @@ var tries = map[string]func(t *testing.T, h *harness, p person, image ceph.Image
 	"see the state of the cluster, and the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.commands(t, `{"prefix":"status"}`, `{"prefix":"osd dump"}`, `{"prefix":"osd blocklist ls"}`)
 	},
+	"ask for that right": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
+		return []try{func() error { return p.MayFence(t.Context()) }}
+	},
 	"put one client on the blocklist": func(t *testing.T, h *harness, p person, image ceph.Image) []try {
 		return p.commands(t,
 			`{"prefix":"osd blocklist","blocklistop":"add","addr":"192.0.2.1:0/7"}`,

@@ -1,0 +1,166 @@
+package takeover
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/planning"
+)
+
+// begunWithin is how long after its creation a Takeover may be begun. The records say nothing of
+// a cluster that came back meanwhile and runs what it ran before.
+const begunWithin = time.Hour
+
+// decision is what becomes of a Takeover.
+type decision struct {
+	status v1alpha1.TakeoverStatus
+	// run: carry out the plan that status.confirmed stands for.
+	run bool
+	// final: nothing changes any more by itself.
+	final bool
+}
+
+// decide says what becomes of a Takeover whose volumes have these plans now.
+//
+//	confirmed and going on, as far as what is found is covered by that      run
+//	a volume is refused                                                    Refused, or Failed
+//	nothing to do                                                          Done
+//	the confirmation is the hash of the plan of now, and comes in time      run
+//	it is another one                                                      Planned, and the confirmation is void
+//	none                                                                   Planned
+//
+// What was begun before is Failed where it else were Planned or Refused.
+func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now time.Time) decision {
+	d := decision{status: *t.Status.DeepCopy()}
+	late := isLate(t, now)
+	underway := t.Status.Confirmed != ""
+	if err := planning.Refused(all); err != nil {
+		return d.refused(t, all, err, late)
+	}
+	if done(all) {
+		return d.done(t, all, self)
+	}
+	stopped := ""
+	if underway {
+		switch stopped = beyond(t, all, self, late); {
+		case t.Spec.Confirm == "":
+			stopped = "the confirmation was taken back"
+		case stopped == "" && vouched(t):
+			d.status.Phase, d.status.Message = v1alpha1.TakeoverRunning, ""
+			d.run = true
+			return d
+		}
+	}
+	plan, volumes := shown(t.Spec, all)
+	same := t.Status.Plan != nil && t.Status.Plan.Hash == plan.Hash
+	d.status.Plan, d.status.Volumes = plan, volumes
+	d.status.VolumeCount, d.status.TakenCount = int32(len(volumes)), taken(all, self)
+	d.status.Phase = v1alpha1.TakeoverPlanned
+	if underway {
+		d.status.Phase = v1alpha1.TakeoverFailed
+	}
+	how := fmt.Sprintf("read status.plan.text; to carry it out: kubectl patch takeover %s --type merge -p '{\"spec\":{\"confirm\":%q}}'", t.Name, plan.Hash)
+	say := func(parts ...string) decision {
+		d.status.Message = strings.Join(parts, ". ")
+		return d
+	}
+	switch confirm := t.Spec.Confirm; {
+	case late:
+		d.final = true
+		if !underway {
+			d.status.Phase = v1alpha1.TakeoverRefused
+		}
+		return say(cmp.Or(stopped, fmt.Sprintf("it was not begun within %s of its creation", begunWithin)), "Create another Takeover")
+	case confirm == "":
+		d.status.Rejected = ""
+		if underway {
+			return say(stopped, "To go on, "+how)
+		}
+		return say("it waits for its confirmation: " + how)
+	case confirm == t.Status.Rejected && confirm == plan.Hash:
+		return say("plan "+confirm+" was confirmed when the situation was another one", "To confirm it again, empty spec.confirm first")
+	case confirm == plan.Hash:
+		d.status.Phase, d.status.Message = v1alpha1.TakeoverRunning, ""
+		d.status.Confirmed, d.status.Rejected = confirm, ""
+		d.run = true
+		return d
+	case confirm == t.Status.Rejected && same:
+		return d // what was said about it stands
+	default:
+		d.status.Rejected = confirm
+		return say(cmp.Or(stopped, "plan "+confirm+" was confirmed, and the situation is another one now, so that nothing was done"), "The plan of now is "+plan.Hash+": "+how)
+	}
+}
+
+// isLate reports whether nothing more may be begun for it.
+func isLate(t *v1alpha1.Takeover, now time.Time) bool {
+	return now.After(t.CreationTimestamp.Add(begunWithin))
+}
+
+// refused is for a Takeover of which one volume at least cannot be taken. A confirmation that
+// came by then does not count later.
+func (d decision) refused(t *v1alpha1.Takeover, all []planning.Volume, err error, late bool) decision {
+	d.status.Message = err.Error()
+	if d.status.Confirmed != "" {
+		d.status.Phase = v1alpha1.TakeoverFailed
+		d.final = late && !vouched(t)
+		return d
+	}
+	d.status.Phase, d.status.Plan, d.status.Rejected = v1alpha1.TakeoverRefused, nil, t.Spec.Confirm
+	d.status.Volumes = nil
+	for _, v := range all {
+		volume := v1alpha1.TakeoverVolume{Namespace: v.Claim.Namespace, Claim: v.Claim.Name}
+		if v.Err != nil {
+			volume.Message = v.Err.Error()
+		}
+		d.status.Volumes = append(d.status.Volumes, volume)
+	}
+	d.status.VolumeCount, d.status.TakenCount = int32(len(all)), 0
+	if len(all) > volumeLimit {
+		d.status.Volumes = nil
+	}
+	d.final = late
+	return d
+}
+
+// senseless is for a Takeover that is about nothing; forever, if that cannot change.
+func senseless(t *v1alpha1.Takeover, err error, forever bool) decision {
+	return decision{status: *t.Status.DeepCopy()}.refused(t, nil, err, forever)
+}
+
+// done is for one of which nothing is left to do.
+func (d decision) done(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party) decision {
+	d.final = true
+	if t.Status.Confirmed != "" {
+		finish(&d.status, t.Generation, all, self)
+		return d
+	}
+	d.status.Phase, d.status.Message, d.status.Plan = v1alpha1.TakeoverDone, "nothing is to be done", nil
+	_, d.status.Volumes = shown(t.Spec, all)
+	d.status.VolumeCount, d.status.TakenCount = int32(len(all)), taken(all, self)
+	return d
+}
+
+func done(all []planning.Volume) bool {
+	for _, v := range all {
+		if !v.Plan.Done {
+			return false
+		}
+	}
+	return true
+}
+
+// taken is how many images are this cluster's.
+func taken(all []planning.Volume, self ceph.Party) int32 {
+	n := int32(0)
+	for _, v := range all {
+		if owner := v.Plan.Record.Owner; owner != nil && owner.UID == self.UID {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,140 @@
+package takeover
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/planning"
+)
+
+const (
+	// textLimit and listLimit bound what an object shows: etcd takes 1.5 MB at most.
+	textLimit = 128 << 10
+	listLimit = 1000
+	// volumeLimit bounds how many volumes an object has.
+	volumeLimit = 2000
+)
+
+// shown is a plan as an object shows it, and the volumes that it is about.
+func shown(spec v1alpha1.TakeoverSpec, all []planning.Volume) (*v1alpha1.TakeoverPlan, []v1alpha1.TakeoverVolume) {
+	var text strings.Builder
+	planning.Print(&text, all)
+	todo := slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool { return v.Plan.Done })
+	plan := &v1alpha1.TakeoverPlan{
+		Text:  cut(text.String()),
+		After: planning.Next(todo),
+		Exact: planning.OnlyThese(todo),
+	}
+	var volumes []v1alpha1.TakeoverVolume
+	for _, v := range all {
+		volumes = append(volumes, v1alpha1.TakeoverVolume{
+			Namespace: v.Claim.Namespace, Claim: v.Claim.Name,
+			Image: v.Plan.Image.String(), Record: recordOf(v.Plan), Message: v.Plan.Why,
+		})
+		plan.Machines = append(plan.Machines, v.Plan.Fence.Machines...)
+		plan.Instances = append(plan.Instances, v.Plan.Fence.Instances...)
+		for _, carried := range v.Plan.Carried {
+			plan.AlsoCutOff = append(plan.AlsoCutOff, carried.Image.String())
+		}
+	}
+	plan.Machines, plan.Instances, plan.AlsoCutOff = unique(plan.Machines), unique(plan.Instances), unique(plan.AlsoCutOff)
+	plan.Digest = digest(text.String(), plan.Machines, plan.Instances, plan.AlsoCutOff)
+	plan.AlsoCutOff = plan.AlsoCutOff[:min(len(plan.AlsoCutOff), listLimit)]
+	plan.Hash = hashOf(spec, plan, volumes)
+	return plan, volumes
+}
+
+func unique(all []string) []string {
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// cut leaves whole lines.
+func cut(text string) string {
+	if len(text) <= textLimit {
+		return text
+	}
+	end := strings.LastIndexByte(text[:textLimit], '\n') + 1
+	return text[:end] + fmt.Sprintf("... and %d lines more; `kubectl cephferry failover` shows them all\n", strings.Count(text[end:], "\n"))
+}
+
+// hashOf stands for who asks for what, for the plan, and for the records that it is about. It
+// can be computed from the object alone.
+func hashOf(spec v1alpha1.TakeoverSpec, plan *v1alpha1.TakeoverPlan, volumes []v1alpha1.TakeoverVolume) string {
+	spec.Confirm = ""
+	hashed := *plan
+	hashed.Hash = ""
+	type record struct{ Namespace, Claim, Image, Record string }
+	var records []record
+	for _, v := range volumes {
+		records = append(records, record{v.Namespace, v.Claim, v.Image, v.Record})
+	}
+	return digest(spec, hashed, records)[:16]
+}
+
+// recordOf is a digest of what the record says, but not of where it stands: one that was put back
+// is the same. An image that is this cluster's already goes on changing, with its pods.
+func recordOf(plan failover.Plan) string {
+	if plan.Done || plan.Ours {
+		return ""
+	}
+	record := plan.Record
+	record.Token = ""
+	return digest(string(record.Encode()))[:16]
+}
+
+func digest(all ...any) string {
+	data, err := json.Marshal(all)
+	if err != nil {
+		panic(err) // texts, numbers, and structures of these
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// vouched reports whether the person's confirmation stands for the plan in the status: whoever
+// has changed that, did not change the hash.
+func vouched(t *v1alpha1.Takeover) bool {
+	return t.Spec.Confirm != "" && t.Spec.Confirm == t.Status.Confirmed && t.Status.Plan != nil &&
+		hashOf(t.Spec, t.Status.Plan, t.Status.Volumes) == t.Status.Confirmed
+}
+
+// beyond is what keeps a takeover from going on without another confirmation, or empty: all is
+// what would be done now, and late that nothing more may be begun.
+func beyond(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, late bool) string {
+	confirmed := map[string]v1alpha1.TakeoverVolume{}
+	for _, v := range t.Status.Volumes {
+		confirmed[v.Namespace+"/"+v.Claim] = v
+	}
+	for _, v := range all {
+		if v.Plan.Done {
+			continue
+		}
+		was := confirmed[v.Claim.String()]
+		record := v.Plan.Record
+		being := record.State == ceph.Fencing && record.Takeover.UID == self.UID && record.Takeover.By == t.Spec.By
+		switch {
+		case was.Image != v.Plan.Image.String():
+			return fmt.Sprintf("volume %s leads to image %s now, which was not in the plan", v.Claim, v.Plan.Image)
+		case being, v.Plan.Ours:
+		case was.Record != recordOf(v.Plan):
+			return fmt.Sprintf("the record of volume %s has changed since the plan was confirmed, and nobody takes its image any more: "+
+				"somebody has given the takeover up, or cluster %s lives; look at `kubectl cephferry history %s`", v.Claim, t.Spec.From, v.Claim)
+		case late:
+			return fmt.Sprintf("taking volume %s was not begun within %s of the Takeover's creation", v.Claim, begunWithin)
+		}
+		for _, machine := range v.Plan.Fence.Machines {
+			if !slices.Contains(t.Status.Plan.Machines, machine) {
+				return fmt.Sprintf("for volume %s, machine %s would be fenced too, which was not in the plan", v.Claim, strings.TrimSuffix(machine, ":0/0"))
+			}
+		}
+	}
+	return ""
+}

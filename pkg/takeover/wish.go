@@ -1,0 +1,78 @@
+package takeover
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/ownership"
+)
+
+// wish is what the person asks for, or all mistakes in it.
+func wish(spec v1alpha1.TakeoverSpec, self ceph.Party) (failover.Wish, error) {
+	var mistakes field.ErrorList
+	path := field.NewPath("spec")
+	w := failover.Wish{
+		Taker: ownership.Taker{Cluster: self, By: spec.By, Resume: spec.Resume},
+		From:  spec.From, Nodes: spec.OnlyNodes,
+	}
+	if spec.From == self.Name {
+		mistakes = append(mistakes, field.Invalid(path.Child("from"), spec.From, "this is the cluster that asks; create the Takeover in the one that takes the volumes, and name the one that is dead"))
+	}
+	for i, text := range spec.AlsoFence {
+		addr, err := failover.ParseAddress(text)
+		if err != nil {
+			mistakes = append(mistakes, field.Invalid(path.Child("alsoFence").Index(i), text, err.Error()))
+			continue
+		}
+		w.Also = append(w.Also, addr)
+	}
+	for i, text := range spec.Spare {
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			mistakes = append(mistakes, field.Invalid(path.Child("spare").Index(i), text, err.Error()))
+			continue
+		}
+		w.Spare = append(w.Spare, address.Unmap())
+	}
+	return w, mistakes.ToAggregate()
+}
+
+// refusal is an error that is a person's to mend, and not an outage.
+type refusal struct{ error }
+
+// claims are those that it is about: while it is carried out, those of the plan that was confirmed.
+func (c *Controller) claims(ctx context.Context, t *v1alpha1.Takeover) ([]types.NamespacedName, error) {
+	var all []types.NamespacedName
+	switch {
+	case vouched(t):
+		for _, v := range t.Status.Volumes {
+			all = append(all, types.NamespacedName{Namespace: v.Namespace, Name: v.Claim})
+		}
+		return all, nil
+	case !t.Spec.All:
+		for _, claim := range t.Spec.Claims {
+			if name := (types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}); !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+		return all, nil
+	}
+	all, err := c.Planner.Owned(ctx, t.Spec.From, c.Self)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(all) == 0:
+		return nil, refusal{fmt.Errorf("this cluster has no claim whose image cluster %s owns; look at `kubectl cephferry status -A`, and install the application here first, with 0 replicas", t.Spec.From)}
+	case len(all) > volumeLimit:
+		return nil, refusal{fmt.Errorf("cluster %s owns the images of %d claims, and a Takeover takes %d at most; name some with spec.claims", t.Spec.From, len(all), volumeLimit)}
+	}
+	return all, nil
+}
