@@ -69,11 +69,3 @@ func layOutPlugin(plugins, postrender string) error {
 	}
 	return os.Symlink(postrender, filepath.Join(plugin, "bin", "postrender"))
 }
-
-func connect(started *lab.Cluster) (*cluster, error) {
-	connected, err := scene.Connect(started)
-	if err != nil {
-		return nil, err
-	}
-	return &cluster{started, connected.Dynamic}, nil
-}

@@ -3,7 +3,6 @@
 package guard
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -37,18 +36,6 @@ func (s *shop) unchanged(c *scene.Cluster) (check func()) {
 			s.Errorf("something changed in %s:\n%s\nbefore:\n%s", c.Name, after, before)
 		}
 	}
-}
-
-// bothWrite waits until the stamps show two writers at a time.
-func (s *shop) bothWrite(claim string) {
-	s.Helper()
-	s.TwoWriters = append(s.TwoWriters, claim)
-	s.Eventually("two writers of "+claim+" at a time", func() error {
-		if s.Stamps(claim).Check() == nil {
-			return fmt.Errorf("the stamps are one chain")
-		}
-		return nil
-	})
 }
 
 // takeOver does by hand what `kubectl cephferry failover` does: it fences those that

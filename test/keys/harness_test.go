@@ -27,7 +27,7 @@ var (
 
 func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
-		Name: "keys", Nodes: lab.Nodes{PerCluster: 4, IgnoreWatchers: true}, Programs: []string{"kubectl", "kubectl-cephferry", "helm", "webhook"},
+		Name: "keys", Nodes: lab.Nodes{PerCluster: 4, IgnoreWatchers: true}, Programs: []string{"kubectl", "kubectl-cephferry", "helm", "webhook", "postrender"},
 		Values:  map[string]string{lab.East: "replicas=1", lab.West: "replicas=1"},
 		Prepare: scene.Deployment("--ceph-secret=rook-ceph/rook-csi-rbd-node"),
 	}, func(s *scene.Scene) error {
