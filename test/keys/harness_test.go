@@ -48,12 +48,17 @@ func newShop(t *testing.T) *shop {
 // volume lets both clusters make a claim's volume. Without annotations it is keyed.
 func (s *shop) volume(claim string, annotations ...string) {
 	s.Helper()
-	all := strings.Join(append([]string{`cephferry.io/migratable: "true"`}, annotations...), ", ")
 	for _, c := range []*scene.Cluster{east, west} {
-		s.Create(c, fmt.Sprintf("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: %s, annotations: {%s}}, "+
-			"spec: {accessModes: [ReadWriteOnce], storageClassName: '', resources: {requests: {storage: 16Mi}}}}", claim, all))
+		s.Create(c, migratable(claim, annotations...))
 		s.Bound(c, claim)
 	}
+}
+
+// migratable is a claim whose volume the cluster makes.
+func migratable(claim string, annotations ...string) string {
+	all := strings.Join(append([]string{`cephferry.io/migratable: "true"`}, annotations...), ", ")
+	return fmt.Sprintf("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: %s, annotations: {%s}}, "+
+		"spec: {accessModes: [ReadWriteOnce], storageClassName: '', resources: {requests: {storage: 16Mi}}}}", claim, all)
 }
 
 // unkeyed is what a volume without a key is made with.
