@@ -38,7 +38,7 @@ func (o *Once) Get(ctx context.Context, key client.ObjectKey, into client.Object
 func (o *Once) List(ctx context.Context, into client.ObjectList, options ...client.ListOption) error {
 	var all client.ListOptions
 	all.ApplyOptions(options)
-	return o.read(ctx, fmt.Sprintf("%T in %q, %v %v", into, all.Namespace, all.LabelSelector, all.FieldSelector), into, func(into runtime.Object) error {
+	return o.read(ctx, fmt.Sprintf("%T in %q, %v %v, %d from %q", into, all.Namespace, all.LabelSelector, all.FieldSelector, all.Limit, all.Continue), into, func(into runtime.Object) error {
 		return o.API.List(ctx, into.(client.ObjectList), options...)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,5 +62,43 @@ func TestOnceReadsOnceUntilItForgets(t *testing.T) {
 	}
 	if lists != 2 {
 		t.Errorf("it was listed %d times", lists)
+	}
+}
+
+// TestOnceReadsEachPage: who reads page by page through it gets each page, and gets to the end.
+func TestOnceReadsEachPage(t *testing.T) {
+	lists := 0
+	api := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{List: func(_ context.Context, _ client.WithWatch, into client.ObjectList, options ...client.ListOption) error {
+		lists++
+		all := (&client.ListOptions{}).ApplyOptions(options)
+		page, next := "first", "2"
+		if all.Continue != "" {
+			page, next = "second", ""
+		}
+		list := into.(*corev1.ConfigMapList)
+		list.Continue = next
+		list.Items = []corev1.ConfigMap{{ObjectMeta: metav1.ObjectMeta{Name: page}}}
+		return nil
+	}}).Build()
+	o := &Once{API: api}
+	for range 2 {
+		var names []string
+		for token := ""; len(names) < 5; {
+			var list corev1.ConfigMapList
+			if err := o.List(t.Context(), &list, client.Limit(1), client.Continue(token)); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, list.Items[0].Name)
+			if token = list.Continue; token == "" {
+				break
+			}
+		}
+		if diff := cmp.Diff([]string{"first", "second"}, names); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+	// With another limit it is another page.
+	if err := o.List(t.Context(), &corev1.ConfigMapList{}, client.Limit(2)); err != nil || lists != 3 {
+		t.Errorf("%v, listed %d times", err, lists)
 	}
 }

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -30,11 +32,14 @@ func (i *Inventory) Orphan(ctx context.Context, clusterID string, spec ceph.Imag
 		return volumes.Volume{}, err
 	}
 	// Live, and after the record: a volume is there before its image has an owner.
-	var pvs corev1.PersistentVolumeList
-	if err := i.API.List(ctx, &pvs); err != nil {
+	name := ""
+	err = usage.EachPage(ctx, usage.Source{Reader: i.API}, func(pvs *corev1.PersistentVolumeList) {
+		name = cmp.Or(name, volumes.LeadsTo(pvs.Items, spec.Pool, spec.Name))
+	})
+	if err != nil {
 		return volumes.Volume{}, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
-	if name := volumes.LeadsTo(pvs.Items, spec.Pool, spec.Name); name != "" {
+	if name != "" {
 		return volumes.Volume{}, fmt.Errorf("PersistentVolume %s may lead to it; name its claim instead of the image", name)
 	}
 	place := volumes.Place{ClusterID: clusterID, Pool: spec.Pool}

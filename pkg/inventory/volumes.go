@@ -43,16 +43,17 @@ type Found struct {
 // Volumes are the guarded volumes with claims in the namespace, or in all of them if
 // it is empty, by namespace and claim.
 func (i *Inventory) Volumes(ctx context.Context, namespace string) ([]Found, error) {
-	var list corev1.PersistentVolumeList
-	if err := i.API.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
-	}
 	var all []Found
-	for n := range list.Items {
-		volume, guarded, err := i.Finder.Guarded(&list.Items[n])
-		if guarded && volume.Claim != "" && (namespace == "" || volume.Namespace == namespace) {
-			all = append(all, Found{volume, err})
+	err := usage.EachPage(ctx, usage.Source{Reader: i.API}, func(list *corev1.PersistentVolumeList) {
+		for n := range list.Items {
+			volume, guarded, err := i.Finder.Guarded(&list.Items[n])
+			if guarded && volume.Claim != "" && (namespace == "" || volume.Namespace == namespace) {
+				all = append(all, Found{volume, err})
+			}
 		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
 	slices.SortFunc(all, func(a, b Found) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Claim, b.Claim), cmp.Compare(a.PV.Name, b.PV.Name))
@@ -113,12 +114,13 @@ func (i *Inventory) claims(ctx context.Context, names []types.NamespacedName) (m
 			}
 			continue
 		}
-		var list corev1.PersistentVolumeClaimList
-		if err := i.API.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		err := usage.EachPage(ctx, usage.Source{Reader: i.API}, func(list *corev1.PersistentVolumeClaimList) {
+			for n := range list.Items {
+				all[client.ObjectKeyFromObject(&list.Items[n])] = &list.Items[n]
+			}
+		}, client.InNamespace(namespace))
+		if err != nil {
 			return nil, fmt.Errorf("list PersistentVolumeClaims in namespace %s: %w", namespace, err)
-		}
-		for n := range list.Items {
-			all[client.ObjectKeyFromObject(&list.Items[n])] = &list.Items[n]
 		}
 	}
 	return all, nil

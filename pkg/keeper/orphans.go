@@ -9,6 +9,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -54,15 +55,13 @@ func (s *Sweep) orphans(ctx context.Context, pvs []corev1.PersistentVolume, all 
 		return nil
 	}
 	// Live, and after the records: a volume is there before its image has an owner.
-	var present corev1.PersistentVolumeList
-	if err := k.Finder.API.List(ctx, &present); s.say("list PersistentVolumes", err) {
+	err := usage.EachPage(ctx, usage.Source{Reader: k.Finder.API}, func(present *corev1.PersistentVolumeList) {
+		owned = slices.DeleteFunc(owned, func(volume volumes.Volume) bool {
+			return volumes.LeadsTo(present.Items, volume.Image.Pool, volume.Image.Name) != ""
+		})
+	})
+	if s.say("list PersistentVolumes", err) {
 		return nil
 	}
-	var orphans []volumes.Volume
-	for _, volume := range owned {
-		if volumes.LeadsTo(present.Items, volume.Image.Pool, volume.Image.Name) == "" {
-			orphans = append(orphans, volume)
-		}
-	}
-	return orphans
+	return owned
 }

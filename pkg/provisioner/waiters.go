@@ -22,6 +22,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -237,7 +238,7 @@ func (c *Claims) unused(ctx context.Context) (again []types.NamespacedName) {
 func claimsOf(pods []corev1.Pod) map[string]bool {
 	names := map[string]bool{}
 	for i := range pods {
-		if phase := pods[i].Status.Phase; phase == corev1.PodSucceeded || phase == corev1.PodFailed {
+		if usage.IsFinished(&pods[i]) {
 			continue
 		}
 		for _, name := range volumes.ClaimsOfPod(pods[i].Name, &pods[i].Spec) {

@@ -14,6 +14,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/imagename"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -220,13 +221,14 @@ func (r *Rekeyer) checkKeyed(ctx context.Context, storage idle.Ceph, spec ceph.I
 // Unkeyed are the claims in the namespace whose pairs have no key yet, or are not done. Those
 // that ask for none are not among them.
 func (r *Rekeyer) Unkeyed(ctx context.Context, namespace string) ([]string, error) {
-	var list corev1.PersistentVolumeClaimList
-	if err := r.API.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+	var claims []corev1.PersistentVolumeClaim
+	err := usage.EachPage(ctx, usage.Source{Reader: r.API}, func(list *corev1.PersistentVolumeClaimList) { claims = append(claims, list.Items...) }, client.InNamespace(namespace))
+	if err != nil {
 		return nil, fmt.Errorf("list claims: %w", err)
 	}
 	var all []string
-	for i := range list.Items {
-		pair, err := r.volume(ctx, &list.Items[i])
+	for i := range claims {
+		pair, err := r.volume(ctx, &claims[i])
 		if err != nil {
 			return nil, err
 		}

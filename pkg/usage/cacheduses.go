@@ -2,9 +2,7 @@ package usage
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,8 +22,8 @@ type CachedUses struct {
 // CachedUses reads the cache once.
 func (g *Gatherer) CachedUses(ctx context.Context) (CachedUses, error) {
 	all := CachedUses{map[string]bool{}, map[corev1.UniqueVolumeName]bool{}, map[string]bool{}, map[string]bool{}}
-	state := &state{source: g.Cached(), addresses: map[string][]netip.Addr{}}
-	if err := errors.Join(state.listNodes(ctx), state.listAttachments(ctx, nil)); err != nil {
+	state, err := wholeState(ctx, g.Cached())
+	if err != nil {
 		return CachedUses{}, err
 	}
 	for i := range state.attachments {

@@ -2,9 +2,7 @@ package usage
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,8 +24,8 @@ type Overview struct {
 // Overview reads nodes and attachments now, and what some drivers need besides when it is
 // asked for.
 func (g *Gatherer) Overview(ctx context.Context) (*Overview, error) {
-	state := &state{source: g.Live(), addresses: map[string][]netip.Addr{}}
-	if err := errors.Join(state.listNodes(ctx), state.listAttachments(ctx, nil)); err != nil {
+	state, err := wholeState(ctx, g.Live())
+	if err != nil {
 		return nil, err
 	}
 	state.index = newIndex(g.API, state)
@@ -102,7 +100,7 @@ func (i *index) pods(ctx context.Context, volume volumes.Volume) ([]corev1.Pod, 
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	byClaim, err := remember(i.scheduled, volume.Namespace, func() (map[string][]corev1.Pod, error) {
-		all, err := listPods(ctx, i.api, volume.Namespace)
+		all, err := listPods(ctx, Source{Reader: i.api}, volume.Namespace)
 		byClaim := map[string][]corev1.Pod{}
 		for _, pod := range all {
 			for _, claim := range volumes.ClaimsOfPod(pod.Name, &pod.Spec) {
@@ -120,13 +118,14 @@ func (i *index) pods(ctx context.Context, volume volumes.Volume) ([]corev1.Pod, 
 // claim is the uid of a claim, if it is there. The caller holds mu.
 func (i *index) claim(ctx context.Context, namespace, name string) (types.UID, bool, error) {
 	uids, err := remember(i.uids, namespace, func() (map[string]types.UID, error) {
-		var claims corev1.PersistentVolumeClaimList
-		if err := i.api.List(ctx, &claims, client.InNamespace(namespace)); err != nil {
-			return nil, fmt.Errorf("list PersistentVolumeClaims in namespace %s: %w", namespace, err)
-		}
 		uids := map[string]types.UID{}
-		for _, claim := range claims.Items {
-			uids[claim.Name] = claim.UID
+		err := EachPage(ctx, Source{Reader: i.api}, func(claims *corev1.PersistentVolumeClaimList) {
+			for n := range claims.Items {
+				uids[claims.Items[n].Name] = claims.Items[n].UID
+			}
+		}, client.InNamespace(namespace))
+		if err != nil {
+			return nil, fmt.Errorf("list PersistentVolumeClaims in namespace %s: %w", namespace, err)
 		}
 		return uids, nil
 	})

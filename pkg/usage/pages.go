@@ -14,9 +14,9 @@ import (
 // volumes would take more memory than the webhook itself.
 const page = 1000
 
-// eachPage lists page by page, all of one moment, that of the first. What is in a cache is
+// EachPage lists page by page, all of one moment, that of the first. What is in a cache is
 // one page, whatever it says of a next one.
-func eachPage[L any, P interface {
+func EachPage[L any, P interface {
 	*L
 	client.ObjectList
 }](ctx context.Context, source Source, each func(P), options ...client.ListOption) error {
@@ -58,7 +58,7 @@ func (v *volumesNow) add(pv *corev1.PersistentVolume) {
 // listVolumes lists all PersistentVolumes, and keeps those that are asked for.
 func listVolumes(ctx context.Context, api Source, asked func(*corev1.PersistentVolume) bool) (*volumesNow, error) {
 	now := noVolumes()
-	err := eachPage(ctx, api, func(list *corev1.PersistentVolumeList) {
+	err := EachPage(ctx, api, func(list *corev1.PersistentVolumeList) {
 		for i := range list.Items {
 			pv := &list.Items[i]
 			now.add(pv)

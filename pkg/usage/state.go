@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -68,9 +69,18 @@ func (s *state) readAt(ctx context.Context, watchers []ceph.Watcher) error {
 	return nil
 }
 
+// wholeState has all nodes and attachments.
+func wholeState(ctx context.Context, source Source) (*state, error) {
+	s := &state{source: source, addresses: map[string][]netip.Addr{}}
+	if err := errors.Join(s.listNodes(ctx), s.listAttachments(ctx, nil)); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // listNodes copies nothing out of a cache: what it has is only looked at.
 func (s *state) listNodes(ctx context.Context, options ...client.ListOption) error {
-	err := eachPage(ctx, s.source, func(list *corev1.NodeList) {
+	err := EachPage(ctx, s.source, func(list *corev1.NodeList) {
 		if !s.source.Cached {
 			for i := range list.Items {
 				slim.Node(&list.Items[i])
@@ -86,7 +96,7 @@ func (s *state) listNodes(ctx context.Context, options ...client.ListOption) err
 
 // listAttachments keeps those that matter: without a function, all.
 func (s *state) listAttachments(ctx context.Context, matters func(*storagev1.VolumeAttachment) bool, options ...client.ListOption) error {
-	err := eachPage(ctx, s.source, func(list *storagev1.VolumeAttachmentList) {
+	err := EachPage(ctx, s.source, func(list *storagev1.VolumeAttachmentList) {
 		for i := range list.Items {
 			if matters == nil || matters(&list.Items[i]) {
 				s.attachments = append(s.attachments, list.Items[i])

@@ -40,11 +40,11 @@ func (g *Gatherer) Live() Source { return Source{Reader: g.API} }
 
 // Nodes are this cluster's, as the API server has them.
 func (g *Gatherer) Nodes(ctx context.Context) ([]corev1.Node, error) {
-	var nodes corev1.NodeList
-	if err := g.API.List(ctx, &nodes); err != nil {
+	var nodes []corev1.Node
+	if err := EachPage(ctx, g.Live(), func(list *corev1.NodeList) { nodes = append(nodes, list.Items...) }); err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
-	return nodes.Items, nil
+	return nodes, nil
 }
 
 // Party is the cluster behind api as records name it: by the namespace that is as old as
@@ -175,12 +175,19 @@ func (g *Gatherer) Pods(ctx context.Context, source Source, volume volumes.Volum
 
 // listPods are the pods of a namespace that are not finished. Those of a cache are only looked
 // at.
-func listPods(ctx context.Context, api client.Reader, namespace string) ([]corev1.Pod, error) {
-	var pods corev1.PodList
-	if err := api.List(ctx, &pods, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+func listPods(ctx context.Context, source Source, namespace string) ([]corev1.Pod, error) {
+	var pods []corev1.Pod
+	err := EachPage(ctx, source, func(list *corev1.PodList) {
+		for i := range list.Items {
+			if !IsFinished(&list.Items[i]) {
+				pods = append(pods, list.Items[i])
+			}
+		}
+	}, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
+	if err != nil {
 		return nil, fmt.Errorf("list pods in namespace %s: %w", namespace, err)
 	}
-	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return IsFinished(&pod) }), nil
+	return pods, nil
 }
 
 // ofClaim are the pods, all of which name the volume's claim, unless that is another claim

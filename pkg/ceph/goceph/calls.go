@@ -11,8 +11,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-// maxCalls is how many calls may be inside one connection. Each occupies a
-// thread.
+// maxCalls is how many calls may be inside one connection. Each occupies a thread, or as many
+// as it asks at a time: a look two, who looks for the names of an image eight.
 const maxCalls = 64
 
 // calls lets calls into one handle, and closes the handle when the last one has
