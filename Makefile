@@ -22,8 +22,8 @@ LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$
 # too, and memory is what there is enough of: they spend an eighth less on collecting it.
 LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -count=1 -p 2 -parallel 4 -timeout 20m
 
-# make bench needs one more program; people want ours in the lab's PATH.
-CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR)
+# make bench and the tests of growth need more programs; people want ours in the lab's PATH.
+CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR):$(RESIZER_DIR)
 lab-up: bin/postrender bin/kubectl-cephferry
 
 .DEFAULT_GOAL := help
@@ -155,7 +155,7 @@ deps: ## Install the Debian packages that build and tests need
 	@test/deps $(DEBIAN_PACKAGES)
 
 .PHONY: tools
-tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(STATICCHECK) ## Build the programs that tests run, once
+tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(STATICCHECK) ## Build the programs that tests run, once
 
 .PHONY: clean
 clean: ## Remove bin

@@ -8,6 +8,7 @@ KUBERNETES_DIR  := $(CEPHFERRY_CACHE)/kubernetes-$(KUBERNETES_VERSION)
 HELM3_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM3_VERSION)-kubernetes-$(KUBERNETES_VERSION)
 HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
 KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
+RESIZER_DIR     := $(CEPHFERRY_CACHE)/external-resizer-$(RESIZER_VERSION)
 STATICCHECK_DIR := $(CEPHFERRY_CACHE)/staticcheck-$(STATICCHECK_VERSION)-$(shell go env GOVERSION)
 CONTROLLER_GEN_DIR := $(CEPHFERRY_CACHE)/controller-gen-$(CONTROLLER_GEN_VERSION)-$(shell go env GOVERSION)
 
@@ -15,6 +16,7 @@ CONTROL_PLANE := $(addprefix $(KUBERNETES_DIR)/,kube-apiserver kube-controller-m
 HELM3         := $(HELM3_DIR)/helm
 HELM4         := $(HELM4_DIR)/helm4
 KUSTOMIZE     := $(KUSTOMIZE_DIR)/kustomize
+RESIZER       := $(addprefix $(RESIZER_DIR)/,csi-resizer csi-driver)
 STATICCHECK   := $(STATICCHECK_DIR)/staticcheck
 CONTROLLER_GEN := $(CONTROLLER_GEN_DIR)/controller-gen
 
@@ -62,3 +64,9 @@ $(STATICCHECK):
 
 $(CONTROLLER_GEN):
 	$(call build-tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-gen,$@,-X sigs.k8s.io/controller-tools/pkg/version.version=$(CONTROLLER_GEN_VERSION))
+$(RESIZER_DIR)/csi-resizer:
+	$(call build-tool,resizer,github.com/kubernetes-csi/external-resizer/cmd/csi-resizer,$@)
+
+# Ours, so it is built whenever it has changed.
+$(RESIZER_DIR)/csi-driver: test/tools/resizer/driver/main.go
+	$(call build-tool,resizer,./driver,$@)

@@ -7,6 +7,8 @@ HELM4_VERSION       := v4.3.1
 KUSTOMIZE_VERSION   := v5.8.2
 STATICCHECK_VERSION := v0.8.2
 CONTROLLER_GEN_VERSION := v0.21.0
+# The sidecar of ceph-csi that grows volumes.
+RESIZER_VERSION     := v1.14.0
 
 # Debian packages of the real Ceph and etcd that tests and the demo start, of the
 # virtual machines and the fresh root, and the headers that the cgo build needs: go-ceph's

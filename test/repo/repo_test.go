@@ -161,15 +161,16 @@ func TestVocabularyOfCephIsPlain(t *testing.T) {
 func TestToolVersions(t *testing.T) {
 	versions := read(t, "versions.mk")
 	for file, variable := range map[string]string{
-		"test/tools/kubernetes/go.mod k8s.io/kubernetes":                 "KUBERNETES_VERSION",
-		"test/tools/helm3/go.mod helm.sh/helm/v3":                        "HELM3_VERSION",
-		"go.mod helm.sh/helm/v3":                                         "HELM3_VERSION",
-		"examples/sdk/go.mod helm.sh/helm/v3":                            "HELM3_VERSION",
-		"test/tools/helm4/go.mod helm.sh/helm/v4":                        "HELM4_VERSION",
-		"examples/sdk/go.mod helm.sh/helm/v4":                            "HELM4_VERSION",
-		"test/tools/kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5": "KUSTOMIZE_VERSION",
-		"test/tools/staticcheck/go.mod honnef.co/go/tools":               "STATICCHECK_VERSION",
-		"test/tools/controller-gen/go.mod sigs.k8s.io/controller-tools":  "CONTROLLER_GEN_VERSION",
+		"test/tools/kubernetes/go.mod k8s.io/kubernetes":                       "KUBERNETES_VERSION",
+		"test/tools/helm3/go.mod helm.sh/helm/v3":                              "HELM3_VERSION",
+		"go.mod helm.sh/helm/v3":                                               "HELM3_VERSION",
+		"examples/sdk/go.mod helm.sh/helm/v3":                                  "HELM3_VERSION",
+		"test/tools/helm4/go.mod helm.sh/helm/v4":                              "HELM4_VERSION",
+		"examples/sdk/go.mod helm.sh/helm/v4":                                  "HELM4_VERSION",
+		"test/tools/kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5":       "KUSTOMIZE_VERSION",
+		"test/tools/resizer/go.mod github.com/kubernetes-csi/external-resizer": "RESIZER_VERSION",
+		"test/tools/staticcheck/go.mod honnef.co/go/tools":                     "STATICCHECK_VERSION",
+		"test/tools/controller-gen/go.mod sigs.k8s.io/controller-tools":        "CONTROLLER_GEN_VERSION",
 	} {
 		name, required, _ := strings.Cut(file, " ")
 		want := submatch(t, versions, `(?m)^`+variable+`\s*:= (\S+)$`)
