@@ -18,10 +18,10 @@ import (
 const provisionTimeout = 5 * time.Second
 
 // setUpProvisioner makes the leader of cluster self provision claims and look after
-// volumes, if that is wanted.
-func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connections provisioner.Storages) error {
+// volumes, if that is wanted. It returns nil otherwise, and else what makes claims grow.
+func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connections provisioner.Storages) (*provisioner.Claims, error) {
 	if !o.provisioner {
-		return nil
+		return nil, nil
 	}
 	counted := provisioner.NewMetrics(metrics.Registry)
 	claims := &provisioner.Claims{
@@ -38,7 +38,7 @@ func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connecti
 	}
 	volumes := &provisioner.Volumes{Client: manager.GetClient(), API: manager.GetAPIReader(), Metrics: counted}
 	if err := errors.Join(claims.SetupWithManager(manager), volumes.SetupWithManager(manager)); err != nil {
-		return fmt.Errorf("set up the provisioner: %w", err)
+		return nil, fmt.Errorf("set up the provisioner: %w", err)
 	}
-	return nil
+	return claims, nil
 }

@@ -77,7 +77,8 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := setUpProvisioner(manager, o, self, connections); err != nil {
+	claims, err := setUpProvisioner(manager, o, self, connections)
+	if err != nil {
 		return err
 	}
 	g := &guard.Guard{
@@ -105,7 +106,11 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		Mapper:  manager.GetRESTMapper(),
 		Label:   namespaces.Label,
 	}
-	served := &listener{manager: manager, handlers: handlers(endpoints, counted, manager, waker, log)}
+	all := map[string]guard.Endpoint{"scale": endpoints.Scale, "pod": endpoints.Pod, "binding": endpoints.Binding, "volume": endpoints.Volume}
+	if claims != nil {
+		all["growth"] = growth(claims, endpoints.Decoder)
+	}
+	served := &listener{manager: manager, handlers: handlers(all, counted, manager, waker, log)}
 	if err := setUpProbes(manager, served, ceph); err != nil {
 		return err
 	}
@@ -141,11 +146,11 @@ func managerOptions(o options, scheme *runtime.Scheme) ctrl.Options {
 	}
 }
 
-// handlers are the webhook's paths.
-func handlers(e *guard.Endpoints, counted *guard.Metrics, manager ctrl.Manager, waiting guard.Waiting, log logr.Logger) map[string]*guard.Handler {
+// handlers are the webhook's paths, by the endpoints' names.
+func handlers(endpoints map[string]guard.Endpoint, counted *guard.Metrics, manager ctrl.Manager, waiting guard.Waiting, log logr.Logger) map[string]*guard.Handler {
 	events := noted{eventRecorder(manager)}
 	all := map[string]*guard.Handler{}
-	for name, endpoint := range map[string]guard.Endpoint{"scale": e.Scale, "pod": e.Pod, "binding": e.Binding, "volume": e.Volume} {
+	for name, endpoint := range endpoints {
 		all["/validate/"+name] = &guard.Handler{
 			Name: name, Endpoint: endpoint, Limit: limit,
 			Metrics: counted, Events: events, Waiting: waiting, Log: log, Now: time.Now,

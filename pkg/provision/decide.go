@@ -94,7 +94,7 @@ func decide(request Request, seen *found) (action, uint64, error) {
 		kept = max(kept, seen.size)
 	}
 	kind, has := request.Volume.kind(), quantity(seen.size)
-	grown := request.MayBeLarger && seen.record != nil && seen.record.ClaimSize == request.Size
+	grown := request.MayBeLarger && seen.record != nil && (request.Exists || seen.record.ClaimSize == request.Size)
 	switch {
 	case request.Look && seen.record == nil && !request.Adopt:
 		return keep, 0, nil

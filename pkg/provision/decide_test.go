@@ -262,6 +262,17 @@ func TestDecide(t *testing.T) {
 			seen:    exists(8*gib, 2*gib),
 			want:    decision{keep, 2 * gib, ""},
 		},
+		"below an image that has grown, under a bound claim of another size": {
+			request: Request{Size: 4 * gib, MayBeLarger: true, Exists: true},
+			seen:    exists(8*gib, 2*gib),
+			want:    decision{keep, 2 * gib, ""},
+		},
+		"below an image without a record, under a bound claim": {
+			request: Request{Size: 4 * gib, MayBeLarger: true, Exists: true},
+			seen:    exists(8*gib, 0),
+			want:    decision{keep, 0, below},
+			is:      ErrBelow,
+		},
 		"below an image that was made for another size": {
 			request: Request{Size: 4 * gib, MayBeLarger: true},
 			seen:    exists(8*gib, 2*gib),

@@ -19,7 +19,7 @@ type Request struct {
 	// AtLeast is the size in bytes of the volume when that is more than Size.
 	AtLeast uint64
 	// MayBeLarger means that the volume may have grown since, for a claim of the
-	// recorded size.
+	// recorded size; or of any size, if Exists.
 	MayBeLarger bool
 	// Exists means that a claim is bound to the volume: it is never made anew.
 	Exists bool

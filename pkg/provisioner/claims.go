@@ -66,13 +66,32 @@ func (c *Claims) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	case ours:
 		return c.report(ctx, &claim, provisioning, c.provision(ctx, &claim))
 	case isBound(&claim):
-		result, err := c.report(ctx, &claim, growing, c.grow(ctx, &claim))
-		if err == nil && result.RequeueAfter == 0 && c.exclusiveVolume(ctx, &claim) != nil {
-			result.RequeueAfter = retryWish
-		}
-		return result, err
+		return c.keepSize(ctx, &claim)
 	}
 	return reconcile.Result{}, nil
+}
+
+// keepSize makes the volume of a bound claim as large as it is to be, and says so on both.
+func (c *Claims) keepSize(ctx context.Context, claim *corev1.PersistentVolumeClaim) (reconcile.Result, error) {
+	err := c.mark(ctx, claim)
+	if err == nil {
+		err = c.grow(ctx, claim)
+	}
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: retryConflict}, nil
+	}
+	result, err := c.report(ctx, claim, growing, err)
+	if err != nil || result.RequeueAfter != 0 {
+		return result, err
+	}
+	later, err := c.showOnVolume(ctx, claim)
+	switch {
+	case later:
+		result.RequeueAfter = retryInvalid
+	case c.exclusiveVolume(ctx, claim) != nil:
+		result.RequeueAfter = retryWish
+	}
+	return result, err
 }
 
 // provision makes the claim's volume, and returns nil when the claim can be bound

@@ -15,6 +15,10 @@
 //   - says on the claim what became of it: events, and a condition that
 //     `helm --wait` reads.
 //
+// The volume of a bound claim grows by its annotation (grow.go), by its record (wish.go), and
+// for a class of ours by its request (raise.go), for which ceph-csi's external-resizer is kept
+// away (resizer.go). Admission asks [Claims.MayRise] about requests that rise.
+//
 // [Volumes] removes the PersistentVolumes that Claims created when their claim is
 // gone, and frees those of the renderer for the next claim. Neither ever removes an
 // image.

@@ -54,6 +54,8 @@ func (f failure) after() time.Duration {
 const (
 	// retryHeld is how soon after the other cluster has let go a claim is bound.
 	retryHeld = 3 * time.Second
+	// retryConflict is for a claim that somebody else has changed just now.
+	retryConflict = 200 * time.Millisecond
 	// retryInvalid is for what no watch tells: a pool was made, a right was given.
 	retryInvalid = 30 * time.Second
 	// maxBackoff bounds the pause between two tries during an outage.

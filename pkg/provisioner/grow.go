@@ -26,38 +26,65 @@ func isBound(claim *corev1.PersistentVolumeClaim) bool {
 		(doorOf(claim) == byClass || claim.Annotations[annotations.Migratable] == "true")
 }
 
-// grow makes the image of a bound claim as large as its annotation says. The API
-// server refuses to raise the request of a claim without a class, so the claim and
+// grow makes the image of a bound claim as large as its annotation or its request says. The
+// API server refuses to raise the request of a claim without a class, so such a claim and
 // its volume go on showing the first size.
 func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	raised := isRaised(claim)
 	size := annotationPath(annotations.Size)
 	asked, errs := askedOf(claim, annotations.OnTemplate)
 	if i := slices.IndexFunc(errs, func(err *field.Error) bool { return err.Field == size.String() }); i >= 0 {
 		return mistakes(errs[i : i+1])
 	}
-	if asked.Size == nil {
+	if asked.Size == nil && !raised {
 		return c.growByRecord(ctx, claim)
 	}
 	var pv corev1.PersistentVolume
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, &pv); err != nil {
 		return fmt.Errorf("read PersistentVolume %s: %w", claim.Spec.VolumeName, err)
 	}
-	ref := pv.Spec.ClaimRef
-	if pv.Annotations[annotations.Migratable] != "true" || !staticpv.IsPair(&pv, claim.Namespace, claim.Name) || ref.UID != claim.UID {
-		return mistakes(field.ErrorList{field.Forbidden(size, "PersistentVolume "+pv.Name+" is not one that cephferry made for this claim")})
+	if raised {
+		size = claims.SizePath(nil)
 	}
-	p, errs, err := c.planner().planFor(ctx, claim, asked, staticpv.Names{Claim: claim.Name, Image: pv.Name})
+	p, err := c.planner().bound(ctx, claim, asked, &pv, size)
 	if err != nil {
 		return err
+	}
+	if !raised {
+		return c.growImage(ctx, claim, &p, &pv, false)
+	}
+	if err := c.mayGrow(ctx, &p, &pv); err != nil {
+		return err
+	}
+	if err := c.growImage(ctx, claim, &p, &pv, true); err != nil {
+		return err
+	}
+	return c.showOnClaim(ctx, claim)
+}
+
+// bound is the plan of a claim that has its volume, or what is wrong with one of the two.
+// size is the field that asks for more.
+func (p Planner) bound(ctx context.Context, claim *corev1.PersistentVolumeClaim, asked annotations.Claim, pv *corev1.PersistentVolume, size *field.Path) (plan, error) {
+	if !isOurPair(pv, claim) {
+		return plan{}, mistakes(field.ErrorList{field.Forbidden(size, "PersistentVolume "+pv.Name+" is not one that cephferry made for this claim")})
+	}
+	planned, errs, err := p.planFor(ctx, claim, asked, staticpv.Names{Claim: claim.Name, Image: pv.Name})
+	if err != nil {
+		return plan{}, err
 	} else if len(errs) > 0 {
-		return mistakes(errs)
+		return plan{}, mistakes(errs)
 	}
-	if there, of := whereOf(&pv), whereOfClass(p.Class); there != of {
-		return mistakes(field.ErrorList{field.Invalid(annotationPath(annotations.Class), asked.Class, fmt.Sprintf(
-			"StorageClass %s is of %s, the volume is in %s; name the class of the volume", p.Class.Name, of, there))})
+	if there, of := whereOf(pv), whereOfClass(planned.Class); there != of {
+		return plan{}, mistakes(field.ErrorList{field.Invalid(annotationPath(annotations.Class), asked.Class, fmt.Sprintf(
+			"StorageClass %s is of %s, the volume is in %s; name the class of the volume", planned.Class.Name, of, there))})
 	}
-	p.OldName = "" // it is adopted
-	return c.growImage(ctx, claim, &p, &pv)
+	planned.OldName = "" // it is adopted
+	return planned, nil
+}
+
+// isOurPair reports whether the volume was made for exactly this claim.
+func isOurPair(pv *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim) bool {
+	return pv.Annotations[annotations.Migratable] == "true" && staticpv.IsPair(pv, claim.Namespace, claim.Name) && pv.Spec.ClaimRef.UID == claim.UID
 }
 
 // whereOf is where a volume's data is, for people.
@@ -77,19 +104,21 @@ func whereOfClass(class storageclass.Class) string {
 	return "clusterID " + class.ClusterID + " and pool " + class.RBD.Pool
 }
 
-func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan, pv *corev1.PersistentVolume) error {
+// growImage makes the image or subvolume as large as planned. For a request that was raised
+// it ends without a failure only when the filesystem has the size, too.
+func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan, pv *corev1.PersistentVolume, raised bool) error {
 	request, err := c.request(ctx, p, keyOf(pv))
 	if err != nil {
 		return err
 	}
-	request.Exists, request.Adopt = true, false
+	request.Exists, request.Adopt, request.MayBeLarger = true, false, raised
 	requests := []provision.Request{request}
 	results := provision.Ensure(ctx, requests)
 	if results[0].Err != nil {
 		return explain(results[0].Err)
 	}
 	if results[0].Deferred {
-		return failure{filesystem, deferred(p.Image, p.size.String())}
+		return failure{filesystem, deferred(p.Image, p.larger().String())}
 	}
 	attached, err := c.attachedBefore(ctx, claim, pv)
 	if err != nil {
@@ -100,12 +129,11 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 		c.Events.normal(claim, eventGrown, strings.Join(provision.Summary(requests, results), "; "))
 	}
 	pending := conditionOf(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
-	atOnce := p.Class.CephFS != nil || claims.VolumeMode(claim) == corev1.PersistentVolumeBlock
-	if atOnce || !attached || !results[0].Grown && pending == nil {
+	if p.atOnce() || !attached || !raised && !results[0].Grown && pending == nil {
 		return nil
 	}
 	return failure{filesystem, fmt.Sprintf(
-		"image %s has %s; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again", p.Image, p.size)}
+		"image %s has %s; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again", p.Image, p.larger())}
 }
 
 // attachedBefore reports whether a node has had the volume since before the image

@@ -190,6 +190,20 @@ func (p Planner) class(ctx context.Context, name string, path *field.Path) (*sto
 	return &class, errs, nil
 }
 
+// larger is the size that the image is to have.
+func (p *plan) larger() *resource.Quantity {
+	if p.size != nil && p.size.Cmp(p.Request) > 0 {
+		return p.size
+	}
+	return &p.Request
+}
+
+// atOnce reports whether the volume is larger for whoever has it mounted as soon as it has
+// grown, without a filesystem that follows.
+func (p *plan) atOnce() bool {
+	return p.Class.CephFS != nil || p.VolumeMode == corev1.PersistentVolumeBlock
+}
+
 // kind is what the class makes.
 func (p *plan) kind() string {
 	if p.Class.CephFS != nil {

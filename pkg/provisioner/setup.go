@@ -19,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/storageclass"
 	"github.com/cephferry/cephferry/pkg/usage"
 )
 
@@ -56,6 +58,16 @@ func (c *Claims) SetupWithManager(manager ctrl.Manager) error {
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool { return !isReleased(e.ObjectOld) && isReleased(e.ObjectNew) },
 	}
+	expands := predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false }, // each claim comes by itself
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool { return !mayExpand(e.ObjectOld) && mayExpand(e.ObjectNew) },
+	}
+	bound := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, class client.Object) []reconcile.Request {
+		return c.those(ctx, func(claim *corev1.PersistentVolumeClaim) bool {
+			return doorOf(claim) == byClass && isBound(claim) && *claims.ClassName(claim) == class.GetName()
+		})
+	})
 	if err := manager.GetFieldIndexer().IndexField(context.Background(), &corev1.PersistentVolume{}, byVolume, volumesOf); err != nil {
 		return fmt.Errorf("index the PersistentVolumes by what they have: %w", err)
 	}
@@ -67,6 +79,7 @@ func (c *Claims) SetupWithManager(manager ctrl.Manager) error {
 		Named("claims").
 		For(&corev1.PersistentVolumeClaim{}, builder.WithPredicates(ours)).
 		Watches(&storagev1.StorageClass{}, waiting, builder.WithPredicates(changed)).
+		Watches(&storagev1.StorageClass{}, bound, builder.WithPredicates(expands)).
 		Watches(&corev1.Namespace{}, waiting, builder.WithPredicates(changed)).
 		Watches(&corev1.PersistentVolume{}, waiting, builder.WithPredicates(outOfTheWay)).
 		WatchesRawSource(source.Channel(c.again, &handler.EnqueueRequestForObject{})).
@@ -83,8 +96,19 @@ func isReleased(object client.Object) bool {
 	return ok && pv.Status.Phase == corev1.VolumeReleased
 }
 
+// mayExpand reports whether requests of a class of ours may rise.
+func mayExpand(object client.Object) bool {
+	class, ok := object.(*storagev1.StorageClass)
+	return ok && storageclass.IsOurs(class) && class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion
+}
+
 // waiting are the claims that have no volume yet.
 func (c *Claims) waiting(ctx context.Context, in ...client.ListOption) []reconcile.Request {
+	return c.those(ctx, waits, in...)
+}
+
+// those are the claims for which that holds.
+func (c *Claims) those(ctx context.Context, which func(*corev1.PersistentVolumeClaim) bool, in ...client.ListOption) []reconcile.Request {
 	var list corev1.PersistentVolumeClaimList
 	if err := c.Client.List(ctx, &list, append(in, client.UnsafeDisableDeepCopy)...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "list claims")
@@ -92,7 +116,7 @@ func (c *Claims) waiting(ctx context.Context, in ...client.ListOption) []reconci
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if waits(&list.Items[i]) {
+		if which(&list.Items[i]) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 		}
 	}

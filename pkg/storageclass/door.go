@@ -24,7 +24,7 @@ const Provisioner = "cephferry.io/provisioner"
 //	parameters:
 //	  cephferry.io/class: ceph-block
 //	reclaimPolicy: Retain
-//	allowVolumeExpansion: false
+//	allowVolumeExpansion: true
 const FromParameter = "cephferry.io/class"
 
 // IsOurs reports whether claims of the class become static pairs.
@@ -72,9 +72,6 @@ func refuseOurs(class *storagev1.StorageClass) field.ErrorList {
 	}
 	if policy := reclaimPolicy(class); policy != corev1.PersistentVolumeReclaimRetain {
 		errs = append(errs, field.Invalid(field.NewPath("reclaimPolicy"), policy, "must be Retain: nothing deletes an image that another cluster may have"))
-	}
-	if class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion {
-		errs = append(errs, field.Invalid(field.NewPath("allowVolumeExpansion"), true, "must be false: ceph-csi's resizer would act on the volume and cannot expand it; a claim grows by the annotation cephferry.io/size"))
 	}
 	if len(class.AllowedTopologies) > 0 {
 		errs = append(errs, field.Forbidden(field.NewPath("allowedTopologies"), "the volumes are not tied to nodes"))

@@ -49,6 +49,10 @@ func TestSettings(t *testing.T) {
 			}),
 			want: named(nil),
 		},
+		"whose requests may rise": {
+			class: own(func(c *storagev1.StorageClass) { c.AllowVolumeExpansion = &yes }),
+			want:  named(nil),
+		},
 		"mount options of its own": {
 			class: own(func(c *storagev1.StorageClass) { c.MountOptions = []string{"discard"} }),
 			want:  named(func(c *storageclass.Class) { c.MountOptions = []string{"discard"} }),
@@ -75,14 +79,13 @@ func TestSettings(t *testing.T) {
 		},
 		"what it must not promise": {
 			class: own(func(c *storagev1.StorageClass) {
-				c.ReclaimPolicy, c.AllowVolumeExpansion, c.AllowedTopologies = &remove, &yes, []corev1.TopologySelectorTerm{{}}
+				c.ReclaimPolicy, c.AllowedTopologies = &remove, []corev1.TopologySelectorTerm{{}}
 				c.Parameters["pool"] = "other"
 			}),
 			want: named(nil),
 			errs: []string{
 				`parameters[pool]: Unsupported value: "pool": supported values: "cephferry.io/class"`,
 				`reclaimPolicy: Invalid value: "Delete": must be Retain: nothing deletes an image that another cluster may have`,
-				`allowVolumeExpansion: Invalid value: true: must be false: ceph-csi's resizer would act on the volume and cannot expand it; a claim grows by the annotation cephferry.io/size`,
 				`allowedTopologies: Forbidden: the volumes are not tied to nodes`,
 			},
 		},

@@ -186,9 +186,9 @@ func VolumeOf(attachment *storagev1.VolumeAttachment) string {
 	return ""
 }
 
-// attachRequired reports whether volumes of the driver are attached to nodes, which is
+// AttachRequired reports whether volumes of the driver are attached to nodes, which is
 // the default, also for the driver of an orphan, which a person does not name.
-func attachRequired(ctx context.Context, reader client.Reader, name string) (bool, error) {
+func AttachRequired(ctx context.Context, reader client.Reader, name string) (bool, error) {
 	if name == "" {
 		return true, nil
 	}

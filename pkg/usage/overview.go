@@ -92,7 +92,7 @@ func newIndex(api client.Reader, s *state) *index {
 func (i *index) attachRequired(ctx context.Context, driver string) (bool, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return remember(i.required, driver, func() (bool, error) { return attachRequired(ctx, i.api, driver) })
+	return remember(i.required, driver, func() (bool, error) { return AttachRequired(ctx, i.api, driver) })
 }
 
 // pods are those of [Gatherer.Pods]. Pods and claims of a namespace are listed once.

@@ -164,5 +164,5 @@ func (s *state) attachRequired(ctx context.Context, driver string) (bool, error)
 	if s.index != nil {
 		return s.index.attachRequired(ctx, driver)
 	}
-	return attachRequired(ctx, s.source, driver)
+	return AttachRequired(ctx, s.source, driver)
 }

@@ -21,7 +21,7 @@ var (
 func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
 		Name: "provisioner", Nodes: lab.Nodes{PerCluster: 2}, Rook: map[string]lab.Rook{lab.West: otherNames},
-		Programs: []string{"kubectl", "kubectl-cephferry", "helm", "helm4", "webhook", "postrender"},
+		Programs: []string{"kubectl", "kubectl-cephferry", "helm", "helm4", "webhook", "postrender", "csi-driver", "csi-resizer"},
 		Values:   map[string]string{lab.East: "replicas=1" + ownClasses("ceph-block", "ceph-filesystem"), lab.West: "replicas=1" + valuesForOtherNames + ownClasses(otherNames.BlockClass, otherNames.FilesystemClass)},
 		Prepare:  withDeployment,
 		Parallel: 8, Denied: []string{othersSecret},

@@ -104,6 +104,7 @@ func TestWebhooks(t *testing.T) {
 		"binding.guard.cephferry.io": admissionv1.Ignore,
 		"pod.guard.cephferry.io":     admissionv1.Fail,
 		"volume.guard.cephferry.io":  admissionv1.Fail,
+		"growth.cephferry.io":        admissionv1.Fail,
 	}, policies)
 
 	equal(t, "port of the Service", "webhook", the[*corev1.Service](r).Spec.Ports[0].TargetPort.StrVal)

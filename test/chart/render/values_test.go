@@ -100,7 +100,7 @@ var valueCases = []struct {
 			for _, part := range []string{"create,patch,delete persistentvolumes", "watch storageclasses", "list statefulsets", "provisioner"} {
 				all = append(all, containing(r.rules(), part)...)
 			}
-			return all
+			return append(all, containing(r.webhooks(), "growth")...)
 		},
 		[]string{
 			"true",
@@ -108,6 +108,7 @@ var valueCases = []struct {
 			"cluster: watch storageclasses.storage.k8s.io",
 			"cluster: list statefulsets.apps",
 			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
+			"growth.cephferry.io",
 		},
 		[]string{"false"},
 	},
@@ -131,13 +132,14 @@ var valueCases = []struct {
 		},
 	},
 	{
-		"classes", "[{name: migratable, from: ceph-block, default: true, mountOptions: [discard], volumeBindingMode: WaitForFirstConsumer, annotations: {a: b}}, {name: elsewhere, create: false}, {name: files, from: ceph-fs}]",
+		"classes", "[{name: migratable, from: ceph-block, default: true, mountOptions: [discard], volumeBindingMode: WaitForFirstConsumer, annotations: {a: b}}, {name: elsewhere, create: false}, {name: files, from: ceph-fs}, {name: fixed, from: ceph-block, allowVolumeExpansion: false}]",
 		classes,
 		[]string{"cephferry-claims: []", "cephferry-claim-templates: []", "cephferry-bound-claims: []"},
 		[]string{
-			"migratable by cephferry.io/provisioner from ceph-block, Retain, WaitForFirstConsumer, expansion false, map[a:b storageclass.kubernetes.io/is-default-class:true] [discard]",
-			"files by cephferry.io/provisioner from ceph-fs, Retain, Immediate, expansion false, map[] []",
-			"cephferry-claims: ['migratable', 'elsewhere', 'files']", "cephferry-claim-templates: ['migratable', 'elsewhere', 'files']", "cephferry-bound-claims: ['migratable', 'elsewhere', 'files']",
+			"migratable by cephferry.io/provisioner from ceph-block, Retain, WaitForFirstConsumer, expansion true, map[a:b storageclass.kubernetes.io/is-default-class:true] [discard]",
+			"files by cephferry.io/provisioner from ceph-fs, Retain, Immediate, expansion true, map[] []",
+			"fixed by cephferry.io/provisioner from ceph-block, Retain, Immediate, expansion false, map[] []",
+			"cephferry-claims: ['migratable', 'elsewhere', 'files', 'fixed']", "cephferry-claim-templates: ['migratable', 'elsewhere', 'files', 'fixed']", "cephferry-bound-claims: ['migratable', 'elsewhere', 'files', 'fixed']",
 		},
 	},
 	{
@@ -177,7 +179,7 @@ var valueCases = []struct {
 	{
 		"guard.enabled", "false",
 		func(r *rendered) any { return r.webhooks() },
-		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io"}, []string(nil),
+		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io", "growth.cephferry.io"}, []string(nil),
 	},
 	{
 		// The webhook watches for it to come back.
@@ -220,8 +222,8 @@ var valueCases = []struct {
 	{
 		"guard.scale.enabled", "false",
 		func(r *rendered) any { return r.webhooks() },
-		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io"},
-		[]string{"pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io"},
+		[]string{"scale.guard.cephferry.io", "pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io", "growth.cephferry.io"},
+		[]string{"pod.guard.cephferry.io", "binding.guard.cephferry.io", "volume.guard.cephferry.io", "growth.cephferry.io"},
 	},
 	{
 		"guard.excludedNamespaces", "[storage, kube-system]",

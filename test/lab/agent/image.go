@@ -80,7 +80,12 @@ func (n *node) openImage(ctx context.Context, pv *corev1.PersistentVolume) (_ st
 			return nil, errors.Join(err, opened.close())
 		}
 	}
-	n.Log.Info("opened", "image", spec, "mode", mode, "as", client.Address())
+	// Staging makes the filesystem as large as the image is now.
+	size, err := opened.image.Size()
+	if err != nil {
+		return nil, errors.Join(err, opened.close())
+	}
+	n.Log.Info("opened", "image", spec, "mode", mode, "as", client.Address(), "size", size)
 	return opened, nil
 }
 
