@@ -146,7 +146,7 @@ func TestARaisedRequest(t *testing.T) {
 			claim: edit(boundOf("4Mi"), func(c *corev1.PersistentVolumeClaim) {
 				c.Status.AllocatedResources = storageOf("4Mi")
 				c.Status.AllocatedResourceStatuses[corev1.ResourceStorage] = corev1.PersistentVolumeClaimControllerResizeInProgress
-				c.Status.Conditions = []corev1.PersistentVolumeClaimCondition{{Type: corev1.PersistentVolumeClaimControllerResizeError}}
+				c.Status.Conditions = []corev1.PersistentVolumeClaimCondition{{Type: corev1.PersistentVolumeClaimResizing}, {Type: corev1.PersistentVolumeClaimControllerResizeError}}
 			}), sizes: grown},
 	} {
 		t.Run(name, func(t *testing.T) {

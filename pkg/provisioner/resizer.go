@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -86,6 +87,10 @@ func (c *Claims) showOnClaim(ctx context.Context, claim *corev1.PersistentVolume
 	ctrl.LoggerFrom(ctx).Info("grown as requested", "size", size.String())
 	return c.patchStatus(ctx, claim, func(status *corev1.PersistentVolumeClaimStatus) {
 		status.Capacity = corev1.ResourceList{corev1.ResourceStorage: size}
+		// The resizer's, if nothing kept it away.
+		status.Conditions = slices.DeleteFunc(status.Conditions, func(c corev1.PersistentVolumeClaimCondition) bool {
+			return c.Type == corev1.PersistentVolumeClaimResizing
+		})
 	})
 }
 

@@ -65,7 +65,7 @@ func TestInstall(t *testing.T) {
 				t.Errorf("after an upgrade the certificate is %q, want %q", got, ca)
 			}
 			if got, want := w.kubectl(t, "get", "validatingwebhookconfiguration/cephferry", "--output=jsonpath={.webhooks[*].clientConfig.caBundle}"),
-				strings.Join(slices.Repeat([]string{ca}, 4), " "); got != want {
+				strings.Join(slices.Repeat([]string{ca}, 5), " "); got != want {
 				t.Errorf("after an upgrade the CA is %q, want %q", got, want)
 			}
 			if got := w.kubectl(t, "get", "validatingwebhookconfiguration/cephferry", "--output=json"); strings.Contains(got, "staticVolume") {
@@ -74,7 +74,7 @@ func TestInstall(t *testing.T) {
 
 			w.helm(t, helm, chartOf("upgrade", "--reuse-values", "--set", "guard.scale.enabled=false")...)
 			if got, want := w.kubectl(t, "get", "validatingwebhookconfiguration/cephferry", "--output=jsonpath={.webhooks[*].name}"),
-				"pod.guard.cephferry.io binding.guard.cephferry.io volume.guard.cephferry.io"; got != want {
+				"pod.guard.cephferry.io binding.guard.cephferry.io volume.guard.cephferry.io growth.cephferry.io"; got != want {
 				t.Errorf("with guard.scale.enabled=false there are %q, want %q", got, want)
 			}
 

@@ -283,7 +283,8 @@ func TestReviews(t *testing.T) {
 	recorder := startRecorder(t)
 	w.apply(t, "", databases)
 	w.kubectl(t, "wait", "--for=condition=Established", "crd/databases.example.com")
-	w.install(t, recorder.URL, recorder.ca(), "migratable")
+	const named = "named-in-the-chart"
+	w.install(t, recorder.URL, recorder.ca(), "migratable", "--set", "classes[0].name="+named+",classes[0].create=false")
 	waitInUse(t, w, recorder, "migratable")
 
 	t.Run("of namespaced objects", func(t *testing.T) {
@@ -335,6 +336,7 @@ func TestReviews(t *testing.T) {
 	})
 
 	t.Run("of volumes", func(t *testing.T) { testVolumeReviews(t, w, recorder) })
+	t.Run("of claims", func(t *testing.T) { testGrowthReviews(t, w, recorder, named) })
 
 	w.install(t, recorder.URL, recorder.ca(), "all", "--set", "guard.scope=all")
 	waitInUse(t, w, recorder, "all")

@@ -303,6 +303,27 @@ func TestGrowingByRequest(t *testing.T) {
 			r.raised(name, 60, true)
 		}
 	})
+	t.Run("a class whose requests rise later", func(t *testing.T) {
+		r := in(t)
+		const later = "migratable-later"
+		r.Create(east, "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: "+later+"}, provisioner: cephferry.io/provisioner, parameters: {cephferry.io/class: ceph-block}, reclaimPolicy: Retain}\n")
+		t.Cleanup(func() {
+			r.must(east.Client.StorageV1().StorageClasses().Delete(context.Background(), later, metav1.DeleteOptions{}))
+		})
+		r.apply(east, classed("later", later, "ReadWriteOnce"))
+		r.bound(east, "later", r.image("later"))
+		r.refuse(east, "later", 32, "only dynamically provisioned pvc can be resized")
+		r.Kubectl(east, "patch", "storageclass/"+later, "--patch", `{"allowVolumeExpansion": true}`)
+		r.marked(east, "later")
+		r.Eventually("the API server lets the request rise", func() error {
+			out, err := r.patch(east, "later", 32)
+			if err != nil {
+				return errors.New(out)
+			}
+			return nil
+		})
+		r.raised("later", 32, true)
+	})
 	t.Run("a dry run", func(t *testing.T) {
 		r := in(t)
 		r.claim("dry", migratable)
