@@ -19,7 +19,7 @@ const provisionTimeout = 5 * time.Second
 
 // setUpProvisioner makes the leader of cluster self provision claims and look after
 // volumes, if that is wanted. It returns nil otherwise, and else what makes claims grow.
-func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connections provisioner.Storages) (*provisioner.Claims, error) {
+func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connections provisioner.Storages, shown display) (*provisioner.Claims, error) {
 	if !o.provisioner {
 		return nil, nil
 	}
@@ -32,6 +32,7 @@ func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connecti
 		Metrics:  counted,
 		Now:      time.Now,
 		Cluster:  self,
+		Waits:    shown.Waits,
 	}
 	if o.keyed {
 		claims.Self = self

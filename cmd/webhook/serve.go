@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -36,7 +37,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	log := ctrl.Log.WithName("webhook")
 
 	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return fmt.Errorf("make scheme: %w", err)
 	}
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -77,7 +78,11 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	claims, err := setUpProvisioner(manager, o, self, connections)
+	shown, err := setUpObjects(manager, self, finder, connections, log)
+	if err != nil {
+		return err
+	}
+	claims, err := setUpProvisioner(manager, o, self, connections, shown)
 	if err != nil {
 		return err
 	}
@@ -88,7 +93,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		Storages: ceph,
 		Now:      time.Now,
 	}
-	waker, err := setUpOwners(manager, g, ceph, sweeping{connections, counted}, o.admissionGrace, log)
+	waker, err := setUpOwners(manager, g, ceph, sweeping{connections, counted}, shown, o.admissionGrace, log)
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,9 @@ func (q *Queue) Take() []string {
 // Pass is one sweep.
 func (s *Sweep) Pass(ctx context.Context) { s.pass(ctx) }
 
+// Pass is one look at those that wait.
+func (w *Waker) Pass(ctx context.Context) { w.pass(ctx) }
+
 // Orphans are those that a sweep finds.
 func (s *Sweep) Orphans(ctx context.Context) []volumes.Volume {
 	pvs := s.Keeper.find(ctx)

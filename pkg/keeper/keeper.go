@@ -75,10 +75,13 @@ type Keeper struct {
 	Events  Events
 	// Client writes conditions.
 	Client client.Client
+	// Shown may be nil.
+	Shown Shown
 
 	patience  patience
 	incidents incidents
 	ledger    ledger
+	remarks   remarks
 	// known are the volumes whose PersistentVolume was deleted, and orphans, by the names of
 	// their PersistentVolumes.
 	known sync.Map
@@ -154,8 +157,12 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	case errors.Is(err, ceph.ErrImageNotFound):
 		// Its record shows when it is there, if it gets one.
 		k.ledger.note(request.Name, ceph.Record{}, false)
+		k.showUnknown(ctx, volume, err)
 		return reconcile.Result{RequeueAfter: k.patience.next(request.Name, "there is no image", round)}, nil
 	case err != nil:
+		if errors.Is(err, ceph.ErrRecordUnknown) {
+			k.showUnknown(ctx, volume, err)
+		}
 		return reconcile.Result{}, fmt.Errorf("keep the record of volume %s/%s: %w", volume.Namespace, volume.Claim, err)
 	}
 	return reconcile.Result{RequeueAfter: wait}, nil
@@ -193,6 +200,7 @@ func (k *Keeper) forget(pv string) {
 	k.Quiet.Forget(pv)
 	k.patience.forget(pv)
 	k.ledger.forget(pv)
+	k.remarks.note(pv, remark{})
 }
 
 // keep does what is to be done now, and returns when to look again.
@@ -220,6 +228,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 		if k.patience.isNews(volume.PV.Name, look.Stray.What) {
 			log.Info("cannot release: a node may use it", "node", look.Stray.Node, "use", look.Stray.What)
 		}
+		k.show(look, look.Record)
 		return settled, nil
 	}
 	next := look.Next
@@ -233,6 +242,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 			log.Info("owner changed", "step", look.Step)
 		}
 	}
+	k.show(look, next)
 	if err := k.name(ctx, storage, look.Image, next); err != nil {
 		if k.patience.isNews(volume.PV.Name, err.Error()) {
 			log.Info("cannot give the image its name yet", "error", err.Error(), "advice", ceph.Advice(err))

@@ -19,8 +19,8 @@ type queue struct {
 
 // add remembers a workload, instead of what is known of it already. It has its first turn
 // in the next pass. Where too much is remembered, the namespace with most of it loses the
-// last of its workloads.
-func (q *queue) add(s *sleeper) {
+// last of its workloads. Those are returned.
+func (q *queue) add(s *sleeper) (lost []*sleeper) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.pass = q.pass
@@ -47,9 +47,11 @@ func (q *queue) add(s *sleeper) {
 			}
 		}
 		if total <= maxVolumes {
-			return
+			return lost
 		}
-		q.drop(q.waiting[most][len(q.waiting[most])-1])
+		last := q.waiting[most][len(q.waiting[most])-1]
+		q.drop(last)
+		lost = append(lost, last)
 	}
 }
 
@@ -68,8 +70,8 @@ func (q *queue) begin() {
 }
 
 // next returns whose turn it is, nil if everybody had one in this pass. It forgets whoever
-// is not worth waking any more.
-func (q *queue) next(now time.Time) *sleeper {
+// is not worth waking any more, and returns those, too.
+func (q *queue) next(now time.Time) (next *sleeper, forgotten []*sleeper) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for done := 0; done < len(q.turns); {
@@ -78,6 +80,7 @@ func (q *queue) next(now time.Time) *sleeper {
 		s := all[0]
 		if now.Sub(s.since) > remembered {
 			q.drop(s)
+			forgotten = append(forgotten, s)
 			continue
 		}
 		q.turns = append(q.turns[1:], namespace)
@@ -87,9 +90,9 @@ func (q *queue) next(now time.Time) *sleeper {
 		}
 		s.pass = q.pass
 		q.waiting[namespace] = append(all[1:], s)
-		return s
+		return s, forgotten
 	}
-	return nil
+	return nil, forgotten
 }
 
 // remove forgets a workload that was not refused anew.

@@ -39,6 +39,10 @@ type Sweep struct {
 
 	// failing is what went wrong the last time.
 	failing map[string]bool
+	// spaces are the rados namespaces of the places, and silent those whose records could not
+	// be read, and how often in a row.
+	spaces map[volumes.Place]string
+	silent map[volumes.Place]silence
 }
 
 // Start runs until ctx ends. The manager starts it in the leader only.
@@ -63,6 +67,7 @@ func (s *Sweep) pass(ctx context.Context) {
 	defer cancel()
 	pvs := s.Keeper.find(ctx)
 	all := s.read(ctx, pvs)
+	s.count(all)
 	s.compare(ctx, pvs, all)
 	for _, orphan := range s.orphans(ctx, pvs, all) {
 		s.Keeper.adopt(orphan)
@@ -77,8 +82,13 @@ func (s *Sweep) read(ctx context.Context, pvs []corev1.PersistentVolume) map[vol
 	var classes storagev1.StorageClassList
 	s.say("list StorageClasses", s.Keeper.Finder.API.List(ctx, &classes))
 	all := map[volumes.Place]records{}
+	before := s.silent
+	s.silent, s.spaces = map[volumes.Place]silence{}, map[volumes.Place]string{}
 	for _, place := range volumes.Places(classes.Items, pvs) {
 		found, err := s.list(ctx, place)
+		if err != nil {
+			s.silent[place] = silence{before[place].times + 1, err}
+		}
 		if s.say(fmt.Sprintf("list the records of pool %s by clusterID %s", place.Pool, place.ClusterID), err) {
 			continue
 		}
@@ -95,28 +105,38 @@ func (s *Sweep) list(ctx context.Context, place volumes.Place) ([]ceph.RecordOf,
 	if err != nil {
 		return nil, err
 	}
+	s.spaces[place] = radosNamespace
 	return storage.Records(ctx, place.Pool, radosNamespace)
 }
 
 // compare makes the Keeper look at the volumes whose records are not those that it has seen.
 func (s *Sweep) compare(ctx context.Context, pvs []corev1.PersistentVolume, all map[volumes.Place]records) {
 	k := s.Keeper
-	places := map[[2]string]records{}
-	for place, found := range all {
-		places[[2]string{place.ClusterID, place.Pool}] = found
+	places := map[[2]string]volumes.Place{}
+	for place := range all {
+		places[[2]string{place.ClusterID, place.Pool}] = place
+	}
+	for place := range s.silent {
+		places[[2]string{place.ClusterID, place.Pool}] = place
 	}
 	var used *usage.CachedUses
 	for i := range pvs {
 		pv := &pvs[i]
 		volume, guarded, err := k.Finder.Guarded(pv)
-		found, listed := places[[2]string{volume.Image.ClusterID, volume.Image.Pool}]
-		if !guarded || volume.Claim == "" || err != nil || !listed {
+		place := places[[2]string{volume.Image.ClusterID, volume.Image.Pool}]
+		found, listed := all[place]
+		if !guarded || volume.Claim == "" || err != nil {
+			continue
+		}
+		if !listed {
+			s.showSilence(volume, place)
 			continue
 		}
 		of := found[volume.Image.Name]
 		token, looked := k.ledger.at(pv.Name)
 		switch {
 		case looked && token == of.Record.Token && k.isNamed(of, volume):
+			k.showAgain(volume, s.spaces[place], of.Record)
 			continue
 		case looked || !k.isCalm(of) || !k.isNamed(of, volume):
 			k.wake(pv.Name, 0)
@@ -135,6 +155,7 @@ func (s *Sweep) compare(ctx context.Context, pvs []corev1.PersistentVolume, all 
 			k.wake(pv.Name, 0)
 		default:
 			k.ledger.note(pv.Name, of.Record, ours)
+			k.showAgain(volume, s.spaces[place], of.Record)
 			if ours {
 				k.wake(pv.Name, k.turn(pv.Name))
 			}

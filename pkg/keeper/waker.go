@@ -42,6 +42,9 @@ type Waker struct {
 	Log    logr.Logger
 	// Now is for how long a workload is remembered.
 	Now func() time.Time
+	// Waits, unless nil, hears which workload waits for a volume, as kind and name, and with an
+	// empty one that nobody does any more, as far as this replica knows. It returns at once.
+	Waits func(volume volumes.Volume, workload string)
 
 	queue queue
 	// vain are the workloads that were woken a short while ago.
@@ -81,7 +84,24 @@ func (w *Waker) Refused(object client.Object, all []volumes.Volume) {
 	s := &sleeper{object: &metav1.PartialObjectMetadata{}, volumes: all, since: w.Now()}
 	s.object.SetGroupVersionKind(kind)
 	s.object.Namespace, s.object.Name, s.object.UID = object.GetNamespace(), object.GetName(), object.GetUID()
-	w.queue.add(s)
+	for _, gone := range w.queue.add(s) {
+		w.over(gone)
+	}
+	if w.Waits != nil {
+		for _, volume := range all {
+			w.Waits(volume, kind.Kind+"/"+s.object.Name)
+		}
+	}
+}
+
+// over says that a workload does not wait any more, or is not remembered.
+func (w *Waker) over(s *sleeper) {
+	if w.Waits == nil {
+		return
+	}
+	for _, volume := range s.volumes {
+		w.Waits(volume, "")
+	}
 }
 
 // NeedLeaderElection is false: every replica wakes those that it refused.
@@ -107,7 +127,10 @@ func (w *Waker) pass(ctx context.Context) {
 	begin := w.Now()
 	w.queue.begin()
 	for left := looks; left > 0 && w.Now().Sub(begin) < interval && ctx.Err() == nil; {
-		s := w.queue.next(w.Now())
+		s, forgotten := w.queue.next(w.Now())
+		for _, gone := range forgotten {
+			w.over(gone)
+		}
 		if s == nil {
 			return
 		}
@@ -178,6 +201,7 @@ func (w *Waker) tryToWake(ctx context.Context, s *sleeper) int {
 	}
 	// Refused again, it comes back.
 	w.queue.remove(s)
+	w.over(s)
 	w.rests(s.object.UID)
 	// By the status subresource, whose right does not include the pods' template.
 	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, s.object.UID, WokenAnnotation, w.Now().UTC().Format(time.RFC3339Nano))

@@ -39,6 +39,9 @@ type Claims struct {
 	Self ceph.Party
 	// Cluster is this cluster whether images get keys or not.
 	Cluster ceph.Party
+	// Waits, unless nil, hears of a claim that waits for another cluster, and why, with the
+	// record of the image. It returns at once.
+	Waits func(claim *corev1.PersistentVolumeClaim, image ceph.ImageSpec, record ceph.Record, why string)
 
 	waiters waiters
 	// again has the claims that have waited long enough.

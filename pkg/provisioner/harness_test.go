@@ -41,6 +41,8 @@ type world struct {
 	// create is what creating a PersistentVolume ends with. refuse is asked, unless nil.
 	create error
 	refuse func() error
+	// shown is how often it was shown that a claim waits.
+	shown int
 }
 
 const pool = "replicapool"

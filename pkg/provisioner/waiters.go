@@ -135,9 +135,12 @@ func (c *Claims) waitFor(ctx context.Context, claim *corev1.PersistentVolumeClai
 	if err != nil {
 		return false
 	}
-	seen, err := c.basis(ctx, of.Cluster, image)
+	record, seen, err := c.basis(ctx, of.Cluster, image)
 	if err != nil || seen == "" {
 		return false
+	}
+	if c.Waits != nil {
+		c.Waits(claim, image.ImageSpec, record, text)
 	}
 	c.waiters.add(&waiter{claim: nameOf(claim), uid: claim.UID, plan: p, text: text, image: image, seen: seen})
 	return true
@@ -151,18 +154,18 @@ type storage interface {
 
 // basis is what the guard's refusal of an image rests on: its owner, and where he has it, if
 // that is another cluster, and otherwise who has the image open. Empty: nothing speaks
-// against the image.
-func (c *Claims) basis(ctx context.Context, of storage, image ceph.Image) (string, error) {
-	record, err := ownership.Read(ctx, of, image)
+// against the image. The record is what it was read from.
+func (c *Claims) basis(ctx context.Context, of storage, image ceph.Image) (record ceph.Record, seen string, err error) {
+	record, err = ownership.Read(ctx, of, image)
 	if err != nil {
-		return "", err
+		return record, "", err
 	}
 	if owner := record.Owner; owner != nil && !ownership.Owns(record, c.Cluster) {
 		text := fmt.Sprintf("%s %d %s %s/%s", record.State, record.Epoch, owner.UID, owner.Namespace, owner.Claim)
 		for _, node := range owner.Nodes {
 			text += " " + node.Name
 		}
-		return text, nil
+		return record, text, nil
 	}
 	watchers, err := of.Watchers(ctx, image.ImageSpec)
 	var open []string
@@ -170,7 +173,7 @@ func (c *Claims) basis(ctx context.Context, of storage, image ceph.Image) (strin
 		open = append(open, watcher.Addr)
 	}
 	slices.Sort(open)
-	return strings.Join(open, " "), err
+	return record, strings.Join(open, " "), err
 }
 
 // changed looks at all records that are waited for, and returns the claims to try again.
@@ -203,7 +206,7 @@ func (c *Claims) changedAt(ctx context.Context, at place, all []*waiter) (again 
 		return nil
 	}
 	for _, one := range all {
-		seen, err := c.basis(ctx, cluster, one.image)
+		_, seen, err := c.basis(ctx, cluster, one.image)
 		if errors.Is(err, ceph.ErrUnreachable) || ctx.Err() != nil {
 			return again
 		}

@@ -28,6 +28,13 @@ func thatWaits(t *testing.T, objects ...client.Object) (*world, *int) {
 	t.Helper()
 	w := newWorld(t, []cephtest.Image{{Name: spec.Name, Layout: ceph.Layout{Size: mib}, ClaimSize: mib}}, append(objects, pvc(), podUsing("db", "data"))...)
 	w.claims.Cluster = western
+	w.claims.Waits = func(claim *corev1.PersistentVolumeClaim, image ceph.ImageSpec, record ceph.Record, why string) {
+		if claim.Name != "data" || image != spec || !strings.HasPrefix(why, "volume shop/data is in use by another cluster") ||
+			record.Owner != nil && record.Owner.UID != eastern.UID {
+			t.Errorf("it is shown that claim %s waits for %s, because %s, with %+v", claim.Name, image, why, record)
+		}
+		w.shown++
+	}
 	w.own("e1")
 	tries := 0
 	w.refuse = func() error {
@@ -42,6 +49,9 @@ func thatWaits(t *testing.T, objects ...client.Object) (*world, *int) {
 		return nil
 	}
 	w.stalls("Stalled: volume shop/data is in use by another cluster\n  held by   cluster east, node e1")
+	if w.shown == 0 {
+		t.Error("nobody sees that the claim waits")
+	}
 	return w, &tries
 }
 

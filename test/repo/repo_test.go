@@ -39,7 +39,7 @@ var layers = [][]string{
 	{"pkg/usage", "pkg/failover"},
 	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/register", "pkg/helmrender"},
 	{"pkg/keeper", "pkg/inventory", "pkg/rekey"},
-	{"pkg/planning"},
+	{"pkg/planning", "pkg/objects"},
 	{"pkg/takeover"},
 	{"cmd/postrender", "cmd/webhook", "cmd/kubectl-cephferry"},
 }

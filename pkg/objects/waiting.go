@@ -1,0 +1,188 @@
+package objects
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/volumes"
+)
+
+const (
+	// maxWaits bounds the volumes that wait to be written.
+	maxWaits = 1000
+	// repeats is how often it is said again at most that the same workload is refused.
+	repeats = 5 * time.Minute
+)
+
+// Waiting shows at MigratableVolumes which workload was refused. It runs in every replica, for
+// the workloads that this one refused.
+type Waiting struct {
+	// Client writes and reads at the API server, at a rate that leaves it to others.
+	Client client.Client
+	Log    logr.Logger
+	Now    func() time.Time
+
+	mu sync.Mutex
+	// queued are the workloads to show, empty where nobody waits any more, and said those that
+	// are shown.
+	queued map[types.NamespacedName]string
+	said   map[types.NamespacedName]saying
+	wake   chan struct{}
+	// failing is what went wrong the last time.
+	failing string
+}
+
+// saying is what was said when.
+type saying struct {
+	workload string
+	at       time.Time
+}
+
+// Waits hears which workload waits for a volume; none if it is empty.
+func (w *Waiting) Waits(volume volumes.Volume, workload string) {
+	name := types.NamespacedName{Namespace: volume.Namespace, Name: volume.Claim}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, known := w.said[name]
+	_, queued := w.queued[name]
+	switch {
+	case workload == "" && !known && !queued,
+		workload != "" && known && last.workload == workload && w.Now().Sub(last.at) < repeats,
+		!queued && len(w.queued) >= maxWaits:
+		return
+	}
+	if w.queued == nil {
+		w.queued = map[types.NamespacedName]string{}
+	}
+	w.queued[name] = workload
+	select {
+	case w.wakes() <- struct{}{}:
+	default:
+	}
+}
+
+// wakes is for a caller that has mu.
+func (w *Waiting) wakes() chan struct{} {
+	if w.wake == nil {
+		w.wake = make(chan struct{}, 1)
+	}
+	return w.wake
+}
+
+// NeedLeaderElection is false: every replica shows those that it refused.
+func (w *Waiting) NeedLeaderElection() bool { return false }
+
+// Start runs until ctx ends.
+func (w *Waiting) Start(ctx context.Context) error {
+	w.mu.Lock()
+	wake := w.wakes()
+	w.mu.Unlock()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		}
+		for name, workload, ok := w.next(); ok && ctx.Err() == nil; name, workload, ok = w.next() {
+			if err := w.write(ctx, name, workload); err != nil && ctx.Err() == nil {
+				w.cannot(err)
+				wait(ctx, pause)
+			}
+		}
+	}
+}
+
+func (w *Waiting) next() (types.NamespacedName, string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, workload := range w.queued {
+		delete(w.queued, name)
+		return name, workload, true
+	}
+	return types.NamespacedName{}, "", false
+}
+
+// write shows one workload at one object. Where there is none, nothing is guarded, or nobody
+// has read its record yet: the next refusal says it again.
+func (w *Waiting) write(ctx context.Context, name types.NamespacedName, workload string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for range tries {
+		var object v1alpha1.MigratableVolume
+		err := w.Client.Get(ctx, name, &object)
+		if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read MigratableVolume %s: %w", name, err)
+		}
+		before := object.DeepCopy()
+		w.show(&object.Status, workload)
+		if !equality.Semantic.DeepEqual(before.Status, object.Status) {
+			err = w.Client.Status().Patch(ctx, &object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		}
+		switch {
+		case apierrors.IsConflict(err):
+			continue
+		case client.IgnoreNotFound(err) != nil:
+			return fmt.Errorf("set the status of MigratableVolume %s: %w", name, err)
+		}
+		w.note(name, workload, object.Status.Waiting == workload)
+		return nil
+	}
+	return nil // it changes all the time
+}
+
+// show shows a workload, or that none waits.
+func (w *Waiting) show(is *v1alpha1.MigratableVolumeStatus, workload string) {
+	there := meta.FindStatusCondition(is.Conditions, v1alpha1.ConditionWaiting)
+	mine := there != nil && there.Reason == reasonPodsRefused
+	next := metav1.Condition{Type: v1alpha1.ConditionWaiting, LastTransitionTime: metav1.NewTime(w.Now().Truncate(time.Second))}
+	switch {
+	case workload == "" && !mine, workload != "" && !mayWait(*is):
+		return
+	case workload == "":
+		next.Status, next.Reason = metav1.ConditionFalse, reasonNobody
+	case there != nil && there.Status == metav1.ConditionTrue && !mine:
+		return // the claim itself waits, or a node
+	default:
+		next.Status, next.Reason, next.Message = metav1.ConditionTrue, reasonPodsRefused, refusedText(workload, *is, w.Now())
+	}
+	is.Waiting = workload
+	meta.SetStatusCondition(&is.Conditions, next)
+}
+
+// note remembers what is said.
+func (w *Waiting) note(name types.NamespacedName, workload string, shown bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failing = ""
+	if workload == "" || !shown {
+		delete(w.said, name)
+		return
+	}
+	if w.said == nil {
+		w.said = map[types.NamespacedName]saying{}
+	}
+	w.said[name] = saying{workload, w.Now()}
+}
+
+// cannot logs an error when it begins.
+func (w *Waiting) cannot(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if text := err.Error(); text != w.failing {
+		w.failing = text
+		w.Log.Error(err, "cannot show who waits for a volume; nothing else depends on it")
+	}
+}
