@@ -43,6 +43,15 @@ func conditions() []condition {
 	}
 }
 
+// Conditions are the types of the conditions that a Takeover may have, in their order.
+func Conditions() []string {
+	var all []string
+	for _, c := range conditions() {
+		all = append(all, c.name)
+	}
+	return all
+}
+
 // ahead reports whether a plan has the step.
 func ahead(plan failover.Plan, name string) bool {
 	switch name {

@@ -15,12 +15,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/provisioner"
 	"github.com/cephferry/cephferry/pkg/register"
+	"github.com/cephferry/cephferry/pkg/takeover"
 )
 
 const (
@@ -351,6 +353,53 @@ func TestConfigMapsAreDocumented(t *testing.T) {
 	for _, location := range csiconfig.Locations() {
 		if want := fmt.Sprintf("`%s`, key `%s`", location.Name, location.Key); !strings.Contains(document, want) {
 			t.Errorf("docs/client.md does not mention %s", want)
+		}
+	}
+}
+
+// TestTakeovers: the document has every field that a person can set, every phase and every step.
+func TestTakeovers(t *testing.T) {
+	document := read(t, "docs/takeover.md")
+	var schema struct {
+		Spec struct {
+			Versions []struct {
+				Schema struct {
+					OpenAPI struct {
+						Properties map[string]struct {
+							Properties map[string]struct {
+								Enum []string `json:"enum"`
+							} `json:"properties"`
+						} `json:"properties"`
+					} `json:"openAPIV3Schema"`
+				} `json:"schema"`
+			} `json:"versions"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "charts/cephferry/crd-schemas/cephferry.io_takeovers.yaml")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	object := schema.Spec.Versions[0].Schema.OpenAPI.Properties
+	phases := object["status"].Properties["phase"].Enum
+	if len(object["spec"].Properties) < 5 || len(phases) < 5 {
+		t.Fatalf("the schema has the fields %v, and the phases %q", object["spec"].Properties, phases)
+	}
+	for field := range object["spec"].Properties {
+		if !strings.Contains(document, "\n| `"+field+"` |") {
+			t.Errorf("docs/takeover.md has no row for spec.%s", field)
+		}
+	}
+	for _, phase := range phases {
+		if !strings.Contains(document, "\n| "+phase+" |") {
+			t.Errorf("docs/takeover.md has no row for phase %s", phase)
+		}
+	}
+	steps := takeover.Conditions()
+	if len(steps) == 0 {
+		t.Error("there are no steps")
+	}
+	for _, step := range steps {
+		if !strings.Contains(document, "`"+step+"`") {
+			t.Errorf("docs/takeover.md does not mention %s", step)
 		}
 	}
 }
