@@ -9,8 +9,9 @@ MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
 LDFLAGS     := -X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
-# The static build of this machine.
+# The static builds of this machine.
 STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
+PLUGIN       = $(STATIC:static/%=plugin/%)
 FUZZTIME    ?= 10s
 # Where tests need the lab; test-unit runs all others. Those that take longest start
 # first: whatever is last runs alone.
@@ -44,13 +45,22 @@ bin/postrender bin/webhook bin/kubectl-cephferry: bin/%:
 	CGO_ENABLED=1 go build -tags '$(GO_CEPH_TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
 
 .PHONY: build-static
-build-static: $(addprefix static/,$(PLATFORMS)) ## Build postrender without cgo for every platform, into bin/<os>-<arch>
+build-static: $(addprefix static/,$(PLATFORMS)) $(addprefix plugin/,$(PLATFORMS)) ## Build postrender and kubectl cephferry without cgo for every platform, into bin/<os>-<arch>
+
+# $(call static,PROGRAM,OS/ARCH)
+static = CGO_ENABLED=0 GOOS=$(patsubst %/,%,$(dir $2)) GOARCH=$(notdir $2) go build -trimpath -ldflags '-s -w $(LDFLAGS)' \
+	-o bin/$(subst /,-,$2)/$1$(if $(filter windows/%,$2),.exe) ./cmd/$1
 
 .PHONY: $(addprefix static/,$(PLATFORMS))
 $(addprefix static/,$(PLATFORMS)): static/%:
-	$(eval target := bin/$(subst /,-,$*)/postrender$(if $(filter windows/%,$*),.exe))
-	@mkdir -p $(dir $(target))
-	CGO_ENABLED=0 GOOS=$(patsubst %/,%,$(dir $*)) GOARCH=$(notdir $*) go build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(target) ./cmd/postrender
+	@mkdir -p bin/$(subst /,-,$*)
+	$(call static,postrender,$*)
+
+.PHONY: $(addprefix plugin/,$(PLATFORMS))
+$(addprefix plugin/,$(PLATFORMS)): plugin/%:
+	@mkdir -p bin/$(subst /,-,$*)
+	$(call static,kubectl-cephferry,$*)
+	@cp cmd/kubectl-cephferry/kubectl_complete-cephferry bin/$(subst /,-,$*)/
 
 .PHONY: helm4-plugin
 helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; install it with helm plugin install
@@ -87,7 +97,7 @@ test-model-full: ## Explore the model's large configurations too, which takes so
 	go test -timeout 60m -run '^($(LONG_MODEL))$$' ./test/model -full -v
 
 .PHONY: test-lab
-test-lab: deps tools bin/postrender bin/webhook bin/kubectl-cephferry helm4-plugin ## Test against real Ceph, API servers and Helm
+test-lab: deps tools bin/postrender bin/webhook bin/kubectl-cephferry $(PLUGIN) helm4-plugin ## Test against real Ceph, API servers and Helm
 	$(LAB_TESTS) $(addprefix ./,$(LAB_PACKAGES))
 
 .PHONY: fuzz

@@ -26,14 +26,22 @@ func confirm(std streams, todo []planning.Volume) error {
 	}
 	answers := bufio.NewReader(std.stdin)
 	for _, name := range names {
-		fmt.Fprintf(std.stderr, "\nType %s to go on: ", questions[name])
-		answer, err := answers.ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err := askFor(answers, std.stderr, name, questions[name]); err != nil {
 			return err
 		}
-		if strings.TrimSpace(answer) != name {
-			return errors.New("that is not its name; nothing was changed")
-		}
+	}
+	return nil
+}
+
+// askFor makes a person type a name.
+func askFor(answers *bufio.Reader, stderr io.Writer, name, question string) error {
+	fmt.Fprintf(stderr, "\nType %s to go on: ", question)
+	answer, err := answers.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if strings.TrimSpace(answer) != name {
+		return refuse(errors.New("that is not its name; nothing was changed"))
 	}
 	return nil
 }

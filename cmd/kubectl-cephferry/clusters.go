@@ -1,19 +1,18 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/failover"
-	"github.com/cephferry/cephferry/pkg/usage"
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 )
 
 type clustersOptions struct {
@@ -27,111 +26,85 @@ func newClusters(o *options) *cobra.Command {
 		Use:   "clusters",
 		Short: "List the clusters that are registered beside this one's volumes",
 		Long: `Lists the clusters that have guarded volumes in the pools where this cluster has some,
-as they have registered themselves: with the version of their webhook, how many boots
-of nodes a failover would find, and when they wrote it last. One that lives writes once
-a minute. A registration that this version cannot read says so, and the exit code is 1.`,
+as they have registered themselves: with the version of their webhook, their nodes, and when
+they wrote it last. One that lives writes once a minute. It reads the objects FerryCluster of
+this cluster; with --direct it asks Ceph itself. A registration that this version cannot read
+says so, and the exit code is 3.`,
 		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return c.run(command.Context()) },
+		RunE: func(command *cobra.Command, _ []string) error {
+			if c.direct {
+				return directClusters{c}.run(command.Context())
+			}
+			printer, err := c.output.printer()
+			if err != nil {
+				return err
+			}
+			connected, err := c.cluster("")
+			if err != nil {
+				return err
+			}
+			return c.show(command.Context(), connected.Client, printer, time.Now())
+		},
 	}
 	c.output.addTo(command.Flags())
 	return command
 }
 
-// registered is one cluster for people and scripts.
-type registered struct {
-	Name    string `json:"name,omitempty"`
-	UID     string `json:"uid"`
-	Version string `json:"version,omitempty"`
-	// ThisCluster: it is the one that was asked.
-	ThisCluster bool        `json:"thisCluster,omitempty"`
-	Nodes       []ceph.Node `json:"nodes,omitempty"`
-	Written     *time.Time  `json:"written,omitempty"`
-	// Error is why the registration cannot be read.
-	Error string `json:"error,omitempty"`
-}
-
-func (c *clustersOptions) run(ctx context.Context) error {
-	if err := c.output.check(); err != nil {
-		return err
+// show shows the objects. The error is the exit code, where one cannot be read.
+func (c *clustersOptions) show(ctx context.Context, api client.Reader, printer printers.ResourcePrinter, now time.Time) error {
+	var list v1alpha1.FerryClusterList
+	if err := api.List(ctx, &list); err != nil {
+		return fmt.Errorf("list FerryClusters: %w", noObjects(err))
 	}
-	connected, err := c.connect(ctx)
+	var err error
+	if printer != nil {
+		err = c.output.printList(printer, &list, "FerryCluster", c.std.stdout)
+	} else {
+		err = c.objectTable(list.Items, now)
+	}
 	if err != nil {
 		return err
 	}
-	defer connected.storages.Close()
-	self, err := usage.Party(ctx, connected.API, connected.settings.cluster)
-	if err != nil {
-		return err
-	}
-	places, err := connected.places(ctx)
-	if err != nil {
-		return err
-	}
-	if len(places) == 0 {
-		return errors.New("this cluster has no guarded volume, so nothing says in which pools clusters are registered; run this in a cluster that has one")
-	}
-	rows := []registered{}
-	for _, place := range places {
-		all, unread, err := failover.Registrations(ctx, place.storage, place.spaces)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, registeredRows(all, unread, self)...)
-	}
-	return c.print(rows, time.Now())
-}
-
-func registeredRows(all []ceph.Registration, unread []ceph.RegistrationOf, self ceph.Party) []registered {
-	var rows []registered
-	for _, r := range all {
-		rows = append(rows, registered{Name: r.Name, UID: r.UID, Version: r.Version, ThisCluster: r.UID == self.UID, Nodes: r.Nodes, Written: &r.Written})
-	}
-	for _, of := range unread {
-		rows = append(rows, registered{UID: of.UID, ThisCluster: of.UID == self.UID, Error: of.Err.Error() + "; " + ceph.Advice(of.Err)})
-	}
-	return rows
-}
-
-// print shows the rows. The error is the exit code, where one cannot be read.
-func (c *clustersOptions) print(rows []registered, now time.Time) error {
-	var code error
-	for _, row := range rows {
-		if row.Error != "" {
-			code = errShown
+	for _, one := range list.Items {
+		if meta.IsStatusConditionFalse(one.Status.Conditions, v1alpha1.ConditionReadable) {
+			return unknown(errShown)
 		}
 	}
-	if c.output == "" {
-		return cmp.Or(c.table(rows, now), code)
-	}
-	document, err := c.output.encode(struct {
-		Clusters []registered `json:"clusters"`
-	}{rows})
-	if err != nil {
-		return err
-	}
-	if _, err := c.std.stdout.Write(document); err != nil {
-		return err
-	}
-	return code
+	return nil
 }
 
-func (c *clustersOptions) table(rows []registered, now time.Time) error {
-	if len(rows) == 0 {
+func (c *clustersOptions) objectTable(clusters []v1alpha1.FerryCluster, now time.Time) error {
+	if len(clusters) == 0 {
 		fmt.Fprintln(c.std.stderr, "No cluster has registered itself yet in the pools of this cluster's volumes.")
 		return nil
 	}
 	table := tabwriter.NewWriter(c.std.stdout, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(table, "NAME\tUID\tVERSION\tNODES\tLAST WRITTEN")
-	for _, row := range rows {
-		name := row.Name
-		if row.ThisCluster {
+	head := "NAME\tVERSION\tNODES\tOWNS\tLAST SEEN"
+	if c.output == wide {
+		head += "\tUID"
+	}
+	fmt.Fprintln(table, head)
+	for _, one := range clusters {
+		status, name := one.Status, one.Status.Name
+		if name == "" {
+			name = one.Name
+		}
+		if status.ThisCluster {
 			name += " (this cluster)"
 		}
-		if row.Error != "" {
-			fmt.Fprintf(table, "-\t%s\tcannot know: %s\n", row.UID, row.Error)
+		if readable := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReadable); readable != nil && readable.Status == "False" {
+			fmt.Fprintf(table, "%s\tcannot know: %s\n", name, oneLine(readable.Message))
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s ago\n", name, row.UID, row.Version, len(row.Nodes), duration.HumanDuration(max(0, now.Sub(*row.Written))))
+		seen := "-"
+		if status.LastSeen != nil {
+			seen = duration.HumanDuration(max(0, now.Sub(status.LastSeen.Time))) + " ago"
+		}
+		line := fmt.Sprintf("%s\t%s\t%d\t%d\t%s", name, orDash(status.Version), status.NodeCount, status.VolumesOwned, seen)
+		if c.output == wide {
+			line += "\t" + status.UID
+		}
+		fmt.Fprintln(table, line)
 	}
 	return table.Flush()
 }

@@ -8,15 +8,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/goceph"
@@ -25,7 +21,6 @@ import (
 	"github.com/cephferry/cephferry/pkg/inventory"
 	"github.com/cephferry/cephferry/pkg/planning"
 	"github.com/cephferry/cephferry/pkg/usage"
-	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -42,40 +37,19 @@ type connection struct {
 	storages  *storages
 }
 
-func (o *options) clientConfig() clientcmd.ClientConfig {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &o.overrides)
-}
-
 // connect reads how everything is reached. Ceph is dialed when it is needed first.
 func (o *options) connect(ctx context.Context) (*connection, error) {
-	log.SetLogger(logr.Discard())
-	clientConfig := o.clientConfig()
-	config, err := clientConfig.ClientConfig()
+	api, err := o.cluster("")
 	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w", err)
-	}
-	config.UserAgent, config.Timeout, config.QPS = "kubectl-cephferry/"+version.String(), apiLimit, -1
-	namespace, _, err := clientConfig.Namespace()
-	if err != nil {
-		return nil, fmt.Errorf("find the namespace: %w", err)
-	}
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	api, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("connect to the API server: %w", err)
-	}
-	parsed, err := o.readSettings(ctx, api)
+	parsed, err := o.readSettings(ctx, api, api.namespace)
 	if err != nil {
 		return nil, err
 	}
 	storages := o.newStorages(api, parsed)
 	all := &inventory.Inventory{
-		API:      api,
+		API:      api.Client,
 		Finder:   volumes.Finder{Cache: api, API: api, Scope: parsed.scope},
 		Usage:    &usage.Gatherer{API: api, CIDRs: parsed.local, Exempt: parsed.exempt},
 		Storages: storages,
@@ -83,15 +57,21 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 	return &connection{
 		Inventory: all,
 		planner:   &planning.Planner{Inventory: all, Entry: storages.Entry, Local: parsed.local, Exempt: parsed.exempt},
-		settings:  parsed, namespace: namespace, config: config, storages: storages,
+		settings:  parsed, namespace: api.namespace, config: api.config, storages: storages,
 	}, nil
 }
 
 // readSettings takes what was not given by flags from the webhook's Deployment. It is
-// there while no pod of it runs.
-func (o *options) readSettings(ctx context.Context, api client.Reader) (settings, error) {
+// there while no pod of it runs. Who may not look for it everywhere, as the webhook's own account,
+// may do so in the namespace of the connection.
+func (o *options) readSettings(ctx context.Context, api client.Reader, namespace string) (settings, error) {
 	var list appsv1.DeploymentList
-	if err := api.List(ctx, &list, client.MatchingLabels{"app.kubernetes.io/name": "cephferry"}); err != nil {
+	ours := client.MatchingLabels{"app.kubernetes.io/name": "cephferry"}
+	err := api.List(ctx, &list, ours)
+	if apierrors.IsForbidden(err) {
+		err = api.List(ctx, &list, ours, client.InNamespace(namespace))
+	}
+	if err != nil {
 		return settings{}, fmt.Errorf("look for the webhook's Deployment: %w", err)
 	}
 	if len(list.Items) > 1 {
@@ -164,10 +144,14 @@ func (o *options) cephConfig() *goceph.Config {
 	return &goceph.Config{ConfFile: o.cephConf, User: o.cephID, Keyring: o.cephKeyring}
 }
 
+// errNoLibrary is for builds without cgo.
+var errNoLibrary = errors.New("this build of kubectl cephferry has no Ceph library, so it cannot ask Ceph itself\n" +
+	"  do this   run it in the webhook's pod: kubectl exec -it -n cephferry-system deployment/cephferry -- kubectl-cephferry --direct, with the same arguments, and --by for a name")
+
 func dial(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
 	cluster, err := goceph.Dial(ctx, config)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, errors.New("this build of kubectl-cephferry has no Ceph library; use the one that make build makes")
+		return nil, errNoLibrary
 	}
 	return cluster, err
 }

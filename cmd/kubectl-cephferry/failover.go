@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,48 +19,10 @@ import (
 	"github.com/cephferry/cephferry/pkg/planning"
 )
 
-type failoverOptions struct {
-	*options
-	from, by          string
-	also, spare, only []string
-	yes, resume, drop bool
-}
-
-func newFailover(o *options) *cobra.Command {
-	f := &failoverOptions{options: o}
-	command := &cobra.Command{
-		Use:   "failover NAMESPACE/CLAIM...",
-		Short: "Take volumes from a cluster that is dead",
-		Long: `Takes volumes from a cluster that is dead, for this one. The clients that the volume's
-record names, and where it is not certain their nodes too, are put on Ceph's blocklist
-for good, so that they never write again, whatever becomes of them; then the volume is
-this cluster's.
-
-Shows first what that cuts off besides, and asks. Several volumes have one plan, one
-answer and one fence; if one of them is refused, nothing happens to any. Broken off at
-any point, it can be run again. The dead cluster need not answer, nor the webhook of
-this one.`,
-		Example: `  kubectl cephferry failover shop/data-db-0
-  kubectl cephferry failover shop/data-db-0 shop/data-db-1 --from east --yes`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(command *cobra.Command, args []string) error { return f.run(command.Context(), args) },
-	}
-	flags := command.Flags()
-	flags.SortFlags = false
-	flags.StringVar(&f.from, "from", "", "`name` of the cluster that is dead; nothing is done if the record names another one")
-	flags.BoolVar(&f.yes, "yes", false, "do not ask; --from is needed then")
-	flags.StringArrayVar(&f.also, "also-fence", nil, "`address` of another machine of the dead cluster, or of a client as rbd status prints it, repeatable")
-	flags.StringArrayVar(&f.only, "only-node", nil, "`name` of a node of the dead cluster: where the record leaves open which may have the volume, only these are fenced besides, repeatable")
-	flags.StringArrayVar(&f.spare, "spare", nil, "`address` of a machine that is not fenced as a whole, although the record names it, repeatable")
-	flags.BoolVar(&f.resume, "resume", false, "go on with what another person began for this cluster")
-	flags.BoolVar(&f.drop, "drop", false, "give up what was begun: the volume is the other cluster's as before; what was fenced stays fenced")
-	flags.StringVar(&f.by, "by", "", "`name` of the person, for the record; default: the user of the connection")
-	return command
-}
-
-func (f *failoverOptions) run(ctx context.Context, args []string) error {
-	if f.yes && f.from == "" && !f.drop {
-		return errors.New("--yes: name the cluster that is dead with --from, so that it cannot be another one than you think")
+// runDirect asks Ceph itself, and fences from here.
+func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
+	if f.takeover != "" {
+		return errors.New("--takeover: with --direct there is none; name claims")
 	}
 	c, err := f.connect(ctx)
 	if err != nil {
@@ -76,6 +37,18 @@ func (f *failoverOptions) run(ctx context.Context, args []string) error {
 	wish, err := f.wish(ctx, c)
 	if err != nil {
 		return err
+	}
+	if f.all {
+		owned, err := c.planner.Owned(ctx, f.from, wish.Taker.Cluster)
+		if err != nil {
+			return err
+		}
+		if len(owned) == 0 {
+			return refuse(fmt.Errorf("cluster %s owns no volume of this cluster", f.from))
+		}
+		for _, name := range owned {
+			claims = append(claims, claim{name.Namespace, name.Name})
+		}
 	}
 	if f.drop {
 		return f.dropAll(ctx, c, claims, wish.Taker)

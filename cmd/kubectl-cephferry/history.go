@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 )
 
 func newHistory(o *options) *cobra.Command {
@@ -19,113 +18,76 @@ func newHistory(o *options) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "history NAMESPACE/CLAIM",
 		Short: "Show the last changes of a volume's owner",
-		Long: `Shows the last changes of a volume's owner, the latest last. With --image and
---ceph-conf, no Kubernetes cluster is needed.`,
+		Long: `Shows the last changes of a volume's owner, the latest last: out of the object
+MigratableVolume of this cluster, or with --direct out of the record in Ceph, which also has
+the addresses that were fenced. With --image and --ceph-conf, no Kubernetes cluster is needed.`,
 		Example: `  kubectl cephferry history shop/data-db-0
   kubectl cephferry history --image replicapool/shop.data-db-0 --ceph-conf /etc/ceph/ceph.conf`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: o.completeClaims,
 		RunE: func(command *cobra.Command, args []string) error {
 			if (image == "") == (len(args) == 0) {
-				return fmt.Errorf("name one claim, or one image with --image")
+				return errors.New("name one claim, or one image with --image")
 			}
-			return o.history(command.Context(), args, image)
+			if o.direct || image != "" {
+				return o.history(command.Context(), args, image)
+			}
+			return o.shownHistory(command.Context(), args[0])
 		},
 	}
-	command.Flags().StringVar(&image, "image", "", "`pool/name` or pool/namespace/name of an image, instead of a claim")
+	command.Flags().StringVar(&image, "image", "", "`pool/name` or pool/namespace/name of an image, instead of a claim; asks Ceph itself")
 	return command
 }
 
-func (o *options) history(ctx context.Context, args []string, image string) error {
-	storage, spec, done, err := o.oneImage(ctx, args, image)
+// shownHistory is what this cluster shows of the record.
+func (o *options) shownHistory(ctx context.Context, arg string) error {
+	c, err := o.cluster("")
 	if err != nil {
 		return err
 	}
-	defer done()
-	found, err := storage.Image(ctx, spec)
+	claims, err := claimArgs([]string{arg}, c.namespace)
 	if err != nil {
 		return err
 	}
-	record, err := ownership.Read(ctx, storage, found)
+	shown := &shownVolumes{api: c.Client, named: claims}
+	list, err := shown.list(ctx)
 	if err != nil {
 		return err
 	}
-	return printHistory(o.std.stdout, spec, record)
+	return o.printShownHistory(&list.Items[0])
 }
 
-// oneImage finds the image of a claim, or the one that is named, with the Ceph flags
-// alone.
-func (o *options) oneImage(ctx context.Context, args []string, image string) (ceph.Cluster, ceph.ImageSpec, func(), error) {
-	if image != "" {
-		spec, err := parseImage(image)
-		if err != nil {
-			return nil, ceph.ImageSpec{}, nil, err
-		}
-		storage, err := dial(ctx, *o.cephConfig())
-		if err != nil {
-			return nil, ceph.ImageSpec{}, nil, err
-		}
-		return storage, spec, func() { _ = storage.Close() }, nil
-	}
-	c, err := o.connect(ctx)
-	if err != nil {
-		return nil, ceph.ImageSpec{}, nil, err
-	}
-	claims, err := claimArgs(args, c.namespace)
-	if err != nil {
-		return nil, ceph.ImageSpec{}, nil, err
-	}
-	volume, err := c.Volume(ctx, claims[0].namespace, claims[0].name)
-	if err != nil {
-		return nil, ceph.ImageSpec{}, nil, err
-	}
-	storage, spec, err := c.Image(ctx, volume)
-	return storage, spec, func() { _ = c.storages.Close() }, err
-}
-
-func parseImage(text string) (ceph.ImageSpec, error) {
-	switch parts := strings.Split(text, "/"); {
-	case strings.Contains("/"+text+"/", "//"):
-	case len(parts) == 2:
-		return ceph.ImageSpec{Pool: parts[0], Name: parts[1]}, nil
-	case len(parts) == 3:
-		return ceph.ImageSpec{Pool: parts[0], Namespace: parts[1], Name: parts[2]}, nil
-	}
-	return ceph.ImageSpec{}, fmt.Errorf("--image %s: must be pool/name or pool/namespace/name", text)
-}
-
-func printHistory(out io.Writer, spec ceph.ImageSpec, record ceph.Record) error {
-	fmt.Fprintf(out, "image %s: %s\n", spec, describe(record))
-	if len(record.History) == 0 {
-		return nil
-	}
-	table := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(table, "TIME\tEVENT\tCLUSTER\tFROM\tBY\tFENCED")
-	for _, change := range record.History {
-		from, by, fenced := "-", "-", "-"
-		if change.From != nil {
-			from = change.From.Name
-		}
-		if change.By != "" {
-			by = change.By
-		}
-		if len(change.Fenced) > 0 {
-			fenced = strings.Join(change.Fenced, ",")
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", change.At.Format(time.RFC3339), change.Event, change.Name, from, by, fenced)
-	}
-	return table.Flush()
-}
-
-// describe is the present state of a record.
-func describe(record ceph.Record) string {
+func (o *options) printShownHistory(volume *v1alpha1.MigratableVolume) error {
+	out, status := o.std.stdout, volume.Status
+	state := "nobody owns it"
 	switch {
-	case record.Takeover != nil:
-		return fmt.Sprintf("cluster %s owns it; %s takes it for cluster %s since %s",
-			record.Owner.Name, record.Takeover.By, record.Takeover.Name, record.Takeover.Since.Format(time.RFC3339))
-	case record.Owner != nil:
-		return fmt.Sprintf("cluster %s owns it, claim %s/%s, since %s",
-			record.Owner.Name, record.Owner.Namespace, record.Owner.Claim, record.Owner.Since.Format(time.RFC3339))
+	case status.Owner == nil:
+	case status.Takeover != nil:
+		state = fmt.Sprintf("cluster %s owns it; %s takes it for cluster %s since %s",
+			status.Owner.Name, status.Takeover.By, status.Takeover.Cluster, status.Takeover.Since.UTC().Format(time.RFC3339))
 	default:
-		return "nobody owns it"
+		state = fmt.Sprintf("cluster %s owns it, claim %s/%s", status.Owner.Name, status.Owner.Namespace, status.Owner.Claim)
+		if status.Owner.Since != nil {
+			state += ", since " + status.Owner.Since.UTC().Format(time.RFC3339)
+		}
 	}
+	why := whyUnknown(volume)
+	if why != "" {
+		state = why
+	}
+	fmt.Fprintf(out, "claim %s (image %s): %s\n", client.ObjectKeyFromObject(volume), orDash(status.Image), state)
+	if len(status.History) > 0 {
+		table := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+		fmt.Fprintln(table, "TIME\tEVENT\tCLUSTER\tFROM\tBY")
+		for _, change := range status.History {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", change.At.UTC().Format(time.RFC3339), change.Event, change.Cluster, orDash(change.From), orDash(change.By))
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	if why != "" {
+		return unknown(errShown)
+	}
+	return nil
 }

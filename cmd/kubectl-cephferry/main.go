@@ -1,5 +1,5 @@
-// Command kubectl-cephferry is a kubectl plugin: it shows who owns migratable volumes,
-// and takes them from a cluster that is dead.
+// Command kubectl-cephferry is a kubectl plugin: it shows who owns migratable volumes, moves
+// workloads between clusters, and takes volumes from a cluster that is dead.
 package main
 
 import (
@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/signal"
 
+	"golang.org/x/term"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	colour := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(os.Stdout.Fd()))
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr, colour})
 	stop()
 	os.Exit(code)
 }
@@ -24,25 +27,20 @@ func main() {
 type streams struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	// colour: stdout is a terminal that shows colours.
+	colour bool
 }
 
-// errShown is for a command that has said everything already.
-var errShown = errors.New("shown")
-
-// run returns the exit code: 0, or 1 when something was refused, failed or could not
-// be found out.
+// run returns the exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	root := newRoot(std)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	if !errors.Is(err, errShown) {
+	if err != nil && !errors.Is(err, errShown) {
 		fmt.Fprintf(std.stderr, "error: %v\n", err)
 		if advice := ceph.Advice(err); advice != "" {
 			fmt.Fprintf(std.stderr, "  do this   %s\n", advice)
 		}
 	}
-	return 1
+	return exitCode(err)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -12,7 +14,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/pflag"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/inventory"
@@ -25,7 +33,7 @@ var since = time.Date(2026, 11, 22, 14, 3, 0, 0, time.UTC)
 func runWith(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	code = run(t.Context(), args, streams{strings.NewReader(stdin), &out, &err})
+	code = run(t.Context(), args, streams{stdin: strings.NewReader(stdin), stdout: &out, stderr: &err})
 	return code, out.String(), err.String()
 }
 
@@ -46,10 +54,23 @@ func TestErrorsBeforeAnyConnection(t *testing.T) {
 	}{
 		"unknown command":         {[]string{"steal"}, `error: unknown command "steal" for "kubectl cephferry"`},
 		"unknown flag":            {[]string{"status", "--colour"}, "error: unknown flag: --colour"},
-		"an argument of status":   {[]string{"status", "shop/data"}, `error: unknown command "shop/data" for "kubectl cephferry status"`},
-		"clusters in xml":         {[]string{"clusters", "-o", "xml"}, "error: --output xml: must be json or yaml"},
-		"unknown output":          {[]string{"status", "-o", "xml"}, "error: --output xml: must be json or yaml"},
-		"failover of nothing":     {[]string{"failover"}, "error: requires at least 1 arg(s), only received 0"},
+		"a selector of nothing":   {[]string{"status", "-l", "a=b=c"}, "error: --selector a=b=c: "},
+		"names and a selector":    {[]string{"status", "data", "-l", "a=b"}, "error: --selector a=b: name claims, or select them"},
+		"clusters in xml":         {[]string{"clusters", "-o", "xml"}, "error: --output xml: must be wide, json, yaml, name or jsonpath=TEMPLATE"},
+		"unknown output":          {[]string{"status", "-o", "xml"}, "error: --output xml: must be wide, json, yaml, name or jsonpath=TEMPLATE"},
+		"unknown output, direct":  {[]string{"status", "-o", "name", "--direct"}, "error: --output name: must be json or yaml"},
+		"no template":             {[]string{"status", "-o", "jsonpath="}, "error: --output jsonpath=: template format specified but no template given"},
+		"a fleet in xml":          {[]string{"fleet", "-o", "xml"}, "error: --output xml: must be json or yaml"},
+		"failover of nothing":     {[]string{"failover"}, "error: name claims: NAMESPACE/CLAIM, or all that a cluster owns: --all --from CLUSTER"},
+		"failover of both":        {[]string{"failover", "shop/data", "--all", "--from", "east"}, "error: claims, --all and --takeover: only one of them"},
+		"all of whom":             {[]string{"failover", "--all"}, "error: --all: name the cluster that is dead with --from"},
+		"by another person":       {[]string{"failover", "shop/data", "--by", "ann"}, "error: --by: only with --direct; "},
+		"drop what":               {[]string{"failover", "shop/data", "--drop"}, "error: --drop: only with --direct"},
+		"move to nowhere":         {[]string{"move", "sts/db", "--from-context", "east"}, "error: name both clusters with --from-context and --to-context"},
+		"move of nothing":         {[]string{"move", "--from-context", "east", "--to-context", "west"}, "error: name workloads, such as statefulset/db, "},
+		"move of both":            {[]string{"move", "sts/db", "--all", "--from-context", "east", "--to-context", "west"}, "error: name workloads, such as statefulset/db, "},
+		"move of a pod":           {[]string{"move", "pod/db", "--from-context", "east", "--to-context", "west"}, `error: "pod/db" is not a workload that can be moved: deployment/NAME or statefulset/NAME`},
+		"move in no time":         {[]string{"move", "sts/db", "--from-context", "east", "--to-context", "west", "--timeout", "0s"}, "error: --timeout 0s: must be more than nothing"},
 		"yes without a name":      {[]string{"failover", "shop/data", "--yes"}, "error: --yes: name the cluster that is dead with --from, so that it cannot be another one than you think"},
 		"unfence nothing":         {[]string{"unfence"}, "error: requires at least 1 arg(s), only received 0"},
 		"history of nothing":      {[]string{"history"}, "error: name one claim, or one image with --image"},
@@ -65,7 +86,7 @@ func TestErrorsBeforeAnyConnection(t *testing.T) {
 		"rekey of nothing":        {[]string{"rekey"}, "error: name claims, or those of a namespace with --all"},
 		"rekey of both":           {[]string{"rekey", "shop/data", "--all"}, "error: name claims, or those of a namespace with --all"},
 		"release of a cluster":    {[]string{"release", "shop/data", "--cluster-id", "rook-ceph"}, "error: --image and --cluster-id: one needs the other"},
-		"a kubeconfig of nothing": {[]string{"--kubeconfig", empty, "status"}, "error: find the cluster: invalid configuration: no configuration has been provided"},
+		"a kubeconfig of nothing": {[]string{"--kubeconfig", empty, "status"}, "error: find the cluster: no kubeconfig was found, and --server names none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, stderr := runWith(t, "", test.args...)
@@ -146,13 +167,13 @@ func TestStatusTable(t *testing.T) {
 
 	// A watch shows the rows that changed, without a head.
 	var out bytes.Buffer
-	s := &statusOptions{options: &options{std: streams{stdout: &out}}}
+	s := &directStatus{statusOptions: &statusOptions{options: &options{std: streams{stdout: &out}}}}
 	changed := append([]inventory.Status{}, rows...)
 	changed[1].State = "held"
 	if err := s.print(changed, rows); err != nil || strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), "idle") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
-	if err := anyUnknown(rows, "", &out); err != errShown {
+	if err := anyUnknown(rows, "", &out); exitCode(err) != exitUnknown {
 		t.Errorf("a volume that is not known: %v", err)
 	}
 	if err := anyUnknown(rows[:3], "", &out); err != nil {
@@ -177,7 +198,7 @@ func TestAnotherClusterOfThisName(t *testing.T) {
 		}
 	}
 	// With -o json, the uid is there anyway.
-	document, err := (&statusOptions{output: "json"}).document([]inventory.Status{{Owner: &ceph.Owner{Party: dead}}})
+	document, err := (&directStatus{statusOptions: &statusOptions{output: "json"}}).document([]inventory.Status{{Owner: &ceph.Owner{Party: dead}}})
 	if err != nil || !strings.Contains(string(document), `"uid": "`+dead.UID+`"`) {
 		t.Errorf("%v\n%s", err, document)
 	}
@@ -192,8 +213,8 @@ func TestClustersTable(t *testing.T) {
 	}
 	unread := []ceph.RegistrationOf{{UID: "u-later", Err: fmt.Errorf("read registration \"rbd/cephferry.cluster.u-later\": %w", ceph.ErrRegistrationUnknown)}}
 	var out bytes.Buffer
-	c := &clustersOptions{options: &options{std: streams{stdout: &out}}}
-	if err := c.print(registeredRows(rows, unread, self), since.Add(59*time.Minute+20*time.Second)); err != errShown {
+	c := directClusters{&clustersOptions{options: &options{std: streams{stdout: &out}}}}
+	if err := c.print(registeredRows(rows, unread, self), since.Add(59*time.Minute+20*time.Second)); exitCode(err) != exitUnknown {
 		t.Errorf("one cannot be read: %v", err)
 	}
 	want := `NAME                  UID       VERSION   NODES   LAST WRITTEN
@@ -216,7 +237,7 @@ func TestClustersDocument(t *testing.T) {
 		"json": "{\n  \"clusters\": [\n    {\n      \"name\": \"west\",\n      \"uid\": \"u-west\",\n      \"version\": \"v1\",\n      \"thisCluster\": true,\n      \"nodes\": [\n        {\n          \"name\": \"w1\",\n          \"bootID\": \"b1\"\n        }\n      ],\n      \"written\": \"2026-11-22T14:03:00Z\"\n    }\n  ]\n}\n",
 	} {
 		var out bytes.Buffer
-		c := &clustersOptions{options: &options{std: streams{stdout: &out}}, output: output}
+		c := directClusters{&clustersOptions{options: &options{std: streams{stdout: &out}}, output: output}}
 		if err := c.print(rows, since); err != nil {
 			t.Fatal(err)
 		}
@@ -246,5 +267,28 @@ TIME                   EVENT        CLUSTER   FROM   BY    FENCED
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// The webhook's own account may look for its Deployment in its namespace only.
+func TestSettingsInThePod(t *testing.T) {
+	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "cephferry-system", Name: "cephferry", Labels: map[string]string{"app.kubernetes.io/name": "cephferry"}}}
+	deployment.Spec.Template.Spec.Containers = []corev1.Container{{Args: []string{"--cluster-name=west", "--webhook-port=9443"}}}
+	api := shows(t, interceptor.Funcs{List: func(ctx context.Context, api client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+		var of client.ListOptions
+		of.ApplyOptions(options)
+		if of.Namespace != "cephferry-system" {
+			return apierrors.NewForbidden(appsv1.Resource("deployments"), "", errors.New("everywhere"))
+		}
+		return api.List(ctx, list, options...)
+	}}, deployment)
+	o := &options{}
+	o.addFlags(pflag.NewFlagSet("", pflag.ContinueOnError))
+	got, err := o.readSettings(t.Context(), api, "cephferry-system")
+	if err != nil || got.cluster != "west" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := o.readSettings(t.Context(), api, "shop"); !apierrors.IsForbidden(err) {
+		t.Errorf("in another namespace: %v", err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/cephferry/cephferry/pkg/flagvalue"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -15,9 +15,11 @@ import (
 
 // options are the flags that all commands have.
 type options struct {
-	std        streams
-	kubeconfig string
-	overrides  clientcmd.ConfigOverrides
+	std streams
+	// kubectl has the flags by which kubectl finds a cluster.
+	kubectl *genericclioptions.ConfigFlags
+	// direct: Ceph is asked, and not the objects in which the cluster shows what Ceph says.
+	direct bool
 	// cephConf, cephID and cephKeyring are the user who may fence.
 	cephConf, cephID, cephKeyring string
 	// settings are the flags, and given those that were on the command line.
@@ -26,10 +28,9 @@ type options struct {
 }
 
 func (o *options) addFlags(flags *pflag.FlagSet) {
-	flags.SortFlags = false
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: $KUBECONFIG or ~/.kube/config")
-	// The short names are those of kubectl, without those that nobody types.
-	clientcmd.BindOverrideFlags(&o.overrides, flags, kubectlFlags())
+	o.kubectl = kubectlFlags()
+	o.kubectl.AddFlags(flags)
+	flags.BoolVar(&o.direct, "direct", false, "ask Ceph itself, with a build that has Ceph's libraries; neither the webhook nor its objects have to be there")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's configuration, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise that of --ceph-secret")
 	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")
@@ -37,15 +38,11 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	o.given = flags
 }
 
-func kubectlFlags() clientcmd.ConfigOverrideFlags {
-	none := clientcmd.FlagInfo{}
-	all := clientcmd.RecommendedConfigOverrideFlags("")
-	return clientcmd.ConfigOverrideFlags{
-		CurrentContext: all.CurrentContext,
-		ContextOverrideFlags: clientcmd.ContextOverrideFlags{
-			ClusterName: none, AuthInfoName: none, Namespace: all.ContextOverrideFlags.Namespace,
-		},
-	}
+// kubectlFlags are kubectl's, without those that nobody types.
+func kubectlFlags() *genericclioptions.ConfigFlags {
+	flags := genericclioptions.NewConfigFlags(false)
+	flags.CacheDir, flags.DisableCompression, flags.ProxyURL, flags.ImpersonateUserExtra = nil, nil, nil, nil
+	return flags
 }
 
 // cephByFlags reports whether flags say how to reach Ceph.

@@ -14,12 +14,17 @@ func newRoot(std streams) *cobra.Command {
 	o := &options{std: std}
 	root := &cobra.Command{
 		Use:   "kubectl-cephferry",
-		Short: "Shows who owns migratable volumes, and takes them from a cluster that is dead",
-		Long: `Shows who owns migratable volumes, and takes them from a cluster that is dead.
+		Short: "Shows who owns migratable volumes, moves them, and takes them from a cluster that is dead",
+		Long: `Shows who owns migratable volumes, moves workloads between clusters, and takes volumes from
+a cluster that is dead.
 
-It asks the API server of this cluster and Ceph, and needs neither the webhook nor
-any other cluster. What the webhook is started with, it reads from its Deployment;
-flags of the same names go before that.`,
+It reads and writes objects of the cluster's API server. With --direct it asks Ceph itself,
+and needs neither the webhook nor its objects; so do unfence, release, import and rekey
+always. That takes a build with Ceph's libraries. What the webhook is started with, it reads
+from its Deployment then; flags of the same names go before that.
+
+The exit code is 1 if something failed, 2 if it was refused and nothing was changed, and 3 if
+something could not be found out.`,
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl cephferry"},
 		Version:           version.String(),
 		SilenceErrors:     true,
@@ -31,7 +36,11 @@ flags of the same names go before that.`,
 	root.SetOut(std.stdout)
 	root.SetErr(std.stderr)
 	o.addFlags(root.PersistentFlags())
-	root.AddCommand(newStatus(o), newClusters(o), newHistory(o), newFailover(o), newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o))
+	root.AddCommand(newStatus(o), newClusters(o), newFleet(o), newHistory(o), newMove(o), newFailover(o),
+		newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o))
+	if err := root.RegisterFlagCompletionFunc("context", o.completeContexts); err != nil {
+		panic(err) // there is no such flag
+	}
 	return root
 }
 

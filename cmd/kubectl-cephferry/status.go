@@ -1,92 +1,103 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/inventory"
-	"github.com/cephferry/cephferry/pkg/usage"
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 )
 
-// watchInterval is how often --watch looks.
-const watchInterval = 2 * time.Second
+const (
+	// watchInterval is how often --watch looks.
+	watchInterval = 2 * time.Second
+	// staleAfter is when what a cluster shows is old: its leader writes once a minute.
+	staleAfter = 5 * time.Minute
+)
 
 type statusOptions struct {
 	*options
 	allNamespaces, watch bool
+	selector             string
 	output               outputFormat
-	// self is this cluster.
-	self ceph.Party
 }
 
 func newStatus(o *options) *cobra.Command {
 	s := &statusOptions{options: o}
 	command := &cobra.Command{
-		Use:   "status",
-		Short: "List the guarded volumes: who owns them, and who has them open",
-		Long: `Lists the guarded volumes of this cluster: the image, the cluster that owns it and
-since when, and the clients that have it open. Those that this cluster accounts for
-are "ours". An owner that has the name of this cluster and is another one, as before this
-cluster was built anew, is shown with its uid. A volume about which something cannot be found out says so, and the exit
-code is 1.`,
+		Use:   "status [NAMESPACE/CLAIM...]",
+		Short: "List the guarded volumes: who owns them, and who waits for them",
+		Long: `Lists the guarded volumes of this cluster: the state of the image, the cluster that owns
+it, on which nodes and since when, and who waits for it here. It reads the objects
+MigratableVolume of this cluster, which the leader of the webhook writes from the records in Ceph.
+
+With --direct it asks Ceph itself, and says who has each image open: the clients that this
+cluster accounts for are "ours".
+
+An owner that has the name of this cluster and is another one, as before this cluster was
+built anew, is shown with its uid. A volume about which something cannot be found out says
+so, and the exit code is 3.`,
 		Example: `  kubectl cephferry status -A
-  kubectl cephferry status -n shop -o yaml
+  kubectl cephferry status shop/data-db-0 -o wide
   kubectl cephferry status -n shop --watch`,
-		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return s.run(command.Context()) },
+		ValidArgsFunction: o.completeClaims,
+		RunE: func(command *cobra.Command, args []string) error {
+			if s.direct {
+				return (&directStatus{statusOptions: s}).run(command.Context(), args)
+			}
+			return s.run(command.Context(), args)
+		},
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "volumes of all namespaces")
+	flags.StringVarP(&s.selector, "selector", "l", "", "`labels` of the objects that are shown")
 	s.output.addTo(flags)
 	flags.BoolVarP(&s.watch, "watch", "w", false, "look again every 2 seconds, and show what has changed")
 	return command
 }
 
-func (s *statusOptions) run(ctx context.Context) error {
-	if err := s.output.check(); err != nil {
-		return err
-	}
-	c, err := s.connect(ctx)
+func (s *statusOptions) run(ctx context.Context, args []string) error {
+	printer, err := s.output.printer()
 	if err != nil {
 		return err
 	}
-	defer c.storages.Close()
-	if s.self, err = usage.Party(ctx, c.API, c.settings.cluster); err != nil {
+	selector, err := labels.Parse(s.selector)
+	if err != nil {
+		return fmt.Errorf("--selector %s: %w", s.selector, err)
+	}
+	if len(args) > 0 && s.selector != "" {
+		return fmt.Errorf("--selector %s: name claims, or select them", s.selector)
+	}
+	c, err := s.cluster("")
+	if err != nil {
 		return err
 	}
-	namespace := c.namespace
-	if s.allNamespaces {
-		namespace = ""
+	named, err := claimArgs(args, c.namespace)
+	if err != nil {
+		return err
 	}
-	var before []inventory.Status
+	shown := &shownVolumes{statusOptions: s, api: c.Client, printer: printer, namespace: c.namespace, named: named, selector: selector}
+	if s.allNamespaces {
+		shown.namespace = ""
+	}
 	for {
-		volumes, err := c.Volumes(ctx, namespace)
-		if err != nil {
-			return err
-		}
-		rows := c.Status(ctx, volumes)
+		err := shown.show(ctx)
 		if ctx.Err() != nil {
 			return nil // Ctrl-C ends a watch
 		}
-		if err := s.print(rows, before); err != nil {
+		if err != nil || !s.watch {
 			return err
 		}
-		if !s.watch {
-			return anyUnknown(rows, namespace, s.std.stderr)
-		}
-		before = rows
-		c.storages.configuration.Forget()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -95,130 +106,202 @@ func (s *statusOptions) run(ctx context.Context) error {
 	}
 }
 
-// anyUnknown is the exit code.
-func anyUnknown(rows []inventory.Status, namespace string, stderr io.Writer) error {
-	if len(rows) == 0 {
-		where := "this cluster"
-		if namespace != "" {
-			where = "namespace " + namespace
-		}
-		fmt.Fprintf(stderr, "There is no guarded volume in %s.\n", where)
-	}
-	for _, row := range rows {
-		if row.Error != "" {
-			return errShown
-		}
-	}
-	return nil
+// shownVolumes are the volumes of a cluster that are shown, again and again.
+type shownVolumes struct {
+	*statusOptions
+	api client.Client
+	// printer is nil for tables.
+	printer   printers.ResourcePrinter
+	namespace string
+	named     []claim
+	selector  labels.Selector
+	// before are the versions of the objects that were shown last, nil at first.
+	before map[client.ObjectKey]string
 }
 
-// print shows the rows. Of a table it shows those that are not among before, and the
-// head the first time; of the other formats the whole, if it has changed.
-func (s *statusOptions) print(rows, before []inventory.Status) error {
-	if s.output == "" {
-		return s.table(rows, before)
-	}
-	document, err := s.document(rows)
+// show shows those that have changed. The error is the exit code, where one is not known.
+func (s *shownVolumes) show(ctx context.Context) error {
+	list, err := s.list(ctx)
 	if err != nil {
 		return err
 	}
-	if before != nil {
-		last, err := s.document(before)
-		if err != nil || bytes.Equal(document, last) {
-			return err
+	var code error
+	changed := v1alpha1.MigratableVolumeList{ListMeta: list.ListMeta}
+	now := map[client.ObjectKey]string{}
+	for _, volume := range list.Items {
+		key := client.ObjectKeyFromObject(&volume)
+		now[key] = volume.ResourceVersion
+		if s.before == nil || s.before[key] != volume.ResourceVersion {
+			changed.Items = append(changed.Items, volume)
 		}
-		if s.output == "yaml" {
-			document = append([]byte("---\n"), document...)
+		if whyUnknown(&volume) != "" {
+			code = unknown(errShown)
 		}
 	}
-	_, err = s.std.stdout.Write(document)
-	return err
+	first := s.before == nil
+	gone := len(s.before) > len(now)
+	s.before = now
+	switch {
+	case s.printer != nil && (first || len(changed.Items) > 0 || gone):
+		err = s.output.printList(s.printer, list, "MigratableVolume", s.std.stdout)
+	case s.printer == nil:
+		err = s.table(changed.Items, first, s.thisCluster(ctx, first))
+	}
+	if err != nil {
+		return err
+	}
+	return code
 }
 
-func (s *statusOptions) document(rows []inventory.Status) ([]byte, error) {
-	return s.output.encode(struct {
-		Volumes []inventory.Status `json:"volumes"`
-	}{append([]inventory.Status{}, rows...)})
+// list reads the volumes.
+func (s *shownVolumes) list(ctx context.Context) (*v1alpha1.MigratableVolumeList, error) {
+	list := &v1alpha1.MigratableVolumeList{}
+	if len(s.named) == 0 {
+		err := s.api.List(ctx, list, client.InNamespace(s.namespace), client.MatchingLabelsSelector{Selector: s.selector})
+		if err != nil {
+			return nil, fmt.Errorf("list MigratableVolumes: %w", noObjects(err))
+		}
+		return list, nil
+	}
+	for _, claim := range s.named {
+		var volume v1alpha1.MigratableVolume
+		err := s.api.Get(ctx, client.ObjectKey{Namespace: claim.namespace, Name: claim.name}, &volume)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("read MigratableVolume %s: %w", claim, noObjects(err))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("claim %s: this cluster shows no guarded volume for it", claim)
+		}
+		list.Items = append(list.Items, volume)
+	}
+	return list, nil
 }
 
-func (s *statusOptions) table(rows, before []inventory.Status) error {
-	known := map[string]bool{}
-	for _, row := range before {
-		known[compare(row)] = true
+// thisCluster is how this cluster has registered itself, empty if this person may not read
+// that. Old objects must not pass for what is true now, so it says when they are.
+func (s *shownVolumes) thisCluster(ctx context.Context, first bool) v1alpha1.FerryClusterStatus {
+	if !first {
+		return v1alpha1.FerryClusterStatus{}
+	}
+	this, err := registeredHere(ctx, s.api)
+	if err != nil {
+		return v1alpha1.FerryClusterStatus{}
+	}
+	if old := staleness(this, time.Now()); old != "" {
+		fmt.Fprintln(s.std.stderr, old)
+	}
+	return this
+}
+
+// registeredHere is the FerryCluster of the cluster that is asked.
+func registeredHere(ctx context.Context, api client.Reader) (v1alpha1.FerryClusterStatus, error) {
+	var list v1alpha1.FerryClusterList
+	if err := api.List(ctx, &list); err != nil {
+		return v1alpha1.FerryClusterStatus{}, fmt.Errorf("list FerryClusters: %w", noObjects(err))
+	}
+	for _, one := range list.Items {
+		if one.Status.ThisCluster {
+			return one.Status, nil
+		}
+	}
+	return v1alpha1.FerryClusterStatus{}, nil
+}
+
+// staleness says that nobody writes the objects of a cluster, empty if somebody does.
+func staleness(this v1alpha1.FerryClusterStatus, now time.Time) string {
+	if this.LastSeen == nil || now.Sub(this.LastSeen.Time) < staleAfter {
+		return ""
+	}
+	return fmt.Sprintf("warning: the webhook of cluster %s has written this last %s ago, so it may be old; --direct asks Ceph itself",
+		this.Name, duration.HumanDuration(now.Sub(this.LastSeen.Time)))
+}
+
+func (s *shownVolumes) table(volumes []v1alpha1.MigratableVolume, first bool, this v1alpha1.FerryClusterStatus) error {
+	if first && len(volumes) == 0 {
+		where := "this cluster"
+		if s.namespace != "" {
+			where = "namespace " + s.namespace
+		}
+		fmt.Fprintf(s.std.stderr, "There is no guarded volume in %s.\n", where)
+		return nil
 	}
 	table := tabwriter.NewWriter(s.std.stdout, 0, 8, 3, ' ', 0)
-	if before == nil && len(rows) > 0 {
-		fmt.Fprintln(table, "NAMESPACE\tCLAIM\tIMAGE\tOWNER\tSINCE\tSTATE\tOPEN")
-	}
-	for _, row := range rows {
-		if !known[compare(row)] {
-			fmt.Fprintln(table, strings.Join(cells(row, s.self, time.Now()), "\t"))
+	if first {
+		head := []string{"NAMESPACE", "CLAIM", s.std.paint(plain, "STATE"), "OWNER", "NODE", "SINCE", "WAITING"}
+		if s.output == wide {
+			head = append(head, "IMAGE", "VOLUME")
 		}
+		fmt.Fprintln(table, strings.Join(head, "\t"))
+	}
+	for _, volume := range volumes {
+		cells := volumeCells(&volume, this, time.Now())
+		cells[2] = s.std.paint(stateColour(&volume), cells[2])
+		if s.output == wide {
+			cells = append(cells, orDash(volume.Status.Image), orDash(volume.Status.PersistentVolume))
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	return table.Flush()
 }
 
-// compare is what makes a row another one.
-func compare(row inventory.Status) string {
-	document, err := json.Marshal(row)
-	if err != nil {
-		panic(err) // strings, numbers and times always marshal
+func stateColour(volume *v1alpha1.MigratableVolume) string {
+	switch {
+	case whyUnknown(volume) != "":
+		return red
+	case volume.Status.State == v1alpha1.VolumeFencing:
+		return amber
+	case meta.IsStatusConditionTrue(volume.Status.Conditions, v1alpha1.ConditionOwnedElsewhere):
+		return red
+	case meta.IsStatusConditionTrue(volume.Status.Conditions, v1alpha1.ConditionUsable):
+		return green
 	}
-	return string(document)
+	return plain
 }
 
-// clusterName is the cluster's name, and more where it is that of this cluster, and the cluster
-// is not: a cluster that was built anew often has the name of the one before.
-func clusterName(party, self ceph.Party) string {
-	if party.UID == self.UID || party.Name != self.Name {
-		return party.Name
+// whyUnknown is why nobody knows who owns the image now; empty if that is known.
+func whyUnknown(volume *v1alpha1.MigratableVolume) string {
+	if known := meta.FindStatusCondition(volume.Status.Conditions, v1alpha1.ConditionKnown); known != nil && known.Status != "True" {
+		return "cannot know: " + oneLine(known.Message)
 	}
-	return fmt.Sprintf("%s (another cluster, %.8s)", party.Name, party.UID)
+	switch volume.Status.State {
+	case v1alpha1.VolumeFree, v1alpha1.VolumeHeld, v1alpha1.VolumeFencing:
+		return ""
+	}
+	return "cannot know: its record was not read yet"
 }
 
-// cells are one line of the table.
-func cells(row inventory.Status, self ceph.Party, now time.Time) []string {
-	owner, since, open := "-", "-", opened(row.Watchers)
-	if row.Owner != nil {
-		owner, since = clusterName(row.Owner.Party, self), duration.HumanDuration(now.Sub(row.Owner.Since))
-	}
-	if row.Takeover != nil {
-		owner += " -> " + clusterName(row.Takeover.Party, self)
-	}
-	if row.Error != "" {
-		open = "cannot know: " + row.Error
-	}
-	image := row.Image
-	if image == "" {
-		image = "-"
-	}
-	return []string{row.Namespace, row.Claim, image, owner, since, row.State, open}
-}
-
-// opened counts who has the image open.
-func opened(watchers []inventory.Watcher) string {
-	var ours, exempt, foreign int
-	for _, watcher := range watchers {
-		switch {
-		case watcher.Exempt:
-			exempt++
-		case watcher.Foreign == "":
-			ours++
-		default:
-			foreign++
+// volumeCells are a line of the table, without the wide ones.
+func volumeCells(volume *v1alpha1.MigratableVolume, this v1alpha1.FerryClusterStatus, now time.Time) []string {
+	status := volume.Status
+	owner, nodes, since := "-", "-", "-"
+	if status.Owner != nil {
+		owner, nodes = ownerName(status.Owner, this), orDash(strings.Join(status.Owner.Nodes, ","))
+		if status.Owner.Since != nil {
+			since = duration.HumanDuration(max(0, now.Sub(status.Owner.Since.Time)))
 		}
 	}
-	var parts []string
-	for _, part := range []struct {
-		count int
-		name  string
-	}{{ours, "ours"}, {foreign, "foreign"}, {exempt, "exempt"}} {
-		if part.count > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.name))
-		}
+	if status.Takeover != nil {
+		owner += " -> " + status.Takeover.Cluster
 	}
-	if len(parts) == 0 {
-		return "nobody"
+	waiting := orDash(oneLine(status.Waiting))
+	if why := whyUnknown(volume); why != "" {
+		waiting = why
 	}
-	return strings.Join(parts, ", ")
+	return []string{volume.Namespace, volume.Name, orDash(string(status.State)), owner, nodes, since, waiting}
+}
+
+// ownerName is more than the name where that is the name of this cluster, and the owner is
+// another one: a cluster that was built anew often has the name of the one before.
+func ownerName(owner *v1alpha1.VolumeOwner, this v1alpha1.FerryClusterStatus) string {
+	if owner.ThisCluster || this.Name == "" || owner.Name != this.Name {
+		return owner.Name
+	}
+	return fmt.Sprintf("%s (another cluster, %.8s)", owner.Name, owner.UID)
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
 }

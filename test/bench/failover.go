@@ -39,7 +39,7 @@ func (h *handover) fenced(ctx context.Context, out io.Writer) error {
 		if err := h.east.Nodes[i].Kill(); err != nil {
 			return err
 		}
-		took, err := command("", program, "failover", "--kubeconfig", h.west.Kubeconfig, "--cluster-name", h.west.Name,
+		took, err := command("", program, "failover", "--direct", "--kubeconfig", h.west.Kubeconfig, "--cluster-name", h.west.Name,
 			"--ceph-conf", h.lab.Ceph.ConfFile, "--from", h.east.Name, "--yes", namespace+"/"+claim)(ctx)
 		if err != nil {
 			return err

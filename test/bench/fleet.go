@@ -182,7 +182,7 @@ func (f *fleet) lose(ctx context.Context, n int) error {
 // plugin is a command of kubectl cephferry in west.
 func (f *fleet) plugin(args ...string) ([]string, error) {
 	program, err := f.tools.Find("kubectl-cephferry")
-	return append([]string{program, "--kubeconfig", f.cluster.Kubeconfig, "--cluster-name", lab.West}, args...), err
+	return append([]string{program, "--direct", "--kubeconfig", f.cluster.Kubeconfig, "--cluster-name", lab.West}, args...), err
 }
 
 // failover is the command that takes the first n volumes from east.

@@ -226,7 +226,7 @@ func (f *far) status(ctx context.Context, dir string, tools lab.Tools) (_ *statu
 	if err := createPairs(ctx, api, f.ceph, tools, dir, names); err != nil {
 		return nil, err
 	}
-	argv := []string{program, "status", "-A", "--kubeconfig", s.cluster.Kubeconfig, "--cluster-name", s.cluster.Name, "--ceph-conf", f.ceph.ConfFile}
+	argv := []string{program, "status", "--direct", "-A", "--kubeconfig", s.cluster.Kubeconfig, "--cluster-name", s.cluster.Name, "--ceph-conf", f.ceph.ConfFile}
 	var printed strings.Builder
 	if err := pipe(ctx, &printed, "", argv...); err != nil {
 		return nil, err

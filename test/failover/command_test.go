@@ -25,7 +25,7 @@ func (s *shop) without(c *scene.Cluster) (started func()) {
 // plugin is kubectl cephferry in a cluster.
 func (s *shop) plugin(c *scene.Cluster, args ...string) scene.Command {
 	return scene.Command{Program: stage.Programs["kubectl"], Env: map[string]string{"PATH": path, "HOME": stage.Home},
-		Args: append([]string{"cephferry", "--kubeconfig", c.Kubeconfig}, args...)}
+		Args: append([]string{"cephferry", "--direct", "--kubeconfig", c.Kubeconfig}, args...)}
 }
 
 func (s *shop) cephferry(c *scene.Cluster, args ...string) scene.Result {

@@ -202,7 +202,7 @@ func (s *shop) named(claim, key string) {
 // cephferry is kubectl cephferry in a cluster, with a name on its stdin.
 func (s *shop) cephferry(c *scene.Cluster, stdin string, args ...string) scene.Result {
 	return scene.Command{Program: stage.Programs["kubectl"], Stdin: stdin, Env: map[string]string{"PATH": path, "HOME": stage.Home},
-		Args: append([]string{"cephferry", "--kubeconfig", c.Kubeconfig}, args...)}.Run(s.Context())
+		Args: append([]string{"cephferry", "--direct", "--kubeconfig", c.Kubeconfig}, args...)}.Run(s.Context())
 }
 
 // dies ends the webhook of a cluster, until the test ends or what it returns is called.

@@ -86,7 +86,7 @@ func TestRooksApplicationMigration(t *testing.T) {
 		t.Errorf("the warning is missing: %s", out)
 	}
 	tm.Eventually("east owns the image", func() error {
-		out, err := tm.shell(dir, "kubectl cephferry status --context west --namespace "+tm.Namespace)
+		out, err := tm.shell(dir, "kubectl cephferry status --direct --context west --namespace "+tm.Namespace)
 		if err == nil && !strings.Contains(out, "east") {
 			err = fmt.Errorf("status says %s", out)
 		}

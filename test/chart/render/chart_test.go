@@ -180,6 +180,7 @@ func TestRules(t *testing.T) {
 		"cephferry-system: create leases.coordination.k8s.io",
 		"cephferry-system: get,update leases.coordination.k8s.io cephferry-webhook",
 		"cephferry-system: get,update secrets cephferry-certificate",
+		"cephferry-system: list deployments.apps",
 		"cephferry-system: list,watch secrets",
 		"cephferry-view: get,list,watch migratablevolumes.cephferry.io",
 		"cluster: create,patch events",

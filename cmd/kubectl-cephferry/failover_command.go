@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+)
+
+type failoverOptions struct {
+	*options
+	from, by          string
+	also, spare, only []string
+	yes, resume, drop bool
+	all               bool
+	// takeover is one that is there.
+	takeover string
+}
+
+func newFailover(o *options) *cobra.Command {
+	f := &failoverOptions{options: o}
+	command := &cobra.Command{
+		Use:   "failover NAMESPACE/CLAIM... | --all --from CLUSTER | --takeover NAME",
+		Short: "Take volumes from a cluster that is dead",
+		Long: `Takes volumes from a cluster that is dead, for this one. The clients that the volume's
+record names, and where it is not certain their nodes too, are put on Ceph's blocklist
+for good, so that they never write again, whatever becomes of them; then the volume is
+this cluster's.
+
+Shows first what that cuts off besides, and asks. Several volumes have one plan, one
+answer and one fence; if one of them is refused, nothing happens to any. Broken off at
+any point, it can be run again. The dead cluster need not answer.
+
+It creates a Takeover, which the leader of this cluster's webhook plans, and carries out
+when its plan is confirmed. With --direct this program does all of it, with a build that has
+Ceph's libraries, and no webhook has to run.`,
+		Example: `  kubectl cephferry failover shop/data-db-0
+  kubectl cephferry failover shop/data-db-0 shop/data-db-1 --from east --yes
+  kubectl cephferry failover --all --from east`,
+		ValidArgsFunction: o.completeClaims,
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := f.check(args); err != nil {
+				return err
+			}
+			if f.direct {
+				return f.runDirect(command.Context(), args)
+			}
+			return f.run(command.Context(), args)
+		},
+	}
+	flags := command.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.from, "from", "", "`name` of the cluster that is dead; nothing is done if the record names another one")
+	flags.BoolVar(&f.all, "all", false, "all volumes of this cluster that the dead one owns; --from is needed then")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask; --from is needed then")
+	flags.StringVar(&f.takeover, "takeover", "", "`name` of a Takeover that is there: show its plan, ask, and follow it; only who created it may confirm it")
+	flags.StringArrayVar(&f.also, "also-fence", nil, "`address` of another machine of the dead cluster, or of a client as rbd status prints it, repeatable")
+	flags.StringArrayVar(&f.only, "only-node", nil, "`name` of a node of the dead cluster: where the record leaves open which may have the volume, only these are fenced besides, repeatable")
+	flags.StringArrayVar(&f.spare, "spare", nil, "`address` of a machine that is not fenced as a whole, although the record names it, repeatable")
+	flags.BoolVar(&f.resume, "resume", false, "go on with what another person began for this cluster")
+	flags.BoolVar(&f.drop, "drop", false, "with --direct: give up what was begun: the volume is the other cluster's as before; what was fenced stays fenced")
+	flags.StringVar(&f.by, "by", "", "with --direct: `name` of the person, for the record; default: the user of the connection")
+	return command
+}
+
+// check looks at the flags alone.
+func (f *failoverOptions) check(args []string) error {
+	named := 0
+	for _, one := range []bool{len(args) > 0, f.all, f.takeover != ""} {
+		if one {
+			named++
+		}
+	}
+	switch {
+	case named == 0:
+		return errors.New("name claims: NAMESPACE/CLAIM, or all that a cluster owns: --all --from CLUSTER")
+	case named > 1:
+		return errors.New("claims, --all and --takeover: only one of them")
+	case f.all && f.from == "":
+		return errors.New("--all: name the cluster that is dead with --from")
+	case f.yes && f.from == "" && !f.drop:
+		return errors.New("--yes: name the cluster that is dead with --from, so that it cannot be another one than you think")
+	case f.direct:
+		return nil
+	case f.drop:
+		return errors.New("--drop: only with --direct")
+	case f.by != "":
+		return errors.New("--by: only with --direct; a Takeover is signed by whoever creates it, as the API server knows that person")
+	}
+	return nil
+}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+)
+
+const (
+	// takeoverPoll is how often a Takeover is looked at.
+	takeoverPoll = 500 * time.Millisecond
+	// leaderPolls is after how many looks without an answer nobody seems to plan or begin. The
+	// leader takes two minutes at most for a plan.
+	leaderPolls = 260
+	// plansAtMost is how many plans --yes confirms, should the situation go on changing.
+	plansAtMost = 5
+)
+
+// run creates a Takeover, has its plan confirmed, and follows it to its end.
+func (f *failoverOptions) run(ctx context.Context, args []string) error {
+	c, err := f.cluster("")
+	if err != nil {
+		return err
+	}
+	claims, err := claimArgs(args, c.namespace)
+	if err != nil {
+		return err
+	}
+	t := &takeovers{failoverOptions: f, api: c.Client, pause: pause, answers: bufio.NewReader(f.std.stdin)}
+	name := f.takeover
+	if name == "" {
+		by, err := person(ctx, c.Client, "")
+		if err != nil {
+			return err
+		}
+		if name, err = t.ask(ctx, eachOnce(claims), by); err != nil {
+			return err
+		}
+	}
+	return t.follow(ctx, name)
+}
+
+// pause is the time between two looks.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(takeoverPoll):
+		return nil
+	}
+}
+
+// takeovers is a failover that the leader carries out.
+type takeovers struct {
+	*failoverOptions
+	api     client.Client
+	pause   func(context.Context) error
+	answers *bufio.Reader
+
+	// created: this run made the Takeover, so that it may take it away again.
+	created bool
+	// waited is how many looks nothing has changed for, shown the plan that was shown last.
+	waited int
+	shown  string
+	plans  int
+	// message is what the leader said last.
+	message string
+	// said are the steps that were.
+	said  map[string]bool
+	taken int32
+}
+
+// ask returns the name of a Takeover that asks for this: one that is not at its end, or a new one.
+func (t *takeovers) ask(ctx context.Context, claims []claim, by string) (string, error) {
+	from, err := t.dead(ctx, claims)
+	if err != nil {
+		return "", err
+	}
+	spec := v1alpha1.TakeoverSpec{From: from, By: by, All: t.all, AlsoFence: t.also, Spare: t.spare, OnlyNodes: t.only, Resume: t.resume}
+	for _, claim := range claims {
+		spec.Claims = append(spec.Claims, v1alpha1.ClaimReference{Namespace: claim.namespace, Name: claim.name})
+	}
+	var list v1alpha1.TakeoverList
+	if err := t.api.List(ctx, &list); err != nil {
+		return "", fmt.Errorf("list Takeovers: %w", noObjects(err))
+	}
+	for _, one := range list.Items {
+		asked := one.Spec
+		asked.Confirm = ""
+		if equality.Semantic.DeepEqual(asked, spec) && one.Status.Phase != v1alpha1.TakeoverDone && one.Status.Phase != v1alpha1.TakeoverRefused && one.DeletionTimestamp == nil {
+			fmt.Fprintf(t.std.stderr, "Takeover %s is there already; going on with it.\n", one.Name)
+			return one.Name, nil
+		}
+	}
+	takeover := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{GenerateName: nameFor(from)}, Spec: spec}
+	if err := t.api.Create(ctx, takeover); err != nil {
+		return "", mayNot(fmt.Errorf("create a Takeover: %w", noObjects(err)))
+	}
+	t.created = true
+	fmt.Fprintf(t.std.stderr, "Takeover %s is created; the webhook's leader plans it.\n", takeover.Name)
+	return takeover.Name, nil
+}
+
+// nameFor begins the name of a Takeover. The name of a cluster is not always one that an
+// object may have.
+func nameFor(from string) string {
+	valid := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '-'
+	}, from)
+	return strings.Trim(valid[:min(len(valid), 50)], "-") + "-"
+}
+
+// dead is the cluster that is named, or else the only other one that owns the claims' images
+// as far as this cluster shows it. The plan compares it with the records.
+func (t *takeovers) dead(ctx context.Context, claims []claim) (string, error) {
+	if t.from != "" {
+		return t.from, nil
+	}
+	owners := map[string]string{}
+	for _, claim := range claims {
+		var volume v1alpha1.MigratableVolume
+		err := t.api.Get(ctx, client.ObjectKey{Namespace: claim.namespace, Name: claim.name}, &volume)
+		if client.IgnoreNotFound(err) != nil {
+			return "", fmt.Errorf("read MigratableVolume %s: %w", claim, noObjects(err))
+		}
+		if owner := volume.Status.Owner; err == nil && owner != nil && !owner.ThisCluster {
+			owners[owner.Name] = claim.String()
+		}
+	}
+	names := slices.Sorted(maps.Keys(owners))
+	switch len(names) {
+	case 1:
+		return names[0], nil
+	case 0:
+		return "", errors.New("this cluster shows no other owner of that; name the cluster that is dead with --from")
+	}
+	return "", fmt.Errorf("several clusters own these volumes: %s (%s) and %s (%s); name those of one, or the one that is dead with --from",
+		names[0], owners[names[0]], names[1], owners[names[1]])
+}
+
+// follow shows what becomes of a Takeover until it is at an end.
+func (t *takeovers) follow(ctx context.Context, name string) error {
+	t.said = map[string]bool{}
+	for {
+		var takeover v1alpha1.Takeover
+		if err := t.api.Get(ctx, client.ObjectKey{Name: name}, &takeover); err != nil {
+			return fmt.Errorf("read Takeover %s: %w", name, noObjects(err))
+		}
+		ended, err := t.look(ctx, &takeover)
+		if ended || err != nil {
+			return err
+		}
+		if err := t.pause(ctx); err != nil {
+			fmt.Fprintf(t.std.stderr, "Takeover %s goes on without this command, if its plan was confirmed; kubectl cephferry failover --takeover %s follows it.\n", name, name)
+			return err
+		}
+	}
+}
+
+// look is one look at the Takeover. It reports whether it is at its end.
+func (t *takeovers) look(ctx context.Context, takeover *v1alpha1.Takeover) (ended bool, err error) {
+	t.progress(takeover)
+	status := takeover.Status
+	switch status.Phase {
+	case v1alpha1.TakeoverPlanned:
+		if status.Plan == nil || takeover.Spec.Confirm == status.Plan.Hash {
+			return false, t.waits(takeover, "has begun what was confirmed in")
+		}
+		return false, t.confirmPlan(ctx, takeover)
+	case v1alpha1.TakeoverRefused:
+		return true, refuse(fmt.Errorf("nothing was changed\n%s", messages(takeover)))
+	case v1alpha1.TakeoverRunning:
+		t.waited = 0
+		return false, nil
+	case v1alpha1.TakeoverDone:
+		t.next(takeover)
+		return true, nil
+	case v1alpha1.TakeoverFailed:
+		return true, fmt.Errorf("%d of %d volumes are taken, and the webhook's leader tries the others again: kubectl cephferry failover --takeover %s follows it\n%s",
+			status.TakenCount, status.VolumeCount, takeover.Name, messages(takeover))
+	}
+	return false, t.waits(takeover, "plans")
+}
+
+// waits counts how long nobody has answered.
+func (t *takeovers) waits(takeover *v1alpha1.Takeover, what string) error {
+	if message := takeover.Status.Message; message != "" && message != t.message {
+		t.message = message
+		fmt.Fprintln(t.std.stderr, message)
+	}
+	if t.waited++; t.waited <= leaderPolls {
+		return nil
+	}
+	return unknown(fmt.Errorf("nobody %s Takeover %s: %s\n"+
+		"  do this   see that the webhook runs in this cluster; kubectl cephferry failover --takeover %s goes on then. Without a webhook, run failover with --direct",
+		what, takeover.Name, orDash(takeover.Status.Message), takeover.Name))
+}
+
+// confirmPlan shows a plan, asks, and confirms it.
+func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover) error {
+	plan := takeover.Status.Plan
+	if t.shown == plan.Hash {
+		return t.waits(takeover, "has begun what was confirmed in")
+	}
+	if t.shown != "" {
+		fmt.Fprintln(t.std.stdout, "The situation is another one than that of the plan. The plan is now:")
+	}
+	t.shown, t.waited = plan.Hash, 0
+	fmt.Fprintln(t.std.stdout, strings.TrimRight(plan.Text, "\n"))
+	if t.plans++; t.plans > plansAtMost {
+		return fmt.Errorf("the situation has changed %d times since it was planned for; look at kubectl get takeover %s -o yaml", plansAtMost, takeover.Name)
+	}
+	if !t.yes {
+		question := "the name of the cluster that is dead, %s,"
+		if err := askFor(t.answers, t.std.stderr, takeover.Spec.From, fmt.Sprintf(question, takeover.Spec.From)); err != nil {
+			return errors.Join(err, t.takeBack(ctx, takeover))
+		}
+	} else if t.from != takeover.Spec.From {
+		return refuse(fmt.Errorf("Takeover %s is from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
+	}
+	patch := client.RawPatch("application/merge-patch+json", []byte(fmt.Sprintf(`{"spec":{"confirm":%q}}`, plan.Hash)))
+	if err := t.api.Patch(ctx, takeover, patch); err != nil {
+		return mayNot(fmt.Errorf("confirm Takeover %s: %w", takeover.Name, err))
+	}
+	return nil
+}
+
+// mayNot makes what the API server forbids a refusal.
+func mayNot(err error) error {
+	if apierrors.IsForbidden(err) {
+		return refuse(err)
+	}
+	return err
+}
+
+// takeBack removes what this run has created and nobody has confirmed.
+func (t *takeovers) takeBack(ctx context.Context, takeover *v1alpha1.Takeover) error {
+	if !t.created {
+		return nil
+	}
+	same := client.Preconditions{UID: &takeover.UID, ResourceVersion: &takeover.ResourceVersion}
+	if err := t.api.Delete(context.WithoutCancel(ctx), takeover, same); err != nil {
+		fmt.Fprintf(t.std.stderr, "Takeover %s stays, unconfirmed: %v\n", takeover.Name, err)
+	}
+	return nil
+}
+
+// progress says which steps are done since it was asked last.
+func (t *takeovers) progress(takeover *v1alpha1.Takeover) {
+	status := takeover.Status
+	for _, step := range []string{"Begun", "MachinesFenced", "InstancesFenced", "InForce", "Renamed", "NobodyLeft", "TakenOver"} {
+		condition := meta.FindStatusCondition(status.Conditions, step)
+		if condition == nil || condition.Status != metav1.ConditionTrue || t.said[step] {
+			continue
+		}
+		t.said[step] = true
+		fmt.Fprintf(t.std.stdout, "%s  %s: %s\n", condition.LastTransitionTime.UTC().Format(time.TimeOnly), step, orDash(oneLine(condition.Message)))
+	}
+	if status.TakenCount != t.taken {
+		t.taken = status.TakenCount
+		fmt.Fprintf(t.std.stdout, "%d of %d volumes are taken\n", status.TakenCount, status.VolumeCount)
+	}
+}
+
+// next says what a person does now.
+func (t *takeovers) next(takeover *v1alpha1.Takeover) {
+	if takeover.Status.Confirmed == "" {
+		fmt.Fprintln(t.std.stdout, "Nothing is to be done. Start the workload here.")
+		return
+	}
+	fmt.Fprintln(t.std.stdout, takeover.Status.Message)
+}
+
+// messages are what the Takeover says, and its volumes.
+func messages(takeover *v1alpha1.Takeover) string {
+	var lines []string
+	if takeover.Status.Message != "" {
+		lines = append(lines, takeover.Status.Message)
+	}
+	for _, volume := range takeover.Status.Volumes {
+		if volume.Message != "" && !strings.Contains(takeover.Status.Message, volume.Message) {
+			lines = append(lines, fmt.Sprintf("volume %s/%s: %s", volume.Namespace, volume.Claim, volume.Message))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
