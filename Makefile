@@ -162,7 +162,7 @@ demo: deps $(CONTROL_PLANE) $(HELM3) bin/postrender bin/webhook bin/kubectl-ceph
 
 .PHONY: deps
 deps: ## Install the Debian packages that build and tests need
-	@test/deps $(DEBIAN_PACKAGES)
+	@test/deps $(DEBIAN_PACKAGES) $(BROWSER_PACKAGES)
 
 .PHONY: tools
 tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(STATICCHECK) ## Build the programs that tests run, once

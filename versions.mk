@@ -16,3 +16,7 @@ RESIZER_VERSION     := v1.14.0
 DEBIAN_PACKAGES := gcc g++ libc6-dev busybox-static ceph-common ceph-mds ceph-mgr \
 	ceph-mon ceph-osd curl e2fsprogs etcd-server iproute2 libcephfs-dev librados-dev \
 	libradospp-dev librbd-dev mmdebstrap nftables openssl qemu-system-x86
+
+# Those of the browser that tests drive, with a font. Nothing is built with them, so the
+# fresh root goes without.
+BROWSER_PACKAGES := chromium-headless-shell fonts-dejavu-core
