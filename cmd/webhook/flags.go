@@ -28,6 +28,7 @@ type options struct {
 	webhookPort    int
 	metricsAddress string
 	probeAddress   string
+	pageAddress    string
 	certDir        string
 	certSecret     string
 	service        string
@@ -60,6 +61,7 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "`address` of the metrics")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "`address` of the probes")
+	flags.StringVar(&o.pageAddress, "page-bind-address", "", "`address` of the page that shows the volumes; empty: there is none")
 	flags.StringVar(&o.certDir, "cert-dir", "/certs", "`folder` with tls.crt and tls.key")
 	flags.StringVar(&o.certSecret, "cert-secret", "", "`name` of the secret for a certificate that this program makes and rotates; empty: somebody else provides --cert-dir")
 	flags.StringVar(&o.service, "service-name", "cephferry-webhook", "`name` of the webhook's Service")

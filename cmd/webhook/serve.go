@@ -105,6 +105,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err := setUpTakeovers(manager, o, self, ceph, takeovers, log); err != nil {
 		return err
 	}
+	if err := setUpPage(manager, o, ready, log); err != nil {
+		return err
+	}
 	endpoints := &guard.Endpoints{
 		Guard:   g,
 		Decoder: admission.NewDecoder(scheme),

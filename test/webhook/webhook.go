@@ -73,6 +73,8 @@ type Options struct {
 type Webhook struct {
 	LogFile string
 	URL     string
+	// Page is where the page is served.
+	Page string
 	// Client trusts the webhook's certificate.
 	Client *http.Client
 
@@ -98,7 +100,7 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +111,7 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 		URL:     fmt.Sprint("https://127.0.0.1:", ports[0]),
 		meta:    fmt.Sprint("http://127.0.0.1:", ports[1], "/metrics"),
 		probe:   fmt.Sprint("http://127.0.0.1:", ports[2], "/readyz"),
+		Page:    fmt.Sprint("https://127.0.0.1:", ports[3]),
 	}
 	ca, err := makeCertificate(dir)
 	if err != nil {
@@ -122,7 +125,7 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 
 	rendered := exec.CommandContext(ctx, o.Helm, "template", "cephferry", o.Chart, "--namespace", Namespace,
 		"--set", "cluster.name="+c.Name, "--set", "certificate.certManager.enabled=true",
-		"--set", fmt.Sprintf("ports.webhook=%d,ports.metrics=%d,ports.probes=%d", ports[0], ports[1], ports[2]),
+		"--set", fmt.Sprintf("ports.webhook=%d,ports.metrics=%d,ports.probes=%d,ports.page=%d", ports[0], ports[1], ports[2], ports[3]),
 		"--set", "ceph.secret.namespace="+Namespace+",ceph.secret.name=renamer", "--set", o.Values)
 	rendered.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + o.Home}
 	var complaints bytes.Buffer
@@ -312,7 +315,7 @@ func (w *Webhook) endLease() error {
 
 // Replica starts one more process with the same account. It is asked by tests only.
 func (w *Webhook) Replica() (*Webhook, error) {
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
@@ -321,9 +324,11 @@ func (w *Webhook) Replica() (*Webhook, error) {
 	replica.LogFile += ".replica"
 	replica.URL = fmt.Sprint("https://127.0.0.1:", ports[0])
 	replica.meta = fmt.Sprint("http://127.0.0.1:", ports[1], "/metrics")
+	replica.Page = fmt.Sprint("https://127.0.0.1:", ports[3])
 	replica.probe = fmt.Sprint("http://127.0.0.1:", ports[2], "/readyz")
 	replica.args = append(slices.Clone(w.args), fmt.Sprint("--webhook-port=", ports[0]),
-		fmt.Sprint("--metrics-bind-address=:", ports[1]), fmt.Sprint("--health-probe-bind-address=:", ports[2]))
+		fmt.Sprint("--metrics-bind-address=:", ports[1]), fmt.Sprint("--health-probe-bind-address=:", ports[2]),
+		fmt.Sprint("--page-bind-address=:", ports[3]))
 	return &replica, replica.Start()
 }
 

@@ -16,8 +16,10 @@ import (
 var defaultKinds = []string{
 	"ClusterRole cephferry",
 	"ClusterRole cephferry-operator",
+	"ClusterRole cephferry-page",
 	"ClusterRole cephferry-view",
 	"ClusterRoleBinding cephferry",
+	"ClusterRoleBinding cephferry-page",
 	"CustomResourceDefinition ferryclusters.cephferry.io",
 	"CustomResourceDefinition migratablevolumes.cephferry.io",
 	"CustomResourceDefinition takeovers.cephferry.io",
@@ -25,6 +27,7 @@ var defaultKinds = []string{
 	"NetworkPolicy cephferry-system/cephferry",
 	"PodDisruptionBudget cephferry-system/cephferry",
 	"Role cephferry-system/cephferry",
+	"Role cephferry-system/cephferry-page",
 	"Role rook-ceph/cephferry-ceph",
 	"RoleBinding cephferry-system/cephferry",
 	"RoleBinding rook-ceph/cephferry-ceph",
@@ -177,7 +180,13 @@ func TestRules(t *testing.T) {
 		"cephferry-operator: get,list,watch ferryclusters.cephferry.io",
 		"cephferry-operator: get,list,watch migratablevolumes.cephferry.io",
 		"cephferry-operator: get,list,watch,create,patch,delete takeovers.cephferry.io",
+		"cephferry-page: create subjectaccessreviews.authorization.k8s.io",
+		"cephferry-page: create tokenreviews.authentication.k8s.io",
+		"cephferry-page: get,list,watch ferryclusters.cephferry.io",
+		"cephferry-page: get,list,watch migratablevolumes.cephferry.io",
+		"cephferry-page: get,list,watch takeovers.cephferry.io",
 		"cephferry-system: create leases.coordination.k8s.io",
+		"cephferry-system: get services/proxy https:cephferry:page",
 		"cephferry-system: get,update leases.coordination.k8s.io cephferry-webhook",
 		"cephferry-system: get,update secrets cephferry-certificate",
 		"cephferry-system: list deployments.apps",
@@ -224,7 +233,9 @@ func TestRules(t *testing.T) {
 	for _, b := range all[*rbacv1.RoleBinding](r) {
 		equal(t, b.Namespace+": subjects", account, b.Subjects)
 	}
-	equal(t, "cluster: subjects", account, the[*rbacv1.ClusterRoleBinding](r).Subjects)
+	for _, b := range all[*rbacv1.ClusterRoleBinding](r) {
+		equal(t, b.Name+": subjects", account, b.Subjects)
+	}
 }
 
 // TestLabels: everything can be found by the release's labels.

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -449,6 +451,45 @@ var valueCases = []struct {
 		map[string]string{"app.kubernetes.io/name": "cephferry", "app.kubernetes.io/instance": "cephferry", "a": "b"},
 	},
 	{
+		"page.enabled", "false",
+		func(r *rendered) any {
+			var ports []string
+			for _, p := range the[*corev1.Service](r).Spec.Ports {
+				ports = append(ports, p.Name)
+			}
+			for _, p := range r.networkPolicy().Ingress[0].Ports {
+				ports = append(ports, "from everywhere: "+p.Port.StrVal)
+			}
+			return slices.Concat(r.flags("--page-bind-address"), ports, containing(kinds(r), "-page"), containing(r.rules(), "reviews"))
+		},
+		[]string{
+			":9444", "webhook", "metrics", "page", "from everywhere: webhook", "from everywhere: probes", "from everywhere: page",
+			"ClusterRole cephferry-page", "ClusterRoleBinding cephferry-page", "Role cephferry-system/cephferry-page",
+			"cephferry-page: create subjectaccessreviews.authorization.k8s.io", "cephferry-page: create tokenreviews.authentication.k8s.io",
+		},
+		[]string{"webhook", "metrics", "from everywhere: webhook", "from everywhere: probes"},
+	},
+	{
+		"page.viewers", "[{kind: Group, name: operators}]",
+		func(r *rendered) any {
+			var viewers []rbacv1.Subject
+			for _, b := range all[*rbacv1.RoleBinding](r) {
+				if b.Name == "cephferry-page" {
+					viewers = append(viewers, b.Subjects...)
+				}
+			}
+			return viewers
+		},
+		[]rbacv1.Subject(nil), []rbacv1.Subject{{Kind: "Group", Name: "operators"}},
+	},
+	{
+		"ports.page", "4",
+		func(r *rendered) any {
+			return []any{r.port("page"), r.flags("--page-bind-address"), the[*corev1.Service](r).Spec.Ports[2].Port}
+		},
+		[]any{int32(9444), []string{":9444"}, int32(9444)}, []any{int32(4), []string{":4"}, int32(4)},
+	},
+	{
 		"podDisruptionBudget.enabled", "false",
 		func(r *rendered) any { return len(all[*policyv1.PodDisruptionBudget](r)) },
 		1, 0,
@@ -573,6 +614,7 @@ func TestSchema(t *testing.T) {
 		"an unknown pull policy":         {"image.pullPolicy", "Sometimes", "at '/image/pullPolicy'"},
 		"an argument that is no flag":    {"extraArgs", "[debug]", "at '/extraArgs/0'"},
 		"a port out of range":            {"ports.webhook", "65536", "at '/ports/webhook'"},
+		"a viewer without a kind":        {"page.viewers", "[{name: operators}]", "at '/page/viewers/0'"},
 		"a label that is a number":       {"podLabels", "{a: 1}", "at '/podLabels/a': got number, want string"},
 	} {
 		t.Run(what, func(t *testing.T) {
