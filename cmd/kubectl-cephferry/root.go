@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cephferry/cephferry/pkg/version"
 )
@@ -37,7 +38,8 @@ something could not be found out.`,
 	root.SetErr(std.stderr)
 	o.addFlags(root.PersistentFlags())
 	root.AddCommand(newStatus(o), newClusters(o), newFleet(o), newHistory(o), newMove(o), newFailover(o),
-		newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o))
+		newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o),
+		newDashboard(o.std, func() clientcmd.ClientConfig { return o.clientConfig("") }))
 	if err := root.RegisterFlagCompletionFunc("context", o.completeContexts); err != nil {
 		panic(err) // there is no such flag
 	}

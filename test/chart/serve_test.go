@@ -21,8 +21,8 @@ import (
 )
 
 // TestServe runs the real webhook as the Deployment would: with its flags, with
-// the permissions of its account, and with its Secret mounted. It becomes ready,
-// and is forbidden nothing on the way.
+// the permissions of its account, and with its Secret mounted. It becomes ready, serves the
+// page, and is forbidden nothing on the way.
 func TestServe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -45,14 +45,14 @@ data: {config.json: '[{"clusterID":"rook-ceph","monitors":["127.0.0.1:1"]}]'}
 	w.helm(t, 3, "install", "cephferry", chartDir, "--set", "cluster.name=west")
 
 	certificates, stopped := t.TempDir(), make(chan error, 1)
-	probes := freeAddress(t)
+	probes, page := freeAddress(t), freeAddress(t)
 	_, webhookPort, _ := net.SplitHostPort(freeAddress(t))
 	args := strings.Fields(w.kubectl(t, "get", "deployment/cephferry", "--namespace", own,
 		`--output=jsonpath={range .spec.template.spec.containers[0].args[*]}{@}{"\n"}{end}`))
 	args = slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--cert-dir=") })
 	// The last of a flag that is given twice holds.
 	args = append(args, "--cert-dir="+certificates, "--health-probe-bind-address="+probes,
-		"--webhook-port="+webhookPort, "--metrics-bind-address="+freeAddress(t))
+		"--webhook-port="+webhookPort, "--metrics-bind-address="+freeAddress(t), "--page-bind-address="+page)
 
 	log, err := os.Create(filepath.Join(t.TempDir(), "webhook.log"))
 	if err != nil {
@@ -116,6 +116,7 @@ data: {config.json: '[{"clusterID":"rook-ceph","monitors":["127.0.0.1:1"]}]'}
 		_, err := w.Run(t.Context(), "get", "lease/cephferry-webhook", "--namespace", own)
 		return err
 	})
+	w.page(t, page)
 }
 
 // mountCertificate does what the kubelet does when the Secret has its keys.
