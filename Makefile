@@ -15,7 +15,7 @@ PLUGIN       = $(STATIC:static/%=plugin/%)
 FUZZTIME    ?= 10s
 # Where tests need the lab; test-unit runs all others. Those that take longest start
 # first: whatever is last runs alone.
-LAB_LONGEST  = test/guard/ test/outage/ test/e2e/ pkg/ceph/goceph/ test/provisioner/ test/keys/ test/failover/ test/chart/ test/lab/
+LAB_LONGEST  = test/guard/ test/outage/ test/keys/ test/e2e/ pkg/ceph/goceph/ test/provisioner/ test/failover/ test/chart/ test/lab/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
 LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$(LAB_ALL))
 # Two packages of servers at a time, and in each of them four tests, which mostly wait; a
