@@ -27,7 +27,7 @@ type walk struct {
 }
 
 // steps are the document's blocks of commands.
-type steps struct{ stop, volumes, class, look, remove, adopt, move string }
+type steps struct{ stop, class, client, look, remove, adopt, move string }
 
 // newWalk prepares release db of a chart with that Helm.
 func newWalk(t *testing.T, chart, helm string, edit ...string) walk {
@@ -71,7 +71,7 @@ func (w walk) refused(want, commands string) {
 // the data is what the stamps say.
 func TestFromTheRendererToAClass(t *testing.T) {
 	t.Parallel()
-	ofWeb := []string{"statefulset/db pvc/data-db-0 pvc/data-db-1", "pvc/db-files", "statefulset/db", "deployment/db"}
+	ofWeb := []string{"statefulset/db pvc/data-db-0 pvc/data-db-1", "pvc/db-files", "statefulset/db", "deployment/db", "pvc/data-db-0 pvc/data-db-1", "pvc/db-files", ".data-db-0", ".db-files", ".data-db-1", ".none"}
 	for what, test := range map[string]struct {
 		chart, helm, create string
 		// door is the one that the label names before the walk.
@@ -91,6 +91,10 @@ func TestFromTheRendererToAClass(t *testing.T) {
 		"a StatefulSet, with Helm 4": {
 			chart: "db", helm: programs.helm4, create: "cluster", door: "claim", claims: []string{"data-db-0", "data-db-1"},
 			refused: "updates to statefulset spec for fields other than",
+		},
+		"a claim beside a Deployment, whose pair the renderer made": {
+			chart: "web", helm: programs.helm, create: "client --post-renderer-args=--cluster-name=east", door: "renderer", edit: ofWeb, claims: []string{"db-files"},
+			refused: "spec is immutable after creation",
 		},
 		"a claim beside a Deployment, with Helm 4": {
 			chart: "web", helm: programs.helm4, create: "cluster", door: "claim", edit: ofWeb, claims: []string{"db-files"},
@@ -119,11 +123,11 @@ func TestFromTheRendererToAClass(t *testing.T) {
 			}
 
 			before := w.last(test.claims)
-			w.runs(w.step.stop)
-			if strings.HasPrefix(test.create, "client") {
-				w.runs(w.step.volumes)
+			if test.door == "renderer" {
+				w.runs(w.step.client)
+			} else {
+				w.runs(w.step.stop + w.step.class)
 			}
-			w.runs(w.step.class)
 			for _, claim := range test.claims {
 				w.bound(east, claim, w.image(claim))
 				if got := w.get(east, claim); *got.Spec.StorageClassName != migratable || len(ours(got.Annotations)) > 0 {
