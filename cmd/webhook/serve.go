@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -37,7 +36,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	log := ctrl.Log.WithName("webhook")
 
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return fmt.Errorf("make scheme: %w", err)
 	}
 	if err := v1alpha1.AddToScheme(scheme); err != nil {

@@ -19,10 +19,7 @@ const page = 500
 // read reads all objects, and remembers of each what it shows. What somebody has deleted or
 // changed is shown anew by the next sweep. Those whose claims are not guarded any more go.
 func (v *Volumes) read(ctx context.Context) error {
-	v.mu.Lock()
-	before := v.known
-	v.mu.Unlock()
-	found := make(map[types.NamespacedName]entry, len(before))
+	found := map[types.NamespacedName]entry{}
 	for next := ""; ; {
 		var list v1alpha1.MigratableVolumeList
 		if err := v.list(ctx, &list, next); err != nil {
@@ -36,7 +33,10 @@ func (v *Volumes) read(ctx context.Context) error {
 				return err
 			}
 			if !gone {
-				found[name] = stored(object, before[name])
+				v.mu.Lock()
+				before := v.known[name]
+				v.mu.Unlock()
+				found[name] = stored(object, before)
 			}
 		}
 		if next = list.Continue; next == "" {
@@ -77,22 +77,19 @@ func stored(object *v1alpha1.MigratableVolume, before entry) entry {
 	return now
 }
 
-// removed removes an object whose claim has a volume that is not guarded, and reports whether
-// it did. With a claim that is gone it goes by itself.
+// removed removes an object whose claim has a volume that is not guarded, or gone, and reports
+// whether it did. With a claim that is gone it goes by itself.
 func (v *Volumes) removed(ctx context.Context, object *v1alpha1.MigratableVolume) (bool, error) {
 	var claim corev1.PersistentVolumeClaim
 	var pv corev1.PersistentVolume
-	err := v.Cache.Get(ctx, client.ObjectKeyFromObject(object), &claim)
-	if err == nil && claim.Spec.VolumeName == "" {
-		return false, nil // it waits for its volume
+	if err := v.Cache.Get(ctx, client.ObjectKeyFromObject(object), &claim); err != nil || claim.Spec.VolumeName == "" {
+		return false, client.IgnoreNotFound(err) // it waits for its volume, or is gone
 	}
-	if err == nil {
-		err = v.Cache.Get(ctx, types.NamespacedName{Name: claim.Spec.VolumeName}, &pv)
+	err := v.Cache.Get(ctx, types.NamespacedName{Name: claim.Spec.VolumeName}, &pv)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read PersistentVolume %s: %w", claim.Spec.VolumeName, err)
 	}
-	if err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
-	if _, guarded, _ := v.Finder.Guarded(&pv); guarded {
+	if _, guarded, _ := v.Finder.Guarded(&pv); err == nil && guarded {
 		return false, nil
 	}
 	err = v.Client.Delete(ctx, object, client.Preconditions{UID: &object.UID})

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,10 +50,12 @@ type shown struct {
 // was known of it stays.
 func status(self ceph.Party, before v1alpha1.MigratableVolumeStatus, claim string, is shown, now time.Time) v1alpha1.MigratableVolumeStatus {
 	next := *before.DeepCopy()
-	next.PersistentVolume, next.Image = is.pv, is.image
+	next.PersistentVolume = is.pv
 	if is.seen.Err != nil {
-		next.State = v1alpha1.VolumeUnknown
+		// Where Ceph does not answer, the image's rados namespace is not known either.
+		next.State, next.Image = v1alpha1.VolumeUnknown, cmp.Or(next.Image, is.image)
 	} else {
+		next.Image = is.image
 		showRecord(&next, self, is.seen.Record)
 	}
 	set := func(kind string, is metav1.ConditionStatus, reason, message string) {
@@ -63,7 +66,7 @@ func status(self ceph.Party, before v1alpha1.MigratableVolumeStatus, claim strin
 	}
 	known, reason, message := knownBy(is.seen.Err)
 	set(v1alpha1.ConditionKnown, known, reason, message)
-	usable, reason, message := usableBy(self, is.seen)
+	usable, reason, message := usableBy(self, is.seen, reason)
 	set(v1alpha1.ConditionUsable, usable, reason, message)
 	if is.seen.Elsewhere != "" {
 		set(v1alpha1.ConditionOwnedElsewhere, metav1.ConditionTrue, reasonElsewhere, is.seen.Elsewhere)
@@ -149,11 +152,12 @@ func knownBy(err error) (metav1.ConditionStatus, string, string) {
 	return metav1.ConditionFalse, reason, message
 }
 
-func usableBy(self ceph.Party, seen keeper.Seen) (metav1.ConditionStatus, string, string) {
+// usableBy has why the record is not known, if it is not.
+func usableBy(self ceph.Party, seen keeper.Seen, unknown string) (metav1.ConditionStatus, string, string) {
 	record := seen.Record
 	switch {
 	case seen.Err != nil:
-		return metav1.ConditionUnknown, reasonNoAnswer, "the record of the image cannot be read, so no pod is admitted"
+		return metav1.ConditionUnknown, unknown, "the record of the image cannot be read, so no pod is admitted"
 	case record.State == ceph.Free:
 		return metav1.ConditionTrue, reasonFree, ""
 	case record.State == ceph.Fencing:

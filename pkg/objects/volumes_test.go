@@ -284,8 +284,8 @@ func TestARecordThatCannotBeReadKeepsWhatWasKnown(t *testing.T) {
 	w.show("data", heldBy(east, "e1"))
 	w.settle("create data", "patch data")
 	for err, want := range map[error]string{
-		ceph.ErrImageNotFound: `Unknown east e1 "" Known=NoImage Usable=NoAnswer`,
-		ceph.ErrRecordUnknown: `Unknown east e1 "" Known=UnknownFormat Usable=NoAnswer`,
+		ceph.ErrImageNotFound: `Unknown east e1 "" Known=NoImage Usable=NoImage`,
+		ceph.ErrRecordUnknown: `Unknown east e1 "" Known=UnknownFormat Usable=UnknownFormat`,
 		ceph.ErrUnreachable:   `Unknown east e1 "" Known=NoAnswer Usable=NoAnswer`,
 	} {
 		for range 2 {
@@ -442,6 +442,15 @@ func TestAnObjectGoesWhenItsVolumeIsNotGuardedAnyMore(t *testing.T) {
 	w.must(w.api.Update(t.Context(), pv))
 	w.must(w.volumes.Read(t.Context()))
 	w.took("list", "delete data")
+	// Or when it is gone, and the claim is not.
+	w.must(w.api.Delete(t.Context(), pv))
+	w.must(w.api.Create(t.Context(), &v1alpha1.MigratableVolume{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data"}}))
+	w.must(w.volumes.Read(t.Context()))
+	w.took("list", "delete data")
+	w.must(w.api.Delete(t.Context(), claimOf("data")))
+	w.must(w.api.Create(t.Context(), &v1alpha1.MigratableVolume{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data"}}))
+	w.must(w.volumes.Read(t.Context()))
+	w.took("list") // it goes with the claim
 }
 
 // An outage of the API server, or CRDs that are not there, cost some requests and nothing else.
@@ -457,6 +466,16 @@ func TestWhatCannotBeWrittenIsWrittenLater(t *testing.T) {
 			w.show("data", free())
 			if err := w.volumes.Drain(t.Context()); !errors.Is(err, fails) {
 				t.Errorf("writes: %v", err)
+			}
+			volume, _, err := w.volumes.Finder.Guarded(volumeOf("data"))
+			w.must(err)
+			w.requests = nil
+			for range 3 {
+				w.waiting.Waits(volume, "StatefulSet/db")
+				_ = w.waiting.Drain(t.Context())
+			}
+			if want := map[bool]int{true: 1, false: 3}[meta.IsNoMatchError(fails)]; len(w.requests) != want {
+				t.Errorf("refusals take %q, want %d", w.requests, want)
 			}
 			w.fails, w.requests = nil, nil
 			w.begins()

@@ -39,8 +39,10 @@ type Waiting struct {
 	queued map[types.NamespacedName]string
 	said   map[types.NamespacedName]saying
 	wake   chan struct{}
-	// failing is what went wrong the last time.
+	// failing is what went wrong the last time, and absent when it was found that the API
+	// server does not know the kind: asking for that again takes requests of its own.
 	failing string
+	absent  time.Time
 }
 
 // saying is what was said when.
@@ -57,7 +59,8 @@ func (w *Waiting) Waits(volume volumes.Volume, workload string) {
 	last, known := w.said[name]
 	_, queued := w.queued[name]
 	switch {
-	case workload == "" && !known && !queued,
+	case w.Now().Sub(w.absent) < retry,
+		workload == "" && !known && !queued,
 		workload != "" && known && last.workload == workload && w.Now().Sub(last.at) < repeats,
 		!queued && len(w.queued) >= maxWaits:
 		return
@@ -121,7 +124,12 @@ func (w *Waiting) write(ctx context.Context, name types.NamespacedName, workload
 	for range tries {
 		var object v1alpha1.MigratableVolume
 		err := w.Client.Get(ctx, name, &object)
-		if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+		if meta.IsNoMatchError(err) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.absent, w.queued, w.said = w.Now(), nil, nil
+			return nil
+		} else if apierrors.IsNotFound(err) {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("read MigratableVolume %s: %w", name, err)

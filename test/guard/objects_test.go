@@ -84,6 +84,21 @@ func TestAnAppTeamSeesWhoOwnsItsVolumes(t *testing.T) {
 		})
 	}
 
+	// Without the CustomResourceDefinition everything else goes on, and what is shown comes back
+	// with it. No other test looks at these objects.
+	s.Kubectl(east, "delete", "customresourcedefinition/migratablevolumes.cephferry.io", "--timeout=60s")
+	s.Kubectl(west, "scale", "statefulset/db", "--replicas=0")
+	s.Kubectl(east, "scale", "statefulset/db", "--replicas=1")
+	s.Ready(east, "db-0")
+	if err := east.Webhook.Ready(); err != nil {
+		t.Error(err)
+	}
+	s.Kubectl(east, "apply", "--filename=../../charts/cephferry/crd-schemas/cephferry.io_migratablevolumes.yaml")
+	onNode = s.Kubectl(east, "get", "pod/db-0", "-o=jsonpath={.spec.nodeName}")
+	s.Eventually("kubectl in east to know mvol again", func() error { return s.Run(east, "", "get", "mvol").Err })
+	s.shows("Held", "east", onNode, "", west, east)
+	s.Kubectl(east, "scale", "statefulset/db", "--replicas=0")
+
 	// It goes with the claim.
 	s.Kubectl(west, "delete", "statefulset/db", "pvc/data", "--timeout=60s")
 	s.Eventually("the object to go with its claim", func() error {
