@@ -49,6 +49,9 @@ func (l *lone) start(ctx context.Context) error {
 	if err := l.cluster.AddRook(ctx, l.ceph, lab.Rook{Config: lab.OperatorConfig}); err != nil {
 		return err
 	}
+	if _, err := l.cluster.Run(ctx, "apply", "--server-side", "--filename", "charts/cephferry/crd-schemas"); err != nil {
+		return err
+	}
 	// What controllers do with thousands of new volumes would be measured too.
 	if err := l.cluster.ControllerManager.Freeze(); err != nil {
 		return err

@@ -9,6 +9,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 )
 
 const (
@@ -44,6 +47,11 @@ func (g *growth) webhook(ctx context.Context) error {
 		return err
 	}
 	g.add("start until it has nothing to do", rested.Sub(begin).Seconds(), inMilliseconds)
+	shown, err := g.shown(ctx)
+	if err != nil {
+		return err
+	}
+	g.add("start until all new volumes are shown", shown.Sub(begin).Seconds(), inMilliseconds)
 	if err := g.minute(ctx, s); err != nil {
 		return err
 	}
@@ -55,6 +63,36 @@ func (g *growth) webhook(ctx context.Context) error {
 		g.add(field.name, float64(bytes), inMiB)
 	}
 	return nil
+}
+
+// shownLimit is for as many new volumes as there are, at the rate of what is shown.
+const shownLimit = 15 * time.Minute
+
+// shown waits until each volume has its MigratableVolume, and returns when that was. One is
+// patched after it was made, and nothing is heard of it then.
+func (g *growth) shown(ctx context.Context) (time.Time, error) {
+	for limit := time.Now().Add(shownLimit); ; {
+		var list metav1.PartialObjectMetadataList
+		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MigratableVolumeList"))
+		if err := g.api.List(ctx, &list, client.Limit(1)); err != nil {
+			return time.Time{}, err
+		}
+		all := len(list.Items)
+		if list.RemainingItemCount != nil {
+			all += int(*list.RemainingItemCount)
+		}
+		if all == g.made {
+			return time.Now(), nil
+		}
+		if time.Now().After(limit) {
+			return time.Time{}, fmt.Errorf("%d of %d volumes are shown after %s", all, g.made, shownLimit)
+		}
+		select {
+		case <-ctx.Done():
+			return time.Time{}, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func isLeader(ctx context.Context, s *server) error {
