@@ -145,8 +145,8 @@ func (o *options) cephConfig() *goceph.Config {
 }
 
 // errNoLibrary is for builds without cgo.
-var errNoLibrary = errors.New("this build of kubectl cephferry has no Ceph library, so it cannot ask Ceph itself\n" +
-	"  do this   run it in the webhook's pod: kubectl exec -it -n cephferry-system deployment/cephferry -- kubectl-cephferry --direct, with the same arguments, and --by for a name")
+var errNoLibrary = errors.New("this build of kubectl cephferry has no Ceph library, so it cannot ask Ceph itself; " +
+	"run it in the webhook's pod: kubectl exec -it -n cephferry-system deployment/cephferry -- kubectl-cephferry --direct, with the same arguments, and --by for a name")
 
 func dial(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
 	cluster, err := goceph.Dial(ctx, config)

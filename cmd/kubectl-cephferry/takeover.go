@@ -25,6 +25,8 @@ const (
 	// leaderPolls is after how many looks without an answer nobody seems to plan or begin. The
 	// leader takes two minutes at most for a plan.
 	leaderPolls = 260
+	// failedPolls is how many looks one that has failed before gets to be tried again.
+	failedPolls = 30
 	// plansAtMost is how many plans --yes confirms, should the situation go on changing.
 	plansAtMost = 5
 )
@@ -78,6 +80,8 @@ type takeovers struct {
 	plans  int
 	// message is what the leader said last.
 	message string
+	// ran: it was seen to be carried out.
+	ran bool
 	// said are the steps that were.
 	said  map[string]bool
 	taken int32
@@ -189,12 +193,18 @@ func (t *takeovers) look(ctx context.Context, takeover *v1alpha1.Takeover) (ende
 	case v1alpha1.TakeoverRefused:
 		return true, refuse(fmt.Errorf("nothing was changed\n%s", messages(takeover)))
 	case v1alpha1.TakeoverRunning:
-		t.waited = 0
+		t.waited, t.ran = 0, true
 		return false, nil
 	case v1alpha1.TakeoverDone:
 		t.next(takeover)
 		return true, nil
 	case v1alpha1.TakeoverFailed:
+		if status.Plan != nil && takeover.Spec.Confirm != status.Plan.Hash {
+			return false, t.confirmPlan(ctx, takeover)
+		}
+		if t.waited++; !t.ran && t.waited <= failedPolls {
+			return false, nil // it failed before, and is tried again
+		}
 		return true, fmt.Errorf("%d of %d volumes are taken, and the webhook's leader tries the others again: kubectl cephferry failover --takeover %s follows it\n%s",
 			status.TakenCount, status.VolumeCount, takeover.Name, messages(takeover))
 	}
@@ -252,9 +262,9 @@ func mayNot(err error) error {
 	return err
 }
 
-// takeBack removes what this run has created and nobody has confirmed.
+// takeBack removes what this run has created and nobody has confirmed. What was begun stays.
 func (t *takeovers) takeBack(ctx context.Context, takeover *v1alpha1.Takeover) error {
-	if !t.created {
+	if !t.created || takeover.Status.Confirmed != "" {
 		return nil
 	}
 	same := client.Preconditions{UID: &takeover.UID, ResourceVersion: &takeover.ResourceVersion}
