@@ -161,7 +161,7 @@ func TestAVolumeOfTheOtherClusterIsNotCopied(t *testing.T) {
 func TestTheCephMustNotDiffer(t *testing.T) {
 	t.Parallel()
 	tm := newTeam(t)
-	far := labtest.Ceph(t)
+	far := labtest.RBD(t)
 	tm.apply(west, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s, namespace: %s}, stringData: {userID: %s, userKey: %q}}",
 		farSecret, west.Rook.Namespace, far.Provisioner.ID, far.Provisioner.Key))
 	tm.addClusterID("far", far.Monitors)
