@@ -186,7 +186,7 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 	switch {
 	case len(failures) == 0:
 		finish(&status, t.Generation, all, c.Self)
-	case len(noted.last) == 0 && refused(errs):
+	case fresh(t, all) && len(noted.last) == 0 && refused(errs):
 		// Every record is as it was, and what was confirmed is not the situation.
 		status.Phase, status.Rejected, status.Confirmed, status.Conditions = v1alpha1.TakeoverPlanning, t.Status.Confirmed, "", nil
 		status.Message = "nothing was done\n" + errors.Join(failures...).Error()
@@ -205,6 +205,11 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 		return reconcile.Result{RequeueAfter: time.Second}, nil
 	}
 	return reconcile.Result{}, nil
+}
+
+// fresh reports whether nothing has been begun for it before.
+func fresh(t *v1alpha1.Takeover, all []planning.Volume) bool {
+	return len(t.Status.Conditions) == 0 && !slices.ContainsFunc(all, func(v planning.Volume) bool { return v.Plan.Record.State == ceph.Fencing })
 }
 
 // refused reports whether all errors say that the situation is another one, and none that

@@ -452,3 +452,33 @@ func TestConfirmationThatGoesMeanwhile(t *testing.T) {
 		r.wantEasts("a")
 	})
 }
+
+// East writes while its images are being begun: nothing is taken, and the person is asked again.
+func TestTheSituationChangesWhileItBegins(t *testing.T) {
+	in(t, func(t *testing.T, r *rig) {
+		r.create("lost", "ann", "a", "b")
+		old := r.must("lost", v1alpha1.TakeoverPlanned).Status.Plan.Hash
+		r.confirm("lost", old)
+		image, changed := r.image("b"), r.record("b")
+		changed.Admissions++
+		changed.Owner.Nodes = append(changed.Owner.Nodes, ceph.Node{Name: "e2", Addresses: []string{"10.0.1.12"}, BootID: "boot of e2", Clients: []string{"10.0.1.12:0/7"}})
+		r.before = func(call string) error {
+			if call == "ClaimKey" {
+				r.before = nil
+				r.ceph.WriteRecord(image, changed.Encode())
+			}
+			return nil
+		}
+		broken := r.must("lost", v1alpha1.TakeoverPlanning)
+		wantSays(t, broken.Status.Message, "nothing was done", "volume shop/b: image rbd/shop.b: cluster east has written something else about itself meanwhile", "volume shop/a: not begun")
+		if broken.Status.Confirmed != "" || broken.Status.Rejected != old {
+			t.Errorf("%+v", broken.Status)
+		}
+		asked := r.must("lost", v1alpha1.TakeoverPlanned)
+		wantSays(t, asked.Status.Message, "plan "+old+" was confirmed")
+		if asked.Status.Plan.Hash == old || len(asked.Status.Plan.Instances) != 3 {
+			t.Errorf("%+v", asked.Status.Plan)
+		}
+		r.wantEasts("a", "b")
+	})
+}

@@ -142,9 +142,15 @@ type TakeoverStatus struct {
 	// Volumes are the images, by claim.
 	// +optional
 	// +listType=atomic
-	Volumes     []TakeoverVolume `json:"volumes,omitempty"`
-	VolumeCount int32            `json:"volumeCount"`
-	TakenCount  int32            `json:"takenCount"`
+	Volumes []TakeoverVolume `json:"volumes,omitempty"`
+	// VolumeCount is how many there are, and TakenCount how many are this cluster's. A patch does not send
+	// a zero.
+	// +optional
+	// +kubebuilder:default=0
+	VolumeCount int32 `json:"volumeCount"`
+	// +optional
+	// +kubebuilder:default=0
+	TakenCount int32 `json:"takenCount"`
 	// Conditions are the steps: Begun, MachinesFenced, InstancesFenced, InForce, Renamed,
 	// NobodyLeft, TakenOver. Each is True when it is done for every image.
 	// +optional
