@@ -101,7 +101,7 @@ data: {config.json: '[{"clusterID":"rook-ceph","monitors":["127.0.0.1:1"]}]'}
 
 	scene.Eventually(t, "the CA in the webhook configuration", func() error {
 		bundles := strings.Fields(w.kubectl(t, "get", "validatingwebhookconfiguration/cephferry", "--output=jsonpath={.webhooks[*].clientConfig.caBundle}"))
-		if len(bundles) != 4 {
+		if len(bundles) != 5 {
 			return fmt.Errorf("%d webhooks have it", len(bundles))
 		}
 		return nil
