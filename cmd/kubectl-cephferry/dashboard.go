@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,31 +17,26 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/cephferry/cephferry/pkg/access"
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/page"
-	"github.com/cephferry/cephferry/pkg/version"
 )
 
 // dashboard serves the page on this machine.
 type dashboard struct {
-	std           streams
-	clientConfig  func() clientcmd.ClientConfig
-	port          uint16
-	throughPage   bool
-	webhookOfPage string
+	*options
+	port           uint16
+	throughWebhook bool
+	service        string
 }
 
-func newDashboard(std streams, clientConfig func() clientcmd.ClientConfig) *cobra.Command {
-	d := &dashboard{std: std, clientConfig: clientConfig}
+func newDashboard(o *options) *cobra.Command {
+	d := &dashboard{options: o}
 	command := &cobra.Command{
 		Use:   "dashboard [NAMESPACE...]",
 		Short: "Show clusters, volumes, moves and fences in a browser",
@@ -55,34 +51,30 @@ That needs a token in the kubeconfig, and sends it to the webhook.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd.Context(), args) },
 	}
 	command.Flags().Uint16Var(&d.port, "port", 0, "`port` on 127.0.0.1; 0: one that is free")
-	command.Flags().BoolVar(&d.throughPage, "through-webhook", false, "have the webhook serve the page; sends it your token")
-	command.Flags().StringVar(&d.webhookOfPage, "service", "cephferry-system/cephferry", "`namespace/name` of the webhook's Service, for --through-webhook")
+	command.Flags().BoolVar(&d.throughWebhook, "through-webhook", false, "have the webhook serve the page; sends it your token")
+	command.Flags().StringVar(&d.service, "service", "cephferry-system/cephferry", "`namespace/name` of the webhook's Service, for --through-webhook")
 	return command
 }
 
 func (d *dashboard) run(ctx context.Context, namespaces []string) error {
-	clientConfig := d.clientConfig()
-	config, err := clientConfig.ClientConfig()
+	here, err := d.cluster("")
 	if err != nil {
-		return fmt.Errorf("find the cluster: %w", err)
+		return err
 	}
-	log.SetLogger(logr.Discard())
-	config.UserAgent, config.QPS = "kubectl-cephferry/"+version.String(), -1
+	// Watches have no end.
+	here.config = rest.CopyConfig(here.config)
+	here.config.Timeout = 0
 	var handler http.Handler
-	if d.throughPage {
+	if d.throughWebhook {
 		if len(namespaces) > 0 {
 			return errors.New("--through-webhook shows all namespaces that you may see; name none")
 		}
-		handler, err = throughService(ctx, config, d.webhookOfPage)
+		handler, err = throughService(ctx, here.config, d.service)
 	} else {
 		if len(namespaces) == 0 {
-			var namespace string
-			if namespace, _, err = clientConfig.Namespace(); err != nil {
-				return fmt.Errorf("find the namespace: %w", err)
-			}
-			namespaces = []string{namespace}
+			namespaces = []string{here.namespace}
 		}
-		handler, err = ownPage(ctx, config, contextName(clientConfig), namespaces)
+		handler, err = ownPage(ctx, here, d.contextName(), namespaces)
 	}
 	if err != nil {
 		return err
@@ -91,25 +83,17 @@ func (d *dashboard) run(ctx context.Context, namespaces []string) error {
 }
 
 // contextName is what the kubeconfig calls the cluster.
-func contextName(from clientcmd.ClientConfig) string {
-	raw, err := from.RawConfig()
+func (d *dashboard) contextName() string {
+	raw, err := d.clientConfig("").RawConfig()
 	if err != nil {
-		return ""
+		return *d.kubectl.Context
 	}
-	return raw.CurrentContext
+	return cmp.Or(*d.kubectl.Context, raw.CurrentContext)
 }
 
 // ownPage is the page, with the rights of this user.
-func ownPage(ctx context.Context, config *rest.Config, name string, namespaces []string) (http.Handler, error) {
-	clientset, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the API server: %w", err)
-	}
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	api, err := client.New(config, client.Options{Scheme: scheme})
+func ownPage(ctx context.Context, here *cluster, name string, namespaces []string) (http.Handler, error) {
+	clientset, err := kubernetes.NewForConfig(here.config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the API server: %w", err)
 	}
@@ -121,22 +105,22 @@ func ownPage(ctx context.Context, config *rest.Config, name string, namespaces [
 		return nil, err
 	}
 	settings := page.CacheOptions()
-	settings.Scheme = scheme
+	settings.Scheme = here.Scheme()
 	// A watch of what one may not list never begins.
 	settings.DefaultNamespaces = map[string]cache.Config{}
 	for _, namespace := range allowed {
 		settings.DefaultNamespaces[namespace] = cache.Config{}
 	}
 	look := &page.Look{
-		New: func() (page.Cache, error) { return cache.New(config, settings) },
+		New: func() (page.Cache, error) { return cache.New(here.config, settings) },
 		Probe: func(ctx context.Context) error {
-			return api.List(ctx, &v1alpha1.MigratableVolumeList{}, client.InNamespace(allowed[0]), client.Limit(1))
+			return here.List(ctx, &v1alpha1.MigratableVolumeList{}, client.InNamespace(allowed[0]), client.Limit(1))
 		},
 		Now:       time.Now,
 		AfterFunc: func(after time.Duration, f func()) page.Timer { return time.AfterFunc(after, f) },
 	}
 	return &page.Page{
-		Cluster: name, Look: look, API: api, Log: logr.Discard(),
+		Cluster: name, Look: look, API: here, Log: logr.Discard(),
 		Identify: func(*http.Request) (page.Viewer, error) { return self, nil },
 	}, nil
 }
@@ -156,8 +140,8 @@ func mayList(ctx context.Context, viewer page.Viewer, namespaces []string) ([]st
 		}
 	}
 	if len(refused) > 0 {
-		return nil, fmt.Errorf("you may not list %s.%s in %s; name the namespaces that you may see as arguments",
-			page.Volumes, v1alpha1.GroupVersion.Group, strings.Join(refused, ", "))
+		return nil, refuse(fmt.Errorf("you may not list %s.%s in %s; name the namespaces that you may see as arguments",
+			page.Volumes, v1alpha1.GroupVersion.Group, strings.Join(refused, ", ")))
 	}
 	return namespaces, nil
 }
@@ -238,9 +222,9 @@ func tryPage(ctx context.Context, transport http.RoundTripper, target *url.URL) 
 	case http.StatusOK:
 		return nil
 	case http.StatusUnauthorized:
-		return errors.New("the webhook does not know you: it needs a token, and this kubeconfig has none, or one that the API server does not accept; leave out --through-webhook")
+		return refuse(errors.New("the webhook does not know you: it needs a token, and this kubeconfig has none, or one that the API server does not accept; leave out --through-webhook"))
 	case http.StatusForbidden:
-		return fmt.Errorf("you may not get %s; the chart's Role cephferry-page has that right (value page.viewers), or leave out --through-webhook", target.Path)
+		return refuse(fmt.Errorf("you may not get %s; the chart's Role cephferry-page has that right (value page.viewers), or leave out --through-webhook", target.Path))
 	default:
 		return fmt.Errorf("the webhook's page answers %s at %s; leave out --through-webhook to do without it", response.Status, target.Path)
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cephferry/cephferry/pkg/version"
 )
@@ -39,7 +38,7 @@ something could not be found out.`,
 	o.addFlags(root.PersistentFlags())
 	root.AddCommand(newStatus(o), newClusters(o), newFleet(o), newHistory(o), newMove(o), newFailover(o),
 		newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o),
-		newDashboard(o.std, func() clientcmd.ClientConfig { return o.clientConfig("") }))
+		newDashboard(o))
 	if err := root.RegisterFlagCompletionFunc("context", o.completeContexts); err != nil {
 		panic(err) // there is no such flag
 	}
