@@ -93,8 +93,8 @@ test-unit: ## Test what needs no servers, with the race detector
 	go -C examples/sdk test -count=1 ./...
 
 .PHONY: test-model-full
-test-model-full: ## Explore the model's large configurations too, which takes some minutes and 4 GiB
-	go test -timeout 60m -run '^($(LONG_MODEL))$$' ./test/model -full -v
+test-model-full: ## Explore the model's large configurations too, one after the other: long, and many GiB
+	go test -timeout 6h -parallel 1 -run '^($(LONG_MODEL))$$' ./test/model -full -v
 
 .PHONY: test-lab
 test-lab: deps tools bin/postrender bin/webhook bin/kubectl-cephferry $(PLUGIN) helm4-plugin ## Test against real Ceph, API servers and Helm

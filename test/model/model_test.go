@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var full = flag.Bool("full", false, "explore the large configurations too: some minutes and 4 GiB")
+var full = flag.Bool("full", false, "explore the large configurations too: long, and over 11 GiB when several are explored at once")
 
 // limit is more states than any configuration has.
 const limit = 20_000_000
