@@ -25,3 +25,4 @@ compile: bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node bin/krbd-
 	go list -export -test ./... >/dev/null
 	go -C test/chart/render list -export -test ./... >/dev/null
 	go -C examples/sdk list -export -test ./... >/dev/null
+	CGO_ENABLED=0 go -C test/tools/resizer list -export -test ./... >/dev/null
