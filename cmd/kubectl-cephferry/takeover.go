@@ -245,7 +245,7 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 			return errors.Join(err, t.takeBack(ctx, takeover))
 		}
 	} else if t.from != takeover.Spec.From {
-		return refuse(fmt.Errorf("Takeover %s is from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
+		return refuse(fmt.Errorf("the Takeover %s takes from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
 	}
 	patch := client.RawPatch("application/merge-patch+json", []byte(fmt.Sprintf(`{"spec":{"confirm":%q}}`, plan.Hash)))
 	if err := t.api.Patch(ctx, takeover, patch); err != nil {
