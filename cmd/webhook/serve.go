@@ -30,6 +30,10 @@ import (
 // the webhook 5 seconds.
 const limit = 3 * time.Second
 
+// moment is about what ceph-csi keeps an image open for when it looks whether it is in use, and
+// what a rename takes.
+const moment = 150 * time.Millisecond
+
 // serve runs until ctx ends.
 func serve(ctx context.Context, o options, stderr io.Writer) error {
 	ctrl.SetLogger(zap.New(zap.WriteTo(stderr)))
@@ -91,6 +95,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		Usage:    &usage.Gatherer{Cache: finder.Cache, API: finder.API, CIDRs: o.localCIDRs, Exempt: o.exemptCIDRs},
 		Storages: ceph,
 		Now:      time.Now,
+		Moment:   moment,
 	}
 	waker, err := setUpOwners(manager, g, ceph, sweeping{connections, counted}, shown, o.admissionGrace, log)
 	if err != nil {

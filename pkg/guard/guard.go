@@ -42,6 +42,9 @@ type Guard struct {
 	Storages Storages
 	// Now is for the times in records, which people read.
 	Now func() time.Time
+	// Moment is after what time an image is looked at again whose only fault is a watcher
+	// that may be gone by then; zero: it is not.
+	Moment time.Duration
 	// Acquired, unless nil, hears of each volume whose image a pod has acquired, again
 	// or for the first time.
 	Acquired func(volumes.Volume)
@@ -176,23 +179,41 @@ type sight struct {
 	answer Answer
 }
 
-// looks bounds how often a volume is looked at again because its record has changed.
+// looks bounds how often a volume is looked at, and one whose record has changed is looked at
+// again.
 const looks = 3
 
 // lookAt reads the image's record and lists its watchers, in this order: if the
-// record is still the same afterwards, nobody came between. A refusal for a watcher that
-// came between is looked at again: another replica may be renaming the image for this
-// cluster, and is named in the record that it wrote before.
+// record is still the same afterwards, nobody came between. A refusal for a watcher that may
+// be gone in a moment is looked at again, see [Guard.passes].
 func (g *Guard) lookAt(ctx context.Context, volume volumes.Volume) sight {
 	for attempt := 1; ; attempt++ {
 		s := g.lookOnce(ctx, volume)
-		if s.answer.Reason != ForeignWatchers || !s.record.Keyed || attempt == looks {
+		if s.answer.Reason != ForeignWatchers || attempt == looks || !g.passes(ctx, s) {
 			return s
 		}
-		now, err := ownership.Read(ctx, s.ceph, s.image)
-		if err != nil || now.Revision == s.record.Revision {
-			return s
+	}
+}
+
+// passes reports whether a foreign watcher may be gone by now. Of a keyed image, another replica
+// may be renaming it for this cluster, and is named in the record that it wrote before; if
+// nobody owns it, its last owner may be giving it its base name. And ceph-csi in another
+// cluster, which tries to stage an image of ours, opens it for a moment again and again.
+func (g *Guard) passes(ctx context.Context, s sight) bool {
+	if s.record.Keyed {
+		if now, err := ownership.Read(ctx, s.ceph, s.image); err != nil || now.Revision != s.record.Revision {
+			return err == nil
 		}
+	}
+	left := s.record.Keyed && s.record.State == ceph.Free
+	if g.Moment == 0 || !left && !ownership.Owns(s.record, g.Self) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(g.Moment):
+		return true
 	}
 }
 

@@ -595,3 +595,58 @@ func TestWithoutAnAddress(t *testing.T) {
 	}
 	w.nobodys()
 }
+
+// A watcher that nobody explains may be gone in a moment: who had the image gives it its base
+// name, or ceph-csi in another cluster looks whether it is in use.
+func TestAWatcherThatPasses(t *testing.T) {
+	const refused = "is in use by another cluster"
+	for name, test := range map[string]struct {
+		prepare func(r *ceph.Record)
+		// stays: it does not go. looks is how often watchers are listed.
+		stays bool
+		looks int
+		want  string
+	}{
+		"of an image that nobody owns":               {nil, false, 2, ""},
+		"of an image that nobody owns, and it stays": {nil, true, 3, refused},
+		"of our own image":                           {owned(west), false, 2, ""},
+		"of our own image, and it stays":             {owned(west), true, 3, refused},
+		"of another cluster's image":                 {owned(east), true, 1, refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newKeyedWorld(t, "west")
+			w.endpoints.Guard.Moment = time.Millisecond
+			if test.prepare != nil {
+				w.put(test.prepare)
+			}
+			w.watch(baseName, "10.0.9.9:0/1")
+			if !test.stays {
+				w.at("Watchers", 2, func() {
+					w.ceph.RemoveWatcher(exactly(baseName), ceph.Watcher{Addr: "10.0.9.9:0/1", Client: "client.4153", Cookie: 1})
+				})
+			}
+			before := len(w.calls())
+			got := w.ask("scale", scaled(t, deploymentKind, "deployments", 0, 1))
+			if (got.Code == 200) != (test.want == "") || !strings.Contains(got.Message, test.want) {
+				t.Errorf("got %+v", got)
+			}
+			looks := 0
+			for _, call := range w.since(before) {
+				if call == "Watchers" {
+					looks++
+				}
+			}
+			if looks != test.looks {
+				t.Errorf("%d looks; want %d", looks, test.looks)
+			}
+		})
+	}
+	t.Run("of an image without keys that nobody owns", func(t *testing.T) {
+		w := newWorld(t, []string{baseName}, append(pair("data"), deployment("data"))...)
+		w.endpoints.Guard.Moment = time.Hour
+		w.watch(baseName, "10.0.9.9:0/1")
+		if got := w.ask("scale", scaled(t, deploymentKind, "deployments", 0, 1)); got.Code != 403 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
