@@ -310,3 +310,9 @@ func TestInABrowser(t *testing.T) {
 		tab.Wait(`document.getElementById("problem").textContent.includes("who asks is not known")`)
 	})
 }
+
+func (o *objects) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failure = err
+}

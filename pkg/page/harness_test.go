@@ -116,12 +116,6 @@ func (o *objects) change(namespace, claim string, change func(*v1alpha1.Migratab
 	panic("there is no " + namespace + "/" + claim)
 }
 
-func (o *objects) fail(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.failure = err
-}
-
 // clock stands still, until somebody moves it.
 type clock struct {
 	mu     sync.Mutex
