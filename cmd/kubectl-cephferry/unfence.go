@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/failover"
 )
 
@@ -134,7 +135,9 @@ func (c *connection) places(ctx context.Context) ([]place, error) {
 		}
 		asked[found.Image.ClusterID] = true
 		monitors, err := c.planner.Monitors(ctx, found.Image.ClusterID)
-		if err != nil {
+		if errors.Is(err, csiconfig.ErrNotFound) {
+			continue // nobody can mount it, and status says why
+		} else if err != nil {
 			return nil, err
 		}
 		if slices.ContainsFunc(known, func(k []string) bool { return slices.Equal(k, monitors) }) {

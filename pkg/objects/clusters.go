@@ -3,6 +3,7 @@ package objects
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -102,15 +103,15 @@ func (c *Clusters) pass(ctx context.Context) (found int, err error) {
 	for i := range list.Items {
 		there[list.Items[i].Name] = &list.Items[i]
 	}
-	all, err := c.registered(ctx)
-	if err != nil {
-		return 0, err
-	}
+	all, unknown := c.registered(ctx)
 	for name, is := range named(all) {
 		if err := c.show(ctx, name, there[name], is); err != nil {
 			return 0, err
 		}
 		delete(there, name)
+	}
+	if unknown != nil {
+		return 0, unknown // who is not found may be there
 	}
 	for name, object := range there {
 		if err := c.Client.Delete(ctx, object, client.Preconditions{UID: &object.UID}); client.IgnoreNotFound(err) != nil {
@@ -133,13 +134,16 @@ func named(all []registered) map[string]registered {
 	return objects
 }
 
-// registered are the clusters that are registered in the pools of this cluster's volumes.
+// place is where volumes of this cluster are.
+type place struct{ clusterID, pool string }
+
+// registered are the clusters that are registered in the pools of this cluster's volumes. The
+// error is about pools that cannot be asked; the clusters are those of the others.
 func (c *Clusters) registered(ctx context.Context) ([]registered, error) {
 	var pvs corev1.PersistentVolumeList
 	if err := c.Finder.Cache.List(ctx, &pvs, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
-	type place struct{ clusterID, pool string }
 	places := map[place]bool{}
 	for i := range pvs.Items {
 		if volume, guarded, err := c.Finder.Guarded(&pvs.Items[i]); guarded && err == nil && volume.Claim != "" {
@@ -147,29 +151,38 @@ func (c *Clusters) registered(ctx context.Context) ([]registered, error) {
 		}
 	}
 	byUID := map[string]registered{}
+	var unknown []error
 	for at := range places {
-		storage, namespace, err := c.Storage(ctx, at.clusterID)
-		if err != nil {
-			return nil, fmt.Errorf("connect to clusterID %s: %w", at.clusterID, err)
-		}
-		found, unread, err := failover.Registrations(ctx, storage, []failover.Space{{Pool: at.pool, Namespace: namespace}})
-		if err != nil {
-			return nil, fmt.Errorf("read the registrations in pool %s by clusterID %s: %w", at.pool, at.clusterID, err)
-		}
-		keys, err := storage.Keys(ctx, at.pool, namespace)
-		if err != nil {
-			return nil, fmt.Errorf("read the keys in pool %s by clusterID %s: %w", at.pool, at.clusterID, err)
-		}
-		for _, one := range found {
-			byUID[one.UID] = later(byUID[one.UID], registered{key: keyOf(keys, one.UID), registration: one})
-		}
-		for _, one := range unread {
-			is := registered{key: keyOf(keys, one.UID), err: one.Err}
-			is.registration.UID = one.UID
-			byUID[one.UID] = later(byUID[one.UID], is)
+		if err := c.registeredIn(ctx, at, byUID); err != nil {
+			unknown = append(unknown, fmt.Errorf("read who is registered in pool %s by clusterID %s: %w", at.pool, at.clusterID, err))
 		}
 	}
-	return c.hear(byUID), nil
+	return c.hear(byUID), errors.Join(unknown...)
+}
+
+// registeredIn adds those of one place.
+func (c *Clusters) registeredIn(ctx context.Context, at place, byUID map[string]registered) error {
+	storage, namespace, err := c.Storage(ctx, at.clusterID)
+	if err != nil {
+		return err
+	}
+	found, unread, err := failover.Registrations(ctx, storage, []failover.Space{{Pool: at.pool, Namespace: namespace}})
+	if err != nil {
+		return err
+	}
+	keys, err := storage.Keys(ctx, at.pool, namespace)
+	if err != nil {
+		return err
+	}
+	for _, one := range found {
+		byUID[one.UID] = later(byUID[one.UID], registered{key: keyOf(keys, one.UID), registration: one})
+	}
+	for _, one := range unread {
+		is := registered{key: keyOf(keys, one.UID), err: one.Err}
+		is.registration.UID = one.UID
+		byUID[one.UID] = later(byUID[one.UID], is)
+	}
+	return nil
 }
 
 // later is what two registrations of one cluster say: one that can be read, and the later one.

@@ -188,3 +188,38 @@ func TestNamesOfClusters(t *testing.T) {
 		})
 	}
 }
+
+// One pool that cannot be asked hides nothing that is known by another, and nobody goes because
+// of it.
+func TestAPoolThatCannotBeAsked(t *testing.T) {
+	f := newFleet(t)
+	f.registers(east, noon, "e1")
+	f.registers(west, noon, "w1")
+	seen := "west-u-west-0: west v1, 1 nodes [w1], owns 0, this, 12:00, Readable=True, Seen=True"
+	f.shows("east-u-east-0: east v1, 1 nodes [e1], owns 0, 12:00, Readable=True, Seen=True", seen)
+	other := volumeOf("other")
+	other.Spec.CSI.VolumeAttributes["clusterID"] = "second"
+	f.must(f.api.Create(t.Context(), other))
+	whole := f.clusters.Storage
+	f.clusters.Storage = func(ctx context.Context, clusterID string) (ceph.Registrar, string, error) {
+		if clusterID == "second" {
+			return nil, "", ceph.ErrUnreachable
+		}
+		return whole(ctx, clusterID)
+	}
+	_, err := f.storage.ClaimKey(t.Context(), "replicapool", "", east)
+	f.must(err)
+	f.registers(west, noon.Add(time.Minute), "w1", "w2")
+	if err := f.clusters.Pass(t.Context()); !errors.Is(err, ceph.ErrUnreachable) {
+		t.Fatal(err)
+	}
+	var list v1alpha1.FerryClusterList
+	f.must(f.api.List(t.Context(), &list))
+	got := map[string]int32{}
+	for _, object := range list.Items {
+		got[object.Name] = object.Status.NodeCount
+	}
+	if diff := cmp.Diff(map[string]int32{"east": 1, "east-u-east-0": 1, "west-u-west-0": 2}, got); diff != "" {
+		t.Errorf("nodes of the clusters (-want +got):\n%s", diff)
+	}
+}

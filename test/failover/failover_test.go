@@ -4,6 +4,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -351,7 +352,7 @@ func TestStatusAndHistory(t *testing.T) {
 	}
 	// No Kubernetes is needed for that.
 	cmd := s.plugin(s.west, "history", "--image", s.Spec("data").String(), "--ceph-conf", s.Ceph.ConfFile)
-	cmd.Args[2] = "/nowhere"
+	cmd.Args[slices.Index(cmd.Args, "--kubeconfig")+1] = "/nowhere"
 	if alone := s.Must(cmd.Run(t.Context())); alone != history {
 		t.Errorf("with Ceph alone:\n%s\nwant:\n%s", alone, history)
 	}

@@ -43,12 +43,13 @@ func TestAFailoverCutsOffOneVolume(t *testing.T) {
 	if record := s.Record("data"); len(record.Fenced) > 0 || record.Owner.Name != west.Name {
 		t.Errorf("the record says %s", record.Encode())
 	}
+	// West would give up what it does not use, and then nobody's pods are in the way.
+	s.starts(west, w2, "data")
 	s.deleted(east, west, "data")
 	s.Grows("neighbour")
 	if got := s.Watchers("neighbour"); !slices.Equal(got, kept) {
 		t.Errorf("the neighbour has watchers %v, want %v", got, kept)
 	}
-	s.starts(west, w2, "data")
 	s.named("data", "west")
 
 	s.deletes(west, "data")
