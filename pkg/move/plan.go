@@ -235,7 +235,7 @@ func (m *Mover) findVolume(of Name, claim string, here, there *v1alpha1.Migratab
 	}
 	one = volume{claim: claim, owned: here.Status.Image != "", image: base(here.Status.Image)}
 	if there != nil && there.Status.Image != "" && base(there.Status.Image) != one.image {
-		return one, refuse("compare the claims, their classes and annotations: kubectl cephferry compare",
+		return one, refuse("compare the claims of both clusters, their classes and annotations",
 			"claim %s has image %s in %s and image %s in %s: it would start on another volume", claim, one.image, m.From.Name, base(there.Status.Image), m.To.Name)
 	}
 	return one, m.owned(one, here)
