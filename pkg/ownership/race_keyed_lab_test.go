@@ -13,11 +13,9 @@ import (
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/ceph/goceph"
 	"github.com/cephferry/cephferry/pkg/imagename"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/test/lab"
-	"github.com/cephferry/cephferry/test/lab/labtest"
 )
 
 const (
@@ -36,27 +34,16 @@ type keyedRacer struct {
 // gives it its base name back: at most one of them may, it has the image under its own
 // name and no other, and at the end each image has one name.
 func TestClustersRaceForNamesOnCeph(t *testing.T) {
-	storage := labtest.Ceph(t)
 	var racers []keyedRacer
-	for i := range 5 {
-		connected, err := goceph.Dial(t.Context(), goceph.Config{ConfFile: storage.ConfFile})
+	for _, one := range dialRacers(t) {
+		self, err := one.Self(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() {
-			if err := connected.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		self, err := connected.Self(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		party := ceph.Party{UID: fmt.Sprint("keyed-u-", i), Name: fmt.Sprint("keyed-", i)}
-		if key, err := connected.ClaimKey(t.Context(), lab.Pool, "", party); err != nil || key != party.Name {
+		if key, err := one.ClaimKey(t.Context(), lab.Pool, "", one.party); err != nil || key != one.party.Name {
 			t.Fatalf("key %q, %v", key, err)
 		}
-		racers = append(racers, keyedRacer{racer{connected, party}, self})
+		racers = append(racers, keyedRacer{one, self})
 	}
 	for n := 2; n <= len(racers); n++ {
 		t.Run(fmt.Sprint(n, " clusters"), func(t *testing.T) {

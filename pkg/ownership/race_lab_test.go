@@ -30,10 +30,9 @@ type racer struct {
 	party ceph.Party
 }
 
-// Clusters admit pods for one image at the same moment, on a real Ceph: exactly one
-// of them may, every time. Beside it is counted how often the watchers alone would
-// have let in more than one.
-func TestClustersRaceOnCeph(t *testing.T) {
+// dialRacers are five clusters, on a Ceph of their own.
+func dialRacers(t *testing.T) []racer {
+	t.Helper()
 	storage := labtest.RBD(t)
 	var racers []racer
 	for i := range 5 {
@@ -41,13 +40,21 @@ func TestClustersRaceOnCeph(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() {
+		t.Cleanup(func() {
 			if err := connected.Close(); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 		racers = append(racers, racer{connected, ceph.Party{UID: fmt.Sprint("u-", i), Name: fmt.Sprint("cluster-", i)}})
 	}
+	return racers
+}
+
+// Clusters admit pods for one image at the same moment, on a real Ceph: exactly one
+// of them may, every time. Beside it is counted how often the watchers alone would
+// have let in more than one.
+func TestClustersRaceOnCeph(t *testing.T) {
+	racers := dialRacers(t)
 	for n := 2; n <= len(racers); n++ {
 		t.Run(fmt.Sprint(n, " clusters"), func(t *testing.T) {
 			var rounds, byWatchers atomic.Int64
