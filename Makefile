@@ -98,8 +98,8 @@ test-model-full: ## Explore the model's large configurations too, one after the 
 	go test -timeout 6h -parallel 1 -run '^($(LONG_MODEL))$$' ./test/model -full -v
 
 .PHONY: test-lab
-test-lab: deps tools bin/postrender bin/webhook bin/kubectl-cephferry $(PLUGIN) helm4-plugin ## Test against real Ceph, API servers and Helm
-	$(LAB_TESTS) $(addprefix ./,$(LAB_PACKAGES))
+test-lab: deps tools bin/postrender bin/webhook bin/kubectl-cephferry $(PLUGIN) helm4-plugin ## Test against real Ceph, API servers and Helm; some of it with LAB_PACKAGES=test/guard LAB_RUN=TestName
+	$(LAB_TESTS) $(if $(LAB_RUN),-v -run '$(LAB_RUN)') $(addprefix ./,$(LAB_PACKAGES))
 
 .PHONY: fuzz
 fuzz: ## Fuzz the renderer and the document splitter for FUZZTIME each

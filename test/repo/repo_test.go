@@ -424,12 +424,8 @@ func TestMakeTargets(t *testing.T) {
 			targets[m[1]] = true
 		}
 	}
-	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := 0
-	for _, file := range append(documents, filepath.Join(root, "README.md")) {
+	for _, file := range documents(t) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -448,11 +444,7 @@ func TestMakeTargets(t *testing.T) {
 
 // TestLinks: every relative link in a document leads to a file.
 func TestLinks(t *testing.T) {
-	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range append(documents, filepath.Join(root, "README.md")) {
+	for _, file := range documents(t) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -463,6 +455,20 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// documents returns the paths of all that people read.
+func documents(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "charts/*/*.md"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+		}
+		found = append(found, files...)
+	}
+	return found
 }
 
 // rows returns the lines of a document's tables whose first cell starts with

@@ -1,0 +1,73 @@
+package repo
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestWorkflowsCallMake: what CI runs can be run by anybody at home, so a step is an action or
+// a make target. An action's tag can be moved to other code, its hash cannot.
+func TestWorkflowsCallMake(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, ".github", "workflows", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d workflows, %v", len(files), err)
+	}
+	// What a bare machine needs before make is there.
+	preparation := []string{"apt-get ", "git config "}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\s*-?\s*uses: (.*)$`).FindAllStringSubmatch(string(data), -1) {
+			if !regexp.MustCompile(`^[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`).MatchString(m[1]) {
+				t.Errorf("%s: %q is not pinned by its hash, with its version", filepath.Base(file), m[1])
+			}
+		}
+		runs := regexp.MustCompile(`(?m)^\s*-?\s*run: (.*)$`).FindAllStringSubmatch(string(data), -1)
+		made := 0
+		for _, m := range runs {
+			prepares := false
+			for _, prefix := range preparation {
+				prepares = prepares || strings.HasPrefix(m[1], prefix)
+			}
+			switch {
+			case strings.HasPrefix(m[1], "make "):
+				made++
+			case !prepares:
+				t.Errorf("%s: %q is not a make target", filepath.Base(file), m[1])
+			}
+		}
+		if made == 0 {
+			t.Errorf("%s makes nothing", filepath.Base(file))
+		}
+	}
+}
+
+// TestTheChangelogKnowsTheFormats: who upgrades one of several clusters has to know which
+// versions read what is stored.
+func TestTheChangelogKnowsTheFormats(t *testing.T) {
+	changelog := read(t, "CHANGELOG.md")
+	for row, source := range map[string][2]string{
+		"record of an image or subvolume": {"pkg/ceph/record.go", `const RecordVersion = (\d+)`},
+		"registration of a cluster":       {"pkg/ceph/registration.go", `const RegistrationVersion = (\d+)`},
+	} {
+		version := submatch(t, read(t, source[0]), source[1])
+		written := submatch(t, changelog, `(?m)^\| `+row+` \|[^|]*\| (\d+) \|`)
+		if written != version {
+			t.Errorf("CHANGELOG.md says that version %s of the %s is written, the code writes %s", written, row, version)
+		}
+	}
+}
+
+// TestPathsOfOwners: an owner of a folder that is gone owns nothing.
+func TestPathsOfOwners(t *testing.T) {
+	for _, m := range regexp.MustCompile(`(?m)^(/\S+)\s+@`).FindAllStringSubmatch(read(t, ".github/CODEOWNERS"), -1) {
+		if info, err := os.Stat(filepath.Join(root, m[1])); err != nil || !info.IsDir() {
+			t.Errorf("CODEOWNERS: there is no folder %s", m[1])
+		}
+	}
+}
