@@ -390,8 +390,12 @@ var valueCases = []struct {
 	},
 	{
 		"hostNetwork", "true",
-		func(r *rendered) any { return []any{r.pod().HostNetwork, r.pod().DNSPolicy} },
-		[]any{false, corev1.DNSPolicy("")}, []any{true, corev1.DNSClusterFirstWithHostNet},
+		func(r *rendered) any {
+			update := r.deployment().Strategy.RollingUpdate
+			return []any{r.pod().HostNetwork, r.pod().DNSPolicy, "surge " + update.MaxSurge.String(), "unavailable " + update.MaxUnavailable.String()}
+		},
+		[]any{false, corev1.DNSPolicy(""), "surge 1", "unavailable 0"},
+		[]any{true, corev1.DNSClusterFirstWithHostNet, "surge 0", "unavailable 1"},
 	},
 	{
 		"resources.requests", "{memory: 1Gi}",
@@ -488,6 +492,12 @@ var valueCases = []struct {
 			return []any{r.port("page"), r.flags("--page-bind-address"), the[*corev1.Service](r).Spec.Ports[2].Port}
 		},
 		[]any{int32(9444), []string{":9444"}, int32(9444)}, []any{int32(4), []string{":4"}, int32(4)},
+	},
+	{
+		// Evictions may do what a roll-out does, on the node's network too, and no more.
+		"hostNetwork", "true",
+		func(r *rendered) any { return the[*policyv1.PodDisruptionBudget](r).Spec.MaxUnavailable.String() },
+		"1", "1",
 	},
 	{
 		"podDisruptionBudget.enabled", "false",
