@@ -83,6 +83,7 @@ func TestErrorsBeforeAnyConnection(t *testing.T) {
 		"export of nothing":       {[]string{"export"}, "error: name claims: NAMESPACE/CLAIM"},
 		"import of nothing":       {[]string{"import"}, "error: accepts 1 arg(s), received 0"},
 		"import of no file":       {[]string{"import", empty + ".none"}, "error: read what was exported: open "},
+		"check of a claim":        {[]string{"check", "data"}, `error: unknown command "data" for "kubectl cephferry check"`},
 		"rekey of nothing":        {[]string{"rekey"}, "error: name claims, or those of a namespace with --all"},
 		"rekey of both":           {[]string{"rekey", "shop/data", "--all"}, "error: name claims, or those of a namespace with --all"},
 		"release of a cluster":    {[]string{"release", "shop/data", "--cluster-id", "rook-ceph"}, "error: --image and --cluster-id: one needs the other"},

@@ -34,7 +34,9 @@ const (
 // rendered is what the chart makes of some values.
 type rendered struct {
 	objects []metav1.Object
-	notes   string
+	// hooks are what Helm makes at certain times only.
+	hooks []metav1.Object
+	notes string
 }
 
 // render renders the chart as `helm install cephferry -n cephferry-system` would.
@@ -62,6 +64,13 @@ func renderAs(release string, values map[string]any) (*rendered, error) {
 			return nil, fmt.Errorf("%w in:\n%s", err, document)
 		}
 		r.objects = append(r.objects, object)
+	}
+	for _, hook := range done.Hooks {
+		object, err := decode(hook.Manifest)
+		if err != nil {
+			return nil, fmt.Errorf("%w in:\n%s", err, hook.Manifest)
+		}
+		r.hooks = append(r.hooks, object)
 	}
 	return r, nil
 }
