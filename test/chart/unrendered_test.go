@@ -74,6 +74,10 @@ func TestUnrendered(t *testing.T) {
 	t.Run("claims", func(t *testing.T) { testUnrenderedClaims(t, w) })
 	t.Run("templates", func(t *testing.T) { testUnrenderedTemplates(t, w) })
 	t.Run("helm install", func(t *testing.T) { testUnrenderedInstall(t, w) })
+	t.Run("helm upgrade", func(t *testing.T) { testUnrenderedUpgrade(t, w) })
+	t.Run("changes like those of an upgrade", func(t *testing.T) { testUpgradeNearMisses(t, w) })
+	t.Run("what is immutable is compared first", func(t *testing.T) { testComparedFirst(t, w) })
+	t.Run("another size in a claim template", func(t *testing.T) { testTemplateSize(t, w) })
 	t.Run("what is there", func(t *testing.T) { testUnrenderedChanges(t, w) })
 	t.Run("the StatefulSet controller", func(t *testing.T) { testUnrenderedOrdinals(t, w) })
 	t.Run("a claim that has a volume is told only", func(t *testing.T) {
@@ -219,10 +223,6 @@ func testUnrenderedTemplates(t *testing.T, w *world) {
 // testUnrenderedInstall: a person who forgot the renderer reads it from helm.
 func testUnrenderedInstall(t *testing.T, w *world) {
 	w.namespace(t, own, false)
-	chart := t.TempDir()
-	if err := os.Mkdir(filepath.Join(chart, "templates"), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct {
 		object any
 		want   []string
@@ -231,15 +231,7 @@ func testUnrenderedInstall(t *testing.T, w *world) {
 		{set("db", template("ceph-block", map[string]string{annotations.Migratable: "true"})), []string{`statefulsets.apps "db" is forbidden`, "claim template data: " + ofCeph}},
 		{pvc("range", "ceph-block", "", map[string]string{"cephferry": "map[io/migratable:true]"}, nil), []string{unheard + "cephferry" + write}},
 	} {
-		data, err := json.Marshal(c.object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, text := range map[string]string{"Chart.yaml": "{apiVersion: v2, name: app, version: 0.1.0}", "templates/a.yaml": string(data)} {
-			if err := os.WriteFile(filepath.Join(chart, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+		chart := w.chartOf(t, c.object)
 		for _, helm := range []int{3, 4} {
 			_, stderr, err := w.runHelm(t, helm, "install", "app", chart)
 			for _, want := range c.want {
@@ -250,6 +242,29 @@ func testUnrenderedInstall(t *testing.T, w *world) {
 			w.helm(t, helm, "uninstall", "app")
 		}
 	}
+}
+
+// chartOf writes a chart of these objects.
+func (w *world) chartOf(t *testing.T, objects ...any) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "templates"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var manifests []byte
+	for _, object := range objects {
+		data, err := json.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifests = append(append(manifests, "---\n"...), append(data, '\n')...)
+	}
+	for name, text := range map[string]string{"Chart.yaml": "{apiVersion: v2, name: app, version: 0.1.0}", "templates/a.yaml": string(manifests)} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
 }
 
 // testUnrenderedChanges: whatever is there may be changed, in everything but what
@@ -307,7 +322,7 @@ func testUnrenderedOrdinals(t *testing.T, w *world) {
 func (w *world) policies(t *testing.T, action string) {
 	t.Helper()
 	w.apply(t, "", w.helm(t, 3, "template", "cephferry", chartDir, "--set", "cluster.name=west,unrendered.action="+action,
-		"--show-only", "templates/unrendered.yaml"))
+		"--show-only", "templates/unrendered.yaml", "--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"))
 	for _, object := range []any{
 		pvc("probe", "ceph-block", "", map[string]string{annotations.Migratable: "true"}, nil),
 		pvc("probe", "ceph-block", "volume", map[string]string{annotations.Migratable: "true"}, nil),

@@ -24,6 +24,8 @@ var defaultKinds = []string{
 	"CustomResourceDefinition migratablevolumes.cephferry.io",
 	"CustomResourceDefinition takeovers.cephferry.io",
 	"Deployment cephferry-system/cephferry",
+	"MutatingAdmissionPolicy cephferry-upgrades",
+	"MutatingAdmissionPolicyBinding cephferry-upgrades",
 	"NetworkPolicy cephferry-system/cephferry",
 	"PodDisruptionBudget cephferry-system/cephferry",
 	"Role cephferry-system/cephferry",
@@ -59,6 +61,15 @@ func TestObjects(t *testing.T) {
 		kinds(mustRender(t, nested("certificate.certManager.enabled", "true"))))
 }
 
+// TestOlderKubernetes: what its API server does not have is left out.
+func TestOlderKubernetes(t *testing.T) {
+	r, err := renderIn("cephferry", values(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "objects", slices.DeleteFunc(slices.Clone(defaultKinds), func(k string) bool { return strings.HasPrefix(k, "MutatingAdmissionPolicy") }), kinds(r))
+}
+
 // TestReleaseNames: another name of the release shows, without saying it twice.
 func TestReleaseNames(t *testing.T) {
 	for release, want := range map[string]string{
@@ -80,6 +91,8 @@ func TestReleaseNames(t *testing.T) {
 			want + "-objects":         {admissionv1.Deny},
 			want + "-takeovers":       {admissionv1.Deny},
 		}, r.actions())
+		equal(t, release+": the binding of what explains upgrades", want+"-upgrades", the[*admissionv1.MutatingAdmissionPolicyBinding](r).Spec.PolicyName)
+		equal(t, release+": its policy", want+"-upgrades", the[*admissionv1.MutatingAdmissionPolicy](r).Name)
 		equal(t, release+": the webhooks' Service", want, r.webhook("pod.guard.cephferry.io").ClientConfig.Service.Name)
 		equal(t, release+": the certificate", []string{want + "-certificate"}, r.flags("--cert-secret"))
 		equal(t, release+": the mounted certificate", want+"-certificate", r.pod().Volumes[0].Secret.SecretName)

@@ -45,6 +45,11 @@ func render(values map[string]any) (*rendered, error) {
 }
 
 func renderAs(release string, values map[string]any) (*rendered, error) {
+	return renderIn(release, values, "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy")
+}
+
+// renderIn renders it in a cluster whose API server has these kinds besides those of Kubernetes 1.30.
+func renderIn(release string, values map[string]any, kinds ...string) (*rendered, error) {
 	chart, err := loader.Load(chartDir)
 	if err != nil {
 		return nil, err
@@ -52,6 +57,7 @@ func renderAs(release string, values map[string]any) (*rendered, error) {
 	install := action.NewInstall(&action.Configuration{})
 	install.DryRun, install.ClientOnly, install.Replace = true, true, true
 	install.ReleaseName, install.Namespace = release, namespace
+	install.APIVersions = kinds
 	install.KubeVersion = &chartutil.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"}
 	done, err := install.Run(chart, values)
 	if err != nil {

@@ -146,8 +146,10 @@ var valueCases = []struct {
 	},
 	{
 		"unrendered.enabled", "false",
-		func(r *rendered) any { return containing(containing(kinds(r), "ValidatingAdmissionPolicy"), "claim") },
-		containing(containing(defaultKinds, "ValidatingAdmissionPolicy"), "claim"), []string(nil),
+		func(r *rendered) any {
+			return slices.Concat(containing(containing(kinds(r), "ValidatingAdmissionPolicy"), "claim"), containing(kinds(r), "Mutating"))
+		},
+		slices.Concat(containing(containing(defaultKinds, "ValidatingAdmissionPolicy"), "claim"), containing(defaultKinds, "Mutating")), []string(nil),
 	},
 	{
 		"unrendered.action", "Warn",
