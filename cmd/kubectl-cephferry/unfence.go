@@ -140,7 +140,7 @@ func (c *connection) places(ctx context.Context) ([]place, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(known, func(k []string) bool { return slices.Equal(k, monitors) }) {
+		if slices.ContainsFunc(known, func(k []string) bool { return csiconfig.SameCeph(k, monitors) }) {
 			continue
 		}
 		known = append(known, monitors)

@@ -67,7 +67,7 @@ func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.Class)
 	if err != nil {
 		return provision.Location{}, err
 	}
-	entry, err := reader.Entry(ctx, class.ClusterID, namespaces(class)...)
+	entry, err := entryOf(ctx, reader, class)
 	if err != nil {
 		return provision.Location{}, err
 	}
@@ -103,7 +103,7 @@ func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.Clas
 	reader, err := m.reader(ctx)
 	var entry csiconfig.Entry
 	if err == nil {
-		entry, err = reader.Entry(ctx, class.ClusterID, namespaces(class)...)
+		entry, err = entryOf(ctx, reader, class)
 	}
 	if err != nil && class.CephFS != nil {
 		err = fmt.Errorf("the subvolume group of clusterID %q stands only in ceph-csi's config.json, and in another group the claim would get another, empty volume: %w", class.ClusterID, err)
@@ -150,9 +150,14 @@ func (m *imageMaker) unsupported() error {
 	return errors.New("--create client: this build of postrender has no Ceph library; use --create cluster, the build that has it, or --create never for RBD images that exist")
 }
 
-// namespaces are where ceph-csi's configuration may be: the operator's
-// namespace, which Rook puts before the driver's name, that of the provisioner
-// secret, and the clusterID, which by default is the CephCluster's namespace.
-func namespaces(class storageclass.Class) []string {
-	return []string{class.Operator(), class.ProvisionerSecret.Namespace, class.ClusterID}
+// entryOf finds ceph-csi's configuration of a class. It is in the operator's namespace, which
+// Rook and ceph-csi-operator put before the driver's name. Where it is not there, it may be in that
+// of the provisioner secret, or in the one called like the clusterID, which by default is the
+// CephCluster's. So of two installations of ceph-csi, each has its own.
+func entryOf(ctx context.Context, reader csiconfig.Reader, class storageclass.Class) (csiconfig.Entry, error) {
+	entry, err := reader.Entry(ctx, class.ClusterID, class.Operator())
+	if !errors.Is(err, csiconfig.ErrNotFound) {
+		return entry, err
+	}
+	return reader.Entry(ctx, class.ClusterID, class.Operator(), class.ProvisionerSecret.Namespace, class.ClusterID)
 }

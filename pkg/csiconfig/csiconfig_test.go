@@ -53,6 +53,14 @@ func TestParseConfig(t *testing.T) {
 			data: `[{"clusterID":"a","monitors":[],"namespace":"rook-ceph","readAffinity":{"enabled":true}},{"clusterID":"b","monitors":["m"],"rbd":{"netNamespaceFilePath":"/x","mirrorDaemonCount":1}}]`,
 			want: []csiconfig.Entry{{ClusterID: "a", Monitors: []string{}, SubvolumeGroup: "csi"}, {ClusterID: "b", Monitors: []string{"m"}, SubvolumeGroup: "csi"}},
 		},
+		"secrets, as ceph-csi-operator writes them from a ClientProfile": {
+			data: `[{"clusterID":"rook-ceph","monitors":["10.0.0.1:6789"],"cephFS":{"kernelMountOptions":"","fuseMountOptions":"","controllerPublishSecretRef":{"name":"rook-csi-cephfs-provisioner","namespace":"rook-ceph"}},"rbd":{"mirrorCount":0,"controllerPublishSecretRef":{"name":"rook-csi-rbd-provisioner","namespace":"rook-ceph"},"nodePublishSecretRef":{"name":"rook-csi-rbd-node","namespace":"rook-ceph"}},"nfs":{},"readAffinity":{"enabled":false}}]`,
+			want: []csiconfig.Entry{{ClusterID: "rook-ceph", Monitors: []string{"10.0.0.1:6789"}, SubvolumeGroup: "csi", Secrets: csiconfig.Secrets{
+				Node:              corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
+				Provisioner:       corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-provisioner"},
+				CephFSProvisioner: corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-cephfs-provisioner"},
+			}}},
+		},
 		"an empty text": {
 			data: ``,
 			err:  `parse ceph-csi's config.json: unexpected end of JSON input`,
@@ -113,6 +121,7 @@ func TestEntry(t *testing.T) {
 		want       csiconfig.Entry
 		err        string
 		notFound   bool
+		ambiguous  bool
 	}{
 		"the operator's ConfigMap": {
 			objects:    []runtime.Object{operator("rook-ceph", one)},
@@ -134,20 +143,67 @@ func TestEntry(t *testing.T) {
 			namespaces: []string{"rook-ceph"},
 			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m"}, SubvolumeGroup: "tenant"},
 		},
-		"the operator's goes before Rook's": {
-			objects:    []runtime.Object{operator("rook-ceph", one), rook("rook-ceph", `[{"clusterID":"a","monitors":["old"]}]`)},
+		"Rook's is empty, as it writes it beside the operator's": {
+			objects:    []runtime.Object{operator("rook-ceph", one), rook("rook-ceph", `[]`)},
 			namespaces: []string{"rook-ceph"},
 			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
+		},
+		"the operator's is empty, Rook's holds": {
+			objects:    []runtime.Object{operator("rook-ceph", ``), rook("rook-ceph", one)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
+		},
+		"both lead to one Ceph; the operator's goes first": {
+			objects:    []runtime.Object{operator("rook-ceph", `[{"clusterID":"a","monitors":["m2","m1"]}]`), rook("rook-ceph", one)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m2", "m1"}, SubvolumeGroup: "csi"},
+		},
+		"both, with different monitors": {
+			objects:    []runtime.Object{operator("rook-ceph", one), rook("rook-ceph", `[{"clusterID":"a","monitors":["old"]}]`)},
+			namespaces: []string{"rook-ceph"},
+			err: `ceph-csi's configuration is ambiguous for clusterID "a": ConfigMap rook-ceph/ceph-csi-config leads to monitors m1, rados namespace "" and subvolume group "csi", ` +
+				`and ConfigMap rook-ceph/rook-ceph-csi-config leads to monitors old, rados namespace "" and subvolume group "csi"; ` +
+				`correct the one that is wrong, or look only in the namespace of the right one (ceph.configNamespaces in the chart, --ceph-config-namespace)`,
+			ambiguous: true,
+		},
+		"both, with different rados namespaces": {
+			objects:    []runtime.Object{operator("rook-ceph", one), rook("rook-ceph", `[{"clusterID":"a","monitors":["m1"],"rbd":{"radosNamespace":"north"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			err: `ceph-csi's configuration is ambiguous for clusterID "a": ConfigMap rook-ceph/ceph-csi-config leads to monitors m1, rados namespace "" and subvolume group "csi", ` +
+				`and ConfigMap rook-ceph/rook-ceph-csi-config leads to monitors m1, rados namespace "north" and subvolume group "csi"; ` +
+				`correct the one that is wrong, or look only in the namespace of the right one (ceph.configNamespaces in the chart, --ceph-config-namespace)`,
+			ambiguous: true,
+		},
+		"one is mapped elsewhere, the other is not": {
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]}]`, `[{"clusterIDMapping":{"a":"b"}}]`), rook("rook-ceph", one)},
+			namespaces: []string{"rook-ceph"},
+			err: `ceph-csi's configuration is ambiguous for clusterID "a": ConfigMap rook-ceph/ceph-csi-config leads to monitors m2, rados namespace "" and subvolume group "csi", ` +
+				`and ConfigMap rook-ceph/rook-ceph-csi-config leads to monitors m1, rados namespace "" and subvolume group "csi"; ` +
+				`correct the one that is wrong, or look only in the namespace of the right one (ceph.configNamespaces in the chart, --ceph-config-namespace)`,
+			ambiguous: true,
+		},
+		"topology": {
+			objects:    []runtime.Object{operator("rook-ceph", `[{"clusterID":"a","monitors":["m1"],"topologyDomainLabels":{"topology.kubernetes.io/zone":"z1"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			err:        `a migratable volume is on one Ceph, for every node: ConfigMap rook-ceph/ceph-csi-config has topologyDomainLabels in the entry of clusterID "a"; use a clusterID without it`,
 		},
 		"Rook's has what the operator's has not": {
 			objects:    []runtime.Object{operator("rook-ceph", `[{"clusterID":"b","monitors":["m"]}]`), rook("rook-ceph", one)},
 			namespaces: []string{"rook-ceph"},
 			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
 		},
-		"the first namespace goes first": {
-			objects:    []runtime.Object{operator("second", one), rook("first", `[{"clusterID":"a","monitors":["m0"]}]`)},
+		"two installations of ceph-csi with one clusterID, and one Ceph": {
+			objects:    []runtime.Object{operator("second", one), operator("first", `[{"clusterID":"a","monitors":["m0","m1:6789"]}]`)},
 			namespaces: []string{"first", "second"},
-			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m0"}, SubvolumeGroup: "csi"},
+			want:       csiconfig.Entry{ClusterID: "a", Monitors: []string{"m0", "m1:6789"}, SubvolumeGroup: "csi"},
+		},
+		"two installations of ceph-csi with one clusterID, and two Cephs": {
+			objects:    []runtime.Object{operator("second", one), operator("first", `[{"clusterID":"a","monitors":["m0"]}]`)},
+			namespaces: []string{"first", "second"},
+			err: `ceph-csi's configuration is ambiguous for clusterID "a": ConfigMap first/ceph-csi-config leads to monitors m0, rados namespace "" and subvolume group "csi", ` +
+				`and ConfigMap second/ceph-csi-config leads to monitors m1, rados namespace "" and subvolume group "csi"; ` +
+				`correct the one that is wrong, or look only in the namespace of the right one (ceph.configNamespaces in the chart, --ceph-config-namespace)`,
+			ambiguous: true,
 		},
 		"the second namespace has it": {
 			objects:    []runtime.Object{operator("second", one)},
@@ -173,7 +229,34 @@ func TestEntry(t *testing.T) {
 		"no config.json": {
 			objects:    []runtime.Object{configMap("rook-ceph", "ceph-csi-config", "cluster-mapping.json", "[]")},
 			namespaces: []string{"rook-ceph"},
-			err:        `ConfigMap rook-ceph/ceph-csi-config: data[config.json] is missing`,
+			err:        `no ceph-csi configuration for clusterID "a": looked at ConfigMap rook-ceph/ceph-csi-config (has no data[config.json]), rook-ceph/rook-ceph-csi-config`,
+			notFound:   true,
+		},
+		"a clusterID that is mapped and has an entry": { // so ceph-csi does
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"a","monitors":["m1"]},{"clusterID":"b","monitors":["m2"]}]`, `[{"clusterIDMapping":{"a":"b"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi"},
+		},
+		"a mapping is followed once": {
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]},{"clusterID":"c","monitors":["m3"]}]`, `[{"clusterIDMapping":{"a":"b","b":"c"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi"},
+		},
+		"a clusterID that is mapped to two, the first element goes first": {
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]},{"clusterID":"c","monitors":["m3"]}]`, `[{"clusterIDMapping":{"c":"a"}},{"clusterIDMapping":{"a":"b"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "c", Monitors: []string{"m3"}, SubvolumeGroup: "csi"},
+		},
+		"a clusterID that is mapped to two in one element": { // ceph-csi takes any
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]},{"clusterID":"c","monitors":["m3"]}]`, `[{"clusterIDMapping":{"a":"b","c":"a"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			err:        `ConfigMap rook-ceph/ceph-csi-config: data[cluster-mapping.json]: ceph-csi's configuration is ambiguous: clusterID "a" is mapped to "b" and to "c", which are not the same`,
+			ambiguous:  true,
+		},
+		"a clusterID that is mapped to two that are the same": {
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]},{"clusterID":"c","monitors":["m2"]}]`, `[{"clusterIDMapping":{"a":"b","c":"a"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi"},
 		},
 		"a clusterID that is mapped": {
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"],"rbd":{"radosNamespace":"north"}}]`, `[{"clusterIDMapping":{"a":"b"},"RBDPoolIDMapping":[{"1":"2"}]}]`)},
@@ -211,6 +294,9 @@ func TestEntry(t *testing.T) {
 			}
 			if errors.Is(err, csiconfig.ErrNotFound) != test.notFound {
 				t.Errorf("errors.Is(%v, ErrNotFound) is %v", err, !test.notFound)
+			}
+			if errors.Is(err, csiconfig.ErrAmbiguous) != test.ambiguous {
+				t.Errorf("errors.Is(%v, ErrAmbiguous) is %v", err, !test.ambiguous)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("entry (-want +got):\n%s", diff)
@@ -258,6 +344,14 @@ func TestCredentials(t *testing.T) {
 		"as Rook writes it": {
 			data: map[string][]byte{"userID": []byte("csi-rbd-provisioner"), "userKey": []byte(key)},
 			want: csiconfig.Credentials{User: "csi-rbd-provisioner", Key: key},
+		},
+		"of the second generation, as Rook rotates keys": {
+			data: map[string][]byte{"userID": []byte("csi-rbd-node.2"), "userKey": []byte(key)},
+			want: csiconfig.Credentials{User: "csi-rbd-node.2", Key: key},
+		},
+		"of the second generation, with client.": {
+			data: map[string][]byte{"userID": []byte("client.csi-rbd-node.2"), "userKey": []byte(key)},
+			want: csiconfig.Credentials{User: "csi-rbd-node.2", Key: key},
 		},
 		"with client. and line ends, as people write it": {
 			data: map[string][]byte{"userID": []byte("client.csi\n"), "userKey": []byte(" " + key + "\n")},

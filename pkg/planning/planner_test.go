@@ -130,6 +130,33 @@ func TestSpaces(t *testing.T) {
 	}
 }
 
+// Two clusterIDs are of one Ceph if they have a monitor in common: one that Rook's import wrote
+// names the leader only.
+func TestSpacesOfOneCeph(t *testing.T) {
+	p := newPlanner(t, cephtest.Operator, nil, pv("a", "rook-ceph"), pv("b", "imported"), pv("c", "another"))
+	p.Entry = func(_ context.Context, clusterID string) (csiconfig.Entry, error) {
+		return map[string]csiconfig.Entry{
+			"rook-ceph": {Monitors: []string{"10.0.0.2:6789", "10.0.0.1:6789"}},
+			"imported":  {Monitors: []string{"10.0.0.1:6789"}, RadosNamespace: "north"},
+			"another":   {Monitors: []string{"10.0.1.1:6789"}, RadosNamespace: "south"},
+		}[clusterID], nil
+	}
+	all, err := p.Volumes(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for clusterID, want := range map[string][]failover.Space{
+		"rook-ceph": {{Pool: "rbd"}, {Pool: "rbd", Namespace: "north"}},
+		"imported":  {{Pool: "rbd"}, {Pool: "rbd", Namespace: "north"}},
+		"another":   {{Pool: "rbd", Namespace: "south"}},
+	} {
+		got, err := p.Spaces(t.Context(), all, clusterID)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v, -want +got:\n%s", clusterID, err, diff)
+		}
+	}
+}
+
 // Who may not fence is told before the records say that anything has begun.
 func TestPlanNeedsTheRightToFence(t *testing.T) {
 	wish := failover.Wish{Taker: ownership.Taker{Cluster: ceph.Party{UID: "u-west", Name: "west"}, By: "ann", Now: since}}

@@ -33,7 +33,7 @@ func (p *Planner) Spaces(ctx context.Context, all []inventory.Found, clusterID s
 			continue // nobody can mount it
 		case err != nil:
 			return nil, err
-		case !slices.Equal(monitors, theirs):
+		case !csiconfig.SameCeph(monitors, theirs):
 			continue
 		}
 		entry, err := p.Entry(ctx, of.clusterID)
@@ -48,7 +48,7 @@ func (p *Planner) Spaces(ctx context.Context, all []inventory.Found, clusterID s
 	return spaces, nil
 }
 
-// Monitors say which Ceph it is: two clusterIDs may share one.
+// Monitors say which Ceph it is, by [csiconfig.SameCeph]: two clusterIDs may share one.
 func (p *Planner) Monitors(ctx context.Context, clusterID string) ([]string, error) {
 	entry, err := p.Entry(ctx, clusterID)
 	return slices.Sorted(slices.Values(entry.Monitors)), err
