@@ -130,7 +130,10 @@ func (o *options) newStorages(api client.Reader, s settings) *storages {
 	get := func(ctx context.Context, namespace, name string, into csiconfig.Object) error {
 		return configuration.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, into)
 	}
-	source := connect.CSI{Get: get, Namespaces: s.configNamespaces, Secret: s.secret, Secrets: s.secrets}
+	list := connect.List(func(ctx context.Context, namespace string, into connect.ObjectList) error {
+		return configuration.List(ctx, into, client.InNamespace(namespace))
+	})
+	source := connect.CSI{Get: get, Namespaces: s.configNamespaces, Secret: s.secret, Secrets: s.secrets, Lists: list.Lists()}
 	all := &storages{source: source, configuration: configuration}
 	if o.cephByFlags() {
 		all.byFlags = o.cephConfig()

@@ -63,7 +63,7 @@ func (s *settingFlags) addTo(flags *pflag.FlagSet) {
 	flags.StringVar(&s.cluster, "cluster-name", "", "`name` of this cluster in records"+fallback)
 	flags.StringVar(&s.scope, "scope", string(volumes.ScopeMigratable), "`which` RBD volumes are guarded: migratable or all"+fallback)
 	flags.StringArrayVar(&s.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration, repeatable"+fallback)
-	flags.StringVar(&s.secret, "ceph-secret", "rook-ceph/rook-csi-rbd-node", "`namespace/name` of a CSI secret with the Ceph user"+fallback)
+	flags.StringVar(&s.secret, "ceph-secret", "", "`namespace/name` of a CSI secret with the Ceph user"+fallback+", or found in the namespaces of ceph-csi's configuration")
 	flags.StringArrayVar(&s.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster, repeatable"+fallback)
 	flags.StringArrayVar(&s.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable"+fallback)
 	flags.StringArrayVar(&s.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable"+fallback)
@@ -88,7 +88,7 @@ func (s *settingFlags) parse() (settings, error) {
 		return settings{}, fmt.Errorf("--scope %s: must be migratable or all", s.scope)
 	}
 	var err error
-	if parsed.secret, err = flagvalue.SecretReference(s.secret); err != nil {
+	if parsed.secret, err = flagvalue.OptionalSecretReference(s.secret); err != nil {
 		return settings{}, fmt.Errorf("--ceph-secret %s: %w", s.secret, err)
 	}
 	for _, text := range s.secrets {

@@ -82,8 +82,10 @@ func (s sweeping) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, 
 
 // check says whether there is a configuration to read.
 func (c *cephAccess) check(request *http.Request) error {
-	if _, err := csiconfig.Get(c.recent.get).Credentials(request.Context(), c.options.secret); err != nil {
-		return err
+	if secret := c.options.secret; secret.Name != "" { // otherwise there is one for each clusterID
+		if _, err := csiconfig.Get(c.recent.get).Credentials(request.Context(), secret); err != nil {
+			return err
+		}
 	}
 	for _, namespace := range c.options.configNamespaces {
 		for _, location := range csiconfig.Locations() {

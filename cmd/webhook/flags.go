@@ -51,7 +51,7 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	flags.StringVar(&o.cluster, "cluster-name", "", "`name` of this cluster in refusals; required")
 	flags.StringVar(&t.scope, "scope", string(volumes.ScopeMigratable), "`which` RBD volumes are guarded: migratable (our pairs and every static volume) or all")
 	flags.StringArrayVar(&o.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration, repeatable")
-	flags.StringVar(&t.secret, "ceph-secret", "rook-ceph/rook-csi-rbd-node", "`namespace/name` of the CSI secret to list watchers with")
+	flags.StringVar(&t.secret, "ceph-secret", "", "`namespace/name` of the CSI secret to list watchers with; empty: found in the namespaces of ceph-csi's configuration")
 	flags.StringArrayVar(&t.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster, repeatable")
 	flags.BoolVar(&o.provisioner, "provisioner", true, "whether the leader makes the volumes of migratable claims without a class")
 	flags.BoolVar(&o.keyed, "keyed", true, "whether new images bear the name of the cluster that owns them; the webhook's Ceph user has to be one that may rename images")
@@ -100,7 +100,7 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 		return o, fmt.Errorf("--scope %s: must be migratable or all", t.scope)
 	}
 	var err error
-	if o.secret, err = flagvalue.SecretReference(t.secret); err != nil {
+	if o.secret, err = flagvalue.OptionalSecretReference(t.secret); err != nil {
 		return o, fmt.Errorf("--ceph-secret %s: %w", t.secret, err)
 	}
 	for _, text := range t.secrets {

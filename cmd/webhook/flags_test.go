@@ -17,7 +17,6 @@ import (
 func TestParseFlags(t *testing.T) {
 	defaults := options{
 		cluster: "west", scope: volumes.ScopeMigratable, configNamespaces: []string{"rook-ceph"},
-		secret:         corev1.SecretReference{Namespace: "rook-ceph", Name: "rook-csi-rbd-node"},
 		provisioner:    true,
 		keyed:          true,
 		admissionGrace: 75 * time.Second,

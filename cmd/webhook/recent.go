@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/connect"
@@ -24,7 +25,7 @@ const (
 	ageing = 4 * time.Second
 )
 
-// recent reads objects, and remembers them as long as they are fresh. Errors are
+// recent reads objects and lists, and remembers them as long as they are fresh. Errors are
 // not remembered, except that an object is not there.
 type recent struct {
 	api client.Reader
@@ -36,7 +37,7 @@ type recent struct {
 }
 
 type answer struct {
-	object client.Object
+	object runtime.Object
 	err    error
 	at     time.Time
 }
@@ -53,14 +54,22 @@ func (r *recent) get(ctx context.Context, namespace, name string, into csiconfig
 
 // getAt also returns when the object was read.
 func (r *recent) getAt(ctx context.Context, namespace, name string, into csiconfig.Object) (time.Time, error) {
-	key := fmt.Sprintf("%T %s/%s", into, namespace, name)
-	object, ok := into.DeepCopyObject().(client.Object)
-	if !ok {
-		return time.Time{}, fmt.Errorf("read %s: not an API object", key)
-	}
-	read := func(ctx context.Context) (answer, error) {
-		return r.read(ctx, key, client.ObjectKey{Namespace: namespace, Name: name}, object)
-	}
+	return r.at(ctx, fmt.Sprintf("%T %s/%s", into, namespace, name), into, func(ctx context.Context, object runtime.Object) error {
+		return r.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object.(client.Object))
+	})
+}
+
+// listAt is getAt of a list.
+func (r *recent) listAt(ctx context.Context, namespace string, into connect.ObjectList) (time.Time, error) {
+	return r.at(ctx, fmt.Sprintf("%T in %q", into, namespace), into, func(ctx context.Context, list runtime.Object) error {
+		return r.api.List(ctx, list.(client.ObjectList), client.InNamespace(namespace))
+	})
+}
+
+// at returns what is known by the key, or asks for it.
+func (r *recent) at(ctx context.Context, key string, into runtime.Object, ask func(context.Context, runtime.Object) error) (time.Time, error) {
+	object := into.DeepCopyObject()
+	read := func(ctx context.Context) (answer, error) { return r.read(ctx, key, object, ask) }
 	r.mu.Lock()
 	known := r.answers[key]
 	age := time.Since(known.at)
@@ -94,9 +103,9 @@ func (r *recent) getAt(ctx context.Context, namespace, name string, into csiconf
 }
 
 // read counts from when it has begun: what changes meanwhile may not be in the answer.
-func (r *recent) read(ctx context.Context, key string, name client.ObjectKey, object client.Object) (answer, error) {
+func (r *recent) read(ctx context.Context, key string, object runtime.Object, ask func(context.Context, runtime.Object) error) (answer, error) {
 	begin := time.Now()
-	err := r.api.Get(ctx, name, object)
+	err := ask(ctx, object)
 	if client.IgnoreNotFound(err) != nil {
 		return answer{}, err
 	}
@@ -130,7 +139,7 @@ type settled struct {
 	oldest time.Time
 }
 
-// newRemembered is for a source without Get.
+// newRemembered is for a source without Get and Lists.
 func newRemembered(recent *recent, source connect.CSI) *remembered {
 	return &remembered{recent: recent, source: source, known: map[question]settled{}}
 }
@@ -145,14 +154,19 @@ func (r *remembered) Settings(ctx context.Context, clusterID string, secret core
 		return known.settings, nil
 	}
 	found := settled{oldest: time.Now()}
-	source := r.source
-	source.Get = func(ctx context.Context, namespace, name string, into csiconfig.Object) error {
-		at, err := r.recent.getAt(ctx, namespace, name, into)
+	note := func(at time.Time, err error) error {
 		if at.Before(found.oldest) {
 			found.oldest = at
 		}
 		return err
 	}
+	source := r.source
+	source.Get = func(ctx context.Context, namespace, name string, into csiconfig.Object) error {
+		return note(r.recent.getAt(ctx, namespace, name, into))
+	}
+	source.Lists = connect.List(func(ctx context.Context, namespace string, into connect.ObjectList) error {
+		return note(r.recent.listAt(ctx, namespace, into))
+	}).Lists()
 	var err error
 	if found.settings, err = source.Settings(ctx, clusterID, secret); err != nil {
 		return connect.Settings{}, err

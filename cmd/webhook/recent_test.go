@@ -143,21 +143,21 @@ func TestRemembered(t *testing.T) {
 			t.Errorf("got %v; want %v", err, api.err)
 		}
 		api.err = nil
-		ask("at first", "a", "m1", 3)
+		ask("at first", "a", "m1", 4)
 		set("m2")
 		if err := api.Update(t.Context(), config.DeepCopy()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(ageing)
-		ask("another one, of the same objects", "b", "m1", 3)
+		ask("another one, of the same objects", "b", "m1", 4)
 		time.Sleep(time.Millisecond)
-		ask("ageing", "b", "m1", 5)
-		ask("both are renewed", "a", "m2", 5)
+		ask("ageing", "b", "m1", 7)
+		ask("both are renewed", "a", "m2", 7)
 		time.Sleep(fresh + time.Millisecond)
 		set("m3")
 		if err := api.Update(t.Context(), config.DeepCopy()); err != nil {
 			t.Fatal(err)
 		}
-		ask("nobody has asked for long", "a", "m3", 7)
+		ask("nobody has asked for long", "a", "m3", 10)
 	})
 }

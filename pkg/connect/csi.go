@@ -17,9 +17,11 @@ type CSI struct {
 	// Namespaces are where to look for ceph-csi's configuration, in this order.
 	Namespaces []string
 	// Secret has user and key. Secrets has other ones for the clusterIDs of
-	// further Ceph clusters, which do not know that user.
+	// further Ceph clusters, which do not know that user. Where neither names one, it is
+	// found by Lists.
 	Secret  corev1.SecretReference
 	Secrets map[string]corev1.SecretReference
+	Lists   Lists
 }
 
 var _ Source = CSI{}
@@ -27,19 +29,24 @@ var _ Source = CSI{}
 // Settings returns the settings of clusterID, or csiconfig.ErrNotFound. A secret
 // that the caller names goes before those of s.
 func (s CSI) Settings(ctx context.Context, clusterID string, secret corev1.SecretReference) (Settings, error) {
-	entry, err := s.Get.Entry(ctx, clusterID, s.Namespaces...)
+	found, err := s.Get.Find(ctx, clusterID, s.Namespaces...)
 	if err != nil {
 		return Settings{}, err
 	}
-	credentials, err := s.Get.Credentials(ctx, cmp.Or(secret, s.Secrets[clusterID], s.Secret))
+	var credentials csiconfig.Credentials
+	if ref := cmp.Or(secret, s.Secrets[clusterID], s.Secrets[found.ClusterID], s.Secret); ref.Name != "" {
+		credentials, err = s.Get.Credentials(ctx, ref)
+	} else {
+		credentials, err = s.find(ctx, clusterID, found)
+	}
 	if err != nil {
 		return Settings{}, err
 	}
 	return Settings{
-		Monitors:       entry.Monitors,
+		Monitors:       found.Monitors,
 		User:           credentials.User,
 		Key:            credentials.Key,
-		RadosNamespace: entry.RadosNamespace,
-		SubvolumeGroup: entry.SubvolumeGroup,
+		RadosNamespace: found.RadosNamespace,
+		SubvolumeGroup: found.SubvolumeGroup,
 	}, nil
 }

@@ -16,6 +16,9 @@ import (
 type objects map[string]any
 
 func (o objects) get(_ context.Context, namespace, name string, into csiconfig.Object) error {
+	if name == "hidden" {
+		return apierrors.NewForbidden(corev1.Resource("secrets"), name, errors.New("no"))
+	}
 	stored := o[namespace+"/"+name]
 	switch into := into.(type) {
 	case *corev1.ConfigMap:

@@ -19,6 +19,14 @@ func SecretReference(text string) (corev1.SecretReference, error) {
 	return corev1.SecretReference{Namespace: namespace, Name: name}, nil
 }
 
+// OptionalSecretReference is [SecretReference] of a text that may be empty.
+func OptionalSecretReference(text string) (corev1.SecretReference, error) {
+	if text == "" {
+		return corev1.SecretReference{}, nil
+	}
+	return SecretReference(text)
+}
+
 // Prefixes reads ranges of addresses, such as 10.0.0.0/8. Errors name the flag and the
 // value.
 func Prefixes(flag string, texts []string) ([]netip.Prefix, error) {

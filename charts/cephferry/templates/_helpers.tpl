@@ -54,3 +54,11 @@ sideEffects: NoneOnDryRun
 matchPolicy: Equivalent
 timeoutSeconds: 5
 {{- end }}
+
+{{/* The Secret with the Ceph user that is named, as namespace/name; empty: it is found. */}}
+{{- define "cephferry.cephSecret" -}}
+{{- $secret := .Values.ceph.secret }}
+{{- if or $secret.namespace $secret.name }}
+{{- $secret.namespace | default (first .Values.ceph.configNamespaces) }}/{{ $secret.name | default "rook-csi-rbd-node" }}
+{{- end }}
+{{- end }}

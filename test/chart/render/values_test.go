@@ -40,7 +40,7 @@ var valueCases = []struct {
 		[]string{
 			"far=vault/far", "third=rook-ceph/third",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-node,third" + provisioners,
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners + ",third",
 			"vault: get secrets far",
 		},
 	},
@@ -63,14 +63,25 @@ var valueCases = []struct {
 		},
 		[]string{
 			"ceph-csi: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"ceph-csi: get secrets rook-csi-rbd-node" + provisioners,
+		},
+	},
+	{
+		"ceph.findSecrets", "true",
+		func(r *rendered) any { return containing(r.rules(), "rook-ceph: ") },
+		[]string{
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
 			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
+		},
+		[]string{
+			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
+			"rook-ceph: get,list secrets",
 		},
 	},
 	{
 		"ceph.secret.namespace", "vault",
 		func(r *rendered) any { return append(r.flags("--ceph-secret"), cephRules(r).([]string)...) },
 		[]string{
-			"rook-ceph/rook-csi-rbd-node",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
 			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 		},
@@ -85,14 +96,13 @@ var valueCases = []struct {
 		"ceph.secret.name", "observer",
 		func(r *rendered) any { return append(r.flags("--ceph-secret"), cephRules(r).([]string)...) },
 		[]string{
-			"rook-ceph/rook-csi-rbd-node",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
 			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 		},
 		[]string{
 			"rook-ceph/observer",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets observer" + provisioners,
+			"rook-ceph: get secrets rook-csi-rbd-provisioner,rook-csi-cephfs-provisioner,observer",
 		},
 	},
 	{
@@ -609,7 +619,7 @@ func TestSchema(t *testing.T) {
 		"no list of namespaces":          {"ceph.configNamespaces", "null", "missing property 'configNamespaces'"},
 		"a namespace with a slash":       {"ceph.configNamespaces", "[a/b]", "at '/ceph/configNamespaces/0'"},
 		"a namespace twice":              {"guard.excludedNamespaces", "[a, a]", "at '/guard/excludedNamespaces'"},
-		"no name of the secret":          {"ceph.secret.name", "''", "at '/ceph/secret/name'"},
+		"no name of the secret":          {"ceph.secret.namespace", "Rook", "at '/ceph/secret/namespace'"},
 		"a secret without its clusterID": {"ceph.secrets", "[{namespace: vault, name: far}]", "at '/ceph/secrets/0'"},
 		"core resources":                 {"guard.customResources", "[{apiGroups: [''], resources: [secrets]}]", "at '/guard/customResources/0/apiGroups/0'"},
 		"all resources":                  {"guard.customResources", "[{apiGroups: [a.example], resources: ['*']}]", "at '/guard/customResources/0/resources/0'"},
