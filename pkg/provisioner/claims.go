@@ -48,7 +48,7 @@ type Claims struct {
 	again chan event.GenericEvent
 }
 
-func (c *Claims) planner() Planner { return Planner{c.Client, c.API} }
+func (c *Claims) planner() Planner { return Planner{c.Client, c.API, c.Storages} }
 
 // Reconcile brings one claim a step further.
 func (c *Claims) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {

@@ -2,6 +2,7 @@ package provisioner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
@@ -74,7 +76,10 @@ func (p Planner) bound(ctx context.Context, claim *corev1.PersistentVolumeClaim,
 	} else if len(errs) > 0 {
 		return plan{}, mistakes(errs)
 	}
-	if there, of := whereOf(pv), whereOfClass(planned.Class); there != of {
+	there, of := whereOf(pv), whereOfClass(planned.Class)
+	if same, err := p.isSame(ctx, planned.Class, there); err != nil {
+		return plan{}, err
+	} else if !same {
 		return plan{}, mistakes(field.ErrorList{field.Invalid(annotationPath(annotations.Class), asked.Class, fmt.Sprintf(
 			"StorageClass %s is of %s, the volume is in %s; name the class of the volume", planned.Class.Name, of, there))})
 	}
@@ -87,21 +92,45 @@ func isOurPair(pv *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim)
 	return pv.Annotations[annotations.Migratable] == "true" && staticpv.IsPair(pv, claim.Namespace, claim.Name) && pv.Spec.ClaimRef.UID == claim.UID
 }
 
-// whereOf is where a volume's data is, for people.
-func whereOf(pv *corev1.PersistentVolume) string {
+// where is where a volume's data is.
+type where struct{ clusterID, rest string }
+
+func (w where) String() string { return "clusterID " + w.clusterID + " and " + w.rest }
+
+func whereOf(pv *corev1.PersistentVolume) where {
 	if subvolume, ok := staticpv.SubvolumeOf(pv); ok {
-		return "clusterID " + subvolume.ClusterID + " and file system " + subvolume.Filesystem
+		return where{subvolume.ClusterID, "file system " + subvolume.Filesystem}
 	}
 	image, _, _ := staticpv.ImageOf(pv) // what is missing is not equal
-	return "clusterID " + image.ClusterID + " and pool " + image.Pool
+	return where{image.ClusterID, "pool " + image.Pool}
 }
 
-// whereOfClass is whereOf for the volumes of a class.
-func whereOfClass(class storageclass.Class) string {
+// whereOfClass is where the volumes of a class are.
+func whereOfClass(class storageclass.Class) where {
 	if class.CephFS != nil {
-		return "clusterID " + class.ClusterID + " and file system " + class.CephFS.Filesystem
+		return where{class.ClusterID, "file system " + class.CephFS.Filesystem}
 	}
-	return "clusterID " + class.ClusterID + " and pool " + class.RBD.Pool
+	return where{class.ClusterID, "pool " + class.RBD.Pool}
+}
+
+// isSame reports whether the class's volumes are there. Two clusterIDs may be one: ceph-csi's
+// configuration maps one to the other, or leads both to one rados namespace of one Ceph.
+func (p Planner) isSame(ctx context.Context, class storageclass.Class, there where) (bool, error) {
+	of := whereOfClass(class)
+	if of == there || of.rest != there.rest || p.Storages == nil {
+		return of == there, nil
+	}
+	_, ours, err := p.Storages.ClusterAs(ctx, of.clusterID, class.ProvisionerSecret)
+	if err != nil {
+		return false, err
+	}
+	_, theirs, err := p.Storages.ClusterAs(ctx, there.clusterID, class.ProvisionerSecret)
+	if errors.Is(err, csiconfig.ErrNotFound) {
+		return false, nil // ceph-csi does not know it either
+	} else if err != nil {
+		return false, err
+	}
+	return csiconfig.SameCeph(ours.Monitors, theirs.Monitors) && ours.RadosNamespace == theirs.RadosNamespace && ours.SubvolumeGroup == theirs.SubvolumeGroup, nil
 }
 
 // growImage makes the image or subvolume as large as planned. For a request that was raised

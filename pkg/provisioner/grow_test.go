@@ -63,6 +63,9 @@ func TestGrowing(t *testing.T) {
 			"metadata.annotations[cephferry.io/size]: Forbidden: PersistentVolume shop.data is not one that cephferry made for this claim")},
 		"a class of another pool": {claim: bound("size=4Mi", "class=ssd"), others: []client.Object{class("ssd", "pool=ssd")}, want: fails(2,
 			`metadata.annotations[cephferry.io/class]: Invalid value: "ssd": StorageClass ssd is of clusterID rook-ceph and pool ssd, the volume is in clusterID rook-ceph and pool replicapool; name the class of the volume`)},
+		"a class of the same pool by another clusterID": {claim: bound("size=4Mi", "class=mapped"), others: []client.Object{class("mapped", "clusterID=mapped")}, want: outcome{MiB: 4, Events: []string{grown}}},
+		"a class of an equal pool of another Ceph": {claim: bound("size=4Mi", "class=far"), others: []client.Object{class("far", "clusterID=far")}, want: fails(2,
+			`metadata.annotations[cephferry.io/class]: Invalid value: "far": StorageClass far is of clusterID far and pool replicapool, the volume is in clusterID rook-ceph and pool replicapool; name the class of the volume`)},
 		"an image that is mapped exclusively": {claim: bound("size=4Mi"), lock: true, want: fails(2,
 			`grow image "replicapool/north/shop.data": the image is mapped exclusively and cannot be changed now; scale the workload that uses it to zero, then run the same command again`)},
 		"an image that is always mapped exclusively": {claim: bound("size=4Mi"), lock: true, mode: true, want: outcome{
@@ -76,6 +79,7 @@ func TestGrowing(t *testing.T) {
 			images := grownImage(2, 1)
 			images[0].Exclusive, images[0].Layout.Features = test.mode, []string{"exclusive-lock", "layering"}
 			w := newWorld(t, images, append(test.others, test.claim, ptr(volume(test.volume...)))...)
+			w.monitors = map[string][]string{"rook-ceph": {"10.0.0.1"}, "mapped": {"10.0.0.2", "10.0.0.1"}, "far": {"10.0.1.1"}}
 			if test.lock {
 				defer w.ceph.LockImage(spec)()
 			}

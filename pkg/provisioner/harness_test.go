@@ -38,6 +38,8 @@ type world struct {
 	connect error
 	// asked are the clusterIDs and secrets that were asked for.
 	asked []string
+	// monitors are those of clusterIDs.
+	monitors map[string][]string
 	// create is what creating a PersistentVolume ends with. refuse is asked, unless nil.
 	create error
 	refuse func() error
@@ -93,7 +95,7 @@ func (w *world) ClusterAs(ctx context.Context, clusterID string, secret corev1.S
 		return nil, connect.Settings{}, w.connect
 	}
 	cluster, err := w.ceph.Dial(ctx, cephtest.Provisioner)
-	return cluster, connect.Settings{RadosNamespace: "north", SubvolumeGroup: "apps"}, err
+	return cluster, connect.Settings{Monitors: w.monitors[clusterID], RadosNamespace: "north", SubvolumeGroup: "apps"}, err
 }
 
 // Eventf implements events.EventRecorder.

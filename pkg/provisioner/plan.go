@@ -59,6 +59,8 @@ func (p Planner) isOurs(ctx context.Context, claim *corev1.PersistentVolumeClaim
 type Planner struct {
 	// Cache may be behind, API is the API server.
 	Cache, API client.Reader
+	// Storages tell whether two clusterIDs are one. Without, those that differ are two.
+	Storages Storages
 }
 
 // Volume returns the PersistentVolume that a claim waits for, as far as it is known without

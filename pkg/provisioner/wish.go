@@ -96,10 +96,21 @@ func (c *Claims) classOf(ctx context.Context, pv *corev1.PersistentVolume) (*sto
 		return nil, fmt.Errorf("list the StorageClasses: %w", err)
 	}
 	slices.SortFunc(classes.Items, func(a, b storagev1.StorageClass) int { return cmp.Compare(a.Name, b.Name) })
+	var others []storageclass.Class
 	for i := range classes.Items {
 		class, errs := storageclass.Parse(&classes.Items[i])
-		if len(errs) == 0 && class.RBD != nil && class.ProvisionerSecret.Name != "" && class.ProvisionerSecret.Namespace != "" &&
-			class.Driver == pv.Spec.CSI.Driver && whereOfClass(class) == whereOf(pv) {
+		switch {
+		case len(errs) > 0 || class.RBD == nil || class.ProvisionerSecret.Name == "" || class.ProvisionerSecret.Namespace == "" || class.Driver != pv.Spec.CSI.Driver:
+		case whereOfClass(class) == whereOf(pv):
+			return &class, nil
+		default:
+			others = append(others, class)
+		}
+	}
+	for _, class := range others {
+		if same, err := c.planner().isSame(ctx, class, whereOf(pv)); err != nil {
+			return nil, explain(err)
+		} else if same {
 			return &class, nil
 		}
 	}

@@ -73,6 +73,14 @@ func TestParseCephFS(t *testing.T) {
 				"parameters[fsName]: Required value: a migratable volume is in the same file system for every cluster, and the default one may change; name it",
 			},
 		},
+		"topology": {
+			parameters: map[string]string{"topologyConstrainedPools": "[]", "clusterIDs": "east,west"},
+			want:       parsed(nil),
+			errs: []string{
+				`parameters[topologyConstrainedPools]: Invalid value: "[]": a migratable volume has one pool, the same for every node and in every cluster; use a class with a pool`,
+				`parameters[clusterIDs]: Invalid value: "east,west": a migratable volume is on one Ceph, the same for every node and in every cluster; use a class with one clusterID`,
+			},
+		},
 		"encrypted, and secrets by template": {
 			parameters: map[string]string{"encrypted": "true", "csi.storage.k8s.io/node-stage-secret-name": "${pvc.name}"},
 			want:       parsed(func(class *storageclass.Class) { class.NodeStageSecret.Name = "${pvc.name}" }),

@@ -138,7 +138,12 @@ func TestParse(t *testing.T) {
 		"topology": {
 			parameters: map[string]string{"topologyConstrainedPools": "[]"},
 			want:       parsed(nil),
-			errs:       []string{`parameters[topologyConstrainedPools]: Invalid value: "[]": a migratable volume has one pool, the same in every cluster; use a class with a pool`},
+			errs:       []string{`parameters[topologyConstrainedPools]: Invalid value: "[]": a migratable volume has one pool, the same for every node and in every cluster; use a class with a pool`},
+		},
+		"a Ceph by topology": {
+			parameters: map[string]string{"clusterIDs": "east,west"},
+			want:       parsed(nil),
+			errs:       []string{`parameters[clusterIDs]: Invalid value: "east,west": a migratable volume is on one Ceph, the same for every node and in every cluster; use a class with one clusterID`},
 		},
 		"secrets by template": {
 			parameters: map[string]string{

@@ -18,6 +18,7 @@ const (
 	paramProvisionerSecret = "csi.storage.k8s.io/provisioner-secret-"
 	paramEncrypted         = "encrypted"
 	paramTopologyPools     = "topologyConstrainedPools"
+	paramTopologyClusters  = "clusterIDs" // proposed for ceph-csi (pull request 5986)
 	paramImageFeatures     = "imageFeatures"
 	paramFilesystem        = "fsName"
 	paramPool              = "pool"
@@ -37,6 +38,12 @@ func (p *parser) common(class *Class) {
 	class.ClusterID = p.required(paramClusterID)
 	class.NodeStageSecret = p.secret(paramNodeStageSecret, true)
 	class.ProvisionerSecret = p.secret(paramProvisionerSecret, false)
+	if _, ok := p.params[paramTopologyPools]; ok {
+		p.invalid(paramTopologyPools, "a migratable volume has one pool, the same for every node and in every cluster; use a class with a pool")
+	}
+	if _, ok := p.params[paramTopologyClusters]; ok {
+		p.invalid(paramTopologyClusters, "a migratable volume is on one Ceph, the same for every node and in every cluster; use a class with one clusterID")
+	}
 	if value, ok := p.params[paramEncrypted]; ok {
 		if encrypted, err := strconv.ParseBool(value); err != nil || encrypted {
 			p.invalid(paramEncrypted, "ceph-csi cannot open an encrypted volume by a static PersistentVolume; use a class without encryption")
@@ -59,9 +66,6 @@ func (p *parser) rbd(class *Class) *RBD {
 	}
 	if err := rbd.Layout.Validate(); err != nil {
 		p.errs = append(p.errs, field.Invalid(p.path, class.Name, err.Error()))
-	}
-	if _, ok := p.params[paramTopologyPools]; ok {
-		p.invalid(paramTopologyPools, "a migratable volume has one pool, the same in every cluster; use a class with a pool")
 	}
 	return rbd
 }

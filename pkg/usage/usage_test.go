@@ -96,7 +96,10 @@ func held(nodes ...ceph.Node) ceph.Record {
 // TestSeen: the cache and the API server say the same of the same objects.
 func TestSeen(t *testing.T) {
 	data := pv("shop.data", "data", "shop.data")
-	objects := []client.Object{data, pv("twin", "twin", "shop.data"), pv("other", "other", "shop.other"), node(),
+	// cluster-mapping.json may lead its clusterID to the same image.
+	twin := pv("twin", "twin", "shop.data")
+	twin.Spec.CSI.VolumeAttributes["clusterID"] = "mapped"
+	objects := []client.Object{data, twin, pv("other", "other", "shop.other"), node(),
 		pod("db-0", "e1", "data"), pod("twin-0", "", "twin"), pod("other-0", "e1", "other"), attachment("csi-1", driver, "shop.data")}
 	builder := fake.NewClientBuilder().WithObjects(objects...)
 	for _, index := range Indexes() {
