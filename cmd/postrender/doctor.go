@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	apiversion "k8s.io/apimachinery/pkg/version"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/cephferry/cephferry/pkg/doctor"
+	"github.com/cephferry/cephferry/pkg/storageclass"
 	"github.com/cephferry/cephferry/pkg/version"
 )
 
@@ -57,22 +59,51 @@ func examineCluster(ctx context.Context, o options, sys system, self doctor.Self
 		rights = append(rights, doctor.PairRights())
 	}
 	findings = append(findings, doctor.Rights(ctx, client, namespace, rights)...)
+	images := imageMaker{options: o, helm: &helm}
+	defer images.close()
 	if o.create == createCluster {
+		// Who may not look at classes and configuration has nothing to do with either.
+		if classes, finding := doctor.Classes(ctx, helm.classes); finding.State == doctor.OK {
+			findings = append(findings, problems(examineMounts(ctx, &images, classes))...)
+		}
 		return append(findings,
 			doctor.Skip("class", "with --create cluster, the cluster reads it"),
 			doctor.Skip("ceph", "with --create cluster, only the cluster talks to Ceph"))
 	}
 	classes, finding := doctor.Classes(ctx, helm.classes)
 	findings = append(findings, finding)
+	findings = append(findings, examineMounts(ctx, &images, classes)...)
 	if o.create == createNever {
 		return append(findings, doctor.Skip("ceph", "with --create never, nobody talks to Ceph here"))
 	}
-	images := imageMaker{options: o, helm: &helm}
-	defer images.close()
 	for _, class := range classes {
 		findings = append(findings, doctor.Ceph(ctx, images.connect, class))
 	}
 	return findings
+}
+
+// examineMounts looks at how nodes mount the volumes of CephFS classes. A class whose configuration
+// cannot be read is another check's.
+func examineMounts(ctx context.Context, images *imageMaker, classes []storageclass.Class) []doctor.Finding {
+	reader, err := images.reader(ctx)
+	if err != nil {
+		return nil
+	}
+	var findings []doctor.Finding
+	for _, class := range classes {
+		entry, err := entryOf(ctx, reader, class)
+		if err != nil {
+			continue
+		}
+		if finding, looked := doctor.Mount(class, entry); looked {
+			findings = append(findings, finding)
+		}
+	}
+	return findings
+}
+
+func problems(findings []doctor.Finding) []doctor.Finding {
+	return slices.DeleteFunc(findings, func(f doctor.Finding) bool { return f.State != doctor.Problem })
 }
 
 func connectDoctor(ctx context.Context, helm *helmCall) (server apiServer, client dynamic.Interface, url string, err error) {

@@ -37,6 +37,8 @@ type Entry struct {
 	// SubvolumeGroup is where CephFS subvolumes of this clusterID live in their
 	// file system.
 	SubvolumeGroup string
+	// KernelMountOptions are what the kernel mounts CephFS with besides a volume's own.
+	KernelMountOptions string
 	// Secrets are those that the entry names.
 	Secrets Secrets
 	// Topology is the field by which the entry offers the cluster for some nodes only; empty if
@@ -77,8 +79,9 @@ type storedEntry struct {
 		NodePublish       corev1.SecretReference `json:"nodePublishSecretRef"`
 	} `json:"rbd"`
 	CephFS struct {
-		SubvolumeGroup    string                 `json:"subvolumeGroup"`
-		ControllerPublish corev1.SecretReference `json:"controllerPublishSecretRef"`
+		SubvolumeGroup     string                 `json:"subvolumeGroup"`
+		KernelMountOptions string                 `json:"kernelMountOptions"`
+		ControllerPublish  corev1.SecretReference `json:"controllerPublishSecretRef"`
 	} `json:"cephFS"`
 	// Topology is proposed for ceph-csi (pull request 5986).
 	Topology any `json:"topologyDomainLabels"`
@@ -96,11 +99,12 @@ func ParseConfig(data []byte) ([]Entry, error) {
 	var entries []Entry
 	for _, e := range stored {
 		entry := Entry{
-			ClusterID:      e.ClusterID,
-			Monitors:       e.Monitors,
-			RadosNamespace: cmp.Or(e.RBD.RadosNamespace, e.RadosNamespace),
-			SubvolumeGroup: cmp.Or(e.CephFS.SubvolumeGroup, defaultSubvolumeGroup),
-			Secrets:        Secrets{Node: e.RBD.NodePublish, Provisioner: e.RBD.ControllerPublish, CephFSProvisioner: e.CephFS.ControllerPublish},
+			ClusterID:          e.ClusterID,
+			Monitors:           e.Monitors,
+			RadosNamespace:     cmp.Or(e.RBD.RadosNamespace, e.RadosNamespace),
+			SubvolumeGroup:     cmp.Or(e.CephFS.SubvolumeGroup, defaultSubvolumeGroup),
+			KernelMountOptions: e.CephFS.KernelMountOptions,
+			Secrets:            Secrets{Node: e.RBD.NodePublish, Provisioner: e.RBD.ControllerPublish, CephFSProvisioner: e.CephFS.ControllerPublish},
 		}
 		if e.Topology != nil {
 			entry.Topology = "topologyDomainLabels"

@@ -47,7 +47,7 @@ func TestParseConfig(t *testing.T) {
 		},
 		"a subvolume group": {
 			data: `[{"clusterID":"a","monitors":["m"],"cephFS":{"subvolumeGroup":"tenant","kernelMountOptions":"x"}}]`,
-			want: []csiconfig.Entry{{ClusterID: "a", Monitors: []string{"m"}, SubvolumeGroup: "tenant"}},
+			want: []csiconfig.Entry{{ClusterID: "a", Monitors: []string{"m"}, SubvolumeGroup: "tenant", KernelMountOptions: "x"}},
 		},
 		"several clusters, with fields of no use here": {
 			data: `[{"clusterID":"a","monitors":[],"namespace":"rook-ceph","readAffinity":{"enabled":true}},{"clusterID":"b","monitors":["m"],"rbd":{"netNamespaceFilePath":"/x","mirrorDaemonCount":1}}]`,

@@ -35,8 +35,9 @@ type Ceph struct {
 	// client.admin; with `--id X`, any user of this lab.
 	ConfFile string
 	FSID     string
-	// Monitors are the addresses as ceph-csi's configuration has them, ip:port.
-	Monitors []string
+	// Monitors are the addresses for messenger v2, ip:port, and V1 those for the first one,
+	// which ceph-csi's configuration has: the kernel mounts CephFS by them.
+	Monitors, V1 []string
 	// Admin may do everything. The others are the users that Rook makes for ceph-csi
 	// in another cluster ("external mode"), with the same caps: Provisioner and Node
 	// for RBD, and those for CephFS.
@@ -128,7 +129,7 @@ func StartCeph(ctx context.Context, options Options) (_ *Ceph, err error) {
 func (c *Ceph) writeFiles(v2, v1 int) error {
 	c.ConfFile = filepath.Join(c.dir, "ceph.conf")
 	c.FSID = newUUID()
-	c.Monitors = []string{join(c.host, v2)}
+	c.Monitors, c.V1 = []string{join(c.host, v2)}, []string{join(c.host, v1)}
 
 	conf, err := render("ceph.conf.tmpl", map[string]string{
 		"FSID": c.FSID, "Dir": c.dir, "Host": c.host, "V2": join(c.host, v2), "V1": join(c.host, v1),

@@ -66,7 +66,7 @@ func (r Rook) named() Rook {
 func (c *Cluster) AddRook(ctx context.Context, ceph *Ceph, rook Rook) error {
 	c.Rook = rook.named()
 	values := map[string]any{
-		"Rook": c.Rook, "Pool": Pool, "Monitors": ceph.Monitors, "Filesystem": Filesystem, "DataPool": DataPool,
+		"Rook": c.Rook, "Pool": Pool, "Monitors": ceph.V1, "Filesystem": Filesystem, "DataPool": DataPool,
 	}
 	for name, user := range map[string]User{
 		"Provisioner": ceph.Provisioner, "Node": ceph.Node,
