@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -115,6 +116,12 @@ func TestCeph(t *testing.T) {
 		"a key that may only look at a file system": {
 			class: files, user: cephtest.Observer, pool: "replicapool",
 			want: doctor.Finding{State: doctor.Problem, Says: `class files: write record of subvolume "cephfs/csi/cephferry-doctor-probe": the ceph user lacks a capability`, Do: ceph.Advice(ceph.ErrPermission)},
+		},
+		"a key of type aes256k": {
+			class: block,
+			dial:  fmt.Errorf("connect as client.csi-rbd-provisioner: %w (librados 16.2.15: invalid argument)", ceph.ErrKeyType),
+			want: doctor.Finding{State: doctor.Problem, Says: "class block: connect as client.csi-rbd-provisioner: the key is of type aes256k, which this program's librados does not know (librados 16.2.15: invalid argument)",
+				Do: "run a build with librados of Ceph 19.2.6, 20.2.4 or later, or give the user a key of the old type; see docs/security.md"},
 		},
 		"no configuration": {
 			class: block,

@@ -402,9 +402,9 @@ func TestPod(t *testing.T) {
 func TestCephErrors(t *testing.T) {
 	other := errors.New("something else")
 	wants := map[error]string{
-		ceph.ErrUnreachable:       "ceph does not answer",
-		ceph.ErrAuth:              "ceph does not accept the key",
-		ceph.ErrKeyType:           "the key is of type aes256k, which this program's librados does not know",
+		ceph.ErrUnreachable: "ceph does not answer",
+		ceph.ErrAuth:        "ceph does not accept the key",
+		fmt.Errorf("%w (librados 16.2.15: invalid argument)", ceph.ErrKeyType): "the key is of type aes256k, which this program's librados does not know (librados 16.2.15: invalid argument)",
 		ceph.ErrSettings:          "the settings do not lead to a ceph cluster",
 		ceph.ErrBlocklisted:       "ceph has put this client on the blocklist",
 		ceph.ErrPermission:        "the ceph user lacks a capability",

@@ -39,6 +39,9 @@ const (
 type oneCeph struct{ storage ceph.Cluster }
 
 func (s oneCeph) Cluster(_ context.Context, clusterID string) (ceph.Cluster, string, error) {
+	if clusterID == "rotated" {
+		return nil, "", fmt.Errorf("connect: %w (librados 16.2.15: invalid argument)", ceph.ErrKeyType)
+	}
 	if clusterID != "rook-ceph" {
 		return nil, "", fmt.Errorf("clusterID %q is not configured", clusterID)
 	}
@@ -205,6 +208,7 @@ func TestVolumes(t *testing.T) {
 func TestStatusOfEachVolume(t *testing.T) {
 	r := newRig(t, attachment("shop.data"),
 		pv("gone"), pv("later"), pv("far", func(v *corev1.PersistentVolume) { v.Spec.CSI.VolumeAttributes["clusterID"] = "far" }),
+		pv("rotated", func(v *corev1.PersistentVolume) { v.Spec.CSI.VolumeAttributes["clusterID"] = "rotated" }),
 		pv("nowhere", func(v *corev1.PersistentVolume) { delete(v.Spec.CSI.VolumeAttributes, "pool") }))
 	owner := r.owned(t, "shop.data", east).Owner
 	provisioner, err := r.ceph.Dial(t.Context(), cephtest.Provisioner)
@@ -226,14 +230,15 @@ func TestStatusOfEachVolume(t *testing.T) {
 	row := func(claim, state string) Status {
 		return Status{Namespace: "shop", Claim: claim, PersistentVolume: "shop." + claim, Image: "rbd/shop." + claim, State: state}
 	}
-	want := []Status{row("data", "held"), row("far", "unknown"), row("gone", "unknown"), row("idle", "free"), row("later", "unknown"), row("nowhere", "unknown")}
+	want := []Status{row("data", "held"), row("far", "unknown"), row("gone", "unknown"), row("idle", "free"), row("later", "unknown"), row("nowhere", "unknown"), row("rotated", "unknown")}
 	want[0].Owner, want[0].Watchers = owner, []Watcher{{Address: onE1, Client: "client.4"}}
 	want[4].Watchers = []Watcher{{Address: "10.0.2.11:0/5", Client: "client.5", Foreign: "not a node of this cluster"}}
 	want[5].Image = ""
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Status{}, "Error")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	for i, text := range []string{"", `clusterID "far" is not configured`, "the image does not exist; compare the name with `rbd ls`", "", "version 9", "volumeAttributes[pool] is missing"} {
+	for i, text := range []string{"", `clusterID "far" is not configured`, "the image does not exist; compare the name with `rbd ls`", "", "version 9", "volumeAttributes[pool] is missing",
+		"the key is of type aes256k, which this program's librados does not know (librados 16.2.15: invalid argument); " + ceph.Advice(ceph.ErrKeyType)} {
 		if (got[i].Error == "") != (text == "") || !strings.Contains(got[i].Error, text) {
 			t.Errorf("%s: %q; want %s", got[i].Claim, got[i].Error, text)
 		}

@@ -235,6 +235,9 @@ func TestMistakes(t *testing.T) {
 		want     string
 	}{
 		"one":             {postrender.Mistakes{one}, "PersistentVolumeClaim shop/a: no"},
+		"a key of type aes256k": {postrender.Mistakes{{Object: "PersistentVolumeClaim shop/b", Err: fmt.Errorf("connect: %w (librados 16.2.15: invalid argument)", ceph.ErrKeyType)}},
+			"PersistentVolumeClaim shop/b: connect: the key is of type aes256k, which this program's librados does not know (librados 16.2.15: invalid argument); " +
+				"run a build with librados of Ceph 19.2.6, 20.2.4 or later, or give the user a key of the old type; see docs/security.md"},
 		"one with advice": {postrender.Mistakes{full}, `PersistentVolumeClaim shop/b: create image "p/b": the pool is full or its quota is used up; ` + ceph.Advice(ceph.ErrPoolFull)},
 		"several": {postrender.Mistakes{one, full}, "2 mistakes:\n  PersistentVolumeClaim shop/a: no\n" +
 			`  PersistentVolumeClaim shop/b: create image "p/b": the pool is full or its quota is used up; ` + ceph.Advice(ceph.ErrPoolFull)},

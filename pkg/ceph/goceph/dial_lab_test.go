@@ -5,11 +5,14 @@ package goceph
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/ceph/go-ceph/rados"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
@@ -65,6 +68,11 @@ func TestDial(t *testing.T) {
 				cluster, err := Dial(t.Context(), test.config)
 				if !errors.Is(err, test.want) {
 					t.Errorf("got %v; want %v", err, test.want)
+				}
+				// Which library, and what to do.
+				major, minor, patch := rados.Version()
+				if version := fmt.Sprintf("(librados %d.%d.%d: ", major, minor, patch); errors.Is(err, ceph.ErrKeyType) && (!strings.Contains(err.Error(), version) || ceph.Advice(err) == "") {
+					t.Errorf("%v does not say %q, or there is no advice", err, version)
 				}
 				if err != nil {
 					return
