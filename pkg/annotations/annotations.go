@@ -224,17 +224,24 @@ func parseAdopt(value string, place Place, path *field.Path) (adopt bool, oldNam
 // printable ASCII.
 func notInImageName(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/@~?*,", r) }
 
-// validateImage checks an image name that is also going to be a PV name and a
-// volumeHandle, which ceph-csi makes a folder of.
+// validateImage checks an image name that is also going to be a volumeHandle, which ceph-csi
+// makes a folder of.
 func validateImage(name string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(name) > MaxImageName {
 		errs = append(errs, field.TooLong(path, name, MaxImageName))
 	}
-	if len(validation.IsDNS1123Subdomain(name)) > 0 {
-		errs = append(errs, field.Invalid(path, name, "must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name"))
+	if name == "" || strings.ContainsFunc(name, notInNewName) || strings.ContainsAny(name[:1]+name[len(name)-1:], "-.") {
+		errs = append(errs, field.Invalid(path, name, "must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'"))
 	}
 	return errs
+}
+
+// notInNewName reports whether r is for other names than those that a claim may choose.
+// Grants are patterns, and names stand in paths and on command lines.
+func notInNewName(r rune) bool {
+	letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+	return !letter && !strings.ContainsRune("-_.", r)
 }
 
 func names() []string {

@@ -242,19 +242,33 @@ func TestParse(t *testing.T) {
 		"an empty image name": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": ""},
 			want:        annotations.Claim{Migratable: true},
-			errs:        []string{`at[cephferry.io/image]: Invalid value: "": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`},
+			errs:        []string{`at[cephferry.io/image]: Invalid value: "": must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'`},
+		},
+		"an image name that ends like none": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": "_Orders_2024.v1..A-"},
+			want:        annotations.Claim{Migratable: true, Image: "_Orders_2024.v1..A-"},
+			errs:        []string{`at[cephferry.io/image]: Invalid value: "_Orders_2024.v1..A-": must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'`},
+		},
+		"an image name with capitals": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": "_Orders_2024.v1..A"},
+			want:        annotations.Claim{Migratable: true, Image: "_Orders_2024.v1..A"},
+		},
+		"an image name with a key": {
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": "Orders~west"},
+			want:        annotations.Claim{Migratable: true, Image: "Orders~west"},
+			errs:        []string{`at[cephferry.io/image]: Invalid value: "Orders~west": must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'`},
 		},
 		"an image name with its pool": {
 			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": "replicapool/orders"},
 			want:        annotations.Claim{Migratable: true, Image: "replicapool/orders"},
-			errs:        []string{`at[cephferry.io/image]: Invalid value: "replicapool/orders": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`},
+			errs:        []string{`at[cephferry.io/image]: Invalid value: "replicapool/orders": must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'`},
 		},
 		"an image name that is long and wrong": {
-			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": strings.Repeat("A", 97)},
-			want:        annotations.Claim{Migratable: true, Image: strings.Repeat("A", 97)},
+			annotations: map[string]string{"cephferry.io/migratable": "true", "cephferry.io/image": strings.Repeat("A", 96) + "."},
+			want:        annotations.Claim{Migratable: true, Image: strings.Repeat("A", 96) + "."},
 			errs: []string{
 				`at[cephferry.io/image]: Too long: may not be more than 96 bytes`,
-				`at[cephferry.io/image]: Invalid value: "` + strings.Repeat("A", 97) + `": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`,
+				`at[cephferry.io/image]: Invalid value: "` + strings.Repeat("A", 96) + `.": must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'`,
 			},
 		},
 		"all mistakes at once, in the order of the keys": {
@@ -268,7 +282,7 @@ func TestParse(t *testing.T) {
 				`at[cephferry.io/adopt]: Invalid value: "?": must be "true", "false" or the name of an image without a key`,
 				`at[cephferry.io/class]: Invalid value: "?": must be the name of a StorageClass; leave the annotation out for the default class`,
 				`at[cephferry.io/exclusive]: Invalid value: "?": must be "true" or "false"`,
-				`at[cephferry.io/image]: Invalid value: "?": must be lower case letters, digits, '-' and '.', because the PersistentVolume takes this name`,
+				`at[cephferry.io/image]: Invalid value: "?": must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'`,
 				`at[cephferry.io/keyed]: Invalid value: "?": must be "true" or "false"`,
 				`at[cephferry.io/migratable]: Required value: the other cephferry.io annotations have no effect without it`,
 				`at[cephferry.io/replicas]: Invalid value: "many": must be a whole number, 0 or more`,

@@ -34,7 +34,8 @@ func (s *Sweep) orphans(ctx context.Context, pvs []corev1.PersistentVolume, all 
 		}
 	}
 	leads := func(image ceph.ImageSpec) bool {
-		return slices.ContainsFunc(staticpv.KeysOfImage(image.Own()), func(key string) bool {
+		keys := append(staticpv.KeysOfImage(image.Own()), staticpv.VolumeName(image.Name))
+		return slices.ContainsFunc(keys, func(key string) bool {
 			return volumes.LeadsTo(byKey[key], image.Pool, image.Own()) != ""
 		})
 	}

@@ -98,7 +98,7 @@ func (p *planner) planClaim(c claimIn, annotate bool) {
 	}
 	if volume := claim.Spec.VolumeName; volume != "" {
 		if p.rendered(volume, namespace, claim.Name) && withoutClass(claim) {
-			p.claimImage(volume, label, nil)
+			p.claimImage(staticpv.ImageOfPair(p.volumes[volume]), label, nil)
 			return
 		}
 		p.mistakes.add(label, field.Forbidden(field.NewPath("spec", "volumeName"), fmt.Sprintf("is set to %q, but the manifests have no static PersistentVolume of that name for this claim; remove it to have the pair rendered", volume)))
@@ -210,7 +210,7 @@ func (p *pair) edit(path []string) {
 	o.remove(path, "metadata", "annotations", betaClass)
 	o.set(path, "", "spec", "storageClassName")
 	if !p.ordinal {
-		o.set(path, p.plan.Image, "spec", "volumeName")
+		o.set(path, staticpv.VolumeName(p.plan.Image), "spec", "volumeName")
 	}
 	// The size is written where what the claim keeps differs from the chart's.
 	if capacity := p.capacity(); capacity.Cmp(p.request()) != 0 {

@@ -176,7 +176,7 @@ func ordinalClaim(set *appsv1.StatefulSet, template *corev1.PersistentVolumeClai
 	made := newClaim(template, names.Claim, set.Namespace, set.Spec.Selector, extra)
 	empty := ""
 	made.Spec.StorageClassName = &empty
-	made.Spec.VolumeName = names.Image
+	made.Spec.VolumeName = staticpv.VolumeName(names.Image)
 	return made
 }
 

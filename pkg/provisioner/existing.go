@@ -69,12 +69,13 @@ func (c *Claims) inTheWay(ctx context.Context, p plan) ([]corev1.PersistentVolum
 		return nil, fmt.Errorf("list the PersistentVolumes by what they have: %w", err)
 	}
 	var named corev1.PersistentVolume
-	err := c.Client.Get(ctx, client.ObjectKey{Name: p.Image}, &named)
+	name := staticpv.VolumeName(p.Image)
+	err := c.Client.Get(ctx, client.ObjectKey{Name: name}, &named)
 	switch {
 	case apierrors.IsNotFound(err):
 		return list.Items, nil
 	case err != nil:
-		return nil, fmt.Errorf("read PersistentVolume %s: %w", p.Image, err)
+		return nil, fmt.Errorf("read PersistentVolume %s: %w", name, err)
 	case slices.ContainsFunc(list.Items, func(pv corev1.PersistentVolume) bool { return pv.Name == named.Name }):
 		return list.Items, nil
 	}
@@ -86,14 +87,15 @@ func (c *Claims) inTheWay(ctx context.Context, p plan) ([]corev1.PersistentVolum
 //	volume of that name       made by us   for                     result
 //	none                      -            -                       create, or refused when another has the image
 //	going                     any          any                     wait
-//	there                     yes          this claim              bind
+//	there                     yes          this claim              bind, or refused when it has another image
 //	there                     yes          an earlier claim        wait
 //	there                     yes          another claim           refused
 //	there                     no           any                     refused
 func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.PersistentVolume) (next, error) {
 	var found *corev1.PersistentVolume
+	name := staticpv.VolumeName(p.Image)
 	for i := range volumes {
-		if volumes[i].Name == p.Image {
+		if volumes[i].Name == name {
 			found = &volumes[i]
 		} else if err := p.taken(&volumes[i], claim.Namespace); err != nil {
 			return refused, err
@@ -114,6 +116,8 @@ func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.Persis
 		return wait, fmt.Errorf("PersistentVolume %s is being deleted", found.Name)
 	case !isClusters(found):
 		return refused, fmt.Errorf("PersistentVolume %s exists, and was not created by the cluster: it is for %s; delete one of the two, or name it in spec.volumeName if it is meant", found.Name, who(ref, claim.Namespace))
+	case same && staticpv.ImageOfPair(found) != p.Image:
+		return refused, fmt.Errorf("PersistentVolume %s has %s %q, and the claim's is %q; delete it if that is not meant", found.Name, p.kind(), staticpv.ImageOfPair(found), p.Image)
 	case same && (ref.UID == claim.UID || ref.UID == ""):
 		return bind, nil
 	case same:

@@ -70,7 +70,7 @@ func (p Planner) bound(ctx context.Context, claim *corev1.PersistentVolumeClaim,
 	if !isOurPair(pv, claim) {
 		return plan{}, mistakes(field.ErrorList{field.Forbidden(size, "PersistentVolume "+pv.Name+" is not one that cephferry made for this claim")})
 	}
-	planned, errs, err := p.planFor(ctx, claim, asked, staticpv.Names{Claim: claim.Name, Image: pv.Name})
+	planned, errs, err := p.planFor(ctx, claim, asked, staticpv.Names{Claim: claim.Name, Image: staticpv.ImageOfPair(pv)})
 	if err != nil {
 		return plan{}, err
 	} else if len(errs) > 0 {

@@ -39,7 +39,7 @@ func (c *Claims) growByRecord(ctx context.Context, claim *corev1.PersistentVolum
 	}
 	cluster, image, record, err := c.recordOf(ctx, class, pv)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).V(1).Info("cannot read the record", "image", pv.Name, "error", err.Error())
+		ctrl.LoggerFrom(ctx).V(1).Info("cannot read the record", "image", staticpv.ImageOfPair(pv), "error", err.Error())
 		return nil
 	}
 	if record.GrowTo == 0 {
@@ -47,7 +47,7 @@ func (c *Claims) growByRecord(ctx context.Context, claim *corev1.PersistentVolum
 	}
 	size := resource.NewQuantity(int64(record.GrowTo), resource.BinarySI).String()
 	if err := ownership.Grow(ctx, cluster, image, record); errors.Is(err, ceph.ErrImageLocked) {
-		return failure{filesystem, deferred(pv.Name, size)}
+		return failure{filesystem, deferred(staticpv.ImageOfPair(pv), size)}
 	} else if err != nil {
 		return explain(err)
 	}

@@ -104,7 +104,7 @@ func checkVolume(pv *corev1.PersistentVolume, claim *corev1.PersistentVolumeClai
 	switch {
 	case !isPair(pv, claim):
 		return &idle.Refusal{
-			What: fmt.Sprintf("PersistentVolume %s is not a static RBD volume that was made for this claim and has the name of its image", pv.Name),
+			What: fmt.Sprintf("PersistentVolume %s is not a static RBD volume that was made for this claim and named after its image", pv.Name),
 			Do:   "adopt the image, as docs/adopt.md says",
 		}
 	case ref.UID == "" || ref.UID != claim.UID:

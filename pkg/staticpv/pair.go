@@ -47,7 +47,7 @@ const staticVolume = "staticVolume"
 //	apiVersion: v1
 //	kind: PersistentVolume
 //	metadata:
-//	  name: shop.data                  # the image's name
+//	  name: shop.data                  # the image's name, see VolumeName
 //	  labels:
 //	    cephferry.io/door: class       # how its claim asked for it
 //	  annotations:
@@ -113,7 +113,7 @@ func (p Plan) PV(made Made) *corev1.PersistentVolume {
 	}
 	pv := &corev1.PersistentVolume{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolume"},
-		ObjectMeta: metav1.ObjectMeta{Name: p.Image, Annotations: map[string]string{annotations.Migratable: "true"}},
+		ObjectMeta: metav1.ObjectMeta{Name: VolumeName(p.Image), Annotations: map[string]string{annotations.Migratable: "true"}},
 		Spec: corev1.PersistentVolumeSpec{
 			AccessModes: p.AccessModes,
 			Capacity:    corev1.ResourceList{corev1.ResourceStorage: made.Size},
@@ -138,14 +138,24 @@ func (p Plan) PV(made Made) *corev1.PersistentVolume {
 }
 
 // IsPair reports whether pv is a static volume of ceph-csi, made for that claim,
-// whose image or subvolume has the PV's name, with or without a key: what [Plan.PV]
+// and named as one of its image or subvolume is, with or without a key: what [Plan.PV]
 // returns, whatever the class was.
 func IsPair(pv *corev1.PersistentVolume, namespace, claim string) bool {
-	csi, ref := pv.Spec.CSI, pv.Spec.ClaimRef
-	if csi == nil || !isStatic(csi) {
-		return false
+	name, ref := ImageOfPair(pv), pv.Spec.ClaimRef
+	return name != "" && VolumeName(name) == pv.Name && ref != nil && ref.Namespace == namespace && ref.Name == claim
+}
+
+// ImageOfPair is the name of the image or subvolume that a pair's volume has, as
+// [Names.Image]. It is empty for what is no static volume of ceph-csi.
+func ImageOfPair(pv *corev1.PersistentVolume) string {
+	csi := pv.Spec.CSI
+	switch {
+	case csi == nil || !isStatic(csi):
+		return ""
+	case storageclass.IsRBD(csi.Driver):
+		return baseOf(csi.VolumeHandle)
+	case storageclass.IsCephFS(csi.Driver):
+		return csi.VolumeHandle
 	}
-	named := storageclass.IsRBD(csi.Driver) && baseOf(csi.VolumeHandle) == pv.Name ||
-		storageclass.IsCephFS(csi.Driver) && csi.VolumeHandle == pv.Name
-	return named && ref != nil && ref.Namespace == namespace && ref.Name == claim
+	return ""
 }

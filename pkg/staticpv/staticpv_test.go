@@ -2,6 +2,7 @@ package staticpv_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -106,6 +107,47 @@ func TestOrdinalImageName(t *testing.T) {
 	}
 }
 
+// Whoever renders, provisions or looks for a volume has to find the same name, in every
+// version: these never change.
+func TestVolumeName(t *testing.T) {
+	tests := map[string]struct{ image, want string }{
+		"a name that Kubernetes takes":        {"shop.data", "shop.data"},
+		"the longest one":                     {strings.Repeat("a", 96), strings.Repeat("a", 96)},
+		"capitals and an underscore":          {"Shop.Orders_2024", "shop.orders-2024.image-"},
+		"the same, written otherwise":         {"shop.orders_2024", "shop.orders-2024.image-"},
+		"the longest of them":                 {strings.Repeat("A", 96), strings.Repeat("a", 96) + ".image-"},
+		"labels that are empty without '_'":   {"_._a_.__", "a.image-"},
+		"nothing that Kubernetes has":         {"_", "image-"},
+		"what stands in a handle by hand":     {"Ärger 1+2", "rger-1-2.image-"},
+		"a name that looks like a derived":    {"shop.data.image-0123456789abcdef", "shop.data.image-0123456789abcdef.image-"},
+		"a name that nearly looks like it":    {"shop.data.image-0123456789abcdeg", "shop.data.image-0123456789abcdeg"},
+		"a long claim's, with its own hash":   {"shop.a-0a1b5465ba333706", "shop.a-0a1b5465ba333706"},
+		"a value that no image can be called": {strings.Repeat("A/", 10000), strings.Repeat("a-", 47) + "a.image-"},
+	}
+	seen := map[string]string{}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := staticpv.VolumeName(test.image)
+			if got != test.want && !(strings.HasPrefix(got, test.want) && len(got) == len(test.want)+16) {
+				t.Errorf("got %q, want %q and a hash", got, test.want)
+			}
+			for _, message := range validation.IsDNS1123Subdomain(got) {
+				t.Errorf("%q: %s", got, message)
+			}
+			if other, ok := seen[got]; ok {
+				t.Errorf("%q and %q are both %q", test.image, other, got)
+			}
+			seen[got] = test.image
+			if again := staticpv.VolumeName(got); got != test.image && again == got {
+				t.Errorf("image %q has the volume of image %q", got, test.image)
+			}
+		})
+	}
+	if got, want := staticpv.VolumeName("Shop.Orders_2024"), "shop.orders-2024.image-567d4a893cced963"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestClaimName(t *testing.T) {
 	if got, want := staticpv.ClaimName("data", "db", 12), "data-db-12"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -122,6 +164,7 @@ func TestValidateHandle(t *testing.T) {
 		"a name of ceph-csi's own subvolumes":  {"csi-vol-24862838-240d-4215-9183-abfc0e9e4002", false},
 		"an id of ceph-csi":                    {id, true},
 		"an id with another version":           {"beef" + id[4:], true},
+		"an id in capitals":                    {"BEEF" + strings.ToUpper(id[4:]), true},
 		"an id with a length that is too long": {"0001-ffff" + id[9:], true},
 		"an id that is cut off":                {id[:63], false},
 		"as long as the shortest id":           {id[:64], true},
@@ -354,6 +397,12 @@ func TestIsPair(t *testing.T) {
 			pv.Spec = shared(nil).Spec
 			pv.Spec.CSI.VolumeHandle = "shop.data~east"
 		}, false},
+		"an image that no volume can be called like": {func(pv *corev1.PersistentVolume) {
+			pv.Name, pv.Spec.CSI.VolumeHandle = staticpv.VolumeName("shop.My_Data"), "shop.My_Data~east"
+		}, true},
+		"such an image, with a name of its own": {func(pv *corev1.PersistentVolume) {
+			pv.Name, pv.Spec.CSI.VolumeHandle = "shop.my-data", "shop.My_Data~east"
+		}, false},
 		"an image of another name":       {func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "other" }, false},
 		"no claimRef":                    {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, false},
 		"the claim of another namespace": {func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Namespace = "other" }, false},
@@ -510,5 +559,18 @@ func TestImageOf(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestDocumentedVolumeNames keeps the table of docs/names.md true.
+func TestDocumentedVolumeNames(t *testing.T) {
+	text, err := os.ReadFile("../../docs/names.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, image := range []string{"shop.data", "Shop.Orders_2024"} {
+		if row := fmt.Sprintf("| `%s` | `%[1]s` | `%s` |\n", image, staticpv.VolumeName(image)); !strings.Contains(string(text), row) {
+			t.Errorf("docs/names.md has no row %s", row)
+		}
 	}
 }

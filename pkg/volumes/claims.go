@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
@@ -148,10 +147,11 @@ func (f Finder) onTheWay(ctx context.Context, claim *corev1.PersistentVolumeClai
 	if err != nil {
 		return nil, err
 	}
-	names := []string{staticpv.ImageName(claim.Namespace, claim.Name)}
-	if image := claim.Annotations[annotations.Image]; len(validation.IsDNS1123Subdomain(image)) == 0 {
-		names[0] = image
+	image := claim.Annotations[annotations.Image]
+	if image == "" {
+		image = staticpv.ImageName(claim.Namespace, claim.Name)
 	}
+	names := []string{staticpv.VolumeName(image)}
 	for i := range cached {
 		names = append(names, cached[i].Name)
 	}

@@ -42,7 +42,7 @@ func Places(classes []storagev1.StorageClass, pvs []corev1.PersistentVolume) []P
 func OrphanOf(place Place, image string, owner ceph.Owner) Volume {
 	of := staticpv.StaticImage(image)
 	of.ClusterID, of.Pool = place.ClusterID, place.Pool
-	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: of.Name}}
+	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: staticpv.VolumeName(of.Name)}}
 	pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: owner.Namespace, Name: owner.Claim}
 	pv.Spec.CSI = &corev1.CSIPersistentVolumeSource{Driver: place.Driver, VolumeHandle: image}
 	return Volume{Namespace: owner.Namespace, Claim: owner.Claim, PV: pv, Orphan: true, Image: of}
@@ -52,9 +52,9 @@ func OrphanOf(place Place, image string, owner ceph.Owner) Volume {
 // of the one that did; empty if there is none. One with an equal image of another Ceph
 // cluster or rados namespace counts, and one with another key.
 func LeadsTo(pvs []corev1.PersistentVolume, pool, image string) string {
-	base := staticpv.StaticImage(image).Name
+	orphan := staticpv.VolumeName(staticpv.StaticImage(image).Name)
 	for i := range pvs {
-		if pvs[i].Name == base || staticpv.MayLeadTo(&pvs[i], pool, image) {
+		if pvs[i].Name == orphan || staticpv.MayLeadTo(&pvs[i], pool, image) {
 			return pvs[i].Name
 		}
 	}

@@ -68,6 +68,17 @@ func TestLeadsTo(t *testing.T) {
 	}
 }
 
+// The volume of an image that no volume can be called like.
+func TestLeadsToByDerivedName(t *testing.T) {
+	of := OrphanOf(Place{rbd, "rook-ceph", "fast"}, "shop.My_Data~east", ceph.Owner{}).PV.Name
+	if of != staticpv.VolumeName("shop.My_Data") {
+		t.Errorf("the orphan's volume was %q", of)
+	}
+	if got := LeadsTo([]corev1.PersistentVolume{static(of, "other", "slow")}, "fast", "shop.My_Data~east"); got != of {
+		t.Errorf("the volume of that name does not count: %q", got)
+	}
+}
+
 // The keeper and the guard look for a volume's uses by what is here.
 func TestOrphanOf(t *testing.T) {
 	for name, key := range map[string]string{"shop.data": "", "shop.data~east": "east"} {

@@ -200,13 +200,17 @@ func TestOfClaimsAsksTheCacheFirst(t *testing.T) {
 			cached: objects{claim("")}, objects: objects{claim(""), volume("shop.data"), volume("x", free)},
 			want: []string{"shop.data"}, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOwn},
 		},
+		"the claim names no volume, and an image that no volume can be called like": {
+			cached: objects{asking("Big_B")}, objects: objects{asking("Big_B"), volume("big-b.image-4f3871815e752191", func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "Big_B" })},
+			want: []string{"big-b.image-4f3871815e752191"}, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, "get *v1.PersistentVolume /big-b.image-4f3871815e752191"},
+		},
 		"the claim names no volume, and a new one with the name of its image was made for it": {
 			cached: objects{asking("b")}, objects: objects{asking("b"), volume("b")},
 			want: []string{"b"}, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOther},
 		},
 		"the claim names no volume, and an image whose name is none": {
 			cached: objects{asking("B/..")}, objects: objects{asking("B/..")},
-			wantUnbound: true, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, getOwn},
+			wantUnbound: true, wantCache: []string{getClaim, byClaim, byClaim}, wantAPI: []string{getClaim, "get *v1.PersistentVolume /b.image-e47609e1599d0105"},
 		},
 		"the claim names no volume, and a new one of any name is for it: seen when the claim names it": {
 			cached: objects{claim("")}, objects: objects{claim(""), volume("b")},
@@ -245,7 +249,7 @@ func TestOfClaimsAsksTheCacheFirst(t *testing.T) {
 			}
 			var got []string
 			for _, volume := range found.Guarded {
-				if volume.Namespace != "shop" || volume.Claim != "data" || volume.PV.Name != volume.Image.Name {
+				if volume.Namespace != "shop" || volume.Claim != "data" || volume.PV.Name != staticpv.VolumeName(volume.Image.Name) {
 					t.Errorf("got %+v", volume)
 				}
 				got = append(got, volume.PV.Name)
