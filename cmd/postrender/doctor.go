@@ -59,6 +59,7 @@ func examineCluster(ctx context.Context, o options, sys system, self doctor.Self
 		rights = append(rights, doctor.PairRights())
 	}
 	findings = append(findings, doctor.Rights(ctx, client, namespace, rights)...)
+	findings = append(findings, doctor.Volumes(ctx, client, namespace)...)
 	images := imageMaker{options: o, helm: &helm}
 	defer images.close()
 	if o.create == createCluster {

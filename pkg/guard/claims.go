@@ -53,6 +53,7 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 		answer = Answer{Result: Denied, Reason: UnboundClaim, Message: notBound(namespace, found.Unbound)}
 	}
 	answer = e.take(ctx, answer, sights, start)
+	answer.Warnings = append(answer.Warnings, found.Doubts...)
 	for _, volume := range found.Unguarded {
 		answer.Warnings = append(answer.Warnings, unguarded(namespace, volume))
 	}

@@ -405,7 +405,7 @@ func volume(claim string, change ...func(*corev1.PersistentVolume)) *corev1.Pers
 
 // dynamic makes a volume one that ceph-csi made, with the image csi-vol-1.
 func dynamic(pv *corev1.PersistentVolume) {
-	pv.Spec.CSI.VolumeHandle = "0001-0009-rook-ceph-0000000000000002-1"
+	pv.Spec.CSI.VolumeHandle = "0001-0009-rook-ceph-0000000000000002-24862838-240d-4215-9183-abfc0e9e4002"
 	pv.Spec.CSI.VolumeAttributes = map[string]string{"clusterID": "rook-ceph", "pool": "replicapool", "imageName": "csi-vol-1"}
 }
 

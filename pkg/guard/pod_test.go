@@ -325,6 +325,18 @@ func TestPod(t *testing.T) {
 			pod:     pod("db-0", "data"),
 			want:    allowed(guard.NothingGuarded),
 		},
+		"a static volume that goes with its claim": {
+			images: []string{"shop.data"}, objects: pair("data", func(pv *corev1.PersistentVolume) {
+				pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
+			}),
+			pod:  pod("db-0", "data"),
+			want: allowed(guard.NoWatcher, "PersistentVolume shop.data: spec.persistentVolumeReclaimPolicy: Invalid value: \"Delete\": the image may be deleted with the claim of this cluster, whichever cluster has the data in it then; run `kubectl patch pv shop.data -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`"),
+		},
+		"a static volume that does not say so": {
+			images: []string{"shop.data"}, objects: pair("data", without("staticVolume")),
+			pod:  pod("db-0", "data"),
+			want: allowed(guard.NothingGuarded, `PersistentVolume shop.data: spec.csi.volumeAttributes[staticVolume]: Invalid value: "": must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle "shop.data" for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so make it anew`),
+		},
 		"a dynamic volume, annotated": {
 			images: []string{"csi-vol-1"},
 			objects: pair("data", dynamic, func(pv *corev1.PersistentVolume) {

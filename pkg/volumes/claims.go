@@ -48,6 +48,9 @@ func (f Finder) OfClaims(ctx context.Context, namespace string, names []string) 
 			found.Unbound = append(found.Unbound, claim)
 		}
 		for _, pv := range all[i] {
+			for _, doubt := range staticpv.Doubts(&pv) {
+				found.Doubts = append(found.Doubts, "PersistentVolume "+pv.Name+": "+doubt.Error())
+			}
 			volume, guarded, err := f.Guarded(&pv)
 			switch {
 			case err != nil:

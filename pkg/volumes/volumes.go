@@ -47,6 +47,8 @@ type Found struct {
 	Unguarded []Unguarded
 	// Unbound are the claims that have no PersistentVolume, or do not exist.
 	Unbound []string
+	// Doubts are sentences about RBD volumes, guarded or not, see [staticpv.Doubts].
+	Doubts []string
 }
 
 // Unguarded is a volume that several clusters can use at once, and nothing keeps

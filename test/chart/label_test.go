@@ -112,6 +112,8 @@ func TestLabel(t *testing.T) {
 		}
 	})
 
+	t.Run("volumes that are hardly meant so", func(t *testing.T) { testDoubts(t, w) })
+
 	t.Run("the webhook takes it away", func(t *testing.T) {
 		rights := w.helm(t, 3, "template", "cephferry", chartDir, "--set", "cluster.name=west", "--show-only", "templates/rbac.yaml")
 		if err := w.Apply(t.Context(), rights); err != nil {

@@ -47,6 +47,7 @@ func TestDoctorOfATenant(t *testing.T) {
 	want := team.helmFindings() + fmt.Sprintf(`ok cluster Kubernetes V, URL
 skipped cephferry you have no right to see whether it is installed (list validatingwebhookconfigurations); the platform team has
 ok rights enough for persistentvolumeclaims, statefulsets, secrets, in namespace %s
+skipped volumes you have no right to look at them (list persistentvolumes); the platform team has
 skipped class with --create cluster, the cluster reads it
 skipped ceph with --create cluster, only the cluster talks to Ceph
 `, team.namespace)

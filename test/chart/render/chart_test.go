@@ -42,12 +42,14 @@ var defaultKinds = []string{
 	"ValidatingAdmissionPolicy cephferry-label",
 	"ValidatingAdmissionPolicy cephferry-objects",
 	"ValidatingAdmissionPolicy cephferry-takeovers",
+	"ValidatingAdmissionPolicy cephferry-volumes",
 	"ValidatingAdmissionPolicyBinding cephferry-bound-claims",
 	"ValidatingAdmissionPolicyBinding cephferry-claim-templates",
 	"ValidatingAdmissionPolicyBinding cephferry-claims",
 	"ValidatingAdmissionPolicyBinding cephferry-label",
 	"ValidatingAdmissionPolicyBinding cephferry-objects",
 	"ValidatingAdmissionPolicyBinding cephferry-takeovers",
+	"ValidatingAdmissionPolicyBinding cephferry-volumes",
 	"ValidatingWebhookConfiguration cephferry",
 }
 
@@ -90,6 +92,7 @@ func TestReleaseNames(t *testing.T) {
 			want + "-label":           {admissionv1.Deny},
 			want + "-objects":         {admissionv1.Deny},
 			want + "-takeovers":       {admissionv1.Deny},
+			want + "-volumes":         {admissionv1.Warn, admissionv1.Audit},
 		}, r.actions())
 		equal(t, release+": the binding of what explains upgrades", want+"-upgrades", the[*admissionv1.MutatingAdmissionPolicyBinding](r).Spec.PolicyName)
 		equal(t, release+": its policy", want+"-upgrades", the[*admissionv1.MutatingAdmissionPolicy](r).Name)
@@ -145,6 +148,7 @@ func TestPolicies(t *testing.T) {
 		"cephferry-label":           admissionv1.Fail,
 		"cephferry-objects":         admissionv1.Fail,
 		"cephferry-takeovers":       admissionv1.Fail,
+		"cephferry-volumes":         admissionv1.Ignore,
 	}, policies)
 }
 

@@ -171,6 +171,7 @@ var valueCases = []struct {
 			"cephferry-label":           {admissionv1.Deny},
 			"cephferry-objects":         {admissionv1.Deny},
 			"cephferry-takeovers":       {admissionv1.Deny},
+			"cephferry-volumes":         {admissionv1.Warn, admissionv1.Audit},
 		},
 		map[string][]admissionv1.ValidationAction{
 			"cephferry-bound-claims":    {admissionv1.Warn, admissionv1.Audit},
@@ -179,6 +180,7 @@ var valueCases = []struct {
 			"cephferry-label":           {admissionv1.Deny},
 			"cephferry-objects":         {admissionv1.Deny},
 			"cephferry-takeovers":       {admissionv1.Deny},
+			"cephferry-volumes":         {admissionv1.Warn, admissionv1.Audit},
 		},
 	},
 	{
@@ -212,6 +214,11 @@ var valueCases = []struct {
 		"guard.enabled", "false",
 		func(r *rendered) any { return containing(kinds(r), "cephferry-label") },
 		labelPolicy, []string(nil),
+	},
+	{
+		"guard.enabled", "false",
+		func(r *rendered) any { return containing(kinds(r), "cephferry-volumes") },
+		[]string{"ValidatingAdmissionPolicy cephferry-volumes", "ValidatingAdmissionPolicyBinding cephferry-volumes"}, []string(nil),
 	},
 	{
 		"guard.keepLabel", "false",
