@@ -79,6 +79,9 @@ func examineCluster(ctx context.Context, o options, sys system, self doctor.Self
 	}
 	for _, class := range classes {
 		findings = append(findings, doctor.Ceph(ctx, images.connect, class))
+		if class.RBD != nil {
+			findings = append(findings, doctor.Nodes(ctx, images.connectNodes, class))
+		}
 	}
 	return findings
 }

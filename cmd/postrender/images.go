@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/goceph"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
@@ -63,23 +65,35 @@ func (m *imageMaker) connectByCSI(ctx context.Context, class storageclass.Class)
 	if class.ProvisionerSecret.Name == "" || class.ProvisionerSecret.Namespace == "" {
 		return provision.Location{}, fmt.Errorf("the class names no provisioner secret (parameters csi.storage.k8s.io/provisioner-secret-name and -namespace); pass --ceph-conf, --ceph-id and --ceph-keyring instead")
 	}
-	reader, err := m.reader(ctx)
-	if err != nil {
-		return provision.Location{}, err
-	}
-	entry, err := entryOf(ctx, reader, class)
-	if err != nil {
-		return provision.Location{}, err
-	}
-	credentials, err := reader.Credentials(ctx, class.ProvisionerSecret)
-	if err != nil {
-		return provision.Location{}, err
-	}
-	cluster, err := m.dial(ctx, goceph.Config{Monitors: entry.Monitors, User: credentials.User, Key: credentials.Key})
+	cluster, entry, err := m.connectAs(ctx, class, class.ProvisionerSecret)
 	if err != nil {
 		return provision.Location{}, err
 	}
 	return location(cluster, entry), nil
+}
+
+// connectNodes connects as the nodes do, whatever the Ceph flags say: those are of who renders.
+func (m *imageMaker) connectNodes(ctx context.Context, class storageclass.Class) (ceph.Fencer, error) {
+	cluster, _, err := m.connectAs(ctx, class, class.NodeStageSecret)
+	return cluster, err
+}
+
+// connectAs connects as the Ceph user of a secret, to where ceph-csi's configuration leads.
+func (m *imageMaker) connectAs(ctx context.Context, class storageclass.Class, secret corev1.SecretReference) (ceph.Cluster, csiconfig.Entry, error) {
+	reader, err := m.reader(ctx)
+	if err != nil {
+		return nil, csiconfig.Entry{}, err
+	}
+	entry, err := entryOf(ctx, reader, class)
+	if err != nil {
+		return nil, csiconfig.Entry{}, err
+	}
+	credentials, err := reader.Credentials(ctx, secret)
+	if err != nil {
+		return nil, csiconfig.Entry{}, err
+	}
+	cluster, err := m.dial(ctx, goceph.Config{Monitors: entry.Monitors, User: credentials.User, Key: credentials.Key})
+	return cluster, entry, err
 }
 
 func location(cluster ceph.Cluster, entry csiconfig.Entry) provision.Location {

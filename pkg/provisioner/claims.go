@@ -44,6 +44,7 @@ type Claims struct {
 	Waits func(claim *corev1.PersistentVolumeClaim, image ceph.ImageSpec, record ceph.Record, why string)
 
 	waiters waiters
+	nodes   nodeUsers
 	// again has the claims that have waited long enough.
 	again chan event.GenericEvent
 }
@@ -119,6 +120,10 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 	if text, waits := c.waiters.text(claim, p); waits {
 		return failure{held, text}
 	}
+	unknown, err := c.nodesMayFence(ctx, p.Class)
+	if err != nil {
+		return err
+	}
 	if _, failed := failureOf(claim, provisioning); !failed {
 		c.Events.normal(claim, eventProvisioning, "makes "+p.kind()+" "+p.Image+" for class "+p.Class.Name)
 	}
@@ -139,6 +144,9 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 		made += ", which was " + p.OldName
 	}
 	c.Events.normal(claim, eventProvisioned, made)
+	if unknown != "" {
+		c.Events.warning(claim, eventUnknown, unknown)
+	}
 	ctrl.LoggerFrom(ctx).Info("created", "persistentVolume", pv.Name)
 	return nil
 }

@@ -454,6 +454,25 @@ func TestSecurityDocument(t *testing.T) {
 		}
 	}
 
+	for i, row := range table(t, document, "| capability of the nodes' user | may blocklist |") {
+		granted := strings.Trim(strings.TrimPrefix(row[0], "mon "), "`")
+		user := connect(t, h.user(t, fmt.Sprintf("node-%d", i), "mon", granted, "osd", "profile rbd"), "")
+		t.Run("nodes/"+granted, func(t *testing.T) {
+			before, err := user.Blocklisted(t.Context())
+			must(t, err)
+			asked := user.MayFence(t.Context())
+			after, err := user.Blocklisted(t.Context())
+			must(t, err)
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("who asks changes the blocklist:\n%s", diff)
+			}
+			// What a client does that takes a lock over.
+			does := user.commands(t, `{"prefix":"osd blocklist","blocklistop":"add","addr":"192.0.2.9:0/9"}`)[0]()
+			if may := row[1] == "yes"; may != (asked == nil) || may != (does == nil) || !may && !errors.Is(asked, ceph.ErrPermission) {
+				t.Errorf("the document says %s; asked: %v; doing it: %v", row[1], asked, does)
+			}
+		})
+	}
 	for i, row := range table(t, document, "| capability | what it also allows |") {
 		caps := map[string]string{"mon": "allow r"}
 		service, granted, _ := strings.Cut(row[0], " ")
