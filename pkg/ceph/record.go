@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// RecordVersion is the format that this version writes. It also reads version 1,
-// which had the size only, and version 2, which knew nodes by their names.
-const RecordVersion = 3
+// RecordVersion is the newest format that this version writes, of a record that has what
+// came with it; of others it writes the one before, which older programs read. It also reads
+// version 1, which had the size only, and version 2, which knew nodes by their names.
+const RecordVersion = 4
 
 // Record is what the project remembers of an image: how it was made, and which
 // Kubernetes cluster may use it now. It is stored as one RADOS object beside the
@@ -69,6 +70,9 @@ type Record struct {
 	Unbound []string `json:"unbound,omitempty"`
 	// History are the last changes, the latest last.
 	History []Change `json:"history,omitempty"`
+	// SCC is how OpenShift confined the pods that had the image last; nil: it did not. With
+	// it the record is one of version 4.
+	SCC *SCC `json:"scc,omitempty"`
 
 	// Revision is where the record stood when it was read: the object's RADOS
 	// version. Zero means that there was no record.
@@ -81,6 +85,16 @@ type Party struct {
 	UID string `json:"uid"`
 	// Name is for people.
 	Name string `json:"name"`
+}
+
+// SCC is what OpenShift's security context constraints take from annotations of a namespace:
+// who its pods are, and so whose the files are that they write. Nothing is decided by it.
+type SCC struct {
+	// UIDRange and SupplementalGroups are first id and length, such as 1000650000/10000.
+	UIDRange string `json:"uidRange,omitempty"`
+	// MCS is the SELinux level, such as s0:c26,c5.
+	MCS                string `json:"mcs,omitempty"`
+	SupplementalGroups string `json:"supplementalGroups,omitempty"`
 }
 
 // Owner is who may use an image.
@@ -199,7 +213,15 @@ type storedRecord struct {
 }
 
 // Encode returns the bytes to store.
-func (r Record) Encode() []byte { return storedRecord{RecordVersion, r}.encode() }
+func (r Record) Encode() []byte { return storedRecord{r.version(), r}.encode() }
+
+// version is the oldest format that says all of the record.
+func (r Record) version() int {
+	if r.SCC != nil {
+		return 4
+	}
+	return 3
+}
 
 func (s storedRecord) encode() []byte {
 	data, err := json.Marshal(s)
@@ -222,7 +244,7 @@ func DecodeRecord(data []byte) (Record, error) {
 	switch version.Version {
 	case 1:
 		return decodeVersion1(data)
-	case 2, RecordVersion:
+	case 2, 3, RecordVersion:
 	default:
 		return Record{}, unknownRecord("version %d, this program knows version %d", version.Version, RecordVersion)
 	}
@@ -236,9 +258,12 @@ func DecodeRecord(data []byte) (Record, error) {
 	if err := stored.check(); err != nil {
 		return Record{}, unknownRecord("%w", err)
 	}
+	if stored.Version > 2 && stored.Version != stored.version() {
+		return Record{}, unknownRecord("version %d with what makes version %d", stored.Version, stored.version())
+	}
 	if stored.Version == 2 {
 		if stored.hasVersion3() {
-			return Record{}, unknownRecord("version 2 with fields of version 3")
+			return Record{}, unknownRecord("version 2 with fields of a later one")
 		}
 		// It did not say which pods had no node. Those that were not seen may have any.
 		stored.Unbound = slices.Clone(stored.Pending)
@@ -256,7 +281,7 @@ func (r Record) hasVersion3() bool {
 		nodes = append(nodes, r.Owner.Nodes...)
 	}
 	keys := r.Keyed || r.Private || r.Named || len(r.Renamers) > 0
-	return keys || len(r.Unbound) > 0 || slices.ContainsFunc(nodes, func(n Node) bool {
+	return keys || r.SCC != nil || len(r.Unbound) > 0 || slices.ContainsFunc(nodes, func(n Node) bool {
 		return n.UID != "" || n.MachineID != "" || n.SystemUUID != "" || len(n.Clients) > 0
 	})
 }

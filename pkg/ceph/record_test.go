@@ -63,6 +63,10 @@ func TestRecordRoundTrip(t *testing.T) {
 			Record{Fenced: []FencedNode{{Cluster: east, Node: Node{Name: "e1", Addresses: []string{"10.0.1.12"}, BootID: "b1"}}, {Cluster: east, Node: Node{Addresses: []string{"10.0.1.13"}}}}},
 			strings.TrimSuffix(emptyStored, "}") + `,"fenced":[{"cluster":{"uid":"u-east","name":"east"},"node":{"name":"e1","addresses":["10.0.1.12"],"bootID":"b1"}},{"cluster":{"uid":"u-east","name":"east"},"node":{"name":"","addresses":["10.0.1.13"]}}]}`,
 		},
+		"confined by OpenShift": {
+			Record{SCC: &SCC{UIDRange: "1000650000/10000", MCS: "s0:c26,c5", SupplementalGroups: "1000650000/10000"}},
+			strings.Replace(strings.TrimSuffix(emptyStored, "}"), `"version":3`, `"version":4`, 1) + `,"scc":{"uidRange":"1000650000/10000","mcs":"s0:c26,c5","supplementalGroups":"1000650000/10000"}}`,
+		},
 		"with a history": {
 			Record{History: []Change{{At: testTime, Event: TakenOver, Party: west, By: "ann", From: &east, Fenced: []string{"10.0.1.12:0/33"}}, {At: testTime, Event: Released, Party: west}}},
 			strings.TrimSuffix(emptyStored, "}") + `,"history":[{"at":"2026-11-22T14:03:00Z","event":"taken-over","uid":"u-west","name":"west","by":"ann","from":{"uid":"u-east","name":"east"},"fenced":["10.0.1.12:0/33"]},{"at":"2026-11-22T14:03:00Z","event":"released","uid":"u-west","name":"west"}]}`,
@@ -131,7 +135,10 @@ func TestDecodeRecordUnknown(t *testing.T) {
 		"null":                           `null`,
 		"no version":                     with(`"version":3,`, ``),
 		"version 0":                      with(`"version":3`, `"version":0`),
-		"a later version":                with(`"version":3`, `"version":4`),
+		"a later version":                with(`"version":3`, `"version":5`),
+		"version 4 without what is new":  with(`"version":3`, `"version":4`),
+		"version 3 with what is newer":   strings.TrimSuffix(heldStored, "}") + `,"scc":{"mcs":"s0:c26,c5"}}`,
+		"version 2 with what is newer":   strings.TrimSuffix(strings.Replace(heldStored, `"version":3`, `"version":2`, 1), "}") + `,"scc":{"mcs":"s0:c26,c5"}}`,
 		"a version in another format":    with(`"version":3`, `"version":"3"`),
 		"an unknown field":               with(`"epoch":1`, `"epoch":1,"lease":1`),
 		"an unknown field of the owner":  with(`"name":"east"`, `"name":"east","zone":"a"`),

@@ -23,6 +23,8 @@ type start struct {
 	// unbound are the UIDs of pods that have no node yet.
 	unbound []string
 	dryRun  bool
+	// scc is how OpenShift confines the pod, as far as that is known.
+	scc *ceph.SCC
 	// unasked: no admission of a binding follows.
 	unasked bool
 }
@@ -95,6 +97,7 @@ func (g *Guard) target(s *sight, start *start) ownership.Target {
 			ClaimSize: uint64(max(0, capacity.Value())),
 			Exclusive: staticpv.IsExclusive(s.volume.PV),
 			Renamer:   s.self,
+			SCC:       start.scc,
 			Now:       g.Now(),
 		},
 		Name: func(ctx context.Context, image ceph.Image, written ceph.Record) error {

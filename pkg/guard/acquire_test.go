@@ -273,7 +273,7 @@ func TestRecordsThatCannotBeUsed(t *testing.T) {
 	notTaken := func(cause error) string {
 		return fmt.Sprintf("%s cannot be taken for west: acquire: write record of image \"replicapool/shop.data\": %v\n  do this   %s; no pod was started", volume, cause, ceph.Advice(cause))
 	}
-	later := unknown(fmt.Sprintf("cannot know whether %s is in use by another cluster: read record of image \"replicapool/shop.data\": decode record: version 9, this program knows version 3: %v\n  do this   %s; nothing was changed",
+	later := unknown(fmt.Sprintf("cannot know whether %s is in use by another cluster: read record of image \"replicapool/shop.data\": decode record: version 9, this program knows version 4: %v\n  do this   %s; nothing was changed",
 		volume, ceph.ErrRecordUnknown, ceph.Advice(ceph.ErrRecordUnknown)))
 	tests := map[string]struct {
 		change     func(*world)

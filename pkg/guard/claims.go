@@ -52,7 +52,15 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 	if start != nil && start.unasked && len(found.Unbound) > 0 && answer.Result == Allowed {
 		answer = Answer{Result: Denied, Reason: UnboundClaim, Message: notBound(namespace, found.Unbound)}
 	}
-	answer = e.take(ctx, answer, sights, start)
+	if len(sights) > 0 {
+		scc := e.scc(ctx, namespace)
+		if start != nil {
+			start.scc = scc
+		}
+		warnings := otherSCC(sights, namespace, scc)
+		answer = e.take(ctx, answer, sights, start)
+		answer.Warnings = append(answer.Warnings, warnings...)
+	}
 	answer.Warnings = append(answer.Warnings, found.Doubts...)
 	for _, volume := range found.Unguarded {
 		answer.Warnings = append(answer.Warnings, unguarded(namespace, volume))

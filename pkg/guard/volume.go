@@ -62,7 +62,7 @@ func (e *Endpoints) volume(ctx context.Context, request admission.Request, volum
 		return allowed(NobodyWaits), nil
 	}
 	// They were let start when their claim had no volume.
-	start := &start{dryRun: isDryRun(request)}
+	start := &start{dryRun: isDryRun(request), scc: e.scc(ctx, volume.Namespace)}
 	for i := range pods {
 		if pods[i].Spec.NodeName == "" {
 			start.unbound = append(start.unbound, string(pods[i].UID))

@@ -26,6 +26,9 @@ type Request struct {
 	// Exclusive says for such a record that clients map the image with krbd's option
 	// exclusive.
 	Exclusive bool
+	// SCC is how OpenShift confines the pods of the namespace, nil if it does not, or if that
+	// is not known.
+	SCC *ceph.SCC
 	// Renamer is the client instance that gives a keyed image the cluster's name next,
 	// unless it has that.
 	Renamer string
@@ -74,6 +77,9 @@ func Acquire(stored ceph.Record, request Request) (ceph.Record, error) {
 	}
 	for _, pod := range request.Unbound {
 		next.Unbound = noteUID(next.Unbound, pod)
+	}
+	if request.SCC != nil {
+		next.SCC = request.SCC
 	}
 	if stored.Revision == 0 {
 		next.ClaimSize, next.Exclusive = request.ClaimSize, request.Exclusive
@@ -125,6 +131,6 @@ func Owns(record ceph.Record, cluster ceph.Party) bool {
 // every later one may stand for another pod.
 func Undo(written, before ceph.Record) ceph.Record {
 	next := written
-	next.History = before.History
+	next.History, next.SCC = before.History, before.SCC
 	return freed(next)
 }

@@ -72,6 +72,8 @@ type Result struct {
 	Private bool
 	// Key is the request's if the image is keyed, otherwise empty.
 	Key string
+	// SCC is the record's, nil for a volume that was made now.
+	SCC *ceph.SCC
 	// Created, Grown and Renamed say what was done. Deferred: the image is mapped exclusively,
 	// and its record says to grow it when it is free.
 	Created, Grown, Renamed, Deferred bool
@@ -149,6 +151,9 @@ func carryOut(ctx context.Context, r Request, seen *found) Result {
 		seen, result.Err = act(ctx, r, todo, seen, &result)
 		if seen != nil {
 			result.Features, result.Path = seen.features, seen.path
+			if seen.record != nil {
+				result.SCC = seen.record.SCC
+			}
 		}
 		if attempt == attempts || !overtaken(result.Err) {
 			return result

@@ -147,6 +147,9 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 	if unknown != "" {
 		c.Events.warning(claim, eventUnknown, unknown)
 	}
+	if other := c.otherSCC(ctx, claim, result); other != "" {
+		c.Events.warning(claim, eventOtherSCC, other)
+	}
 	ctrl.LoggerFrom(ctx).Info("created", "persistentVolume", pv.Name)
 	return nil
 }
