@@ -7,6 +7,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/move"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/restore"
 )
 
 // The exit codes besides 0. docs/kubectl-cephferry.md has the table.
@@ -44,13 +45,14 @@ func exitCode(err error) int {
 		idle     *idle.Refusal
 		record   *ownership.Refused
 		moving   *move.Refusal
+		restored *restore.Refusal
 	)
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &own):
 		return own.code
-	case errors.As(err, &failover), errors.As(err, &idle), errors.As(err, &record), errors.As(err, &moving):
+	case errors.As(err, &failover), errors.As(err, &idle), errors.As(err, &record), errors.As(err, &moving), errors.As(err, &restored):
 		return exitRefused
 	}
 	return exitFailed

@@ -19,8 +19,8 @@ func newRoot(std streams) *cobra.Command {
 a cluster that is dead.
 
 It reads and writes objects of the cluster's API server. With --direct it asks Ceph itself,
-and needs neither the webhook nor its objects; so do unfence, release, import and rekey
-always. That takes a build with Ceph's libraries. What the webhook is started with, it reads
+and needs neither the webhook nor its objects; so do unfence, release, import, rekey and
+restore always. That takes a build with Ceph's libraries. What the webhook is started with, it reads
 from its Deployment then; flags of the same names go before that.
 
 The exit code is 1 if something failed, 2 if it was refused and nothing was changed, and 3 if
@@ -37,7 +37,7 @@ something could not be found out.`,
 	root.SetErr(std.stderr)
 	o.addFlags(root.PersistentFlags())
 	root.AddCommand(newStatus(o), newClusters(o), newFleet(o), newHistory(o), newMove(o), newFailover(o),
-		newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o),
+		newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o), newRestore(o),
 		newDashboard(o), newCheck(o))
 	if err := root.RegisterFlagCompletionFunc("context", o.completeContexts); err != nil {
 		panic(err) // there is no such flag

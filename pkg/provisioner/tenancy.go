@@ -15,6 +15,12 @@ import (
 // namespace cannot change the Namespace object.
 const Images = annotations.Prefix + "images"
 
+// Granted reports whether claims of the namespace may have the image.
+func Granted(namespace *corev1.Namespace, image string) bool {
+	may, _ := mayUse(namespace, image)
+	return may
+}
+
 // mayUse reports whether claims of the namespace may have the image: one whose name
 // begins with "<namespace>.", or one that is granted. A namespace has no dot, so no
 // other namespace's images begin like that.

@@ -91,14 +91,17 @@ type step struct {
 	after  func(out string)
 }
 
-// files is a claim whose volume the provisioner makes, and its pod, which runs on the node.
-func files(node *lab.Node) string {
-	return fmt.Sprintf(`
+// filesClaim is a claim whose volume the provisioner makes.
+const filesClaim = `
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: files, namespace: shop, annotations: {cephferry.io/migratable: "true", cephferry.io/class: ceph-block}}
 spec: {accessModes: [ReadWriteOnce], storageClassName: "", resources: {requests: {storage: 16Mi}}}
----
+---`
+
+// filesPod is its pod, which runs on the node.
+func filesPod(node *lab.Node) string {
+	return fmt.Sprintf(`
 apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: shop}
@@ -220,14 +223,18 @@ spec:
 		{after: runs(s.west, w1)},
 
 		{before: func() {
-			s.apply(s.east, files(e2))
+			s.apply(s.east, filesClaim+filesPod(e2))
 			s.Ready(s.east, "web")
 			s.Grows("files")
 			s.owns(s.east, e2, "files")
-			s.apply(s.west, files(w2))
 			if err := e2.Freeze(); err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() { _ = os.Remove("../../claims.yaml") })
+		}},
+		{after: func(out string) {
+			shows("persistentvolumeclaim/files created")(out)
+			s.apply(s.west, filesPod(w2))
 			s.Eventually("west's claim says what it waits for", func() error {
 				out, err := s.west.Run(t.Context(), "get", "events", "-n", "shop", "--field-selector", "reason=ProvisioningFailed", "-o", "yaml")
 				if err == nil && !strings.Contains(string(out), "kubectl cephferry failover shop/files") {
@@ -235,7 +242,8 @@ spec:
 				}
 				return err
 			})
-		}, after: shows("is in use by another cluster", "cluster east", "kubectl cephferry failover shop/files")},
+		}},
+		{after: shows("is in use by another cluster", "cluster east", "kubectl cephferry failover shop/files")},
 		{stdin: "east\n", after: func(out string) {
 			// The image is keyed, so that nothing but its client is fenced.
 			shows("cut off     "+e2.Address+":0/", "cuts off:   this volume only", string(failover.TakenOver))(out)

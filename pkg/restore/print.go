@@ -1,0 +1,69 @@
+package restore
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+)
+
+// Print writes the claims as kubectl apply takes them. What is not known is in comments.
+func (p *Plan) Print(out io.Writer) error {
+	text := &strings.Builder{}
+	comment := func(format string, arguments ...any) {
+		for line := range strings.Lines(fmt.Sprintf(format, arguments...)) {
+			fmt.Fprintf(text, "# %s\n", strings.TrimRight(line, "\n"))
+		}
+	}
+	comment("Claims of cluster %s (uid %s), out of the records of its images.", cmp.Or(p.From.Name, "-"), p.From.UID)
+	comment("Access modes and volume mode are those of the command line. Labels, and volumes on CephFS, are in no record.")
+	for _, before := range p.Before {
+		comment("Before: %s", before)
+	}
+	for _, name := range p.There {
+		comment("Is here already: claim %s", name)
+	}
+	for _, image := range p.Free {
+		comment("Cannot know whose image %s was: the cluster gave it up, and its record names no claim any more", image)
+	}
+	for _, left := range p.Left {
+		comment("Left out: %s", left)
+	}
+	for _, unread := range p.Unread {
+		comment("Cannot know %s", unread)
+	}
+	for _, claim := range p.Claims {
+		fmt.Fprintf(text, "---\n# image %s, owned since %s\n", claim.Image, claim.Since)
+		objects := []any{claim.Object}
+		if claim.Volume != nil {
+			objects = []any{claim.Volume, claim.Object}
+		}
+		for i, object := range objects {
+			document, err := manifest(object)
+			if err != nil {
+				return fmt.Errorf("print claim %s/%s: %w", claim.Object.Namespace, claim.Object.Name, err)
+			}
+			if i > 0 {
+				text.WriteString("---\n")
+			}
+			text.Write(document)
+		}
+	}
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+// manifest is an object as people write it.
+func manifest(object any) ([]byte, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, err
+	}
+	delete(fields, "status")
+	unstructured.RemoveNestedField(fields, "metadata", "creationTimestamp")
+	return yaml.Marshal(fields)
+}
