@@ -146,22 +146,22 @@ func (s *directStatus) document(rows []inventory.Status) ([]byte, error) {
 func (s *directStatus) table(rows, before []inventory.Status) error {
 	known := map[string]bool{}
 	for _, row := range before {
-		known[compare(row)] = true
+		known[rowKey(row)] = true
 	}
 	table := tabwriter.NewWriter(s.std.stdout, 0, 8, 3, ' ', 0)
 	if before == nil && len(rows) > 0 {
 		fmt.Fprintln(table, "NAMESPACE\tCLAIM\tIMAGE\tOWNER\tSINCE\tSTATE\tOPEN")
 	}
 	for _, row := range rows {
-		if !known[compare(row)] {
+		if !known[rowKey(row)] {
 			fmt.Fprintln(table, strings.Join(cells(row, s.self, time.Now()), "\t"))
 		}
 	}
 	return table.Flush()
 }
 
-// compare is what makes a row another one.
-func compare(row inventory.Status) string {
+// rowKey is what makes a row another one.
+func rowKey(row inventory.Status) string {
 	document, err := json.Marshal(row)
 	if err != nil {
 		panic(err) // strings, numbers and times always marshal

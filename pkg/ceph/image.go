@@ -178,6 +178,7 @@ type Cluster interface {
 	Looker
 	LockReader
 	Identified
+	Located
 	NamespaceLister
 	RecordStore
 	RecordLister

@@ -2,8 +2,10 @@ package cephtest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,11 +82,14 @@ type Ceph struct {
 	// blocklist has the ends of the entries, by their addresses.
 	blocklist map[string]time.Time
 	daemons   []ceph.Daemon
+	// fsid is the id of the cluster.
+	fsid string
 	// last is the last image id and object version that were given out.
 	last uint64
 }
 
 type pool struct {
+	id   int64
 	full bool
 	// namespaces has the default one as well, under the empty name.
 	namespaces map[string]*namespace
@@ -126,9 +131,10 @@ func New(pools ...Pool) *Ceph {
 		filesystems: map[string]*filesystem{},
 		open:        map[*client]bool{},
 		blocklist:   map[string]time.Time{},
+		fsid:        newFSID(),
 	}
-	for _, p := range pools {
-		added := &pool{namespaces: map[string]*namespace{}}
+	for i, p := range pools {
+		added := &pool{id: int64(i + 1), namespaces: map[string]*namespace{}}
 		c.pools[p.Name] = added
 		for _, name := range append([]string{""}, p.Namespaces...) {
 			added.namespaces[name] = &namespace{map[string]*image{}, map[string]object{}, map[string]string{}, map[string]string{}}
@@ -148,6 +154,12 @@ func New(pools ...Pool) *Ceph {
 		c.pools[p.Name].full = p.Full
 	}
 	return c
+}
+
+// newFSID is another one for each cluster, in the form of a uuid.
+func newFSID() string {
+	digits := fmt.Sprintf("%x", rand.Text())
+	return strings.Join([]string{digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]}, "-")
 }
 
 // Dial connects, or returns ceph.ErrAuth for an Impostor.

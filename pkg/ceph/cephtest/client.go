@@ -188,6 +188,10 @@ func (c Call) String() string {
 		return fmt.Sprintf("look who has the lock of image %q", c.Image)
 	case "Self":
 		return "look for the own address"
+	case "FSID":
+		return "look for the id of the ceph cluster"
+	case "PoolID":
+		return fmt.Sprintf("look for the id of pool %q", c.Image.Pool)
 	case "MayFence":
 		return "ask for the right to change the blocklist"
 	case "Keys":

@@ -91,6 +91,7 @@ func Conformance(t *testing.T, harness Harness) {
 	t.Run("keyed images", s.keyedImages)
 	t.Run("lock holders", s.lockHolders)
 	t.Run("self", s.self)
+	t.Run("located", s.located)
 	t.Run("fences", s.fences)
 	t.Run("records", s.records)
 	t.Run("registrations", s.registrations)
