@@ -6,7 +6,8 @@
 // shows is a pure function of that (volume.go). It remembers two numbers for each volume, and
 // reads all objects page by page when it begins and from time to time (stored.go), because
 // ten thousand volumes must not cost ten thousand objects in memory, and nothing while nothing
-// happens to them.
+// happens to them. Where something happens to many, it waits until that is over, for some
+// seconds.
 //
 // [Waiting] writes who was refused a volume. Each replica knows those that it refused itself.
 //

@@ -7,7 +7,7 @@ func (v *Volumes) Read(ctx context.Context) error { return v.read(ctx) }
 
 // Drain writes what is queued, as Start does, and returns the first error.
 func (v *Volumes) Drain(ctx context.Context) error {
-	for claim, one := v.next(); one != nil; claim, one = v.next() {
+	for claim, one, _ := v.next(); one != nil; claim, one, _ = v.next() {
 		if err := v.write(ctx, claim, one); err != nil {
 			v.again(claim, one)
 			return err
@@ -25,7 +25,7 @@ func (v *Volumes) Queued() int {
 
 // Drain writes what is queued, as Start does.
 func (w *Waiting) Drain(ctx context.Context) error {
-	for name, workload, ok := w.next(); ok; name, workload, ok = w.next() {
+	for name, workload, _ := w.next(); name.Name != ""; name, workload, _ = w.next() {
 		if err := w.write(ctx, name, workload); err != nil {
 			return err
 		}

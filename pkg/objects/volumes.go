@@ -31,6 +31,11 @@ const (
 	// What finds no place is said again by the next sweep.
 	maxNews = 2000
 	maxOld  = 500
+	// few volumes are shown at once when something has happened to them. More wait until
+	// nothing has happened for the time of a lull, and each for longest at most.
+	few     = 10
+	lull    = time.Second
+	longest = 5 * time.Second
 	// limit bounds the writing of one object, and that of reading a page of them.
 	limit = 20 * time.Second
 )
@@ -52,6 +57,8 @@ type Volumes struct {
 	// queued are the volumes that wait to be written, in these orders; news first.
 	queued    map[types.NamespacedName]*item
 	news, old []types.NamespacedName
+	// latest is when something happened to a volume last.
+	latest time.Time
 	// wake has something in it when one came.
 	wake chan struct{}
 
@@ -70,6 +77,8 @@ type item struct {
 	is        shown
 	signature uint64
 	tries     int
+	// since is when it was queued.
+	since time.Time
 }
 
 // Show implements keeper.Shown.
@@ -85,23 +94,24 @@ func (v *Volumes) Waits(claim *corev1.PersistentVolumeClaim, image ceph.ImageSpe
 }
 
 func (v *Volumes) put(claim types.NamespacedName, uid string, is shown) {
-	one := &item{is: is, signature: signature(uid, is)}
+	now := v.Now()
+	one := &item{is: is, signature: signature(uid, is), since: now}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if before := v.queued[claim]; before != nil {
-		*before = *one
+	before, known := v.queued[claim], v.known[claim]
+	if before == nil && (known.signature == one.signature || v.isShown(claim.Name, uid, is, known)) {
+		if known.content != 0 {
+			v.known[claim] = entry{one.signature, known.content}
+		}
 		return
 	}
-	known := v.known[claim]
-	switch {
-	case known.signature == one.signature:
+	if is.seen.News {
+		v.latest = now
+	}
+	if before != nil {
+		one.since = before.since
+		*before = *one
 		return
-	case known.signature == 0 && known.content != 0 && is.seen.Err == nil:
-		// A leader that begins has seen only the objects.
-		if content(uid, status(v.Self, v1alpha1.MigratableVolumeStatus{}, claim.Name, is, v.Now())) == known.content {
-			v.known[claim] = entry{one.signature, known.content}
-			return
-		}
 	}
 	queue, most := &v.old, maxOld
 	if is.seen.News {
@@ -121,6 +131,13 @@ func (v *Volumes) put(claim types.NamespacedName, uid string, is shown) {
 	}
 }
 
+// isShown reports whether an object shows this already: a record may have been written and say
+// nothing else that is shown, and a leader that begins has seen only the objects.
+func (v *Volumes) isShown(claim, uid string, is shown, known entry) bool {
+	return known.content != 0 && is.seen.Err == nil &&
+		content(uid, status(v.Self, v1alpha1.MigratableVolumeStatus{}, claim, is, v.Now())) == known.content
+}
+
 // wakes is for a caller that has mu.
 func (v *Volumes) wakes() chan struct{} {
 	if v.wake == nil {
@@ -129,8 +146,9 @@ func (v *Volumes) wakes() chan struct{} {
 	return v.wake
 }
 
-// next takes a volume out of the queue.
-func (v *Volumes) next() (types.NamespacedName, *item) {
+// next takes a volume out of the queue whose time has come, or returns how long that takes, 0
+// if none waits. Where news wait for a lull, what is old waits, too.
+func (v *Volumes) next() (types.NamespacedName, *item, time.Duration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, queue := range []*[]types.NamespacedName{&v.news, &v.old} {
@@ -138,14 +156,35 @@ func (v *Volumes) next() (types.NamespacedName, *item) {
 			continue
 		}
 		claim := (*queue)[0]
+		one := v.queued[claim]
+		if queue == &v.news {
+			if wait := due(one.since, v.latest, len(*queue)).Sub(v.Now()); wait > 0 {
+				return types.NamespacedName{}, nil, wait
+			}
+		}
 		if *queue = (*queue)[1:]; len(*queue) == 0 {
 			*queue = nil
 		}
-		one := v.queued[claim]
 		delete(v.queued, claim)
-		return claim, one
+		return claim, one, 0
 	}
-	return types.NamespacedName{}, nil
+	return types.NamespacedName{}, nil, 0
+}
+
+// due is when a volume is written that something has happened to, and that is one of so many:
+// at once if these are few. Much happens to one in a crowd, as where a release is
+// installed or moves, and whoever waits for its pods waits for the same API server. So a crowd
+// is written when nothing has happened to any volume for a moment, and each within
+// some seconds.
+func due(since, latest time.Time, waiting int) time.Time {
+	if waiting <= few {
+		return since
+	}
+	quiet, last := latest.Add(lull), since.Add(longest)
+	if quiet.Before(last) {
+		return quiet
+	}
+	return last
 }
 
 // again puts a volume back that could not be written, unless something newer is queued.
@@ -186,14 +225,19 @@ func (v *Volumes) run(ctx context.Context) error {
 	until := time.NewTimer(rereads)
 	defer until.Stop()
 	for {
-		claim, one := v.next()
+		claim, one, after := v.next()
 		if one == nil {
+			var ripe <-chan time.Time
+			if after > 0 {
+				ripe = time.After(after)
+			}
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-until.C:
 				return nil
 			case <-wake:
+			case <-ripe:
 			}
 			continue
 		}

@@ -391,10 +391,108 @@ func TestRefusedPodsAreShownUntilTheImageIsOurs(t *testing.T) {
 	w.waiting.Waits(volume, "StatefulSet/db")
 	w.settle("get data", "patch data")
 	w.waiting.Waits(volume, "")
+	w.settle() // the leader may show it first
+	w.waiting.Waits(volume, "StatefulSet/db")
+	w.now = w.now.Add(time.Minute)
+	w.settle() // it was woken too early
+	w.isShown("data", `Held east e1 "StatefulSet/db" Usable=OwnedElsewhere Waiting=PodsRefused`)
+	w.waiting.Waits(volume, "")
+	w.now = w.now.Add(5 * time.Second)
 	w.settle("get data", "patch data")
 	w.isShown("data", `Held east e1 "" Usable=OwnedElsewhere`)
 	w.waiting.Waits(volume, "")
+	w.now = w.now.Add(5 * time.Second)
 	w.settle()
+
+	// Who is woken when the image is free leaves it to the leader.
+	w.waiting.Waits(volume, "StatefulSet/db")
+	w.settle("get data", "patch data")
+	w.waiting.Waits(volume, "")
+	w.show("data", heldBy(west, "w1"))
+	w.settle("get data", "patch data")
+	w.now = w.now.Add(5 * time.Second)
+	w.settle("get data")
+	w.isShown("data", `Held west w1 ""`)
+}
+
+// A record is written more often than what it shows changes.
+func TestARecordThatShowsTheSameCostsNoRequest(t *testing.T) {
+	w := newWorld(t, claimOf("data"), volumeOf("data"))
+	w.begins()
+	w.show("data", heldBy(west, "w1"))
+	w.settle("create data", "patch data")
+	for i := range 3 {
+		again := heldBy(west, "w1")
+		again.Record.Token, again.Record.Admissions = fmt.Sprint("again", i), uint64(i)
+		w.show("data", again)
+		w.settle()
+	}
+	// Nor does one that is again as it was before it was written.
+	w.show("data", free())
+	w.show("data", heldBy(west, "w1"))
+	w.settle()
+	w.show("data", free())
+	w.settle("get data", "patch data")
+	w.isShown("data", `Free - ""`)
+}
+
+// Where much happens, as when a release moves, a volume is written when that is over, and within
+// some seconds.
+func TestACrowdIsShownWhenNothingHappensToItForAMoment(t *testing.T) {
+	const many = 12
+	var there []client.Object
+	var all []string
+	for i := range many {
+		claim := fmt.Sprint("data", i)
+		all = append(all, claim)
+		there = append(there, claimOf(claim), volumeOf(claim))
+	}
+	w := newWorld(t, there...)
+	w.begins()
+	happens := func(seen keeper.Seen) {
+		seen.News = true
+		for _, claim := range all {
+			w.show(claim, seen)
+		}
+	}
+	happens(free())
+	w.show("old", free())
+	w.settle()
+	w.now = noon.Add(900 * time.Millisecond)
+	happens(heldBy(west))
+	w.settle()
+	w.now = noon.Add(1800 * time.Millisecond)
+	happens(heldBy(west, "w1"))
+	w.settle()
+	w.now = noon.Add(2800 * time.Millisecond)
+	var once []string
+	for _, claim := range all {
+		once = append(once, "create "+claim, "patch "+claim)
+	}
+	w.settle(once...)
+	w.isShown(all[many-1], `Held west w1 ""`)
+
+	// What goes on is shown in between.
+	begin := w.now
+	for i := range 5 {
+		w.now = begin.Add(time.Duration(i) * 999 * time.Millisecond)
+		happens(heldBy(east, fmt.Sprint("e", i)))
+		w.settle()
+	}
+	w.now = begin.Add(5 * time.Second)
+	w.must(w.volumes.Drain(t.Context()))
+	w.requests = nil
+	w.isShown(all[0], `Held east e4 "" Usable=OwnedElsewhere`)
+	w.isShown(all[many-1], `Held east e4 "" Usable=OwnedElsewhere`)
+
+	// A few do not wait.
+	for _, claim := range all[:10] {
+		seen := heldBy(east, "e5")
+		seen.News = true
+		w.show(claim, seen)
+	}
+	w.must(w.volumes.Drain(t.Context()))
+	w.isShown(all[0], `Held east e5 "" Usable=OwnedElsewhere`)
 }
 
 func TestWhatIsNoVolumeOfAClaimIsNotShown(t *testing.T) {
@@ -506,5 +604,7 @@ func TestNewsComeBeforeWhatIsOldAndBothAreBounded(t *testing.T) {
 		w.must(w.api.Create(t.Context(), claimOf(claim)))
 		w.must(w.api.Create(t.Context(), volumeOf(claim)))
 	}
+	w.settle() // others may be heard of
+	w.now = w.now.Add(time.Second)
 	w.settle("create new0", "patch new0", "create old0", "patch old0")
 }

@@ -23,6 +23,10 @@ const (
 	maxWaits = 1000
 	// repeats is how often it is said again at most that the same workload is refused.
 	repeats = 5 * time.Minute
+	// takesBack is after what time it is taken back that a workload waits. When it was woken,
+	// its volumes become this cluster's next, and the leader shows that nobody waits for
+	// those; and one that was woken too early is refused again.
+	takesBack = 5 * time.Second
 )
 
 // Waiting shows at MigratableVolumes which workload was refused. It runs in every replica, for
@@ -34,9 +38,10 @@ type Waiting struct {
 	Now    func() time.Time
 
 	mu sync.Mutex
-	// queued are the workloads to show, empty where nobody waits any more, and said those that
-	// are shown.
+	// queued are the workloads to show, and over when it was heard that nobody waits for a
+	// volume any more. A volume is in one of them. said are those that are shown.
 	queued map[types.NamespacedName]string
+	over   map[types.NamespacedName]time.Time
 	said   map[types.NamespacedName]saying
 	wake   chan struct{}
 	// failing is what went wrong the last time, and absent when it was found that the API
@@ -56,19 +61,38 @@ func (w *Waiting) Waits(volume volumes.Volume, workload string) {
 	name := types.NamespacedName{Namespace: volume.Namespace, Name: volume.Claim}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	last, known := w.said[name]
-	_, queued := w.queued[name]
-	switch {
-	case w.Now().Sub(w.absent) < retry,
-		workload == "" && !known && !queued,
-		workload != "" && known && last.workload == workload && w.Now().Sub(last.at) < repeats,
-		!queued && len(w.queued) >= maxWaits:
+	if w.Now().Sub(w.absent) < retry {
 		return
 	}
-	if w.queued == nil {
-		w.queued = map[types.NamespacedName]string{}
+	last, known := w.said[name]
+	_, queued := w.queued[name]
+	if workload == "" {
+		delete(w.queued, name)
+		if _, over := w.over[name]; known && !over {
+			put(&w.over, name, w.Now())
+			w.rouse()
+		}
+		return
 	}
-	w.queued[name] = workload
+	delete(w.over, name)
+	isSaid := known && last.workload == workload && w.Now().Sub(last.at) < repeats
+	if isSaid || !queued && len(w.queued) >= maxWaits {
+		return
+	}
+	put(&w.queued, name, workload)
+	w.rouse()
+}
+
+// put makes the map when it has its first entry.
+func put[V any](all *map[types.NamespacedName]V, name types.NamespacedName, value V) {
+	if *all == nil {
+		*all = map[types.NamespacedName]V{}
+	}
+	(*all)[name] = value
+}
+
+// rouse is for a caller that has mu.
+func (w *Waiting) rouse() {
 	select {
 	case w.wakes() <- struct{}{}:
 	default:
@@ -91,29 +115,48 @@ func (w *Waiting) Start(ctx context.Context) error {
 	w.mu.Lock()
 	wake := w.wakes()
 	w.mu.Unlock()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-wake:
-		}
-		for name, workload, ok := w.next(); ok && ctx.Err() == nil; name, workload, ok = w.next() {
-			if err := w.write(ctx, name, workload); err != nil && ctx.Err() == nil {
-				w.cannot(err)
-				wait(ctx, pause)
+	for ctx.Err() == nil {
+		name, workload, after := w.next()
+		if name.Name == "" {
+			var ripe <-chan time.Time
+			if after > 0 {
+				ripe = time.After(after)
 			}
+			select {
+			case <-ctx.Done():
+			case <-wake:
+			case <-ripe:
+			}
+			continue
+		}
+		if err := w.write(ctx, name, workload); err != nil && ctx.Err() == nil {
+			w.cannot(err)
+			wait(ctx, pause)
 		}
 	}
+	return nil
 }
 
-func (w *Waiting) next() (types.NamespacedName, string, bool) {
+// next takes a volume out of what is queued, or returns after what time there is one, 0 if
+// none is.
+func (w *Waiting) next() (name types.NamespacedName, workload string, after time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for name, workload := range w.queued {
 		delete(w.queued, name)
-		return name, workload, true
+		return name, workload, 0
 	}
-	return types.NamespacedName{}, "", false
+	for name, at := range w.over {
+		rest := takesBack - w.Now().Sub(at)
+		if rest <= 0 {
+			delete(w.over, name)
+			return name, "", 0
+		}
+		if after == 0 || rest < after {
+			after = rest
+		}
+	}
+	return types.NamespacedName{}, "", after
 }
 
 // write shows one workload at one object. Where there is none, nothing is guarded, or nobody
@@ -127,7 +170,7 @@ func (w *Waiting) write(ctx context.Context, name types.NamespacedName, workload
 		if meta.IsNoMatchError(err) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.absent, w.queued, w.said = w.Now(), nil, nil
+			w.absent, w.queued, w.over, w.said = w.Now(), nil, nil, nil
 			return nil
 		} else if apierrors.IsNotFound(err) {
 			return nil

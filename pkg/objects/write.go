@@ -32,8 +32,12 @@ func (v *Volumes) write(ctx context.Context, name types.NamespacedName, one *ite
 		return err
 	}
 	v.mu.Lock()
-	_, there := v.known[name]
+	known, there := v.known[name]
 	v.mu.Unlock()
+	if v.isShown(name.Name, string(claim.UID), one.is, known) {
+		v.note(name, entry{one.signature, known.content}) // it is again as it was before it waited
+		return nil
+	}
 	object := &v1alpha1.MigratableVolume{}
 	if there {
 		if err := v.Client.Get(ctx, name, object); client.IgnoreNotFound(err) != nil {
