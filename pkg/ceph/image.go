@@ -137,9 +137,10 @@ type Look struct {
 // Looker finds out at once what an admission rests on.
 type Looker interface {
 	// Look is [ImageReader], [RecordStore] and [WatcherLister] in fewer round trips, all of
-	// them about one image. The watchers are listed after the record was read: if the
-	// record is still the same when it is swapped, nobody came between. Its
-	// errors are those of the three, except that an image may have no record.
+	// them about one image. The watchers are listed after the record was read, or there
+	// was none at some moment during the call: if the record is still the same when it is
+	// swapped, nobody came between. Its errors are those of the three, except that an image
+	// may have no record.
 	Look(ctx context.Context, spec ImageSpec) (Look, error)
 }
 

@@ -48,6 +48,14 @@ func (m *Model) admission(s state, c, p int) {
 	}
 	switch now.phase {
 	case noPod:
+		if m.Early && !s.empty[c] && (len(m.watchers(s)) == 0 || m.Without == Rule5Early) {
+			emit(listEarly, s, pod{phase: unread})
+			for n, owner := range m.Nodes {
+				if owner == c && m.Named {
+					emit(listEarly, s, pod{phase: unread, node: uint8(n + 1), stale: s.nodes[n].stale})
+				}
+			}
+		}
 		if s.empty[c] || m.refuses(s.record, c, p) || m.Without != Rule5 && !m.verdict(s, c).Allowed {
 			return
 		}
@@ -56,6 +64,10 @@ func (m *Model) admission(s state, c, p int) {
 			if owner == c && m.Named {
 				emit(lookNamed, s, pod{phase: looked, node: uint8(n + 1), stale: s.nodes[n].stale})
 			}
+		}
+	case unread:
+		if !m.refuses(s.record, c, p) {
+			emit(readAfter, s, pod{phase: looked, node: now.node, stale: now.stale})
 		}
 	case looked:
 		t := s

@@ -27,7 +27,8 @@
 // Modelled is the world around them:
 //
 //   - Webhooks: the record is read, the watchers are looked at, the record is swapped,
-//     each step any time after the one before. A webhook that dies, or whose answer is
+//     each step any time after the one before. Or the watchers are listed before the record is
+//     read, if there are none then (Config.Early). A webhook that dies, or whose answer is
 //     lost, takes no further step, or is an API request that fails after the
 //     admission; a write that was given up and lands later is a slow webhook.
 //   - API servers: an admitted pod, or binding, is stored any time later, or never.

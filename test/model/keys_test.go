@@ -45,7 +45,7 @@ func TestKeys(t *testing.T) {
 		wrong  func(*Model, state) string
 	}
 	tests := map[string]kept{
-		"nobody goes around":                    {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true}, Stranger},
+		"nobody goes around":                    {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Early: true}, Stranger},
 		"no other name":                         {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Coarse: everyone, Heard: true}, OtherName},
 		"names are mended":                      {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Coarse: everyone, NoRelease: west}, Stuck},
 		"failover, mapped exclusively":          {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Mapping: Exclusive, Reboot: east}, Stranger},

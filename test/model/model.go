@@ -65,6 +65,10 @@ type Config struct {
 	// Tenants: a tenant of theirs makes a claim that names another tenant's volume.
 	Tenants clusters
 
+	// Early: a webhook may list the watchers before it reads the record. It goes on if there are
+	// none.
+	Early bool
+
 	// Keys: the name of the image says which cluster may open it.
 	Keys bool
 	// Stray: the caller of a rename may give up waiting for it, and it lands later.

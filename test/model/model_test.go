@@ -21,14 +21,16 @@ var (
 // configurations are what is explored with all rules in force.
 func configurations() map[string]Config {
 	return map[string]Config{
-		"one node in each cluster":         {Nodes: []int{0, 1}, Pods: 1},
+		"one node in each cluster":         {Nodes: []int{0, 1}, Pods: 1, Early: true},
 		"every accident in both clusters":  {Nodes: []int{0, 1}, Pods: 1, Named: true, Force: everyone, Delete: everyone, Reboot: everyone},
 		"two nodes, and force":             {Nodes: []int{0, 0, 1}, Pods: 1, Coarse: everyone, Force: east},
 		"two pods":                         {Nodes: []int{0, 1}, Pods: 2, Named: true},
 		"two pods with two volumes":        {Nodes: []int{0, 1}, Pods: 2, Volumes: true},
+		"two pods, watchers first":         {Nodes: []int{0, 1}, Pods: 2, Early: true, Coarse: everyone},
+		"failover, watchers first":         {Nodes: []int{0, 1}, Pods: 1, Early: true, Named: true, Persons: []int{1}, Steady: true, Coarse: everyone},
 		"three clusters":                   {Nodes: []int{0, 1, 2}, Pods: 1},
 		"equal addresses":                  {Nodes: []int{0, 1}, Pods: 1, SameAddress: true, Force: everyone},
-		"in use before the first record":   {Nodes: []int{0, 1}, Pods: 1, Before: true, Force: east},
+		"in use before the first record":   {Nodes: []int{0, 1}, Pods: 1, Before: true, Force: east, Early: true},
 		"failover":                         {Nodes: []int{0, 1}, Pods: 1, Named: true, Persons: []int{1}},
 		"failover by two people":           {Nodes: []int{0, 1}, Pods: 1, Persons: []int{1, 1}},
 		"failover to two clusters":         {Nodes: []int{0, 1}, Pods: 1, Persons: []int{1, 2}, NoLeaders: true},

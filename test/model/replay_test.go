@@ -103,6 +103,13 @@ func (r *replay) act(by Step, next state) error {
 		target, err := r.target(c, p, next.pods[c][p].node, true)
 		r.reviews[c][p] = target
 		return err
+	case listEarly:
+		r.names++
+		r.uids[c][p] = fmt.Sprintf("pod-%d", r.names)
+	case readAfter:
+		target, err := r.target(c, p, next.pods[c][p].node, true)
+		r.reviews[c][p] = target
+		return err
 	case admit:
 		target := r.reviews[c][p]
 		r.reviews[c][p] = nil

@@ -23,6 +23,7 @@ const (
 	Rule3Admissions
 	Rule4
 	Rule5
+	Rule5Early
 	Rule6Watchers
 	Rule6Verify
 	Rule6Binding
@@ -62,6 +63,7 @@ var instead = [...]string{
 	Rule3Admissions: "without the owner's admissions in the record: rule 3's proof does not notice them",
 	Rule4:           "without rule 4: an image that nobody has watched for long counts as free",
 	Rule5:           "without rule 5: watchers are not looked at; east has used the image since before there were records",
+	Rule5Early:      "without a second list in rule 5: a watcher that was listed before the record was read is taken for one that is gone; east has used the image since before there were records",
 	Rule6Watchers:   "without rule 6's recorded holder: who watches is fenced instead",
 	Rule6Verify:     "without rule 6's verification: nobody waits until the fence is in force",
 	Rule6Binding:    "without the binding in the record: rule 6 does not know the node that a pod goes to",

@@ -35,6 +35,7 @@ func removed() map[string]struct {
 		"rule-3-cached":     {Rule3Cached, Config{Nodes: []int{0, 1}, Pods: 1, Caches: east}, TwoWriters},
 		"rule-4":            {Rule4, plain, TwoWriters},
 		"rule-5":            {Rule5, Config{Nodes: []int{0, 1}, Pods: 1, Before: true}, TwoWriters},
+		"rule-5-early":      {Rule5Early, Config{Nodes: []int{0, 1}, Pods: 1, Before: true, Early: true}, TwoWriters},
 		"rule-6-watchers":   {Rule6Watchers, failover, TwoWriters},
 		"rule-6-verify":     {Rule6Verify, failover, TwoWriters},
 		"rule-6-binding":    {Rule6Binding, Config{Nodes: []int{0, 1}, Pods: 1, Named: true, Persons: []int{1}}, TwoWriters},

@@ -67,6 +67,9 @@ const (
 	bindingAdmitted
 	// bound: the pod is on its node.
 	bound
+	// unread: a webhook is reviewing the pod; it has seen no watcher, and has not read the
+	// record yet.
+	unread
 )
 
 // node is a node with its kubelet, ceph-csi and krbd.

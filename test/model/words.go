@@ -66,6 +66,8 @@ const (
 	reportBoot
 	restore
 	usurp
+	listEarly
+	readAfter
 	readCaches
 	refreshCached
 	claim
@@ -158,6 +160,9 @@ var words = [kinds]string{
 	reportBoot:     "{n}'s kubelet reports that the node has booted",
 	restore:        "{c}'s etcd is restored to a time when a pod was bound to {m}",
 	usurp:          "{c}'s webhook admits a pod of namespace evil, whose claim names the volume of shop/data",
+
+	listEarly: "{c} reviews a pod: its webhook lists the watchers before it reads the record",
+	readAfter: "{c}'s webhook then reads the record",
 
 	readCaches:    "{c}'s leader has pods and nodes as they are now in its caches",
 	refreshCached: "{c}'s leader writes what its caches show",

@@ -24,7 +24,7 @@ type connection struct {
 	// They are looked up once: a namespace can be removed only when it has no
 	// images.
 	spaces sync.Map
-	ids    lastIDs
+	lasts  lasts
 	// manager is for subvolumes.
 	manager *manager
 }

@@ -37,6 +37,10 @@ func readHeader(ioctx *rados.IOContext, id string) (header, error) {
 		return header{}, operationError(code)
 	}
 	defer C.free(unsafe.Pointer(found.watchers))
+	return headerOf(&found), nil
+}
+
+func headerOf(found *C.cephferry_header) header {
 	h := header{size: uint64(found.size), features: uint64(found.features)}
 	for _, w := range unsafe.Slice(found.watchers, found.count) {
 		h.watchers = append(h.watchers, ceph.Watcher{
@@ -46,7 +50,7 @@ func readHeader(ioctx *rados.IOContext, id string) (header, error) {
 		})
 	}
 	slices.SortFunc(h.watchers, ceph.Watcher.Compare)
-	return h, nil
+	return h
 }
 
 // operationError is a negative errno of an operation that go-ceph does not have.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ceph/go-ceph/rados"
@@ -13,32 +14,17 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
-// Look takes two round trips for an image that was looked at before, and three for another
-// one: to the id object of its name, to its record, and to its header.
-//
-// An id that is remembered only tells which record to read while the name is asked for the
-// id that it has now. When that is another one, what was read is of no use.
+// Look takes one round trip for an image that was looked at before and that nobody watches: its
+// name is asked for the id that it has now, and at the same time record and header of the id
+// that it had. When these are two, what was read is of no use, and it takes three, one after
+// the other, as for an image that was never looked at.
 func (c *connection) Look(ctx context.Context, spec ceph.ImageSpec) (ceph.Look, error) {
 	what := "look at"
 	look, err := do(ctx, c, spec, func(ioctx *rados.IOContext) (ceph.Look, error) {
-		early := c.readEarly(spec)
-		defer early.await() // nothing is inside the connection when the call leaves it
-		var look ceph.Look
-		var unread error // of the record
-		err := seek(ioctx, spec, func(name, id string) error {
-			if look.Record, unread = early.take(id); errors.Is(unread, errNotRead) {
-				look.Record, unread = readRecord(ioctx, ceph.RecordObject(id))
-			}
-			if errors.Is(unread, ceph.ErrRecordNotFound) {
-				unread = nil
-			}
-			if unread != nil {
-				return nil
-			}
-			found, err := readHeader(ioctx, id)
-			look.Image, look.Watchers = found.describe(spec, name, id), found.watchers
-			return err
-		})
+		look, unread, err := c.lookAtOnce(ioctx, spec)
+		if errors.Is(err, errMoved) {
+			look, unread, err = lookInTurn(ioctx, spec)
+		}
 		switch {
 		case unread != nil:
 			what = "read record of"
@@ -49,7 +35,7 @@ func (c *connection) Look(ctx context.Context, spec ceph.ImageSpec) (ceph.Look, 
 			return ceph.Look{}, translate(err, nil)
 		}
 		c.exists(spec)
-		c.ids.note(spec, look.Image.ID)
+		c.lasts.note(spec, look.Image)
 		return look, nil
 	})
 	if err != nil {
@@ -58,72 +44,114 @@ func (c *connection) Look(ctx context.Context, spec ceph.ImageSpec) (ceph.Look, 
 	return look, nil
 }
 
-// errNotRead: the record was not read early.
-var errNotRead = errors.New("not read yet")
-
-// earlyRecord is a record that is read before it is known to be the right one.
-type earlyRecord struct {
-	id     string
-	done   chan struct{}
-	record ceph.Record
-	err    error
-}
-
-// readEarly begins to read the record of the image that spec led to the last time, if it
-// did. It has an IOContext of its own, for the version of the object that it reads.
-func (c *connection) readEarly(spec ceph.ImageSpec) *earlyRecord {
-	early := &earlyRecord{id: c.ids.last(spec), done: make(chan struct{})}
-	if early.id == "" {
-		close(early.done)
-		return early
-	}
-	go func() {
-		defer close(early.done)
-		ioctx, err := c.open(spec.Pool)
-		if err != nil {
-			early.err = err
-			return
+// lookInTurn reads the id object of the image's name, the record, and the header. unread is
+// why the record cannot be read.
+func lookInTurn(ioctx *rados.IOContext, spec ceph.ImageSpec) (look ceph.Look, unread, err error) {
+	err = seek(ioctx, spec, func(name, id string) error {
+		look.Record, unread = readRecord(ioctx, ceph.RecordObject(id))
+		if errors.Is(unread, ceph.ErrRecordNotFound) {
+			unread = nil
 		}
-		defer ioctx.Destroy()
-		ioctx.SetNamespace(spec.Namespace)
-		early.record, early.err = readRecord(ioctx, ceph.RecordObject(early.id))
-	}()
-	return early
+		if unread != nil {
+			return nil
+		}
+		found, err := readHeader(ioctx, id)
+		look.Image, look.Watchers = found.describe(spec, name, id), found.watchers
+		return err
+	})
+	return look, unread, err
 }
 
-// take returns the record of the image with that id, once, or errNotRead.
-func (e *earlyRecord) take(id string) (ceph.Record, error) {
-	if e.id != id {
-		return ceph.Record{}, errNotRead
+// errMoved: what is remembered of the image does not lead to it, if anything is.
+var errMoved = errors.New("not where it was")
+
+// lookAtOnce looks at an image by what is remembered of it, or returns errMoved.
+//
+// Watchers that were listed before the record was read may be gone by then, so where there are
+// some, they are listed again. That there was none counts: whoever opens the image later has
+// acquired it before that, and the record shows it. test/model has both orders.
+func (c *connection) lookAtOnce(ioctx *rados.IOContext, spec ceph.ImageSpec) (look ceph.Look, unread, err error) {
+	last := c.lasts.of(spec)
+	if last.id == "" {
+		return look, nil, errMoved
 	}
-	e.await()
-	e.id = ""
-	return e.record, e.err
+	names := last.names(spec)
+	seen, err := glance(ioctx, names, last.id)
+	if err != nil {
+		return look, nil, err
+	}
+	i := slices.IndexFunc(seen.ids, func(id got[string]) bool { return errno(id.err) != enoent })
+	switch {
+	case i < 0:
+		return look, nil, errMoved
+	case seen.ids[i].err != nil:
+		return look, nil, seen.ids[i].err
+	case seen.ids[i].value != last.id:
+		return look, nil, errMoved
+	}
+	look.Record = seen.record.value
+	if err := seen.record.err; err != nil && !errors.Is(err, ceph.ErrRecordNotFound) {
+		return look, err, nil
+	}
+	found, err := seen.header, seen.headerErr
+	if len(found.watchers) > 0 {
+		found, err = readHeader(ioctx, last.id)
+	}
+	if errno(err) == enoent {
+		return ceph.Look{}, nil, errMoved
+	}
+	look.Image, look.Watchers = found.describe(spec, names[i], last.id), found.watchers
+	return look, nil, err
 }
 
-func (e *earlyRecord) await() { <-e.done }
+// maxImages bounds the images that are remembered; they take some 200 bytes each.
+const maxImages = 20000
 
-// maxIDs bounds the ids that are remembered; they take 200 bytes each.
-const maxIDs = 20000
-
-// lastIDs are the ids that images had when they were looked at.
-type lastIDs struct {
+// lasts are the images as they were looked at last. The zero value is ready.
+type lasts struct {
 	mu  sync.Mutex
-	ids map[ceph.ImageSpec]string
+	all map[ceph.ImageSpec]last
 }
 
-// last returns the image's id, empty when it was not looked at.
-func (l *lastIDs) last(spec ceph.ImageSpec) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ids[spec]
+// last is what is remembered of an image.
+type last struct {
+	id string
+	// other is the name that led to it, empty if that was its own.
+	other string
 }
 
-func (l *lastIDs) note(spec ceph.ImageSpec, id string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ids == nil || len(l.ids) >= maxIDs && l.ids[spec] == "" {
-		l.ids = map[ceph.ImageSpec]string{}
+// names are those to ask, in the order of seek, until the one that led to the image.
+func (l last) names(spec ceph.ImageSpec) []string {
+	names := []string{spec.Own()}
+	if l.other != "" && l.other != spec.Name {
+		names = append(names, spec.Name)
 	}
-	l.ids[spec] = id
+	if l.other != "" {
+		names = append(names, l.other)
+	}
+	return names
+}
+
+// of is what is remembered, the zero one when it was not looked at.
+func (l *lasts) of(spec ceph.ImageSpec) last {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all[spec]
+}
+
+func (l *lasts) note(spec ceph.ImageSpec, image ceph.Image) {
+	now := last{id: image.ID}
+	switch image.Named {
+	case "": // the directory alone leads to it
+		now.id = ""
+	case spec.Own():
+	default:
+		now.other = image.Named
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.all[spec]; l.all == nil || len(l.all) >= maxImages && !known {
+		l.all = map[ceph.ImageSpec]last{}
+	}
+	l.all[spec] = now
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // firstRead is how many bytes of an object are read at first: enough for nearly all.
-const firstRead = 64 << 10
+const firstRead = 16 << 10
 
 // readObject returns the bytes of a RADOS object, at most limit of them, and the version
 // that has them, or absent when there is no such object.
