@@ -3,6 +3,7 @@ package guard
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -47,8 +49,8 @@ func allowed(reason Reason, warnings ...string) Answer {
 
 // Pod answers for a pod that is created.
 func (e *Endpoints) Pod(ctx context.Context, request admission.Request) (Answer, client.Object) {
-	var pod corev1.Pod
-	if err := e.Decoder.Decode(request, &pod); err != nil {
+	pod, err := decodePod(request)
+	if err != nil {
 		return malformed(err)
 	}
 	pod.Namespace = request.Namespace
@@ -63,7 +65,33 @@ func (e *Endpoints) Pod(ctx context.Context, request admission.Request) (Answer,
 		}
 		start.nodes, start.unasked = []ceph.Node{node}, true
 	}
-	return e.claims(ctx, request.Namespace, volumes.ClaimsOfPod(pod.Name, &pod.Spec), start), maker(&pod)
+	return e.claims(ctx, request.Namespace, volumes.ClaimsOfPod(pod.Name, &pod.Spec), start), maker(pod)
+}
+
+// decodePod reads of a pod what it is, where it goes, and its volumes. Most of what is sent are
+// its containers, which nobody looks at here.
+func decodePod(request admission.Request) (*corev1.Pod, error) {
+	var read struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata"`
+		Spec              struct {
+			NodeName string          `json:"nodeName"`
+			Volumes  []corev1.Volume `json:"volumes"`
+		} `json:"spec"`
+	}
+	if len(request.Object.Raw) == 0 {
+		return nil, errors.New("there is no content to decode")
+	}
+	if err := json.Unmarshal(request.Object.Raw, &read); err != nil {
+		return nil, fmt.Errorf("decode the pod: %w", err)
+	}
+	if read.APIVersion != "v1" || read.Kind != "Pod" {
+		return nil, fmt.Errorf("its object is a %s of %s, and not a Pod of v1", read.Kind, read.APIVersion)
+	}
+	return &corev1.Pod{
+		TypeMeta: read.TypeMeta, ObjectMeta: read.ObjectMeta,
+		Spec: corev1.PodSpec{NodeName: read.Spec.NodeName, Volumes: read.Spec.Volumes},
+	}, nil
 }
 
 // maker is who makes the pod, where people look for the reason that it is missing,

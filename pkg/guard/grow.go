@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +22,9 @@ const growLimit = time.Second
 // filesystem will when it is mounted. A pod never fails to start because of it; the
 // warnings say what is missing.
 func (g *Guard) growAll(ctx context.Context, sights []sight, targets []ownership.Target) []string {
+	if !slices.ContainsFunc(targets, func(t ownership.Target) bool { return t.Seen.GrowTo > 0 }) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, growLimit)
 	defer cancel()
 	texts := make([]string, len(targets))

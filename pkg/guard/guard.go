@@ -118,16 +118,20 @@ const parallel = 8
 func (g *Guard) look(ctx context.Context, all []volumes.Volume) (Answer, []sight) {
 	sights := make([]sight, len(all))
 	answers := make([]Answer, len(all))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i, volume := range all {
-		group.Go(func() error {
-			sights[i] = g.lookAt(ctx, volume)
-			answers[i] = sights[i].answer
-			return nil
-		})
+	at := func(i int) {
+		sights[i] = g.lookAt(ctx, all[i])
+		answers[i] = sights[i].answer
 	}
-	_ = group.Wait() // errors are in the answers
+	if len(all) == 1 {
+		at(0) // most pods have one, and a goroutine for it would have to get its stack first
+	} else {
+		var group errgroup.Group
+		group.SetLimit(parallel)
+		for i := range all {
+			group.Go(func() error { at(i); return nil })
+		}
+		_ = group.Wait() // errors are in the answers
+	}
 	answer := worst(answers)
 	answer.Volumes = all
 	return answer, sights

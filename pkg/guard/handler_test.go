@@ -35,7 +35,7 @@ func TestMalformed(t *testing.T) {
 	}{
 		"a pod that is missing":            {"pod", review(t, admissionv1.Create, podKind, "pods", nil, nil), none},
 		"a pod that is deleted":            {"pod", review(t, admissionv1.Delete, podKind, "pods", nil, pod("db-0", "data")), none},
-		"a pod that is no JSON":            {"pod", review(t, admissionv1.Create, podKind, "pods", "{", nil), "couldn't get version/kind; json parse error: unexpected end of JSON input"},
+		"a pod that is no JSON":            {"pod", review(t, admissionv1.Create, podKind, "pods", "{", nil), "decode the pod: unexpected end of JSON input"},
 		"a pod that is a Deployment":       {"pod", review(t, admissionv1.Create, podKind, "pods", deployment("data"), nil), "*"},
 		"a pod of a kind nobody knows":     {"pod", review(t, admissionv1.Create, podKind, "pods", `{"kind":"Pod","apiVersion":"v9"}`, nil), "*"},
 		"a pod with volumes of a word":     {"pod", review(t, admissionv1.Create, podKind, "pods", `{"kind":"Pod","apiVersion":"v1","spec":{"volumes":"all"}}`, nil), "*"},

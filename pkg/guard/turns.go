@@ -11,7 +11,10 @@ type turns struct{ locks sync.Map }
 
 // take returns when nobody else has the name, and how to give it back.
 func (t *turns) take(ctx context.Context, name string) (end func(), err error) {
-	value, _ := t.locks.LoadOrStore(name, make(chan struct{}, 1))
+	value, known := t.locks.Load(name)
+	if !known {
+		value, _ = t.locks.LoadOrStore(name, make(chan struct{}, 1))
+	}
 	lock := value.(chan struct{})
 	select {
 	case lock <- struct{}{}:

@@ -38,12 +38,12 @@ const (
 // errno is the error code in err's tree. go-ceph's errors have the method but no
 // exported type.
 func errno(err error) int {
+	if err == nil {
+		return success
+	}
 	var coded interface{ ErrorCode() int }
 	if errors.As(err, &coded) {
 		return coded.ErrorCode()
-	}
-	if err == nil {
-		return success
 	}
 	return unknown
 }
