@@ -13,9 +13,11 @@ import (
 
 func TestCutting(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"as long as may be": {strings.Repeat("x", 1024), strings.Repeat("x", 1024)},
-		"one byte more":     {strings.Repeat("x", 1025), strings.Repeat("x", 1020) + " ..."},
-		"with a percent":    {"90 % of", "90 % of"},
+		"as long as may be":     {strings.Repeat("x", 1024), strings.Repeat("x", 1024)},
+		"one byte more":         {strings.Repeat("x", 1025), strings.Repeat("x", 1020) + " ..."},
+		"with a last line":      {strings.Repeat("x", 1030) + "\n  see  y", strings.Repeat("x", 1011) + " ...\n  see  y"},
+		"with a long last line": {"a\n" + strings.Repeat("x", 1025), "a\n" + strings.Repeat("x", 1018) + " ..."},
+		"with a percent":        {"90 % of", "90 % of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := events.NewFakeRecorder(1)
