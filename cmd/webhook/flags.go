@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -33,10 +34,16 @@ type options struct {
 	certSecret     string
 	service        string
 	configuration  string
+	help           string
+	logLevel       string
+	logFormat      string
 	// namespace is the webhook's own.
 	namespace string
 	version   bool
 }
+
+// troubleshooting is where the document stays, whatever the version.
+const troubleshooting = "https://github.com/cephferry/cephferry/blob/main/docs/troubleshooting.md"
 
 // texts are the flags that parseFlags turns into options.
 type texts struct {
@@ -66,6 +73,9 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	flags.StringVar(&o.certSecret, "cert-secret", "", "`name` of the secret for a certificate that this program makes and rotates; empty: somebody else provides --cert-dir")
 	flags.StringVar(&o.service, "service-name", "cephferry-webhook", "`name` of the webhook's Service")
 	flags.StringVar(&o.configuration, "webhook-configuration", "cephferry", "`name` of the ValidatingWebhookConfiguration whose caBundle is kept")
+	flags.StringVar(&o.help, "troubleshooting-url", troubleshooting, "`address` of docs/troubleshooting.md, with which refusals end, each with its section; empty: they do not")
+	flags.StringVar(&o.logLevel, "log-level", "info", "`level` of the log: debug, info or error")
+	flags.StringVar(&o.logFormat, "log-format", "json", "`format` of the log: json or text")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	return flags
 }
@@ -98,6 +108,12 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 	case volumes.ScopeMigratable, volumes.ScopeAll:
 	default:
 		return o, fmt.Errorf("--scope %s: must be migratable or all", t.scope)
+	}
+	if to, err := url.Parse(o.help); o.help != "" && (err != nil || to.Host == "" || to.Fragment != "") {
+		return o, fmt.Errorf("--troubleshooting-url %s: must be the address of a page, as https://host/page", o.help)
+	}
+	if err := checkLog(o.logLevel, o.logFormat); err != nil {
+		return o, err
 	}
 	var err error
 	if o.secret, err = flagvalue.OptionalSecretReference(t.secret); err != nil {

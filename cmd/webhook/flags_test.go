@@ -22,6 +22,8 @@ func TestParseFlags(t *testing.T) {
 		admissionGrace: 75 * time.Second,
 		webhookPort:    9443, metricsAddress: ":8080", probeAddress: ":8081", certDir: "/certs",
 		service: "cephferry-webhook", configuration: "cephferry", namespace: "cephferry-system",
+		help:     "https://github.com/cephferry/cephferry/blob/main/docs/troubleshooting.md",
+		logLevel: "info", logFormat: "json",
 	}
 	changed := defaults
 	changed.scope = volumes.ScopeAll
@@ -32,6 +34,7 @@ func TestParseFlags(t *testing.T) {
 	changed.localCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/64")}
 	changed.exemptCIDRs = []netip.Prefix{netip.MustParsePrefix("192.168.7.9/32")}
 	changed.admissionGrace = 10 * time.Minute
+	changed.help, changed.logLevel, changed.logFormat = "", "debug", "text"
 	for name, test := range map[string]struct {
 		args []string
 		want options
@@ -40,7 +43,7 @@ func TestParseFlags(t *testing.T) {
 		"everything that shapes decisions": {[]string{
 			"--cluster-name=west", "--scope=all", "--ceph-config-namespace=ceph", "--ceph-config-namespace=rook",
 			"--ceph-secret=ceph/observer", "--cluster-ceph-secret=far=vault/far", "--provisioner=false", "--keyed=false", "--local-cidr=10.1.2.3/8", "--local-cidr=fd00::1/64", "--exempt-cidr=192.168.7.9/32",
-			"--admission-grace=10m",
+			"--admission-grace=10m", "--troubleshooting-url=", "--log-level=debug", "--log-format=text",
 		}, changed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,6 +70,9 @@ func TestRunRefusesFlags(t *testing.T) {
 		"address for a range":     {[]string{"--cluster-name=west", "--local-cidr=10.0.0.1"}, `--local-cidr 10.0.0.1: netip.ParsePrefix("10.0.0.1"): no '/'`},
 		"exempt without a number": {[]string{"--cluster-name=west", "--exempt-cidr=mirror/8"}, `--exempt-cidr mirror/8: netip.ParsePrefix("mirror/8"): ParseAddr("mirror"): unable to parse IP`},
 		"no grace":                {[]string{"--cluster-name=west", "--admission-grace=0s"}, "--admission-grace 0s: must be longer than the API server's --request-timeout"},
+		"no page to read on":      {[]string{"--cluster-name=west", "--troubleshooting-url=docs/help.md"}, "--troubleshooting-url docs/help.md: must be the address of a page, as https://host/page"},
+		"no level of a log":       {[]string{"--cluster-name=west", "--log-level=loud"}, "--log-level loud: must be debug, info or error"},
+		"no format of a log":      {[]string{"--cluster-name=west", "--log-format=xml"}, "--log-format xml: must be json or text"},
 		"own namespace unknown":   {[]string{"--cluster-name=west", "--cert-secret=tls"}, "--cert-secret tls: POD_NAMESPACE is not set"},
 		"an argument":             {[]string{"--cluster-name=west", "serve"}, `unexpected argument "serve"`},
 		"unknown flag":            {[]string{"--cluster=west"}, "unknown flag: --cluster"},

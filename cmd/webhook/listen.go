@@ -11,18 +11,13 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/cephferry/cephferry/pkg/guard"
-	"github.com/cephferry/cephferry/pkg/keeper"
-	"github.com/cephferry/cephferry/pkg/recorder"
 )
 
 // setUpCertificate has the serving certificate made, if that is wanted. The
@@ -103,20 +98,4 @@ func setUpProbes(manager ctrl.Manager, served *listener, ceph *cephAccess) error
 		manager.AddReadyzCheck("webhook", served.check),
 		manager.AddReadyzCheck("configuration", ceph.check),
 	)
-}
-
-func eventRecorder(manager ctrl.Manager) events.EventRecorder {
-	return recorder.Cutting{EventRecorder: manager.GetEventRecorder("cephferry")}
-}
-
-// noted makes refusals Kubernetes events.
-type noted struct{ events.EventRecorder }
-
-func (n noted) Refused(object client.Object, message string) {
-	n.Eventf(object, nil, corev1.EventTypeWarning, "VolumeInUse", "Start", "%s", message)
-}
-
-// OwnedElsewhere is noted at what uses a volume that this cluster does not own.
-func (n noted) OwnedElsewhere(object, related client.Object, message string) {
-	n.Eventf(object, related, corev1.EventTypeWarning, keeper.Reason, "Keep", "%s", message)
 }

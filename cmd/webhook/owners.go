@@ -19,6 +19,7 @@ import (
 // leader, and wake those that g refuses, in every replica. storages are for the sweep of
 // all records.
 func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, storages keeper.Storages, shown display, grace time.Duration, log logr.Logger) (*keeper.Waker, error) {
+	claims := atClaims{eventRecorder(manager), manager.GetCache(), g.Self.Name}
 	keep := &keeper.Keeper{
 		Prover: &idle.Prover{Self: g.Self, Usage: g.Usage, Quiet: &ownership.Quiet{Grace: grace}, Now: g.Now},
 		Finder: g.Finder,
@@ -29,16 +30,17 @@ func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, stora
 		Events:  noted{eventRecorder(manager)},
 		Client:  manager.GetClient(),
 		Shown:   shown,
+		Changed: claims.changed,
 	}
 	if err := keep.SetupWithManager(manager); err != nil {
 		return nil, fmt.Errorf("set up the controller of owners: %w", err)
 	}
-	g.Acquired = keep.Acquired
+	g.Acquired, g.Taken = keep.Acquired, claims.acquired
 	if err := manager.Add(&keeper.Sweep{Keeper: keep, Storages: storages, Log: log}); err != nil {
 		return nil, fmt.Errorf("set up the sweep of records: %w", err)
 	}
 	free := func(ctx context.Context, volume volumes.Volume) bool { return g.Free(ctx, []volumes.Volume{volume}) }
-	waker := &keeper.Waker{Free: free, Client: manager.GetClient(), Log: log, Now: g.Now, Waits: shown.refused.Waits}
+	waker := &keeper.Waker{Free: free, Client: manager.GetClient(), Log: log, Now: g.Now, Waits: shown.refused.Waits, Woken: claims.woken}
 	if err := manager.Add(waker); err != nil {
 		return nil, fmt.Errorf("set up the waker: %w", err)
 	}

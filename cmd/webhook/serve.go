@@ -13,7 +13,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -36,7 +35,7 @@ const moment = 150 * time.Millisecond
 
 // serve runs until ctx ends.
 func serve(ctx context.Context, o options, stderr io.Writer) error {
-	ctrl.SetLogger(zap.New(zap.WriteTo(stderr)))
+	ctrl.SetLogger(newLogger(o.logLevel, o.logFormat, stderr))
 	log := ctrl.Log.WithName("webhook")
 
 	scheme := runtime.NewScheme()
@@ -122,7 +121,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if claims != nil {
 		all["growth"] = growth(claims, endpoints.Decoder)
 	}
-	served := &listener{manager: manager, handlers: handlers(all, counted, manager, waker, log)}
+	served := &listener{manager: manager, handlers: handlers(all, o.help, counted, manager, waker, log)}
 	if err := setUpProbes(manager, served, ceph); err != nil {
 		return err
 	}
@@ -159,13 +158,13 @@ func managerOptions(o options, scheme *runtime.Scheme) ctrl.Options {
 }
 
 // handlers are the webhook's paths, by the endpoints' names.
-func handlers(endpoints map[string]guard.Endpoint, counted *guard.Metrics, manager ctrl.Manager, waiting guard.Waiting, log logr.Logger) map[string]*guard.Handler {
+func handlers(endpoints map[string]guard.Endpoint, help string, counted *guard.Metrics, manager ctrl.Manager, waiting guard.Waiting, log logr.Logger) map[string]*guard.Handler {
 	events := noted{eventRecorder(manager)}
 	all := map[string]*guard.Handler{}
 	for name, endpoint := range endpoints {
 		all["/validate/"+name] = &guard.Handler{
 			Name: name, Endpoint: endpoint, Limit: limit,
-			Metrics: counted, Events: events, Waiting: waiting, Log: log, Now: time.Now,
+			Metrics: counted, Events: events, Waiting: waiting, Log: log, Now: time.Now, Help: help,
 		}
 	}
 	return all

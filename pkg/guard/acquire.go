@@ -46,7 +46,7 @@ func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *
 	if answer.Result != Allowed || start == nil || start.dryRun {
 		return answer
 	}
-	all := answer.Volumes
+	all, bases := answer.Volumes, answer.Bases
 	targets := make([]ownership.Target, len(sights))
 	for i := range sights {
 		s := &sights[i]
@@ -54,7 +54,7 @@ func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *
 			var err error
 			if s.self, err = s.ceph.Self(ctx); err != nil {
 				answer = cannotKnow(CephUnknown, describe(s.volume, s.spec), err)
-				answer.Volumes = all // who waits for them is woken
+				answer.Volumes, answer.Bases = all, bases // who waits for them is woken
 				return answer
 			}
 		}
@@ -64,11 +64,14 @@ func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *
 	var seen refused
 	switch {
 	case err == nil:
-		answer.Acquired = acquired
+		answer.Acquired, answer.Bases = acquired, basesOf(sights)
 		answer.Warnings = append(answer.Warnings, g.growAll(ctx, sights, targets)...)
-		for _, volume := range all {
+		for i, volume := range all {
 			if g.Acquired != nil {
 				g.Acquired(volume)
+			}
+			if g.Taken != nil && targets[i].Seen.State == ceph.Free {
+				g.Taken(volume)
 			}
 		}
 		return answer
@@ -77,7 +80,7 @@ func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *
 	default:
 		answer = Answer{Result: Unknown, Reason: CephUnknown, Message: notTaken(g.Self, describe(sights[failed].volume, sights[failed].spec), err)}
 	}
-	answer.Volumes = all
+	answer.Volumes, answer.Bases = all, basesOf(sights)
 	return answer
 }
 
@@ -108,6 +111,7 @@ func (g *Guard) target(s *sight, start *start) ownership.Target {
 		Seen:  s.record,
 		Look: func(ctx context.Context) (ceph.Image, ceph.Record, error) {
 			again := g.lookAt(ctx, s.volume)
+			s.record, s.answer = again.record, again.answer
 			if again.answer.Result != Allowed {
 				return ceph.Image{}, ceph.Record{}, refused{again.answer}
 			}

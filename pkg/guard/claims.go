@@ -41,7 +41,7 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 		live, err := e.live(ctx, namespace, claims, answer.Result)
 		if err != nil {
 			answer = cannotKnow(KubernetesUnknown, "a volume of namespace "+namespace, err)
-			answer.Volumes = found.Guarded // who waits for them is woken
+			answer.Volumes, answer.Bases = found.Guarded, basesOf(sights) // who waits for them is woken
 			return answer
 		}
 		if !slices.EqualFunc(found.Guarded, live.Guarded, sameVolume) {
@@ -50,7 +50,7 @@ func (e *Endpoints) claims(ctx context.Context, namespace string, claims []strin
 		found = live
 	}
 	if start != nil && start.unasked && len(found.Unbound) > 0 && answer.Result == Allowed {
-		answer = Answer{Result: Denied, Reason: UnboundClaim, Message: notBound(namespace, found.Unbound)}
+		answer = Answer{Result: Denied, Reason: UnboundClaim, Message: notBound(namespace, found.Unbound), Bases: answer.Bases}
 	}
 	if len(sights) > 0 {
 		scc := e.scc(ctx, namespace)

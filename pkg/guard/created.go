@@ -34,7 +34,9 @@ func created(workload string, answer Answer) Answer {
 	if more := len(lines) - len(warnings); more > 0 {
 		warnings = append(warnings, fmt.Sprintf("the pods of %s wait for %d more volumes", workload, more))
 	}
-	return allowed(reason, append(warnings, answer.Warnings...)...)
+	stored := allowed(reason, append(warnings, answer.Warnings...)...)
+	stored.Bases = answer.Bases
+	return stored
 }
 
 // inOneLine returns what the text of a refusal says of each volume and of its first

@@ -48,6 +48,8 @@ type Guard struct {
 	// Acquired, unless nil, hears of each volume whose image a pod has acquired, again
 	// or for the first time.
 	Acquired func(volumes.Volume)
+	// Taken, unless nil, hears of each volume whose image became this cluster's for a pod.
+	Taken func(volumes.Volume)
 
 	turns  turns
 	locals shared[usage.Local]
@@ -103,6 +105,8 @@ type Answer struct {
 	Acquired int
 	// Volumes are those that it is about.
 	Volumes []volumes.Volume
+	// Bases are what it rests on, for the audit log.
+	Bases []Basis
 }
 
 // cannotKnow is the answer when what is needed cannot be found out.
@@ -133,7 +137,7 @@ func (g *Guard) look(ctx context.Context, all []volumes.Volume) (Answer, []sight
 		_ = group.Wait() // errors are in the answers
 	}
 	answer := worst(answers)
-	answer.Volumes = all
+	answer.Volumes, answer.Bases = all, basesOf(sights)
 	return answer, sights
 }
 

@@ -2,7 +2,9 @@ package guard
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -37,6 +39,11 @@ type Handler struct {
 	Waiting Waiting
 	Log     logr.Logger
 	Now     func() time.Time
+	// Help is the address of docs/troubleshooting.md, with which refusals end, each with its
+	// section; empty: they do not.
+	Help string
+
+	flood flood
 }
 
 // Handle answers within the limit, and notes what it answered.
@@ -47,9 +54,8 @@ func (h *Handler) Handle(ctx context.Context, request admission.Request) admissi
 	answer, object := h.Endpoint(ctx, request)
 	h.Metrics.decided(h.Name, answer, h.Now().Sub(begin))
 	if answer.Result != Allowed {
-		h.Log.Info("refused", "endpoint", h.Name, "result", answer.Result, "reason", answer.Reason,
-			"namespace", request.Namespace, "name", request.Name, "resource", request.Resource.Resource,
-			"user", request.UserInfo.Username, "uid", request.UID, "message", answer.Message)
+		h.log(request, answer)
+		answer.Message = helped(answer.Message, h.Help, answer.Reason)
 		dryRun := request.DryRun != nil && *request.DryRun
 		if object != nil && !dryRun {
 			h.Events.Refused(object, answer.Message)
@@ -63,10 +69,24 @@ func (h *Handler) Handle(ctx context.Context, request admission.Request) admissi
 	return response(answer)
 }
 
+// log writes a line, unless one that says the same was written a short while ago.
+func (h *Handler) log(request admission.Request, answer Answer) {
+	equal := []any{"endpoint", h.Name, "result", answer.Result, "reason", answer.Reason, "namespace", request.Namespace}
+	message := []any{"resource", request.Resource.Resource, "user", request.UserInfo.Username}
+	key := fmt.Sprint(slices.Concat(equal, message, []any{answer.Message})...)
+	first := h.flood.comes(key, func(times int) {
+		h.Log.Info("refused again", slices.Concat(equal, message, []any{"times", times, "within", floodWindow.String(), "message", answer.Message})...)
+	})
+	if first {
+		h.Log.Info("refused", slices.Concat(equal, []any{"name", request.Name}, message, []any{"uid", request.UID, "message", answer.Message})...)
+	}
+}
+
 // response is the answer in the API server's terms. Conflict must never be one of
 // them: kubectl scale would retry for five minutes and swallow the message.
 func response(answer Answer) admission.Response {
 	r := admission.Allowed(string(answer.Reason)).WithWarnings(answer.Warnings...)
+	r.AuditAnnotations = audited(answer)
 	if answer.Result == Allowed {
 		return r
 	}

@@ -41,7 +41,9 @@ func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answ
 			but = "what is done with its image could not be found out"
 		}
 		why, _, _ := strings.Cut(answer.Message, "\n")
-		return allowed(BecomesGuarded, fmt.Sprintf("PersistentVolume %s is guarded from now on, but %s: %s", pv.Name, but, why)), nil
+		stored := allowed(BecomesGuarded, fmt.Sprintf("PersistentVolume %s is guarded from now on, but %s: %s", pv.Name, but, why))
+		stored.Bases = answer.Bases
+		return stored, nil
 	}
 	return answer, object
 }

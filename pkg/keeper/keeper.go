@@ -77,6 +77,9 @@ type Keeper struct {
 	Client client.Client
 	// Shown may be nil.
 	Shown Shown
+	// Changed, unless nil, hears of each volume whose image this cluster owns from now on, or
+	// does not own any more.
+	Changed func(volume volumes.Volume, owns bool)
 
 	patience  patience
 	incidents incidents
@@ -240,6 +243,9 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 		k.Metrics.OwnerChanged(string(look.Step), 1)
 		if look.Step != ownership.Refresh {
 			log.Info("owner changed", "step", look.Step)
+			if k.Changed != nil {
+				k.Changed(look.Volume, look.Step == ownership.Adopt)
+			}
 		}
 	}
 	k.show(look, next)

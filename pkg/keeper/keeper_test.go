@@ -2,6 +2,7 @@ package keeper_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -241,6 +242,8 @@ var nodeW1 = []ceph.Node{{Name: "w1", Addresses: []string{"10.0.2.11"}, BootID: 
 // the end of the last use, without waiting.
 func TestLifeOfAPod(t *testing.T) {
 	w := newWorld(t)
+	var changes []string
+	w.keeper.Changed = func(of volumes.Volume, owns bool) { changes = append(changes, fmt.Sprint(of.Claim, " ", owns)) }
 	w.keep()
 	w.wantOwner("")
 	w.admits(west, "p")
@@ -265,6 +268,9 @@ func TestLifeOfAPod(t *testing.T) {
 	w.ceph.RemoveWatcher(theData, onW1)
 	w.keep()
 	w.wantOwner("")
+	if want := []string{"data false"}; !slices.Equal(changes, want) {
+		t.Errorf("who hears of changes heard %q, want %q", changes, want)
+	}
 }
 
 // A pod that was let start and is not at the API server may still come.
@@ -457,10 +463,15 @@ func TestABinding(t *testing.T) {
 
 func TestAdopt(t *testing.T) {
 	w := newWorld(t, attachment("shop.data", "w1"))
+	var changes []string
+	w.keeper.Changed = func(of volumes.Volume, owns bool) { changes = append(changes, fmt.Sprint(of.Claim, " ", owns)) }
 	w.ceph.AddWatcher(theData, onW1)
 	w.keep()
 	w.wantOwner("west")
 	w.wantHolders(nodeW1, onW1.Addr)
+	if want := []string{"data true"}; !slices.Equal(changes, want) {
+		t.Errorf("who hears of changes heard %q, want %q", changes, want)
+	}
 }
 
 func TestConflict(t *testing.T) {

@@ -45,6 +45,8 @@ type Waker struct {
 	// Waits, unless nil, hears which workload waits for a volume, as kind and name, and with an
 	// empty one that nobody does any more, as far as this replica knows. It returns at once.
 	Waits func(volume volumes.Volume, workload string)
+	// Woken, unless nil, hears that a workload, as kind and name, was woken because the volume is free.
+	Woken func(volume volumes.Volume, workload string)
 
 	queue queue
 	// vain are the workloads that were woken a short while ago.
@@ -210,6 +212,11 @@ func (w *Waker) tryToWake(ctx context.Context, s *sleeper) int {
 	switch {
 	case err == nil:
 		log.Info("woken")
+		for _, volume := range s.volumes {
+			if w.Woken != nil {
+				w.Woken(volume, s.object.Kind+"/"+s.object.Name)
+			}
+		}
 	case !apierrors.IsNotFound(err) && !apierrors.IsConflict(err): // gone, or made again
 		log.Error(err, "cannot wake; its controller tries again by itself, later")
 	}

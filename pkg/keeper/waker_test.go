@@ -3,6 +3,7 @@ package keeper_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -63,6 +64,8 @@ func TestWaker(t *testing.T) {
 					},
 				}).Build()
 				waker := &keeper.Waker{Free: w.free, Now: time.Now, Client: api, Log: logr.Discard()}
+				var told []string
+				waker.Woken = func(of volumes.Volume, workload string) { told = append(told, of.Claim+" of "+workload) }
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error)
 				go func() { ended <- waker.Start(ctx) }()
@@ -93,6 +96,13 @@ func TestWaker(t *testing.T) {
 				cancel()
 				if err := <-ended; err != nil {
 					t.Error(err)
+				}
+				var want []string
+				if test.patch {
+					want = []string{"data of ReplicaSet/web"}
+				}
+				if !slices.Equal(told, want) {
+					t.Errorf("told %q, want %q", told, want)
 				}
 			})
 		})

@@ -37,6 +37,12 @@ const (
 	KubernetesUnknown Reason = "kubernetes-unknown"
 )
 
+// Refusals are the reasons that a request may not rise for. Each has its section in
+// docs/troubleshooting.md, by this name, and a test compares the two.
+func Refusals() []Reason {
+	return []Reason{NotMarked, CannotGrow, OwnedElsewhere, CephUnknown, KubernetesUnknown}
+}
+
 // Answer says whether a request may rise.
 type Answer struct {
 	// Allowed is false, too, if it is Unknown.

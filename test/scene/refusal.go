@@ -21,11 +21,18 @@ func Forbidden(endpoint, message string, doing ...string) string {
 		strings.Join(doing, ""), endpoint+".guard.cephferry.io", message)
 }
 
-// Refused is for a command that has to fail with exactly this on stderr.
+// Refused is for a command that has to fail with exactly this on stderr, and where the webhook
+// refused it, with the line after it that says where to read on.
 func (s *Shop) Refused(r Result, want string) {
 	s.Helper()
 	if r.Err == nil {
 		s.Fatalf("it was not refused: %s%s", r.Stdout, r.Stderr)
+	}
+	if strings.Contains(want, " denied the request: ") {
+		said := false
+		if r.Stderr, said = webhook.Unhelped(r.Stderr); !said {
+			s.Fatalf("the refusal does not say where to read on:\n%s", r.Stderr)
+		}
 	}
 	if r.Stderr != want {
 		s.Fatalf("refused with:\n%s\nwant:\n%s", r.Stderr, want)

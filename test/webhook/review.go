@@ -17,7 +17,8 @@ import (
 type Reply struct {
 	Allowed bool
 	Code    int32
-	// Message is the reason in metrics when it is allowed.
+	// Message is the reason in metrics when it is allowed. That of a refusal is without its last
+	// line, [Unhelped]; one without it is a problem.
 	Message string
 	Took    time.Duration
 	Problem error
@@ -43,6 +44,12 @@ func (w *Webhook) Send(endpoint, body string) (r Reply) {
 	r = Reply{Allowed: review.Response.Allowed}
 	if review.Response.Result != nil {
 		r.Code, r.Message = review.Response.Result.Code, strings.TrimPrefix(review.Response.Result.Message, "\n")
+	}
+	if !r.Allowed {
+		helped := false
+		if r.Message, helped = Unhelped(r.Message); !helped {
+			r.Problem = fmt.Errorf("the refusal does not say where to read on: %q", data)
+		}
 	}
 	return r
 }

@@ -388,6 +388,21 @@ var valueCases = []struct {
 		[]corev1.LocalObjectReference(nil), []corev1.LocalObjectReference{{Name: "a"}},
 	},
 	{
+		"log.level", "debug",
+		func(r *rendered) any { return r.flags("--log-level") },
+		[]string{"info"}, []string{"debug"},
+	},
+	{
+		"log.format", "text",
+		func(r *rendered) any { return r.flags("--log-format") },
+		[]string{"json"}, []string{"text"},
+	},
+	{
+		"troubleshootingURL", "https://docs.example.com/help",
+		func(r *rendered) any { return r.flags("--troubleshooting-url") },
+		[]string{"https://github.com/cephferry/cephferry/blob/main/docs/troubleshooting.md"}, []string{"https://docs.example.com/help"},
+	},
+	{
 		"extraArgs", "[--zap-log-level=debug]",
 		func(r *rendered) any { return r.flags("--zap-log-level") },
 		[]string(nil), []string{"debug"},
@@ -641,6 +656,9 @@ func TestSchema(t *testing.T) {
 		"a tag that is a number":         {"image.tag", "1.2", "at '/image/tag': got number, want string"},
 		"a short digest":                 {"image.digest", "'sha256:12'", "at '/image/digest'"},
 		"an unknown pull policy":         {"image.pullPolicy", "Sometimes", "at '/image/pullPolicy'"},
+		"a log that is loud":             {"log.level", "loud", "at '/log/level'"},
+		"a log of XML":                   {"log.format", "xml", "at '/log/format'"},
+		"a document in a folder":         {"troubleshootingURL", "docs/troubleshooting.md", "at '/troubleshootingURL'"},
 		"an argument that is no flag":    {"extraArgs", "[debug]", "at '/extraArgs/0'"},
 		"a port out of range":            {"ports.webhook", "65536", "at '/ports/webhook'"},
 		"a viewer without a kind":        {"page.viewers", "[{name: operators}]", "at '/page/viewers/0'"},
