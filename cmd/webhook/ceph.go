@@ -59,10 +59,11 @@ func (c *cephAccess) Cluster(ctx context.Context, clusterID string) (guard.Ceph,
 // blocklist, as one that did not finish a rename is, the next caller gets another one.
 func (c *cephAccess) counting(ctx context.Context, clusterID string) (counted, string, error) {
 	cluster, radosNamespace, err := c.Storages.Cluster(ctx, clusterID)
+	c.counted.CephConnected(clusterID, err)
 	if err != nil {
 		return counted{}, "", err
 	}
-	return counted{cluster, c.counted, func() { c.Storages.Renew(cluster) }}, radosNamespace, nil
+	return counted{cluster, c.counted, clusterID, func() { c.Storages.Renew(cluster) }}, radosNamespace, nil
 }
 
 // sweeping are connections whose calls are counted, too, and may take longer.
@@ -74,10 +75,11 @@ type sweeping struct {
 // Cluster implements keeper.Storages.
 func (s sweeping) Cluster(ctx context.Context, clusterID string) (ceph.Cluster, string, error) {
 	cluster, radosNamespace, err := s.Storages.Cluster(ctx, clusterID)
+	s.counted.CephConnected(clusterID, err)
 	if err != nil {
 		return nil, "", err
 	}
-	return counted{cluster, s.counted, func() { s.Storages.Renew(cluster) }}, radosNamespace, nil
+	return counted{cluster, s.counted, clusterID, func() { s.Storages.Renew(cluster) }}, radosNamespace, nil
 }
 
 // check says whether there is a configuration to read.

@@ -13,6 +13,8 @@ import (
 type counted struct {
 	ceph.Cluster
 	metrics *guard.Metrics
+	// clusterID led to it.
+	clusterID string
 	// blocklisted hears that the connection's client is on the blocklist.
 	blocklisted func()
 }
@@ -20,6 +22,7 @@ type counted struct {
 // called notes a call that took from begin until now.
 func (c counted) called(call string, begin time.Time, err error) {
 	c.metrics.CephCall(call, time.Since(begin), err)
+	c.metrics.CephAnswered(c.clusterID, err)
 	if errors.Is(err, ceph.ErrBlocklisted) {
 		c.blocklisted()
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/connect"
+	"github.com/cephferry/cephferry/pkg/keeper"
 	"github.com/cephferry/cephferry/pkg/objects"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -34,7 +35,7 @@ func (d display) Owned(images map[string]int) { d.clusters.Owned(images) }
 
 // setUpObjects makes this program show volumes and clusters as objects, in the leader, and which
 // pods were refused, in every replica. Nothing depends on it.
-func setUpObjects(manager ctrl.Manager, self ceph.Party, finder volumes.Finder, connections *connect.Storages, log logr.Logger) (display, error) {
+func setUpObjects(manager ctrl.Manager, self ceph.Party, finder volumes.Finder, connections *connect.Storages, state *keeper.State, log logr.Logger) (display, error) {
 	config := rest.CopyConfig(manager.GetConfig())
 	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(shownPerSecond, shownPerSecond)
 	writer, err := client.New(config, client.Options{Scheme: manager.GetScheme(), Mapper: manager.GetRESTMapper()})
@@ -48,7 +49,7 @@ func setUpObjects(manager ctrl.Manager, self ceph.Party, finder volumes.Finder, 
 			Storage: func(ctx context.Context, clusterID string) (ceph.Registrar, string, error) {
 				return connections.Cluster(ctx, clusterID)
 			},
-			Log: log, Now: time.Now,
+			Log: log, Now: time.Now, Heard: state.Heard,
 		},
 		refused: &objects.Waiting{Client: writer, Log: log, Now: time.Now},
 	}

@@ -18,7 +18,7 @@ import (
 // setUpOwners makes this program keep the records of the cluster's images, in the
 // leader, and wake those that g refuses, in every replica. storages are for the sweep of
 // all records.
-func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, storages keeper.Storages, shown display, grace time.Duration, log logr.Logger) (*keeper.Waker, error) {
+func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, storages keeper.Storages, shown display, state *keeper.State, grace time.Duration, log logr.Logger) (*keeper.Waker, error) {
 	claims := atClaims{eventRecorder(manager), manager.GetCache(), g.Self.Name}
 	keep := &keeper.Keeper{
 		Prover: &idle.Prover{Self: g.Self, Usage: g.Usage, Quiet: &ownership.Quiet{Grace: grace}, Now: g.Now},
@@ -31,6 +31,7 @@ func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, stora
 		Client:  manager.GetClient(),
 		Shown:   shown,
 		Changed: claims.changed,
+		State:   state,
 	}
 	if err := keep.SetupWithManager(manager); err != nil {
 		return nil, fmt.Errorf("set up the controller of owners: %w", err)
@@ -40,7 +41,7 @@ func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, stora
 		return nil, fmt.Errorf("set up the sweep of records: %w", err)
 	}
 	free := func(ctx context.Context, volume volumes.Volume) bool { return g.Free(ctx, []volumes.Volume{volume}) }
-	waker := &keeper.Waker{Free: free, Client: manager.GetClient(), Log: log, Now: g.Now, Waits: shown.refused.Waits, Woken: claims.woken}
+	waker := &keeper.Waker{Free: free, Client: manager.GetClient(), Log: log, Now: g.Now, Waits: shown.refused.Waits, Woken: claims.woken, State: state}
 	if err := manager.Add(waker); err != nil {
 		return nil, fmt.Errorf("set up the waker: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/keeper"
 	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/version"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -80,7 +81,8 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	shown, err := setUpObjects(manager, self, finder, connections, log)
+	state := keeper.NewState(metrics.Registry)
+	shown, err := setUpObjects(manager, self, finder, connections, state, log)
 	if err != nil {
 		return err
 	}
@@ -96,7 +98,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		Now:      time.Now,
 		Moment:   moment,
 	}
-	waker, err := setUpOwners(manager, g, ceph, sweeping{connections, counted}, shown, o.admissionGrace, log)
+	waker, err := setUpOwners(manager, g, ceph, sweeping{connections, counted}, shown, state, o.admissionGrace, log)
 	if err != nil {
 		return err
 	}

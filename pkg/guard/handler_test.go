@@ -2,6 +2,7 @@ package guard_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/guard"
 )
 
@@ -327,6 +329,8 @@ func TestMetricsOfCeph(t *testing.T) {
 	metrics.CephCall("connect", time.Millisecond, nil)
 	metrics.CephCall("watchers", time.Millisecond, nil)
 	metrics.CephCall("watchers", time.Second, ceph.ErrUnreachable)
+	metrics.CephAnswered("near", nil)
+	metrics.CephAnswered("far", ceph.ErrUnreachable)
 	metrics.OwnedElsewhere(3)
 	metrics.OwnedElsewhere(2)
 	same(t, map[string]float64{
@@ -335,16 +339,26 @@ func TestMetricsOfCeph(t *testing.T) {
 		"cephferry_ceph_call_seconds connect":  1,
 		"cephferry_ceph_call_seconds watchers": 2,
 		"cephferry_ceph_errors_total watchers": 1,
-		"cephferry_ceph_up":                    0,
+		"cephferry_ceph_up near":               1,
+		"cephferry_ceph_up far":                0,
 	}, values())
-	for err, want := range map[error]float64{nil: 1, ceph.ErrUnreachable: 0, ceph.ErrKeyType: 0, ceph.ErrAuth: 0, ceph.ErrSettings: 0} {
-		metrics.CephCall("connect", time.Millisecond, err)
-		if got := values()["cephferry_ceph_up"]; got != want {
-			t.Errorf("after connecting with %v: cephferry_ceph_up %v; want %v", err, got, want)
+	down := func(err error) error { return fmt.Errorf("find ceph cluster of clusterID: %w", err) }
+	for _, err := range []error{ceph.ErrUnreachable, ceph.ErrKeyType, ceph.ErrAuth, ceph.ErrSettings} {
+		metrics.CephAnswered("near", nil)
+		metrics.CephConnected("near", down(err))
+		if got := values()["cephferry_ceph_up near"]; got != 0 {
+			t.Errorf("after connecting with %v: cephferry_ceph_up %v", err, got)
 		}
 	}
-	metrics.CephCall("look", time.Millisecond, ceph.ErrImageNotFound)
-	if got := values()["cephferry_ceph_up"]; got != 1 {
-		t.Errorf("after an answer that is an error: cephferry_ceph_up %v", got)
+	for _, err := range []error{nil, context.Canceled, errors.New("the API server does not answer")} {
+		metrics.CephAnswered("near", ceph.ErrImageNotFound)
+		metrics.CephConnected("near", err)
+		if got := values()["cephferry_ceph_up near"]; got != 1 {
+			t.Errorf("after an answer that is an error, and then %v: cephferry_ceph_up %v", err, got)
+		}
+	}
+	metrics.CephConnected("near", down(csiconfig.ErrNotFound))
+	if got, there := values()["cephferry_ceph_up near"]; there {
+		t.Errorf("a clusterID that is gone: cephferry_ceph_up %v", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/csiconfig"
 )
 
 // Metrics are what the guard counts. docs/webhook.md has the table, and a test
@@ -16,7 +17,7 @@ type Metrics struct {
 	latency   *prometheus.HistogramVec
 	ceph      *prometheus.HistogramVec
 	cephErr   *prometheus.CounterVec
-	cephUp    prometheus.Gauge
+	cephUp    *prometheus.GaugeVec
 	owners    *prometheus.CounterVec
 	elsewhere prometheus.Gauge
 }
@@ -52,10 +53,10 @@ func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics 
 		Name: "cephferry_certificate_expiry_seconds",
 		Help: "When the serving certificate ends, in seconds of Unix time; 0 without one.",
 	}, expiry))
-	m.cephUp = prometheus.NewGauge(prometheus.GaugeOpts{
+	m.cephUp = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "cephferry_ceph_up",
-		Help: "Whether Ceph let this program in and answered the last call: 1 or 0.",
-	})
+		Help: "Whether Ceph let this program in and answered the last call, by clusterID: 1 or 0.",
+	}, []string{"cluster_id"})
 	m.elsewhere = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "cephferry_volumes_owned_elsewhere",
 		Help: "Volumes that this cluster uses although it does not own their images, as the leader sees it; 0 in other replicas.",
@@ -86,13 +87,25 @@ func (m *Metrics) CephCall(call string, took time.Duration, err error) {
 	if err != nil {
 		m.cephErr.WithLabelValues(call).Inc()
 	}
-	m.cephUp.Set(isUp(call, err))
 }
 
-// isUp is 0 if Ceph did not answer the call, or let nobody in.
-func isUp(call string, err error) float64 {
-	if errors.Is(err, ceph.ErrUnreachable) || call == "connect" && err != nil {
-		return 0
+// CephConnected notes whether the Ceph of a clusterID let this program in. An error that is not
+// Ceph's own says nothing of it, and a clusterID that is not configured any more has no series.
+func (m *Metrics) CephConnected(clusterID string, err error) {
+	switch {
+	case errors.Is(err, csiconfig.ErrNotFound):
+		m.cephUp.DeleteLabelValues(clusterID)
+	case err != nil && ceph.Advice(err) != "":
+		m.cephUp.WithLabelValues(clusterID).Set(0)
 	}
-	return 1
+}
+
+// CephAnswered notes whether the Ceph of a clusterID answered a call. An answer that is an error is
+// one.
+func (m *Metrics) CephAnswered(clusterID string, err error) {
+	up := 1.
+	if errors.Is(err, ceph.ErrUnreachable) {
+		up = 0
+	}
+	m.cephUp.WithLabelValues(clusterID).Set(up)
 }

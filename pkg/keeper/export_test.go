@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -80,4 +81,15 @@ func (k *Keeper) Heard(t testing.TB, before, now client.Object) (names []string,
 	}
 	what := concerns[fmt.Sprintf("%T", object)](t.Context(), before, now)
 	return what.volumes, what.ended
+}
+
+// Count counts volumes of so many clusters: one of the first, two of the second, and so on.
+func Count(s *State, clusters int) {
+	var c census
+	for i := range clusters {
+		for range i + 1 {
+			c.add(ceph.Record{State: ceph.Held, Owner: &ceph.Owner{Party: ceph.Party{Name: fmt.Sprint("cluster-", i)}}}, true)
+		}
+	}
+	s.counted(c)
 }

@@ -80,6 +80,8 @@ type Keeper struct {
 	// Changed, unless nil, hears of each volume whose image this cluster owns from now on, or
 	// does not own any more.
 	Changed func(volume volumes.Volume, owns bool)
+	// State may be nil.
+	State *State
 
 	patience  patience
 	incidents incidents

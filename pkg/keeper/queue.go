@@ -62,6 +62,16 @@ func size(all []*sleeper) (volumes int) {
 	return volumes
 }
 
+// workloads is how many wait.
+func (q *queue) workloads() (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, all := range q.waiting {
+		n += len(all)
+	}
+	return n
+}
+
 // begin begins a pass.
 func (q *queue) begin() {
 	q.mu.Lock()

@@ -52,6 +52,7 @@ func (s *Sweep) Start(ctx context.Context) error {
 		return nil
 	case <-s.Keeper.started:
 	}
+	s.Keeper.State.leads()
 	for {
 		s.pass(ctx)
 		select {
@@ -68,6 +69,7 @@ func (s *Sweep) pass(ctx context.Context) {
 	pvs := s.Keeper.find(ctx)
 	all := s.read(ctx, pvs)
 	s.count(all)
+	s.census(pvs, all)
 	s.compare(ctx, pvs, all)
 	for _, orphan := range s.orphans(ctx, pvs, all) {
 		s.Keeper.adopt(orphan)
@@ -109,9 +111,8 @@ func (s *Sweep) list(ctx context.Context, place volumes.Place) ([]ceph.RecordOf,
 	return storage.Records(ctx, place.Pool, radosNamespace)
 }
 
-// compare makes the Keeper look at the volumes whose records are not those that it has seen.
-func (s *Sweep) compare(ctx context.Context, pvs []corev1.PersistentVolume, all map[volumes.Place]records) {
-	k := s.Keeper
+// places are those that were read and those that are silent, by clusterID and pool.
+func (s *Sweep) places(all map[volumes.Place]records) map[[2]string]volumes.Place {
 	places := map[[2]string]volumes.Place{}
 	for place := range all {
 		places[[2]string{place.ClusterID, place.Pool}] = place
@@ -119,6 +120,37 @@ func (s *Sweep) compare(ctx context.Context, pvs []corev1.PersistentVolume, all 
 	for place := range s.silent {
 		places[[2]string{place.ClusterID, place.Pool}] = place
 	}
+	return places
+}
+
+// census counts the guarded volumes by what their records say.
+func (s *Sweep) census(pvs []corev1.PersistentVolume, all map[volumes.Place]records) {
+	if s.Keeper.State == nil {
+		return
+	}
+	c := census{blind: len(s.silent) > 0}
+	places := s.places(all)
+	for i := range pvs {
+		volume, guarded, err := s.Keeper.Finder.Guarded(&pvs[i])
+		if !guarded || volume.Claim == "" && err == nil {
+			continue
+		}
+		found, listed := all[places[[2]string{volume.Image.ClusterID, volume.Image.Pool}]]
+		of := found[volume.Image.Name] // an image without a record is nobody's
+		c.add(of.Record, err == nil && listed && of.Err == nil)
+	}
+	for _, found := range all {
+		for _, of := range found {
+			c.addFenced(of.Record)
+		}
+	}
+	s.Keeper.State.counted(c)
+}
+
+// compare makes the Keeper look at the volumes whose records are not those that it has seen.
+func (s *Sweep) compare(ctx context.Context, pvs []corev1.PersistentVolume, all map[volumes.Place]records) {
+	k := s.Keeper
+	places := s.places(all)
 	var used *usage.CachedUses
 	for i := range pvs {
 		pv := &pvs[i]

@@ -47,6 +47,8 @@ type Waker struct {
 	Waits func(volume volumes.Volume, workload string)
 	// Woken, unless nil, hears that a workload, as kind and name, was woken because the volume is free.
 	Woken func(volume volumes.Volume, workload string)
+	// State may be nil.
+	State *State
 
 	queue queue
 	// vain are the workloads that were woken a short while ago.
@@ -119,6 +121,7 @@ func (w *Waker) Start(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 			w.pass(ctx)
+			w.State.Waiting(w.queue.workloads())
 		}
 	}
 }

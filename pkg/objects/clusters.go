@@ -39,6 +39,9 @@ type Clusters struct {
 	Storage func(ctx context.Context, clusterID string) (ceph.Registrar, string, error)
 	Log     logr.Logger
 	Now     func() time.Time
+	// Heard, unless nil, hears when a new registration of each cluster was seen last, by the
+	// clusters' names, in seconds of Unix time.
+	Heard func(clusters map[string]float64)
 
 	mu    sync.Mutex
 	owned map[string]int
@@ -104,6 +107,9 @@ func (c *Clusters) pass(ctx context.Context) (found int, err error) {
 		there[list.Items[i].Name] = &list.Items[i]
 	}
 	all, unknown := c.registered(ctx)
+	if c.Heard != nil && unknown == nil {
+		c.Heard(lastHeard(all))
+	}
 	for name, is := range named(all) {
 		if err := c.show(ctx, name, there[name], is); err != nil {
 			return 0, err
@@ -119,6 +125,18 @@ func (c *Clusters) pass(ctx context.Context) (found int, err error) {
 		}
 	}
 	return len(all), nil
+}
+
+// lastHeard is when each cluster was heard of last. Of one that was rebuilt under its name, that
+// is the later one.
+func lastHeard(all []registered) map[string]float64 {
+	clusters := map[string]float64{}
+	for _, is := range all {
+		if name := cmp.Or(is.registration.Name, is.key); is.err == nil {
+			clusters[name] = max(clusters[name], float64(is.heard.Unix()))
+		}
+	}
+	return clusters
 }
 
 // named gives each cluster the name of its object.

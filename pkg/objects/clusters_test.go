@@ -166,6 +166,30 @@ func TestNoClusterIsForgottenInAnOutage(t *testing.T) {
 	f.shows()
 }
 
+// TestWhoWasHeardOf: the times are this cluster's, and what an outage hides stays as it was.
+func TestWhoWasHeardOf(t *testing.T) {
+	f := newFleet(t)
+	var heard []map[string]float64
+	f.clusters.Heard = func(clusters map[string]float64) { heard = append(heard, clusters) }
+	f.registers(east, noon.Add(-time.Hour), "e1")
+	f.registers(west, noon, "w1")
+	f.must(f.clusters.Pass(t.Context()))
+	f.registers(east, noon.Add(-time.Minute), "e1")
+	f.must(f.clusters.Pass(t.Context()))
+	f.ceph.Intercept(func(context.Context, cephtest.Call, func() error) error { return ceph.ErrUnreachable })
+	if err := f.clusters.Pass(t.Context()); !errors.Is(err, ceph.ErrUnreachable) {
+		t.Errorf("it says %v", err)
+	}
+	unix := func(t time.Time) float64 { return float64(t.Unix()) }
+	want := []map[string]float64{
+		{"east": unix(noon.Add(-time.Hour)), "west": unix(noon)},
+		{"east": unix(f.clock()), "west": unix(noon)},
+	}
+	if diff := cmp.Diff(want, heard); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestNamesOfClusters(t *testing.T) {
 	for name, c := range map[string]struct {
 		key, name string

@@ -12,6 +12,7 @@ type Metrics struct {
 	tasks   *prometheus.CounterVec
 	latency prometheus.Histogram
 	volumes *prometheus.CounterVec
+	waiting prometheus.Gauge
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -30,8 +31,12 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "cephferry_provisioner_volumes_total",
 			Help: "PersistentVolumes whose claim was gone, by fate (removed, freed).",
 		}, []string{"fate"}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "cephferry_waiting_claims",
+			Help: "Claims that pods wait for and that wait for another cluster to let their image go, as the leader sees it; 0 in other replicas.",
+		}),
 	}
-	registry.MustRegister(m.tasks, m.latency, m.volumes)
+	registry.MustRegister(m.tasks, m.latency, m.volumes, m.waiting)
 	return m
 }
 

@@ -281,6 +281,8 @@ func (l look) Start(ctx context.Context) error {
 		if len(again) > 0 {
 			ctrl.LoggerFrom(ctx).V(1).Info("what claims wait for has changed", "claims", len(again))
 		}
-		timer.Reset(interval(len(l.waiters.list())))
+		waiting := len(l.waiters.list())
+		l.Metrics.waiting.Set(float64(waiting))
+		timer.Reset(interval(waiting))
 	}
 }

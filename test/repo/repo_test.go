@@ -19,9 +19,6 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
-	"github.com/cephferry/cephferry/pkg/guard"
-	"github.com/cephferry/cephferry/pkg/provisioner"
-	"github.com/cephferry/cephferry/pkg/register"
 	"github.com/cephferry/cephferry/pkg/takeover"
 )
 
@@ -311,13 +308,7 @@ func flagsIn(usage string) []string {
 
 // TestMetricsTables compares names and labels with what is registered.
 func TestMetricsTables(t *testing.T) {
-	for file, registerAll := range map[string]func(prometheus.Registerer){
-		"docs/webhook.md": func(r prometheus.Registerer) {
-			guard.NewMetrics(r, func() float64 { return 0 })
-			register.NewMetrics(r)
-		},
-		"docs/provisioner.md": func(r prometheus.Registerer) { provisioner.NewMetrics(r) },
-	} {
+	for file, registerAll := range metricsOf {
 		compareMetrics(t, file, registerAll)
 	}
 }
