@@ -183,6 +183,7 @@ type Cluster interface {
 	NamespaceLister
 	RecordStore
 	RecordLister
+	NoteStore
 	Registrar
 	Fencer
 	SubvolumeReader

@@ -210,6 +210,10 @@ func (c Call) String() string {
 		return fmt.Sprintf("read record of image %q", c.Image)
 	case "PutRecord":
 		return fmt.Sprintf("write record of image %q", c.Image)
+	case "Note":
+		return fmt.Sprintf("read note of image %q", c.Image)
+	case "PutNote":
+		return fmt.Sprintf("write note of image %q", c.Image)
 	case "Records":
 		return fmt.Sprintf("list the records of pool %q, rados namespace %q", c.Image.Pool, c.Image.Namespace)
 	case "Registrations":

@@ -94,6 +94,7 @@ func Conformance(t *testing.T, harness Harness) {
 	t.Run("located", s.located)
 	t.Run("fences", s.fences)
 	t.Run("records", s.records)
+	t.Run("notes", s.notes)
 	t.Run("registrations", s.registrations)
 	t.Run("survey", s.survey)
 	t.Run("rights", s.rights)
@@ -199,6 +200,13 @@ func methods() []method {
 			}
 			return err
 		}},
+		{"Note", Observer, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			_, err := cluster.Note(ctx, image)
+			return err
+		}},
+		{"PutNote", Operator, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
+			return cluster.PutNote(ctx, image, ceph.Note{Owner: "u-east"})
+		}},
 		{"PutRegistration", Operator, func(ctx context.Context, cluster ceph.Cluster, image ceph.Image) error {
 			_, err := cluster.PutRegistration(ctx, image.Pool, image.Namespace, ceph.Registration{Party: ceph.Party{UID: image.Name}})
 			return err
@@ -300,6 +308,8 @@ func (s suite) fullPool(t *testing.T) {
 
 	_, err = cluster.PutRecord(t.Context(), ceph.Image{ImageSpec: full, ID: "1"}, ceph.Record{ClaimSize: mib})
 	wantError(t, err, ceph.ErrPoolFull)
+
+	wantError(t, cluster.PutNote(t.Context(), ceph.Image{ImageSpec: full, ID: "1"}, ceph.Note{Owner: "u"}), ceph.ErrPoolFull)
 
 	_, err = cluster.Record(t.Context(), ceph.Image{ImageSpec: full, ID: "1"})
 	wantError(t, err, ceph.ErrRecordNotFound)
