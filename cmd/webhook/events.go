@@ -39,6 +39,11 @@ func (n noted) OwnedElsewhere(object, related client.Object, message string) {
 	n.Eventf(object, related, corev1.EventTypeWarning, keeper.Reason, "Keep", "%s", message)
 }
 
+// Missing is noted at what has an image that is not released.
+func (n noted) Missing(object client.Object, kind, message string) {
+	n.Eventf(object, nil, corev1.EventTypeWarning, kind, "Keep", "%s", message)
+}
+
 // atClaims notes at claims what becomes of their images. A claim that the cache does not have is
 // gone, or a moment old; nothing depends on its event.
 type atClaims struct {

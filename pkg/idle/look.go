@@ -3,12 +3,14 @@ package idle
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/imagename"
+	"github.com/cephferry/cephferry/pkg/missing"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/usage"
@@ -20,6 +22,7 @@ type Ceph interface {
 	ceph.ImageReader
 	ceph.WatcherLister
 	ceph.RecordStore
+	ceph.NoteStore
 	ceph.Identified
 	ceph.Registrar
 	imagename.Ceph
@@ -109,6 +112,22 @@ func (p *Prover) decide(look *Look) {
 		look.Next, look.Step, look.Stray = look.Record, ownership.Leave, &strays[0]
 		look.Reason = "a node may use it: " + look.Stray.What
 	}
+}
+
+// Facts are those of a look for package missing, with the record as it is now.
+func (p *Prover) Facts(look Look, record ceph.Record) missing.Facts {
+	return missing.Facts{
+		Self: p.Self, Claim: look.Volume.Namespace + "/" + look.Volume.Claim, Release: release(look), Record: record,
+		Evidence: look.Evidence, Stray: look.Stray, Grace: p.Quiet.Grace, Now: p.Now(),
+	}
+}
+
+// release is the command by which a person releases the image.
+func release(look Look) string {
+	if look.Volume.Orphan {
+		return fmt.Sprintf("kubectl cephferry release --image %s --cluster-id %s", look.Image, look.Volume.Image.ClusterID)
+	}
+	return fmt.Sprintf("kubectl cephferry release %s/%s", look.Volume.Namespace, look.Volume.Claim)
 }
 
 // request is for what is adopted.

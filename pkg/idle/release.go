@@ -8,6 +8,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/imagename"
+	"github.com/cephferry/cephferry/pkg/missing"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
@@ -93,9 +94,18 @@ func (p *Prover) mayWait(look Look) error {
 	if len(seen.Uses) > 0 {
 		reason += ": " + strings.Join(uses, ", ")
 	}
-	do := "scale the workload to zero, wait until its pods are gone, then run the same command again"
-	if len(uses) == 0 && len(seen.Watchers) == 0 {
-		do = "if you know that the node is off, say so with --without-proof"
+	return &Refusal{"it is in use: " + reason, p.wayOut(look)}
+}
+
+// wayOut is what to do before the same command is run again. That a workload is to be scaled to
+// zero is said only while it has a pod that nobody deletes.
+func (p *Prover) wayOut(look Look) string {
+	all := missing.Of(p.Facts(look, look.Record))
+	switch {
+	case len(all) == 0, all[0].Kind == missing.PodWithoutNode:
+		return "scale the workload to zero, wait until its pods are gone, then run the same command again"
+	case all[0].Kind == missing.NodeNotConfirmed:
+		return all[0].WayOut
 	}
-	return &Refusal{"it is in use: " + reason, do}
+	return all[0].WayOut + "; then run the same command again"
 }

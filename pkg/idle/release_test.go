@@ -186,6 +186,11 @@ func TestRelease(t *testing.T) {
 	others := func(r *ceph.Record) { r.Owner.Party = west }
 	pv := pvFor("shop.data", "data", "shop.data", static("rook-ceph", "rbd"))
 	const scale = "\n  do this   scale the workload to zero, wait until its pods are gone, then run the same command again"
+	const again = "; then run the same command again"
+	const unmount = "\n  do this   node e1 has not unmounted the volume: look at its kubelet and at ceph-csi's pod there; a reboot of the node ends it" + again
+	ending := podOf("data")
+	ending.DeletionTimestamp, ending.Finalizers = &metav1.Time{Time: since}, []string{"example.com/hold"}
+	ending.Spec.NodeName = "e1"
 	tests := map[string]struct {
 		record  ceph.Record
 		objects []client.Object
@@ -201,12 +206,17 @@ func TestRelease(t *testing.T) {
 		"a pod may still appear":                  {record: held(pending), waits: 1},
 		"a pod uses it":                           {record: held(), objects: []client.Object{podOf("data")}, want: "it is in use: a pod uses it: pod shop/data-0" + scale},
 		"a pod uses it, and one may appear":       {record: held(pending), objects: []client.Object{podOf("data")}, want: "it is in use: a pod uses it: pod shop/data-0" + scale},
-		"it is attached":                          {record: held(), objects: []client.Object{attachment("csi-1", "shop.data")}, want: "it is in use: it is attached to node e1: volumeattachment csi-1" + scale},
+		"it is attached":                          {record: held(), objects: []client.Object{attachment("csi-1", "shop.data")}, want: "it is in use: it is attached to node e1: volumeattachment csi-1\n  do this   the node has unmounted the volume, so ceph-csi's attacher does not answer"},
+		"it is attached, and kubelet has it":      {record: held(), objects: []client.Object{attachment("csi-1", "shop.data"), nodeWith("shop.data")}, want: unmount},
+		"a pod is being deleted": {record: held(), objects: []client.Object{ending}, want: "a pod uses it: pod shop/data-0\n" +
+			"  do this   kubectl -n shop describe pod data-0 says what holds it: a finalizer, or a container or a mount on the node that does not end" + again},
 		"kubelet has it": {record: held(), objects: []client.Object{nodeWith("shop.data")},
-			want: "it is in use: it is attached to node e1: status.volumesInUse of node e1 (volume shop.data; kubelet takes it away when it has unmapped it)" + scale},
-		"a client has it open": {record: held(), watcher: "10.0.1.11:0/1", want: "it is in use: client 10.0.1.11:0/1 has it open" + scale},
+			want: "it is in use: it is attached to node e1: status.volumesInUse of node e1 (volume shop.data; kubelet takes it away when it has unmapped it)" + unmount},
+		"a client has it open": {record: held(), watcher: "10.0.1.11:0/1", want: "it is in use: client 10.0.1.11:0/1 has it open\n  do this   find the machine with that address, and end what has the image open there; " +
+			"if that machine is dead, kubectl cephferry failover shop/data --also-fence 10.0.1.11:0/1 keeps it out" + again},
 		"its node is gone": {record: held(on("e9")),
-			want: "it is in use: it was on node e9, whose Node object is gone\n  do this   if you know that the node is off, say so with --without-proof"},
+			want: "it is in use: it was on node e9, whose Node object is gone\n  do this   start the machine, so that its kubelet registers and says that it has let go; " +
+				"if you know that the machine which had the image is off, kubectl cephferry release shop/data --without-proof"},
 		"its node is gone, and off":           {record: held(on("e9")), person: Person{WithoutProof: true}},
 		"a pod uses it, and the node is off":  {record: held(on("e9")), person: Person{WithoutProof: true}, objects: []client.Object{podOf("data")}, want: "a pod uses it"},
 		"another cluster has it":              {record: held(others), want: "another cluster owns the image: cluster west"},

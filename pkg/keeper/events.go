@@ -104,8 +104,8 @@ func named(pv string) []string {
 	return []string{pv}
 }
 
-// ofNode: the volumes that it reports, or does not any more; and if it is another boot, or
-// was made or deleted, those of which it is a holder.
+// ofNode: the volumes that it reports, or does not any more; and if it is another boot, was made
+// or deleted, or begins or ceases to report, those of which it is a holder.
 func (k *Keeper) ofNode(ctx context.Context, before, now client.Object) change {
 	old, _ := before.(*corev1.Node)
 	node, _ := now.(*corev1.Node)
@@ -132,6 +132,12 @@ func (k *Keeper) ofNode(ctx context.Context, before, now client.Object) change {
 		what.volumes = append(what.volumes, k.ledger.heldBy(func(holder ceph.Node) bool {
 			return slices.ContainsFunc(all, func(n ceph.Node) bool { return ownership.Concerns(holder, n) })
 		})...)
+	}
+	if old != nil && node != nil {
+		_, before := usage.SilentSince(old)
+		if _, now := usage.SilentSince(node); before != now {
+			what.volumes = append(what.volumes, k.on(node.Name)...)
+		}
 	}
 	slices.Sort(what.volumes)
 	what.volumes = slices.Compact(what.volumes)

@@ -54,6 +54,9 @@ type Events interface {
 	// OwnedElsewhere notes at a pod, a claim or a PersistentVolume that the cluster uses
 	// what another one owns. related may be nil.
 	OwnedElsewhere(object, related client.Object, message string)
+	// Missing notes at a claim, a PersistentVolume or a pod what keeps its image from being
+	// released. kind is that of package missing.
+	Missing(object client.Object, kind, message string)
 }
 
 // Metrics count.
@@ -87,6 +90,7 @@ type Keeper struct {
 	incidents incidents
 	ledger    ledger
 	remarks   remarks
+	notes     notes
 	// known are the volumes whose PersistentVolume was deleted, and orphans, by the names of
 	// their PersistentVolumes.
 	known sync.Map
@@ -206,6 +210,7 @@ func (k *Keeper) forget(pv string) {
 	k.patience.forget(pv)
 	k.ledger.forget(pv)
 	k.remarks.note(pv, remark{})
+	k.notes.forget(pv)
 }
 
 // keep does what is to be done now, and returns when to look again.
@@ -233,8 +238,9 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 		if k.patience.isNews(volume.PV.Name, look.Stray.What) {
 			log.Info("cannot release: a node may use it", "node", look.Stray.Node, "use", look.Stray.What)
 		}
-		k.show(look, look.Record)
-		return settled, nil
+		lasting, again := k.missing(ctx, storage, look, look.Record)
+		k.show(look, look.Record, lasting)
+		return soon(settled, again), nil
 	}
 	next := look.Next
 	switch look.Step {
@@ -250,7 +256,8 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 			}
 		}
 	}
-	k.show(look, next)
+	lasting, soonest := k.missing(ctx, storage, look, next)
+	k.show(look, next, lasting)
 	if err := k.name(ctx, storage, look.Image, next); err != nil {
 		if k.patience.isNews(volume.PV.Name, err.Error()) {
 			log.Info("cannot give the image its name yet", "error", err.Error(), "advice", ceph.Advice(err))
@@ -262,11 +269,19 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 		log.Error(err, "cannot fence who has the image open without being its owner", "advice", ceph.Advice(err))
 	}
 	k.ledger.note(volume.PV.Name, next, ownership.Owns(next, k.Self))
-	wait := k.next(look, next)
+	wait := soon(k.next(look, next), soonest)
 	if again {
 		wait = min(wait, lateAgain)
 	}
 	return wait, nil
+}
+
+// soon is the earlier of two waits, of which the second is none if it is 0.
+func soon(wait, other time.Duration) time.Duration {
+	if other == 0 || wait <= 0 {
+		return wait
+	}
+	return min(wait, max(shortest, other))
 }
 
 // next is when to look again. What Kubernetes does with the volume is heard of, and what is

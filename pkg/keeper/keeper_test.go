@@ -49,6 +49,7 @@ type world struct {
 	mu        sync.Mutex
 	now       time.Time
 	conflicts []string
+	missing   []string
 }
 
 func newWorld(t *testing.T, objects ...client.Object) *world {
@@ -102,6 +103,13 @@ func (w *world) OwnedElsewhere(object, related client.Object, message string) {
 		line += " [" + related.GetName() + "]"
 	}
 	w.conflicts = append(w.conflicts, line)
+}
+
+// Missing notes an event of that kind.
+func (w *world) Missing(object client.Object, kind, message string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.missing = append(w.missing, fmt.Sprintf("%T %s, %s: %s", object, object.GetName(), kind, message))
 }
 
 func (w *world) clock() time.Time {
@@ -509,7 +517,9 @@ func TestPatience(t *testing.T) {
 	w.keep()
 	looks, waited := 0, time.Duration(0)
 	for waited < time.Hour {
-		waited += w.keep()
+		wait := w.keep()
+		w.pass(wait)
+		waited += wait
 		looks++
 	}
 	if looks > 30 {

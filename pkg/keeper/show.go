@@ -32,6 +32,8 @@ type Seen struct {
 	Elsewhere string
 	// Node may use the image still, so that it is not released, and Use says how.
 	Node, Use string
+	// Missing is what keeps an image of this cluster from being released, once it has lasted.
+	Missing []ceph.Missing
 	// News: something has just happened to the volume.
 	News bool
 }
@@ -41,6 +43,7 @@ type remark struct {
 	err       error
 	elsewhere string
 	node, use string
+	missing   []ceph.Missing
 }
 
 // remarks are those of the last looks, by the names of the PersistentVolumes: a sweep repeats
@@ -53,7 +56,7 @@ type remarks struct {
 func (r *remarks) note(pv string, is remark) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if is == (remark{}) {
+	if is.err == nil && is.elsewhere == "" && is.use == "" && len(is.missing) == 0 {
 		delete(r.all, pv)
 		return
 	}
@@ -70,8 +73,8 @@ func (r *remarks) of(pv string) remark {
 }
 
 // show shows what a look has found, with the record as it is now.
-func (k *Keeper) show(look idle.Look, record ceph.Record) {
-	var is remark
+func (k *Keeper) show(look idle.Look, record ceph.Record, lasting []ceph.Missing) {
+	is := remark{missing: lasting}
 	if look.Step == ownership.Conflict {
 		is.elsewhere = look.Reason
 	}
@@ -99,7 +102,7 @@ func (k *Keeper) say(volume volumes.Volume, space string, record ceph.Record, ne
 		return
 	}
 	is := k.remarks.of(volume.PV.Name)
-	k.Shown.Show(volume, Seen{Space: space, Record: record, Err: is.err, Elsewhere: is.elsewhere, Node: is.node, Use: is.use, News: news})
+	k.Shown.Show(volume, Seen{Space: space, Record: record, Err: is.err, Elsewhere: is.elsewhere, Node: is.node, Use: is.use, Missing: is.missing, News: news})
 }
 
 // silence is how often in a row, and why, the records of a place could not be read.

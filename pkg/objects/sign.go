@@ -23,6 +23,7 @@ func signature(uid string, is shown) uint64 {
 	for _, text := range []string{uid, is.pv, is.image, seen.Record.Token, seen.Elsewhere, seen.Node, seen.Use, is.claimWaits} {
 		add(text)
 	}
+	add(missingText(seen.Missing))
 	if seen.Err != nil {
 		add(seen.Err.Error())
 	}
@@ -37,6 +38,7 @@ func content(owner string, is v1alpha1.MigratableVolumeStatus) uint64 {
 	for i := range is.Conditions {
 		is.Conditions[i].LastTransitionTime = metav1.Time{}
 		if is.Conditions[i].Type == v1alpha1.ConditionWaiting && is.Conditions[i].Reason == reasonPodsRefused {
+			is.Missing = nil
 			is.Conditions[i].Status, is.Conditions[i].Reason, is.Conditions[i].Message = metav1.ConditionFalse, reasonNobody, ""
 		}
 	}

@@ -74,20 +74,47 @@ func status(self ceph.Party, before v1alpha1.MigratableVolumeStatus, claim strin
 		set(v1alpha1.ConditionOwnedElsewhere, metav1.ConditionFalse, reasonNotUsed, "")
 	}
 	waiting := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionWaiting)
+	next.Missing = shownMissing(is.seen.Missing)
 	switch {
 	case is.claimWaits != "":
 		next.Waiting = "PersistentVolumeClaim/" + claim
 		set(v1alpha1.ConditionWaiting, metav1.ConditionTrue, reasonClaimWaits, is.claimWaits)
+	case len(is.seen.Missing) > 0:
+		first := is.seen.Missing[0]
+		next.Waiting = first.Subject
+		set(v1alpha1.ConditionWaiting, metav1.ConditionTrue, first.Kind, missingText(is.seen.Missing))
 	case is.seen.Use != "":
 		next.Waiting = "Node/" + is.seen.Node
 		set(v1alpha1.ConditionWaiting, metav1.ConditionTrue, reasonNodeUses, is.seen.Use+"; the image is released when that is over")
 	case waiting != nil && waiting.Status == metav1.ConditionTrue && waiting.Reason == reasonPodsRefused && mayWait(next):
 		// Another replica may have refused them; it says when that is over.
+		next.Missing = before.Missing
 	default:
 		next.Waiting = ""
 		set(v1alpha1.ConditionWaiting, metav1.ConditionFalse, reasonNobody, "")
 	}
 	return next
+}
+
+// shownMissing is what keeps an image from being released, as objects have it.
+func shownMissing(all []ceph.Missing) []v1alpha1.VolumeMissing {
+	var shown []v1alpha1.VolumeMissing
+	for _, m := range all {
+		one := v1alpha1.VolumeMissing{Kind: m.Kind, Subject: m.Subject, What: m.What, WayOut: m.WayOut}
+		if !m.Since.IsZero() {
+			one.Since = &metav1.Time{Time: m.Since}
+		}
+		shown = append(shown, one)
+	}
+	return shown
+}
+
+func missingText(all []ceph.Missing) string {
+	var texts []string
+	for _, m := range all {
+		texts = append(texts, m.String())
+	}
+	return strings.Join(texts, "\n")
 }
 
 // mayWait reports whether pods can be waiting for the image that is shown: not if it is free or

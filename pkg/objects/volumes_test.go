@@ -319,6 +319,36 @@ func TestWhatIsWrongHereIsShown(t *testing.T) {
 	w.settle("get data", "patch data")
 	w.isShown("data", `Held west w1 "Node/w1" Waiting=NodeMayUseIt`)
 
+	// What has lasted says more, and goes when it is over.
+	seen.Missing = []ceph.Missing{
+		{Kind: "NodeSilent", Subject: "Node/w1", What: "node w1 does not report", Since: noon, WayOut: "bring it back"},
+		{Kind: "AttachmentNotGone", Subject: "VolumeAttachment/csi-1", What: "it does not go", WayOut: "see why"},
+	}
+	w.show("data", seen)
+	w.settle("get data", "patch data")
+	w.isShown("data", `Held west w1 "Node/w1" Waiting=NodeSilent`)
+	waiting := meta.FindStatusCondition(w.shown("data").Status.Conditions, v1alpha1.ConditionWaiting)
+	if want := "node w1 does not report, since 2026-11-27 12:00:00 UTC; bring it back\nit does not go; see why"; waiting.Message != want {
+		t.Errorf("it says %q, want %q", waiting.Message, want)
+	}
+	since := metav1.NewTime(noon)
+	if diff := cmp.Diff([]v1alpha1.VolumeMissing{
+		{Kind: "NodeSilent", Subject: "Node/w1", What: "node w1 does not report", Since: &since, WayOut: "bring it back"},
+		{Kind: "AttachmentNotGone", Subject: "VolumeAttachment/csi-1", What: "it does not go", WayOut: "see why"},
+	}, w.shown("data").Status.Missing); diff != "" {
+		t.Errorf("missing (-want +got):\n%s", diff)
+	}
+	w.begins()
+	w.show("data", seen)
+	w.settle() // another leader sees the same
+	seen.Missing, seen.Node, seen.Use = nil, "", ""
+	w.show("data", seen)
+	w.settle("get data", "patch data")
+	w.isShown("data", `Held west w1 ""`)
+	if all := w.shown("data").Status.Missing; all != nil {
+		t.Errorf("it goes on showing %v", all)
+	}
+
 	fencing := heldBy(east, "e1")
 	fencing.Record.Token, fencing.Record.State = "fencing", ceph.Fencing
 	fencing.Record.Takeover = &ceph.Takeover{Party: west, By: "ann", Since: noon}

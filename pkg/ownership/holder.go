@@ -41,16 +41,30 @@ func Concerns(recorded, now ceph.Node) bool {
 	return recorded.Name == now.Name || sameBoot(recorded, now) || sameMachine(recorded, now)
 }
 
-// held is why a holder that nothing shows to use the image may still have it mapped, or
-// empty if it has not: its boot is over, or it reports volumes, and not this one.
+// Doubt is what is missing for the proof that a holder has let go.
+type Doubt string
+
+// The doubts.
+const (
+	// NodeGone: its Node object is gone.
+	NodeGone Doubt = "whose Node object is gone"
+	// NodeAnew: its Node object was made anew, during the same boot.
+	NodeAnew Doubt = "whose Node object was made anew, and lists no volume in use yet"
+	// OtherMachine: the Node of its name may be another machine.
+	OtherMachine Doubt = "and nothing proves that the Node of that name is the same machine"
+	// BootUnknown: of the holder or of the Node of its name, the boot is not known.
+	BootUnknown Doubt = "whose boot is not known"
+)
+
+// DoubtAbout returns why a holder that nothing shows to use the image may still have it mapped,
+// or empty if it has not: its boot is over, or it reports volumes, and not this one.
 //
 // kubelet has a volume in status.volumesInUse before it maps it and until it has unmapped
 // it, also over a restart of its own, because it keeps what the Node object lists until it
 // has found out (pkg/kubelet/nodestatus: VolumesInUse). A Node object that was made anew
 // lists nothing at first.
-func held(holder ceph.Node, present []Present) string {
-	where := "it was on node " + holder.Name
-	reason := where + ", whose Node object is gone"
+func DoubtAbout(holder ceph.Node, present []Present) Doubt {
+	doubt := NodeGone
 	for _, now := range present {
 		switch {
 		case IsOver(holder, now.Node):
@@ -58,14 +72,23 @@ func held(holder ceph.Node, present []Present) string {
 		case sameBoot(holder, now.Node) && (now.Reports || holder.UID != "" && holder.UID == now.UID):
 			return ""
 		case sameBoot(holder, now.Node):
-			reason = where + ", whose Node object was made anew, and lists no volume in use yet"
+			doubt = NodeAnew
 		case holder.Name == now.Name && holder.BootID != "" && now.BootID != "":
-			reason = where + ", and nothing proves that the Node of that name is the same machine"
+			doubt = OtherMachine
 		case holder.Name == now.Name:
-			reason = where + ", whose boot is not known"
+			doubt = BootUnknown
 		}
 	}
-	return reason
+	return doubt
+}
+
+// held is the doubt as a sentence, or empty.
+func held(holder ceph.Node, present []Present) string {
+	doubt := DoubtAbout(holder, present)
+	if doubt == "" {
+		return ""
+	}
+	return "it was on node " + holder.Name + ", " + string(doubt)
 }
 
 // Same reports whether a node is taken for a recorded one: it is that boot, or has its name

@@ -2,12 +2,14 @@ package rekey
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/idle"
+	"github.com/cephferry/cephferry/pkg/missing"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
@@ -162,6 +164,22 @@ func keyedRecord(stored ceph.Record, pv *corev1.PersistentVolume) ceph.Record {
 	return next
 }
 
+// wayOut is what to do about a use, before the same command is run again.
+func wayOut(seen usage.Evidence) string {
+	facts := missing.Facts{Evidence: seen}
+	if len(seen.Strays) > 0 {
+		facts.Stray = &seen.Strays[0]
+	}
+	all := missing.Here(facts)
+	switch {
+	case slices.ContainsFunc(seen.Uses, func(u usage.Use) bool { return u.Pod != "" && u.Ends.IsZero() }):
+		return "scale the workload to zero, wait until its pods are gone, then run the same command again"
+	case len(all) > 0:
+		return all[0].WayOut + "; then run the same command again"
+	}
+	return "end what has the image open, then run the same command again"
+}
+
 // mayReplace returns an [*idle.Refusal] unless the volume of this cluster may be replaced, as
 // the record and what was seen after it was read say. Watchers are asked for only where the
 // image is free: those of one that another cluster owns are that cluster's.
@@ -175,7 +193,7 @@ func keyedRecord(stored ceph.Record, pv *corev1.PersistentVolume) ceph.Record {
 //	any              yes         any         any           refused
 func mayReplace(record ceph.Record, seen usage.Evidence, watchers []string) error {
 	inUse := func(what string) error {
-		return &idle.Refusal{What: "it is in use: " + what, Do: "scale the workload to zero, wait until its pods are gone, then run the same command again"}
+		return &idle.Refusal{What: "it is in use: " + what, Do: wayOut(seen)}
 	}
 	switch {
 	case record.State == ceph.Fencing:

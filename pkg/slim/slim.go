@@ -44,8 +44,8 @@ func transform[T any](slim func(*T)) func(any) (any, error) {
 	}
 }
 
-// Node keeps who the node is, how it is reached and which volumes it has in use. Most of
-// what is dropped are its images.
+// Node keeps who the node is, how it is reached, which volumes it has in use, and since when it
+// is not ready. Most of what is dropped are its images.
 func Node(node *corev1.Node) {
 	info := node.Status.NodeInfo
 	*node = corev1.Node{
@@ -54,8 +54,19 @@ func Node(node *corev1.Node) {
 			Addresses:    node.Status.Addresses,
 			NodeInfo:     corev1.NodeSystemInfo{BootID: info.BootID, MachineID: info.MachineID, SystemUUID: info.SystemUUID},
 			VolumesInUse: node.Status.VolumesInUse,
+			Conditions:   notReady(node.Status.Conditions),
 		},
 	}
+}
+
+// notReady is the condition Ready, if it is not true.
+func notReady(all []corev1.NodeCondition) []corev1.NodeCondition {
+	for _, condition := range all {
+		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
+			return []corev1.NodeCondition{{Type: corev1.NodeReady, Status: condition.Status, LastTransitionTime: condition.LastTransitionTime}}
+		}
+	}
+	return nil
 }
 
 // PersistentVolume keeps our annotations, and all that the specification says.
@@ -95,10 +106,14 @@ func (k *Kept) Claim(claim *corev1.PersistentVolumeClaim) {
 	claim.Status.Phase = one(claim.Status.Phase)
 }
 
-// Attachment keeps which volume is attached to which node.
+// Attachment keeps which volume is attached to which node, and why it is not detached.
 func Attachment(attachment *storagev1.VolumeAttachment) {
+	failed := attachment.Status.DetachError
 	*attachment = storagev1.VolumeAttachment{TypeMeta: attachment.TypeMeta, ObjectMeta: identity(attachment.ObjectMeta), Spec: attachment.Spec}
 	attachment.Spec.Attacher, attachment.Spec.NodeName = one(attachment.Spec.Attacher), one(attachment.Spec.NodeName)
+	if failed != nil {
+		attachment.Status.DetachError = &storagev1.VolumeError{Message: one(failed.Message)}
+	}
 }
 
 // identity keeps who the object is, how old, and if it is being deleted.

@@ -91,12 +91,21 @@ func TestTransforms(t *testing.T) {
 		"a node": {
 			&corev1.Node{ObjectMeta: full(), Spec: corev1.NodeSpec{PodCIDR: "10.1.0.0/24"}, Status: corev1.NodeStatus{
 				Addresses: addresses, VolumesInUse: inUse, VolumesAttached: []corev1.AttachedVolume{{Name: "a"}},
-				Images: []corev1.ContainerImage{{Names: []string{"app:1"}}}, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady}}, Capacity: size("1Ti"),
+				Images: []corev1.ContainerImage{{Names: []string{"app:1"}}}, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}, Capacity: size("1Ti"),
 				NodeInfo: corev1.NodeSystemInfo{BootID: "b", MachineID: "m", SystemUUID: "s", KernelVersion: "6.1"},
 			}},
 			&corev1.Node{ObjectMeta: kept(nil), Status: corev1.NodeStatus{
 				Addresses: addresses, VolumesInUse: inUse, NodeInfo: corev1.NodeSystemInfo{BootID: "b", MachineID: "m", SystemUUID: "s"},
 			}},
+		},
+		"a node that does not report": {
+			&corev1.Node{ObjectMeta: full(), Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{
+				{Type: corev1.NodeDiskPressure, Status: corev1.ConditionUnknown},
+				{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, LastTransitionTime: metav1.Unix(9, 0), LastHeartbeatTime: metav1.Unix(8, 0), Message: "m"},
+			}}},
+			&corev1.Node{ObjectMeta: kept(nil), Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{
+				{Type: corev1.NodeReady, Status: corev1.ConditionUnknown, LastTransitionTime: metav1.Unix(9, 0)},
+			}}},
 		},
 		"a PersistentVolume": {
 			&corev1.PersistentVolume{ObjectMeta: full(), Spec: spec(), Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeReleased, Message: "m"}},
@@ -114,6 +123,14 @@ func TestTransforms(t *testing.T) {
 		"an attachment": {
 			&storagev1.VolumeAttachment{ObjectMeta: full(), Spec: attachmentSpec, Status: storagev1.VolumeAttachmentStatus{Attached: true}},
 			&storagev1.VolumeAttachment{ObjectMeta: kept(nil), Spec: attachmentSpec},
+		},
+		"an attachment that does not go": {
+			&storagev1.VolumeAttachment{ObjectMeta: full(), Spec: attachmentSpec, Status: storagev1.VolumeAttachmentStatus{
+				Attached: true, DetachError: &storagev1.VolumeError{Message: "rpc error", Time: metav1.Unix(9, 0)},
+			}},
+			&storagev1.VolumeAttachment{ObjectMeta: kept(nil), Spec: attachmentSpec, Status: storagev1.VolumeAttachmentStatus{
+				DetachError: &storagev1.VolumeError{Message: "rpc error"},
+			}},
 		},
 	}
 	for name, test := range tests {

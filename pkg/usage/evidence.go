@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -17,6 +18,13 @@ type Use struct {
 	Node string
 	// What is for people, Pod the UID if it is one.
 	What, Pod string
+	// Object is the pod as namespace/name, or the VolumeAttachment; empty for an entry in
+	// status.volumesInUse.
+	Object string
+	// Begun is when the object was made, and Ends, unless zero, by when it should be gone: it is
+	// being deleted. Trouble is why a VolumeAttachment is not detached, as Kubernetes says.
+	Begun, Ends time.Time
+	Trouble     string
 }
 
 // Evidence is what this cluster does with an image.
@@ -24,9 +32,22 @@ type Evidence struct {
 	ownership.Seen
 	// Uses are the same for people, pods first.
 	Uses []Use
+	// Foreign are the watchers that this cluster does not account for.
+	Foreign []Foreign
+	// Silent are the nodes among the users and the holders whose kubelet does not report, with
+	// since when.
+	Silent map[string]time.Time
 	// Strays are uses whose PersistentVolume is gone, and that may be of this image. Only
 	// [Gatherer.Live] is asked for them.
 	Strays []Stray
+}
+
+// Foreign is a watcher that this cluster does not account for.
+type Foreign struct {
+	ceph.Watcher
+	// Why is what is known about it, and Node the node of this cluster that has its address, if
+	// one has.
+	Why, Node string
 }
 
 // Seen gathers what this cluster does with the image of a volume, in the order that a
@@ -72,12 +93,13 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 	if err := state.readAt(ctx, watchers); err != nil {
 		return Evidence{}, err
 	}
-	evidence.Watchers, evidence.Explained = explained(locals, watchers)
+	evidence.Silent = silent(state.nodes, evidence.Attached)
+	evidence.Watchers, evidence.Explained, evidence.Foreign = explained(locals, watchers)
 	if source.Cached && !known(record, evidence.Explained) {
 		if locals, _, err = g.locals(ctx, source, state, all, true); err != nil {
 			return Evidence{}, err
 		}
-		evidence.Watchers, evidence.Explained = explained(locals, watchers)
+		evidence.Watchers, evidence.Explained, evidence.Foreign = explained(locals, watchers)
 	}
 	if ours {
 		if source.Cached && slices.ContainsFunc(record.Owner.Nodes, func(n ceph.Node) bool { return !attached(evidence.Attached, n) }) {
@@ -87,6 +109,7 @@ func (g *Gatherer) Seen(ctx context.Context, source Source, storage ceph.Watcher
 			}
 		}
 		evidence.Present = present(record.Owner.Nodes, state.nodes)
+		evidence.Silent = silent(state.nodes, evidence.Attached, record.Owner.Nodes)
 	}
 	return evidence, nil
 }
@@ -105,9 +128,35 @@ func (g *Gatherer) locals(ctx context.Context, source Source, state *state, all 
 	return locals, uses, nil
 }
 
+// silent are those of the nodes that do not report, by their names.
+func silent(present []corev1.Node, wanted ...[]ceph.Node) map[string]time.Time {
+	var all map[string]time.Time
+	for i := range present {
+		since, is := SilentSince(&present[i])
+		if !is || !slices.ContainsFunc(slices.Concat(wanted...), func(n ceph.Node) bool { return n.Name == present[i].Name }) {
+			continue
+		}
+		if all == nil {
+			all = map[string]time.Time{}
+		}
+		all[present[i].Name] = since
+	}
+	return all
+}
+
+// SilentSince returns since when a node's kubelet does not report that it is ready, if it does not.
+func SilentSince(node *corev1.Node) (time.Time, bool) {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
+			return condition.LastTransitionTime.Time, true
+		}
+	}
+	return time.Time{}, false
+}
+
 // explained are the addresses of the watchers that count, and of those among them that this
-// cluster accounts for.
-func explained(locals []Local, watchers []ceph.Watcher) (all, ours []string) {
+// cluster accounts for; and the others.
+func explained(locals []Local, watchers []ceph.Watcher) (all, ours []string, foreign []Foreign) {
 	for _, watcher := range watchers {
 		if locals[0].IsExempt(watcher) {
 			continue
@@ -115,9 +164,15 @@ func explained(locals []Local, watchers []ceph.Watcher) (all, ours []string) {
 		all = append(all, watcher.Addr)
 		if slices.ContainsFunc(locals, func(l Local) bool { return l.Unexplained(watcher) == "" }) {
 			ours = append(ours, watcher.Addr)
+			continue
 		}
+		one := Foreign{Watcher: watcher, Why: locals[0].Unexplained(watcher)}
+		if address, err := ceph.ParseAddress(watcher.Addr); err == nil {
+			one.Node = locals[0].nodeAt(address)
+		}
+		foreign = append(foreign, one)
 	}
-	return all, ours
+	return all, ours, foreign
 }
 
 // known reports whether the record has all of the clients.
@@ -207,7 +262,14 @@ func (g *Gatherer) pods(ctx context.Context, source Source, all []volumes.Volume
 			return nil, err
 		}
 		for _, pod := range pods {
-			uses = append(uses, Use{pod.Spec.NodeName, "pod " + pod.Namespace + "/" + pod.Name, string(pod.UID)})
+			use := Use{
+				Node: pod.Spec.NodeName, What: "pod " + pod.Namespace + "/" + pod.Name, Pod: string(pod.UID),
+				Object: pod.Namespace + "/" + pod.Name, Begun: pod.CreationTimestamp.Time,
+			}
+			if pod.DeletionTimestamp != nil {
+				use.Ends = pod.DeletionTimestamp.Time
+			}
+			uses = append(uses, use)
 		}
 	}
 	return uses, nil

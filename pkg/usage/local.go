@@ -113,7 +113,17 @@ func (g *Gatherer) local(ctx context.Context, source Source, state *state, volum
 	}
 	var uses []Use
 	for _, attachment := range attached {
-		uses = append(uses, Use{Node: attachment.Spec.NodeName, What: "volumeattachment " + attachment.Name})
+		use := Use{
+			Node: attachment.Spec.NodeName, What: "volumeattachment " + attachment.Name,
+			Object: attachment.Name, Begun: attachment.CreationTimestamp.Time,
+		}
+		if attachment.DeletionTimestamp != nil {
+			use.Ends = attachment.DeletionTimestamp.Time
+		}
+		if failed := attachment.Status.DetachError; failed != nil {
+			use.Trouble = failed.Message
+		}
+		uses = append(uses, use)
 	}
 	for _, node := range state.reporting(volumes.InUse(volume.PV.Spec.CSI)) {
 		uses = append(uses, Use{Node: node, What: fmt.Sprintf("status.volumesInUse of node %s (volume %s; kubelet takes it away when it has unmapped it)", node, volume.PV.Name)})

@@ -16,7 +16,7 @@ func IsFinished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// ReducePod is what a cache keeps of a pod: who it is, on which node, which claims it uses,
+// ReducePod is what a cache keeps of a pod: who it is, how old, on which node, which claims it uses,
 // whether it has ended, and that its volume is owned elsewhere. The rest may be
 // kilobytes, of each pod of the cluster. It is a transform function for informers.
 func ReducePod(object any) (any, error) {
@@ -27,7 +27,7 @@ func ReducePod(object any) (any, error) {
 	reduced := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-			DeletionTimestamp: pod.DeletionTimestamp,
+			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
 		},
 		Spec:   corev1.PodSpec{NodeName: pod.Spec.NodeName},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase},

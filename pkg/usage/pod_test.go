@@ -14,6 +14,7 @@ import (
 // TestReducePod: what is left says the same of the pod's volumes.
 func TestReducePod(t *testing.T) {
 	whole := pod("db-0", "e1", "data")
+	whole.CreationTimestamp = metav1.Unix(1, 0)
 	whole.Labels = map[string]string{"app": "db"}
 	whole.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
 	whole.Spec.Containers = []corev1.Container{{Name: "db", Env: []corev1.EnvVar{{Name: "A", Value: "b"}}}}
@@ -36,7 +37,7 @@ func TestReducePod(t *testing.T) {
 		t.Errorf("claims -want +got:\n%s", diff)
 	}
 	want := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: whole.Namespace, Name: whole.Name, UID: whole.UID},
+		ObjectMeta: metav1.ObjectMeta{Namespace: whole.Namespace, Name: whole.Name, UID: whole.UID, CreationTimestamp: metav1.Unix(1, 0)},
 		Spec:       corev1.PodSpec{NodeName: "e1", Volumes: reduced.Spec.Volumes},
 		Status:     corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{told}},
 	}

@@ -113,7 +113,8 @@ func TestSeen(t *testing.T) {
 			Pods: []string{"uid-db-0", "uid-twin-0"}, Unbound: []string{"uid-twin-0"}, Attached: []ceph.Node{e1},
 			Watchers: []string{onE1, "10.0.9.9:0/2"}, Explained: []string{onE1}, Present: []ownership.Present{{Node: e1}},
 		},
-		Uses: []Use{{"e1", "pod shop/db-0", "uid-db-0"}, {"", "pod shop/twin-0", "uid-twin-0"}, {Node: "e1", What: "volumeattachment csi-1"}},
+		Uses:    []Use{podUse("e1", "shop/db-0", "uid-db-0"), podUse("", "shop/twin-0", "uid-twin-0"), {Node: "e1", What: "volumeattachment csi-1", Object: "csi-1"}},
+		Foreign: []Foreign{{Watcher: ceph.Watcher{Addr: "10.0.9.9:0/2"}, Why: "not a node of this cluster"}},
 	}
 	for name, source := range map[string]Source{"cache": g.Cached(), "API server": g.Live()} {
 		want.Cached = source.Cached
@@ -158,7 +159,7 @@ func TestSeenOfAnOrphan(t *testing.T) {
 	}{
 		"nothing": {node(), Evidence{}},
 		"a pod": {pod("db-0", "e1", "data"), Evidence{
-			Seen: ownership.Seen{Pods: []string{"uid-db-0"}, Attached: []ceph.Node{{Name: "e1"}}}, Uses: []Use{{"e1", "pod shop/db-0", "uid-db-0"}},
+			Seen: ownership.Seen{Pods: []string{"uid-db-0"}, Attached: []ceph.Node{{Name: "e1"}}}, Uses: []Use{podUse("e1", "shop/db-0", "uid-db-0")},
 		}},
 		"an attachment": {attachment("csi-1", driver, "by-hand"), Evidence{
 			Strays: []Stray{{"e1", "volumeattachment csi-1 (of PersistentVolume by-hand, which is gone)"}},
@@ -232,4 +233,8 @@ func TestPods(t *testing.T) {
 			}
 		})
 	}
+}
+
+func podUse(node, object, uid string) Use {
+	return Use{Node: node, What: "pod " + object, Pod: uid, Object: object}
 }

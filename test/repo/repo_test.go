@@ -36,6 +36,7 @@ var layers = [][]string{
 	{"pkg/provision", "pkg/connect", "pkg/ownership", "pkg/imagename", "pkg/dynamicpv"},
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
 	{"pkg/usage", "pkg/failover", "pkg/move", "pkg/restore"},
+	{"pkg/missing"},
 	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/register", "pkg/helmrender", "pkg/page"},
 	{"pkg/keeper", "pkg/inventory", "pkg/rekey", "pkg/access"},
 	{"pkg/planning", "pkg/objects"},

@@ -89,6 +89,11 @@ type MigratableVolumeStatus struct {
 	// Waiting is who waits for the image here, or what it waits for, in a few words.
 	// +optional
 	Waiting string `json:"waiting,omitempty"`
+	// Missing is what has to happen before the image is free, and has not for half a minute: here,
+	// if this cluster owns the image, otherwise in the owner's cluster while somebody waits here.
+	// +optional
+	// +listType=atomic
+	Missing []VolumeMissing `json:"missing,omitempty"`
 	// Fenced are machines that are cut off from Ceph because the image was taken from them.
 	// "kubectl cephferry unfence" lets them in again.
 	// +optional
@@ -128,6 +133,19 @@ type VolumeOwner struct {
 	// Since is when the cluster acquired the image.
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
+}
+
+// VolumeMissing is something that keeps an image from being released.
+type VolumeMissing struct {
+	// Kind is a word for it.
+	Kind string `json:"kind"`
+	// Subject is what it is about, as Kind/name.
+	Subject string `json:"subject"`
+	What    string `json:"what"`
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+	// WayOut is what to do.
+	WayOut string `json:"wayOut"`
 }
 
 // VolumeTakeover is a failover that has begun.
