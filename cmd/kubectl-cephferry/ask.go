@@ -10,14 +10,16 @@ import (
 	"github.com/cephferry/cephferry/pkg/planning"
 )
 
-// confirm asks for the names of the clusters that are dead. Of a stranger whose cluster
+// confirm asks for the names of the clusters that are dead, or of the node that is lost. Of a stranger whose cluster
 // nobody named it asks for the claim.
 func confirm(std streams, todo []planning.Volume) error {
 	var names []string
 	questions := map[string]string{}
 	for _, v := range todo {
 		name, question := v.Plan.From.Name, "the name of the cluster that is dead, %s,"
-		if name == "" {
+		if v.Plan.Wish.Lost != "" {
+			name, question = v.Plan.Wish.Lost, "the name of the node that is lost, %s,"
+		} else if name == "" {
 			name, question = v.Claim.String(), "the claim whose strangers are cut off, %s,"
 		}
 		if questions[name] == "" {

@@ -50,6 +50,19 @@ func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 			claims = append(claims, claim{name.Namespace, name.Name})
 		}
 	}
+	if f.node != "" && len(claims) == 0 {
+		on, err := c.planner.On(ctx, f.node, wish.Taker.Cluster)
+		if err != nil {
+			return err
+		}
+		if len(on) == 0 {
+			fmt.Fprintf(f.std.stdout, "Nothing is to be done: node %s has no guarded volume.\n", f.node)
+			return nil
+		}
+		for _, name := range on {
+			claims = append(claims, claim{name.Namespace, name.Name})
+		}
+	}
 	if f.drop {
 		return f.dropAll(ctx, c, claims, wish.Taker)
 	}
@@ -63,7 +76,11 @@ func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 	planning.Print(f.std.stdout, all)
 	todo := slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool { return v.Plan.Done })
 	if len(todo) == 0 {
-		fmt.Fprintln(f.std.stdout, "Nothing is to be done. Start the workload here.")
+		if f.node != "" {
+			fmt.Fprintf(f.std.stdout, "Nothing is to be done: node %s has none of them.\n", f.node)
+		} else {
+			fmt.Fprintln(f.std.stdout, "Nothing is to be done. Start the workload here.")
+		}
 		return nil
 	}
 	if !f.yes {
@@ -95,7 +112,7 @@ func names(claims []claim) []types.NamespacedName {
 
 // wish is what all volumes have in common.
 func (f *failoverOptions) wish(ctx context.Context, c *connection) (failover.Wish, error) {
-	wish := failover.Wish{From: f.from, Nodes: f.only}
+	wish := failover.Wish{From: f.from, Nodes: f.only, Lost: f.node, AlthoughReady: f.although}
 	for _, text := range f.also {
 		addr, err := failover.ParseAddress(text)
 		if err != nil {
@@ -163,7 +180,7 @@ func (f *failoverOptions) progress(volumes []planning.Volume) func(int, failover
 	said := map[failover.Step]bool{}
 	return func(i int, step failover.Step) {
 		common := step == failover.Begun || step == failover.Machines || step == failover.Instances
-		last := step == failover.TakenOver || step == failover.NobodyLeft && volumes[i].Plan.Ours
+		last := step == failover.TakenOver || step == failover.NodeFenced || step == failover.NobodyLeft && volumes[i].Plan.Ours
 		switch {
 		case len(volumes) == 1 || last:
 			fmt.Fprintf(f.std.stdout, "volume %s: %s\n", volumes[i].Claim, step)

@@ -12,6 +12,9 @@ type failoverOptions struct {
 	also, spare, only []string
 	yes, resume, drop bool
 	all               bool
+	// node is one of this cluster, although: it is cut off whatever its Node says.
+	node     string
+	although bool
 	// takeover is one that is there.
 	takeover string
 }
@@ -19,8 +22,8 @@ type failoverOptions struct {
 func newFailover(o *options) *cobra.Command {
 	f := &failoverOptions{options: o}
 	command := &cobra.Command{
-		Use:   "failover NAMESPACE/CLAIM... | --all --from CLUSTER | --takeover NAME",
-		Short: "Take volumes from a cluster that is dead",
+		Use:   "failover NAMESPACE/CLAIM... | --all --from CLUSTER | --node NAME | --takeover NAME",
+		Short: "Take volumes from a cluster that is dead, or cut off a node that is lost",
 		Long: `Takes volumes from a cluster that is dead, for this one. The clients that the volume's
 record names, and where it is not certain their nodes too, are put on Ceph's blocklist
 for good, so that they never write again, whatever becomes of them; then the volume is
@@ -30,12 +33,17 @@ Shows first what that cuts off besides, and asks. Several volumes have one plan,
 answer and one fence; if one of them is refused, nothing happens to any. Broken off at
 any point, it can be run again. The dead cluster need not answer.
 
+With --node, a node of this cluster is lost: it is cut off from all guarded volumes that it
+has, or from those that are named, and they stay this cluster's. Once Kubernetes has moved
+their pods, no late write of the node reaches them. --node takes --direct.
+
 It creates a Takeover, which the leader of this cluster's webhook plans, and carries out
 when its plan is confirmed. With --direct this program does all of it, with a build that has
 Ceph's libraries, and no webhook has to run.`,
 		Example: `  kubectl cephferry failover shop/data-db-0
   kubectl cephferry failover shop/data-db-0 shop/data-db-1 --from east --yes
-  kubectl cephferry failover --all --from east`,
+  kubectl cephferry failover --all --from east
+  kubectl cephferry failover --direct --node west-1`,
 		ValidArgsFunction: o.completeClaims,
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := f.check(args); err != nil {
@@ -51,7 +59,9 @@ Ceph's libraries, and no webhook has to run.`,
 	flags.SortFlags = false
 	flags.StringVar(&f.from, "from", "", "`name` of the cluster that is dead; nothing is done if the record names another one")
 	flags.BoolVar(&f.all, "all", false, "all volumes of this cluster that the dead one owns; --from is needed then")
-	flags.BoolVar(&f.yes, "yes", false, "do not ask; --from is needed then")
+	flags.StringVar(&f.node, "node", "", "with --direct: `name` of a node of this cluster that is lost; without claims, all guarded volumes that it has")
+	flags.BoolVar(&f.although, "although-ready", false, "with --node: it is lost although Kubernetes says that it is Ready")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask; --from or --node is needed then")
 	flags.StringVar(&f.takeover, "takeover", "", "`name` of a Takeover that is there: show its plan, ask, and follow it; only who created it may confirm it")
 	flags.StringArrayVar(&f.also, "also-fence", nil, "`address` of another machine of the dead cluster, or of a client as rbd status prints it, repeatable")
 	flags.StringArrayVar(&f.only, "only-node", nil, "`name` of a node of the dead cluster: where the record leaves open which may have the volume, only these are fenced besides, repeatable")
@@ -65,19 +75,25 @@ Ceph's libraries, and no webhook has to run.`,
 // check looks at the flags alone.
 func (f *failoverOptions) check(args []string) error {
 	named := 0
-	for _, one := range []bool{len(args) > 0, f.all, f.takeover != ""} {
+	for _, one := range []bool{len(args) > 0 || f.node != "", f.all, f.takeover != ""} {
 		if one {
 			named++
 		}
 	}
 	switch {
 	case named == 0:
-		return errors.New("name claims: NAMESPACE/CLAIM, or all that a cluster owns: --all --from CLUSTER")
+		return errors.New("name claims: NAMESPACE/CLAIM, or all that a cluster owns: --all --from CLUSTER, or a node that is lost: --node NAME")
 	case named > 1:
-		return errors.New("claims, --all and --takeover: only one of them")
+		return errors.New("claims or --node, --all, and --takeover: only one of them")
+	case f.node != "" && !f.direct:
+		return errors.New("--node: only with --direct")
+	case f.node != "" && (f.from != "" || f.drop || f.resume || len(f.only) > 0):
+		return errors.New("--node: it is one of this cluster, so that --from, --only-node, --resume and --drop mean nothing")
+	case f.although && f.node == "":
+		return errors.New("--although-ready: name the node with --node")
 	case f.all && f.from == "":
 		return errors.New("--all: name the cluster that is dead with --from")
-	case f.yes && f.from == "" && !f.drop:
+	case f.yes && f.from == "" && !f.drop && f.node == "":
 		return errors.New("--yes: name the cluster that is dead with --from, so that it cannot be another one than you think")
 	case f.direct:
 		return nil

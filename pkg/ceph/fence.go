@@ -40,6 +40,11 @@ func (e BlocklistEntry) Covers(addr string) bool {
 	return err == nil && nonce == 0 && machine == ip
 }
 
+// IsForGood reports whether the entry is one of those that outlive a client: it lasts longer
+// than any that Ceph, csi-addons or a person makes for a while. A clock that is wrong by years
+// is needed for another answer.
+func (e BlocklistEntry) IsForGood(now time.Time) bool { return e.Until.After(now.Add(MaxFence / 4)) }
+
 // Fencer cuts clients off. Ceph then refuses all that they do, with
 // [ErrBlocklisted]; they lose their watches at once.
 //

@@ -189,6 +189,8 @@ const (
 	FenceBegun   Event = "fence-begun"
 	FenceDropped Event = "fence-dropped"
 	TakenOver    Event = "taken-over"
+	// NodeFenced: a node of the owner was cut off for good, and the image stays the owner's.
+	NodeFenced Event = "node-fenced"
 )
 
 // RecordStore reads and swaps records.

@@ -196,6 +196,9 @@ func (t *takeover) finish(ctx context.Context, did func(Step)) error {
 		return err
 	}
 	did(InForce)
+	if t.Wish.Lost != "" {
+		return t.finishLost(ctx, did)
+	}
 	if t.named() {
 		if err := t.rename(ctx); err != nil {
 			return err

@@ -27,6 +27,10 @@ type Wish struct {
 	// Nodes are the names of nodes of the dead cluster. Where the record leaves open which
 	// of them may have the image, only these are fenced besides; none: all.
 	Nodes []string
+	// Lost is the name of a node of the cluster that asks: only that is cut off from the
+	// cluster's own images. AlthoughReady: it is lost although its Node is Ready.
+	Lost          string
+	AlthoughReady bool
 }
 
 // Situation is what is known about one image before anything is done.
@@ -61,6 +65,8 @@ type Situation struct {
 	Holder *ceph.LockedError
 	Keys   []ceph.Key
 	Self   string
+	// Lost is the node of Wish.Lost.
+	Lost Lost
 }
 
 // Plan is a failover of one image that may be carried out.
@@ -126,6 +132,7 @@ func refuse(do, what string, arguments ...any) *Refusal {
 //
 //	nobody owns it                                          nothing to take
 //	who asks owns it                                        nothing to take, or strangers to fence
+//	who asks owns it, and has lost a node                   see [Situation.lost]
 //	another person or cluster takes it                      refused
 //	the record names another cluster than the person        refused
 //	the record leaves open who may have it, and the         refused, unless the person names
@@ -136,6 +143,9 @@ func refuse(do, what string, arguments ...any) *Refusal {
 //	this cluster's volume leads to another name             refused
 func Decide(s Situation, wish Wish) (Plan, error) {
 	plan := Plan{Wish: wish, Image: s.Image, Record: s.Record}
+	if wish.Lost != "" {
+		return s.lost(plan)
+	}
 	_, err := ownership.BeginFence(s.Record, wish.Taker)
 	switch {
 	case errors.Is(err, ownership.OwnedHere):

@@ -43,7 +43,11 @@ func (t *takeover) look(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	// Somebody may have cleared the list, or lifted one of the entries.
+	return t.checkEntries()
+}
+
+// checkEntries refuses when somebody has cleared the blocklist, or lifted one of the entries.
+func (t *takeover) checkEntries() error {
 	entries, err := t.entries.get()
 	if err != nil {
 		return err

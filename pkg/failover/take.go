@@ -43,6 +43,8 @@ const (
 	Renamed    Step = "the image bears the name of this cluster"
 	NobodyLeft Step = "nobody has the image open"
 	TakenOver  Step = "the record says that the image is ours"
+	// NodeFenced is the last step where a node of the own cluster is cut off.
+	NodeFenced Step = "the record says that the node is cut off"
 )
 
 const (
@@ -87,6 +89,9 @@ func (t *takeover) begin(ctx context.Context) error {
 
 // begin is the record in which the image is being taken, or a [*Refusal].
 func (p Plan) begin(stored ceph.Record) (ceph.Record, error) {
+	if p.Wish.Lost != "" {
+		return p.beginLost(stored)
+	}
 	if p.Ours && stored.State == ceph.Held && ownership.Owns(stored, p.Wish.Cluster) {
 		return ownership.NoteFenced(stored, p.Fenced()), nil
 	}

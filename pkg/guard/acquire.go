@@ -20,8 +20,10 @@ type start struct {
 	pod types.UID
 	// nodes are where it goes, if that is known.
 	nodes []ceph.Node
-	// unbound are the UIDs of pods that have no node yet.
+	// unbound are the UIDs of pods that have no node yet, bound that of one that gets its node
+	// now.
 	unbound []string
+	bound   types.UID
 	dryRun  bool
 	// scc is how OpenShift confines the pod, as far as that is known.
 	scc *ceph.SCC
@@ -57,6 +59,10 @@ func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *
 				answer.Volumes, answer.Bases = all, bases // who waits for them is woken
 				return answer
 			}
+		}
+		if refusal := g.alone(ctx, *s, start); refusal != nil {
+			refusal.Volumes = all
+			return *refusal
 		}
 		targets[i] = g.target(s, start)
 	}
@@ -114,6 +120,9 @@ func (g *Guard) target(s *sight, start *start) ownership.Target {
 			s.record, s.answer = again.record, again.answer
 			if again.answer.Result != Allowed {
 				return ceph.Image{}, ceph.Record{}, refused{again.answer}
+			}
+			if refusal := g.alone(ctx, again, start); refusal != nil {
+				return ceph.Image{}, ceph.Record{}, refused{*refusal}
 			}
 			return again.image, again.record, nil
 		},

@@ -18,7 +18,8 @@ import (
 // records of its images before it can use them: a fence has to name it. The pod stays
 // among those without a node until the leader sees it on one, because this binding may
 // fail, and the next one pass while no webhook answers. A pod that was let start before
-// its images were taken from this cluster is refused here.
+// its images were taken from this cluster is refused here, and so is one whose image another
+// node of this cluster may write to, see [Guard.alone].
 func (e *Endpoints) Binding(ctx context.Context, request admission.Request) (Answer, client.Object) {
 	var binding corev1.Binding
 	if err := e.Decoder.Decode(request, &binding); err != nil {
@@ -40,7 +41,7 @@ func (e *Endpoints) Binding(ctx context.Context, request admission.Request) (Ans
 	if err != nil {
 		return cannotKnow(KubernetesUnknown, what, err), &pod
 	}
-	return e.claims(ctx, request.Namespace, claims, &start{nodes: []ceph.Node{node}, dryRun: isDryRun(request)}), &pod
+	return e.claims(ctx, request.Namespace, claims, &start{nodes: []ceph.Node{node}, bound: pod.UID, dryRun: isDryRun(request)}), &pod
 }
 
 // node is a node as records name it. One that does not exist has no address.

@@ -87,6 +87,9 @@ const (
 	// OtherName: the PersistentVolume has another kind of name for the image than the
 	// image has, or not this cluster's.
 	OtherName Reason = "other-name"
+	// OtherNode: another node of this cluster may write to an image that is for one writer and
+	// not mapped exclusively.
+	OtherNode Reason = "other-node"
 	// CephUnknown and KubernetesUnknown: what has to be known cannot be found out.
 	CephUnknown       Reason = "ceph-unknown"
 	KubernetesUnknown Reason = "kubernetes-unknown"

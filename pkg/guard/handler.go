@@ -61,7 +61,7 @@ func (h *Handler) Handle(ctx context.Context, request admission.Request) admissi
 			h.Events.Refused(object, answer.Message)
 			// What is free for everybody else would be tried again and again, until a person
 			// makes the PersistentVolume anew.
-			if h.Waiting != nil && answer.Reason != OtherName {
+			if h.Waiting != nil && answer.Reason != OtherName && answer.Reason != OtherNode {
 				h.Waiting.Refused(object, answer.Volumes)
 			}
 		}

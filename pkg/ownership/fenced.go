@@ -7,6 +7,16 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
+// NoteNodeFenced is the record in whose history stands that a person has cut a node of the owner
+// off, by these addresses. Owner and holders stay: a fence ends nothing that Kubernetes shows.
+func NoteNodeFenced(stored ceph.Record, taker Taker, fenced []string) ceph.Record {
+	next := stored
+	next.History = noted(stored.History, ceph.Change{
+		At: taker.Now, Event: ceph.NodeFenced, Party: taker.Cluster, By: taker.By, Fenced: slices.Clone(fenced),
+	})
+	return next
+}
+
 // NoteFenced is the record that names these nodes as fenced besides those that it
 // names already. It is written before they are put on the blocklist, so that no entry
 // is forgotten.

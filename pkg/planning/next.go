@@ -9,6 +9,9 @@ import (
 
 // Next is what a person does when the volumes are taken, and when the dead cluster is back.
 func Next(taken []Volume) string {
+	if len(taken) > 0 && taken[0].Plan.Wish.Lost != "" {
+		return nextLost(taken)
+	}
 	var nodes, clusters []string
 	for _, v := range taken {
 		if name := cmp.Or(v.Plan.From.Name, "of those"); !slices.Contains(clusters, name) {

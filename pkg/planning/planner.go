@@ -12,6 +12,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
+	"github.com/cephferry/cephferry/pkg/usage"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -46,7 +47,7 @@ func (p *Planner) Plan(ctx context.Context, claims []types.NamespacedName, wish 
 	if err != nil {
 		return nil, err
 	}
-	situations, err := p.see(ctx, all)
+	situations, err := p.see(ctx, all, wish.Lost)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +162,7 @@ func ByCeph(volumes []Volume) [][]Volume {
 }
 
 // see is the situation of each volume. What cannot be seen of one stands in it.
-func (p *Planner) see(ctx context.Context, volumes []Volume) ([]failover.Situation, error) {
+func (p *Planner) see(ctx context.Context, volumes []Volume, lost string) ([]failover.Situation, error) {
 	seen := map[types.NamespacedName]failover.Seen{}
 	for _, together := range ByCeph(volumes) {
 		specs := make([]ceph.ImageSpec, len(together))
@@ -176,10 +177,11 @@ func (p *Planner) see(ctx context.Context, volumes []Volume) ([]failover.Situati
 			seen[v.Claim] = all[i]
 		}
 	}
-	nodes, err := p.Nodes(ctx)
+	list, err := p.Usage.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
+	nodes, node := usage.RecordedNodes(list), lostAmong(list, lost)
 	overview, err := p.Usage.Overview(ctx)
 	if err != nil {
 		return nil, err
@@ -206,6 +208,11 @@ func (p *Planner) see(ctx context.Context, volumes []Volume) ([]failover.Situati
 		for _, watcher := range s.Watchers {
 			if local.Unexplained(watcher) == "" {
 				s.Explained = append(s.Explained, watcher.Addr)
+			}
+		}
+		if s.Lost = node; lost != "" {
+			if s.Lost.Uses, v.Err = overview.IsUsedOn(ctx, v.Volume, lost); v.Err != nil {
+				continue
 			}
 		}
 		situations[i] = s

@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,6 +37,18 @@ func (g *Gatherer) Overview(ctx context.Context) (*Overview, error) {
 func (o *Overview) Local(ctx context.Context, volume volumes.Volume) (Local, error) {
 	local, _, err := o.gatherer.local(ctx, o.gatherer.Live(), o.state, volume, false)
 	return local, err
+}
+
+// IsUsedOn reports whether the cluster shows that a node uses a volume: an attachment,
+// status.volumesInUse, or a pod that is bound to it.
+func (o *Overview) IsUsedOn(ctx context.Context, volume volumes.Volume, node string) (bool, error) {
+	pods, err := o.state.index.pods(ctx, volume)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Spec.NodeName == node }) ||
+		slices.Contains(o.state.reporting(volumes.InUse(volume.PV.Spec.CSI)), node) ||
+		slices.ContainsFunc(o.state.attachmentsOf(volume.PV.Name), func(a storagev1.VolumeAttachment) bool { return a.Spec.NodeName == node }), nil
 }
 
 // index finds the parts of a state that are about one volume, and remembers what the state

@@ -281,6 +281,26 @@ spec:
 		{after: runs(s.east, e1)},
 
 		{before: func() {
+			if err := w2.Freeze(); err != nil {
+				t.Fatal(err)
+			}
+			s.notReady(s.west, w2)
+		}, after: shows("files", w2.Name)},
+		{stdin: w2.Name + "\n", after: shows("cut off     "+w2.Address+":0/", "cuts off:   this volume only", string(failover.NodeFenced))},
+		{after: func(string) {
+			command("kubectl --context west -n shop delete pod web --force --grace-period=0", "")
+			s.apply(s.west, files(w1))
+			s.Ready(s.west, "web")
+			s.Grows("files")
+			if err := w2.Thaw(); err != nil {
+				t.Fatal(err)
+			}
+			s.Grows("files")
+			s.Wrote("files", s.east, s.west)
+			command("kubectl --context west taint node "+w2.Name+" node.kubernetes.io/out-of-service-", "")
+		}},
+
+		{before: func() {
 			s.killedAfter(s.plugin(s.west, "failover", "shop/data-db-0", "--from", "east", "--yes"), string(failover.Begun))
 		}, after: func(string) {
 			if record := s.Record("data-db-0"); record.State != ceph.Held || record.Owner.Name != "east" {

@@ -62,6 +62,9 @@ func (m *Model) admission(s state, c, p int) {
 		emit(look, s, pod{phase: looked})
 		for n, owner := range m.Nodes {
 			if owner == c && m.Named {
+				if !m.alone(s, c, n, "") {
+					continue
+				}
 				emit(lookNamed, s, pod{phase: looked, node: uint8(n + 1), stale: s.nodes[n].stale})
 			}
 		}
@@ -137,7 +140,7 @@ func (m *Model) apiServer(s state, c, p int) {
 	case stored:
 		for n, owner := range m.Nodes {
 			next := pod{phase: bindingAdmitted, node: uint8(n + 1)}
-			if owner != c || !s.mountable(c) || !s.nodes[n].schedulable() {
+			if owner != c || !s.mountable(c) || !s.nodes[n].schedulable() || !m.alone(s, c, n, m.uid(c, p)) {
 				continue
 			}
 			t := s

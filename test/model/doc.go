@@ -91,6 +91,14 @@
 // does not show a client that was made after it was written. That the product asks besides
 // for mappings that are clients of their own concerns what else is cut off, not who writes.
 //
+// # One node of a cluster
+//
+// With Config.Single the volume is for one writer. Then no two nodes of one cluster can write
+// ([TwoNodes]), though pods and attachments are taken away by force: a pod gets its node when
+// [ownership.Rivals] has nobody who is not cut off, [ownership.IsCutOff]. Whom a person's command
+// puts on the blocklist for a lost node is failover.Decide's. An image that is mapped exclusively
+// is left to Ceph, for an hour (testdata/single-exclusive.txt).
+//
 // # What it rests on
 //
 //   - Every creation of a pod passes the webhook (testdata/hole-no-webhook.txt), and an

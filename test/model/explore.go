@@ -74,6 +74,18 @@ func TwoWriters(m *Model, s state) string {
 	return ""
 }
 
+// TwoNodes says which nodes of one cluster can write at the same time.
+func TwoNodes(m *Model, s state) string {
+	for n, c := range m.Nodes {
+		for o, other := range m.Nodes[:n] {
+			if c == other && s.nodes[n].canWrite() && s.nodes[o].canWrite() {
+				return fmt.Sprintf("%s and %s can both write", m.name(o), m.name(n))
+			}
+		}
+	}
+	return ""
+}
+
 // Stranger says which client can write although the record does not name its cluster
 // as the owner.
 func Stranger(m *Model, s state) string {

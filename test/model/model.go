@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/guard"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/usage"
@@ -79,6 +80,11 @@ type Config struct {
 	// Heard: no client falls silent.
 	Heard bool
 
+	// Single: the volume is for one writer, so that Kubernetes attaches it to one node of a
+	// cluster at a time. Lost: people cut off single nodes of these clusters.
+	Single bool
+	Lost   clusters
+
 	// Coarse: nodes of these clusters look for watchers and map in one step.
 	Coarse clusters
 	// SameAddress: all nodes have the same address.
@@ -116,13 +122,14 @@ type Model struct {
 	clusters int
 	records  *records
 	plans    map[question]person
+	fences   map[question]failover.Fence
 	// emit is told of each next state.
 	emit func(Step, state)
 }
 
 // New is a model.
 func New(config Config) *Model {
-	m := &Model{Config: config, records: newRecords(), plans: map[question]person{}}
+	m := &Model{Config: config, records: newRecords(), plans: map[question]person{}, fences: map[question]failover.Fence{}}
 	for _, c := range config.Nodes {
 		m.clusters = max(m.clusters, c+1)
 	}
@@ -177,6 +184,7 @@ func (m *Model) next(s state, emit func(Step, state)) {
 		m.kubelet(s, n)
 		m.client(s, n)
 		m.faults(s, n)
+		m.lostNode(s, n)
 	}
 	for who := range m.Persons {
 		m.failover(s, who)

@@ -23,7 +23,7 @@ func (m *Model) kubelet(s state, n int) {
 	}
 	// The kubelet mounts only after its status has the volume in use, and after it
 	// has seen the attachment; and says that it is not in use only after unstaging.
-	if runs && (now.attached || hasPod) && !now.gone && s.mountable(m.Nodes[n]) && now.mount == notMounted {
+	if runs && (now.attached || hasPod) && !now.gone && s.mountable(m.Nodes[n]) && now.mount == notMounted && m.attachable(s, n) {
 		step(reportInUse, func(x *node) { x.attached, x.inUse, x.anew, x.stale, x.mount = true, true, false, false, ready })
 	}
 	if now.inUse && !runs && now.mount == notMounted {

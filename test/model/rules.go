@@ -41,6 +41,9 @@ const (
 	Rule8Holder
 	Rule8Exact
 	Rule8Keeper
+	Rule9
+	Rule9Attachment
+	Rule9Flight
 )
 
 // instead is what happens without a rule.
@@ -81,4 +84,7 @@ var instead = [...]string{
 	Rule8Holder:     "without a look at who has the lock: it is taken from a silent client, which Ceph fences for an hour",
 	Rule8Exact:      "without machines in the fence of an image that is not mapped exclusively: the recorded client instances are enough",
 	Rule8Keeper:     "without the owner's leader, which fences a stranger who opens the image later",
+	Rule9:           "without rule 9: a pod gets its node whatever another node of the cluster may write yet",
+	Rule9Attachment: "with a VolumeAttachment that is gone as rule 9's proof: a node without one counts as one that let go",
+	Rule9Flight:     "without bindings that are not stored yet in rule 9's proof: a holder that shows nothing has let go, though another pod may be bound to it",
 }

@@ -97,6 +97,7 @@ const (
 	fenceHolder
 	seeNobody
 	keeperFences
+	fenceNode
 	kinds
 )
 
@@ -194,6 +195,7 @@ var words = [kinds]string{
 	fenceLate:     "{p} sees {h} watch after the rename, and puts its client on the blocklist",
 	seeNobody:     "{p} sees that nobody watches",
 	keeperFences:  "{c}'s leader sees {h} watch, and puts its client on the blocklist",
+	fenceNode:     "a person cuts off {n}, which its cluster has lost",
 }
 
 // describe is the step for people.

@@ -17,6 +17,7 @@ import (
 // of two times of one process are monotonic.
 var readsClock = map[string]string{
 	"pkg/guard target":        "since when the image is ours, for people",
+	"pkg/guard alone":         "whether an entry of the blocklist lasts for decades or for an hour",
 	"pkg/guard Handle":        "how long an answer took, a difference, for metrics",
 	"pkg/guard Reconcile":     "how long a namespace is marked as unused, a difference",
 	"pkg/keeper volume":       "a mark that the volume is deleted, not when",

@@ -171,7 +171,7 @@ type FencedMachine struct {
 // VolumeChange is a change of an image's record.
 type VolumeChange struct {
 	At metav1.Time `json:"at"`
-	// Event is acquired, released, fence-begun, fence-dropped or taken-over.
+	// Event is acquired, released, fence-begun, fence-dropped, taken-over or node-fenced.
 	Event string `json:"event"`
 	// Cluster did it.
 	Cluster string `json:"cluster"`

@@ -1,0 +1,93 @@
+package planning
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/inventory"
+	"github.com/cephferry/cephferry/pkg/usage"
+)
+
+// On lists the claims of this cluster whose images one of its nodes may have mapped, by
+// namespace and name: the API server shows a use there, or the record names the node. A claim
+// whose record cannot be read is among them, because nobody knows; its plan says why.
+func (p *Planner) On(ctx context.Context, node string, self ceph.Party) ([]types.NamespacedName, error) {
+	all, err := p.Volumes(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	overview, err := p.Usage.Overview(ctx)
+	if err != nil {
+		return nil, err
+	}
+	on := make([]bool, len(all))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, found := range all {
+		group.Go(func() error {
+			used, err := overview.IsUsedOn(ctx, found.Volume, node)
+			on[i] = found.Err != nil || err != nil || used || p.mayBeOn(ctx, found, node, self)
+			return nil
+		})
+	}
+	_ = group.Wait() // what cannot be looked at may be there
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var claims []types.NamespacedName
+	for i, found := range all {
+		claim := types.NamespacedName{Namespace: found.Namespace, Name: found.Claim}
+		if on[i] && !slices.Contains(claims, claim) {
+			claims = append(claims, claim)
+		}
+	}
+	return claims, nil
+}
+
+// mayBeOn reports whether the record names the node, or nobody can say.
+func (p *Planner) mayBeOn(ctx context.Context, found inventory.Found, node string, self ceph.Party) bool {
+	storage, spec, err := p.Named(ctx, found.Volume, self)
+	if err != nil {
+		return true
+	}
+	look, err := storage.Look(ctx, spec)
+	if errors.Is(err, ceph.ErrImageNotFound) {
+		return false
+	}
+	owner := look.Record.Owner
+	return err != nil || owner != nil && owner.UID == self.UID && slices.ContainsFunc(owner.Nodes, func(n ceph.Node) bool { return n.Name == node })
+}
+
+// lostAmong is the node of that name as the API server shows it.
+func lostAmong(nodes []corev1.Node, name string) failover.Lost {
+	lost := failover.Lost{Node: ceph.Node{Name: name}}
+	for i, node := range usage.RecordedNodes(nodes) {
+		if node.Name != name {
+			continue
+		}
+		lost.Exists, lost.Node = true, node
+		for _, condition := range nodes[i].Status.Conditions {
+			lost.Ready = lost.Ready || condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue
+		}
+	}
+	return lost
+}
+
+// nextLost is what a person does when a node of this cluster is cut off.
+func nextLost(taken []Volume) string {
+	name := taken[0].Plan.Wish.Lost
+	text := fmt.Sprintf("Node %s writes nothing more to these volumes. If pods are bound to it yet, let Kubernetes move them: "+
+		"kubectl taint node %s node.kubernetes.io/out-of-service=nodeshutdown:NoExecute. When the node is back, ", name, name)
+	if machines := slices.ContainsFunc(taken, func(v Volume) bool { return len(v.Plan.Fence.Machines) > 0 }); machines {
+		return text + fmt.Sprintf("reboot it and run `kubectl cephferry unfence %s`; then take the taint away.", name)
+	}
+	return text + "reboot it, or see that nothing of these volumes is mounted there; then take the taint away."
+}
