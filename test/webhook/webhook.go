@@ -123,7 +123,7 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 200,
 	}}
 
-	rendered := exec.CommandContext(ctx, o.Helm, "template", "cephferry", o.Chart, "--namespace", Namespace,
+	rendered := exec.CommandContext(ctx, o.Helm, "template", "cephferry", o.Chart, "--skip-tests", "--namespace", Namespace,
 		"--set", "cluster.name="+c.Name, "--set", "certificate.certManager.enabled=true",
 		"--set", fmt.Sprintf("ports.webhook=%d,ports.metrics=%d,ports.probes=%d,ports.page=%d", ports[0], ports[1], ports[2], ports[3]),
 		"--set", "ceph.secret.namespace="+Namespace+",ceph.secret.name=renamer", "--set", o.Values)
@@ -254,7 +254,7 @@ func writeKubeconfig(ctx context.Context, c *lab.Cluster, path string) error {
 // Start starts the process and returns when it is ready. After [Webhook.Kill] it does not
 // wait for the end of its own lease, in which nobody leads.
 func (w *Webhook) Start() error {
-	if err := w.endLease(); err != nil {
+	if err := w.EndLease(); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(w.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -294,9 +294,9 @@ func (w *Webhook) Start() error {
 	return nil
 }
 
-// endLease takes the leader's lease away if nobody has renewed it since the process was
-// killed.
-func (w *Webhook) endLease() error {
+// EndLease takes the leader's lease away if nobody has renewed it since the process was
+// killed, so that another one leads at once.
+func (w *Webhook) EndLease() error {
 	if w.killed.IsZero() {
 		return nil
 	}
@@ -371,6 +371,12 @@ func (w *Webhook) signal(signal syscall.Signal) error {
 	case <-time.After(startLimit):
 		return fmt.Errorf("the webhook still runs %s after %s", startLimit, signal)
 	}
+}
+
+// Leads reports whether the process is the leader.
+func (w *Webhook) Leads() (bool, error) {
+	leads, err := w.Metric("leader_election_master_status")
+	return leads == 1, err
 }
 
 // MayDoAll returns what the webhook was not allowed to do, by what it wrote. Lines
