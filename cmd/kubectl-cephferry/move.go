@@ -135,7 +135,11 @@ func (m *moveOptions) carryOut(ctx context.Context, mover *move.Mover, plan *mov
 	if err != nil {
 		return m.brokenOff(ctx, err)
 	}
-	fmt.Fprintf(out, "%s runs it. Nothing ran for %s.\n", m.to, down.Round(100*time.Millisecond))
+	if down = down.Round(100 * time.Millisecond); plan.Resumed {
+		fmt.Fprintf(out, "%s runs it. Nothing ran for the %s of this run, nor since the one that was broken off.\n", m.to, down)
+	} else {
+		fmt.Fprintf(out, "%s runs it. Nothing ran for %s.\n", m.to, down)
+	}
 	return nil
 }
 

@@ -292,6 +292,9 @@ func TestMoveThatIsBrokenOff(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if plan.Resumed || !again.Resumed {
+					t.Errorf("the first run goes on with another one: %t; the second: %t", plan.Resumed, again.Resumed)
+				}
 				if undo {
 					err = m.Undo(t.Context(), again)
 				} else {

@@ -73,6 +73,9 @@ type Plan struct {
 	volumes []volume
 	// New are the claims for which the target has no volume yet.
 	New []string
+	// Resumed: an earlier run has scaled some of them down already, so that nobody knows since when
+	// nothing runs.
+	Resumed bool
 }
 
 // Names are the workloads, in their order.
@@ -123,6 +126,7 @@ func (m *Mover) findWorkloads(ctx context.Context, plan *Plan) error {
 			wrong = append(wrong, err)
 		case !skip:
 			plan.items = append(plan.items, item)
+			plan.Resumed = plan.Resumed || source.replicas() == 0
 		}
 	}
 	if len(wrong) > 0 {
