@@ -17,15 +17,20 @@ import (
 // the static build of kubectl cephferry.
 func (s *shop) laptop(stdin string, args ...string) scene.Result {
 	s.Helper()
+	r := s.laptopCommand(stdin, args...).Run(s.Context())
+	s.Logf("$ kubectl cephferry %s\n%s%s", strings.Join(args, " "), r.Stdout, r.Stderr)
+	return r
+}
+
+func (s *shop) laptopCommand(stdin string, args ...string) scene.Command {
+	s.Helper()
 	program, err := filepath.Abs(filepath.Join("../../bin", runtime.GOOS+"-"+runtime.GOARCH, "kubectl-cephferry"))
 	if err != nil {
 		s.Fatal(err)
 	}
-	r := scene.Command{Program: program, Stdin: stdin, Args: args, Limit: 3 * time.Minute, Env: map[string]string{
+	return scene.Command{Program: program, Stdin: stdin, Args: args, Limit: 3 * time.Minute, Env: map[string]string{
 		"HOME": stage.Home, "KUBECONFIG": east.Kubeconfig + ":" + west.Kubeconfig,
-	}}.Run(s.Context())
-	s.Logf("$ kubectl cephferry %s\n%s%s", strings.Join(args, " "), r.Stdout, r.Stderr)
-	return r
+	}}
 }
 
 // Without any Ceph library: a member of an app team, who may look at one namespace, sees who owns
@@ -64,6 +69,8 @@ func TestAStaticBuild(t *testing.T) {
 	if r := s.laptop("", "status", "--direct", "-n", s.Namespace, "--context", "west"); r.Code != 3 || !strings.Contains(r.Stdout, "this build of kubectl cephferry has no Ceph library") {
 		t.Errorf("directly, exit code %d", r.Code)
 	}
+
+	s.testCheck()
 
 	// Moving day. What is not there is seen before anything is changed.
 	move := func(from, to string, args ...string) scene.Result {
