@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
 		Name: "keys", Nodes: lab.Nodes{PerCluster: 4, IgnoreWatchers: true}, Programs: []string{"kubectl", "kubectl-cephferry", "helm", "webhook", "postrender"},
 		Values:  map[string]string{lab.East: "replicas=1", lab.West: "replicas=1"},
-		Prepare: scene.Deployment("--ceph-secret=rook-ceph/rook-csi-rbd-node"),
+		Prepare: scene.Deployment(), // the plugin finds the Ceph user, as the webhook does
 	}, func(s *scene.Scene) error {
 		stage, east, west = s, s.East, s.West
 		path = strings.Join([]string{filepath.Dir(s.Programs["kubectl"]), filepath.Dir(s.Programs["kubectl-cephferry"]), "/usr/bin", "/bin"}, ":")
