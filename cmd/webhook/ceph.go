@@ -50,6 +50,14 @@ func (c *cephAccess) connections(timeout time.Duration) *connect.Storages {
 	})
 }
 
+// installations are those whose configuration is read. The namespaces are in the cache anyway.
+func installations(o options, cache client.Reader) connect.Installations {
+	return connect.Installations{Namespaces: o.configNamespaces, Exists: func(ctx context.Context, name string) (bool, error) {
+		err := cache.Get(ctx, client.ObjectKey{Name: name}, &corev1.Namespace{})
+		return err == nil, client.IgnoreNotFound(err)
+	}}
+}
+
 // Cluster implements guard.Storages.
 func (c *cephAccess) Cluster(ctx context.Context, clusterID string) (guard.Ceph, string, error) {
 	return c.counting(ctx, clusterID)

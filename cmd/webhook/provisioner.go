@@ -25,14 +25,15 @@ func setUpProvisioner(manager ctrl.Manager, o options, self ceph.Party, connecti
 	}
 	counted := provisioner.NewMetrics(metrics.Registry)
 	claims := &provisioner.Claims{
-		Client:   manager.GetClient(),
-		API:      manager.GetAPIReader(),
-		Storages: connections,
-		Events:   provisioner.Events{EventRecorder: eventRecorder(manager)},
-		Metrics:  counted,
-		Now:      time.Now,
-		Cluster:  self,
-		Waits:    shown.Waits,
+		Client:    manager.GetClient(),
+		API:       manager.GetAPIReader(),
+		Storages:  connections,
+		Installed: installations(o, manager.GetCache()).Check,
+		Events:    provisioner.Events{EventRecorder: eventRecorder(manager)},
+		Metrics:   counted,
+		Now:       time.Now,
+		Cluster:   self,
+		Waits:     shown.Waits,
 	}
 	if o.keyed {
 		claims.Self = self

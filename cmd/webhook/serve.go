@@ -91,12 +91,13 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return err
 	}
 	g := &guard.Guard{
-		Self:     self,
-		Finder:   finder,
-		Usage:    &usage.Gatherer{Cache: finder.Cache, API: finder.API, CIDRs: o.localCIDRs, Exempt: o.exemptCIDRs},
-		Storages: ceph,
-		Now:      time.Now,
-		Moment:   moment,
+		Self:      self,
+		Finder:    finder,
+		Usage:     &usage.Gatherer{Cache: finder.Cache, API: finder.API, CIDRs: o.localCIDRs, Exempt: o.exemptCIDRs},
+		Storages:  ceph,
+		Installed: installations(o, manager.GetCache()).Check,
+		Now:       time.Now,
+		Moment:    moment,
 	}
 	waker, err := setUpOwners(manager, g, ceph, sweeping{connections, counted}, shown, state, o.admissionGrace, log)
 	if err != nil {

@@ -40,6 +40,9 @@ type Guard struct {
 	Usage *usage.Gatherer
 	// Storages leads to Ceph.
 	Storages Storages
+	// Installed, unless nil, fails for a driver whose ceph-csi has a configuration that
+	// Storages does not go by.
+	Installed func(ctx context.Context, driver string) error
 	// Now is for the times in records, which people read.
 	Now func() time.Time
 	// Moment is after what time an image is looked at again whose only fault is a watcher
@@ -297,6 +300,11 @@ func sharing(s sight, watchers []ceph.Watcher) string {
 
 // ask asks Ceph about one volume.
 func (g *Guard) ask(ctx context.Context, s *sight) ([]ceph.Watcher, error) {
+	if g.Installed != nil {
+		if err := g.Installed(ctx, s.volume.PV.Spec.CSI.Driver); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	if s.ceph, s.spec.Namespace, err = g.Storages.Cluster(ctx, s.volume.Image.ClusterID); err != nil {
 		return nil, err

@@ -462,6 +462,19 @@ func TestCephErrors(t *testing.T) {
 	}
 }
 
+// TestAnotherInstallation: a volume of a ceph-csi whose configuration is not read may be on another
+// Ceph, and this one is not asked.
+func TestAnotherInstallation(t *testing.T) {
+	w := newWorld(t, []string{"shop.data"}, pair("data")...)
+	w.endpoints.Installed = func(_ context.Context, driver string) error { return fmt.Errorf("driver %s: elsewhere", driver) }
+	w.ceph.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
+		t.Errorf("Ceph is asked: %+v", call)
+		return proceed()
+	})
+	same(t, unknown("cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: driver rook-ceph.rbd.csi.ceph.com: elsewhere"+
+		"\n  do this   see to that, then retry here; nothing was changed"), w.ask("pod", createPod(t, pod("db-0", "data"))))
+}
+
 // noCluster cannot be connected to.
 type noCluster struct{ err error }
 

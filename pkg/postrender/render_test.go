@@ -234,7 +234,7 @@ func TestMistakes(t *testing.T) {
 		mistakes postrender.Mistakes
 		want     string
 	}{
-		"one":             {postrender.Mistakes{one}, "PersistentVolumeClaim shop/a: no"},
+		"one": {postrender.Mistakes{one}, "PersistentVolumeClaim shop/a: no"},
 		"a key of type aes256k": {postrender.Mistakes{{Object: "PersistentVolumeClaim shop/b", Err: fmt.Errorf("connect: %w (librados 16.2.15: invalid argument)", ceph.ErrKeyType)}},
 			"PersistentVolumeClaim shop/b: connect: the key is of type aes256k, which this program's librados does not know (librados 16.2.15: invalid argument); " +
 				"run a build with librados of Ceph 19.2.6, 20.2.4 or later, or give the user a key of the old type; see docs/security.md"},

@@ -31,9 +31,12 @@ type Claims struct {
 	Client   client.Client
 	API      client.Reader
 	Storages Storages
-	Events   Events
-	Metrics  *Metrics
-	Now      func() time.Time
+	// Installed, unless nil, fails for a driver whose ceph-csi has a configuration that
+	// Storages do not go by.
+	Installed func(ctx context.Context, driver string) error
+	Events    Events
+	Metrics   *Metrics
+	Now       func() time.Time
 	// Self is this cluster, as records name it, whose keys the images get. The zero one
 	// makes images without keys.
 	Self ceph.Party
@@ -209,6 +212,11 @@ func keyOf(pv *corev1.PersistentVolume) keyIn {
 
 // request is what package provision is asked for.
 func (c *Claims) request(ctx context.Context, p *plan, key keyIn) (provision.Request, error) {
+	if c.Installed != nil {
+		if err := c.Installed(ctx, p.Class.Driver); err != nil {
+			return provision.Request{}, explain(err)
+		}
+	}
 	cluster, settings, err := c.Storages.ClusterAs(ctx, p.Class.ClusterID, p.Class.ProvisionerSecret)
 	if err != nil {
 		return provision.Request{}, explainSecret(err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 )
 
@@ -330,10 +331,15 @@ func TestFailures(t *testing.T) {
 			outcome{Condition: "Stalled: ceph-csi's configuration is ambiguous for clusterID rook-ceph: here, and there", After: retryInvalid}},
 		"a clusterID by topology": {denyCephs(fmt.Errorf("%w: ConfigMap", csiconfig.ErrTopology)),
 			outcome{Condition: "Stalled: a migratable volume is on one Ceph, for every node: ConfigMap", After: retryInvalid}},
+		"a driver of another ceph-csi": {func(w *world) {
+			w.claims.Installed = func(_ context.Context, driver string) error {
+				return fmt.Errorf("driver %s: %w", driver, connect.ErrInstallation)
+			}
+		}, outcome{Condition: "Stalled: driver rook-ceph.rbd.csi.ceph.com: the configuration of that ceph-csi is not read", After: retryInvalid}},
 		"the clusterID is not configured": {denyCephs(fmt.Errorf("%w for clusterID rook-ceph", csiconfig.ErrNotFound)),
 			outcome{Condition: "Stalled: no ceph-csi configuration for clusterID rook-ceph", After: retryInvalid}},
 		"the secret may not be read": {denyCephs(fmt.Errorf("read Secret rook-ceph/maker: %w", secrets)),
-			outcome{Condition: `Stalled: read Secret rook-ceph/maker: secrets "maker" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry`, After: retryInvalid}},
+			outcome{Condition: `Stalled: read Secret rook-ceph/maker: secrets "maker" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry, or set ceph.findSecrets`, After: retryInvalid}},
 		"the file system is not there": {denyCephs(fmt.Errorf("look at subvolume: %w", ceph.ErrFilesystemNotFound)),
 			outcome{Condition: "Stalled: look at subvolume: the file system does not exist; compare the StorageClass parameter \"fsName\" with `ceph fs ls`", After: retryInvalid}},
 		"the subvolume is not there": {denyCephs(fmt.Errorf("adopt subvolume: %w", ceph.ErrSubvolumeNotFound)),
@@ -363,7 +369,7 @@ func TestFailures(t *testing.T) {
 			}
 
 			// And when it is over, the claim gets its volume and says nothing more.
-			w.connect, w.create = nil, nil
+			w.connect, w.create, w.claims.Installed = nil, nil, nil
 			w.ceph.Intercept(nil)
 			w.ceph.SetFull(pool, false)
 			for range 2 {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/csiconfig"
 	"github.com/cephferry/cephferry/pkg/provision"
 )
@@ -76,7 +77,7 @@ func text(errs field.ErrorList) string {
 // permanent are the errors that time does not heal.
 var permanent = []error{
 	provision.ErrBelow, provision.ErrSmaller, provision.ErrMode, provision.ErrNoLock, provision.ErrKeyed, provision.ErrNoKey, provision.ErrTwo, provision.ErrCannotStage,
-	csiconfig.ErrNotFound, csiconfig.ErrAmbiguous, csiconfig.ErrTopology,
+	csiconfig.ErrNotFound, csiconfig.ErrAmbiguous, csiconfig.ErrTopology, connect.ErrInstallation,
 	ceph.ErrAuth, ceph.ErrKeyType, ceph.ErrSettings, ceph.ErrBlocklisted, ceph.ErrPermission,
 	ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull, ceph.ErrLayout,
 	ceph.ErrImageNotFound, ceph.ErrImageLocked, ceph.ErrRecordUnknown,
@@ -116,7 +117,7 @@ func explainSecret(err error) failure {
 	f := explain(err)
 	var status apierrors.APIStatus
 	if apierrors.IsForbidden(err) && errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "secrets" {
-		f.text += "; add the secret to the value provisioner.secrets of the chart cephferry"
+		f.text += "; add the secret to the value provisioner.secrets of the chart cephferry, or set ceph.findSecrets"
 	}
 	return f
 }

@@ -65,11 +65,14 @@ func isDriver(provisioner, driver string) bool {
 	return provisioner == driver || strings.HasSuffix(provisioner, "."+driver)
 }
 
-// Operator returns the prefix of the driver's name, which with Rook is the
+// Operator is [Operator] of the class's driver.
+func (c Class) Operator() string { return Operator(c.Driver) }
+
+// Operator returns the prefix of a driver's name, which with Rook and ceph-csi-operator is the
 // operator's namespace. It is empty if there is none.
-func (c Class) Operator() string {
+func Operator(provisioner string) string {
 	for _, driver := range []string{rbdDriver, cephFSDriver} {
-		if prefix, ok := strings.CutSuffix(c.Driver, "."+driver); ok {
+		if prefix, ok := strings.CutSuffix(provisioner, "."+driver); ok {
 			return prefix
 		}
 	}
