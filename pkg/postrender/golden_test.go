@@ -55,6 +55,7 @@ type goldenCase struct {
 			Name, Size, ClaimSize string
 			Features              []string
 			Keyed                 bool
+			Epoch                 uint64
 		}
 		Subvolumes []struct{ Name, Size, ClaimSize string }
 		Full       bool
@@ -155,6 +156,7 @@ func (c goldenCase) renderer(t *testing.T, folder string) postrender.Renderer {
 			Layout:    ceph.Layout{Size: quantity(t, image.Size), Features: image.Features},
 			ClaimSize: quantity(t, image.ClaimSize),
 			Keyed:     image.Keyed,
+			Epoch:     image.Epoch,
 		})
 	}
 	shared := cephtest.Filesystem{Name: "shared"}

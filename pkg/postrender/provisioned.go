@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -51,7 +52,41 @@ func (p Provisioned) Ensure(ctx context.Context, plans []staticpv.Plan) ([]provi
 		return results, nil
 	}
 	results = provision.Ensure(ctx, requests)
-	return results, provision.Summary(requests, results)
+	notes := provision.Summary(requests, results)
+	if !failed(results) {
+		notes = append(notes, similar(ctx, plans, results, connect)...)
+	}
+	return results, notes
+}
+
+// surveyLimit bounds the look at other images: by then the claims have theirs, and helm waits.
+const surveyLimit = 3 * time.Second
+
+// similar says which images may have been meant where new ones were made. It is a courtesy:
+// what cannot be found out in time is not said.
+func similar(ctx context.Context, plans []staticpv.Plan, results []provision.Result, connect func(string) (provision.Location, error)) []string {
+	ctx, cancel := context.WithTimeout(ctx, surveyLimit)
+	defer cancel()
+	used := once(func(name string) ([]provision.Used, error) {
+		at, err := connect(name)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(plans, func(plan staticpv.Plan) bool { return plan.Class.Name == name })
+		records, err := at.Cluster.Records(ctx, plans[i].Class.RBD.Pool, at.RadosNamespace)
+		return provision.UsedAndFree(records), err
+	})
+	var notes []string
+	for i, plan := range plans {
+		if !results[i].Created || plan.Class.RBD == nil {
+			continue
+		}
+		all, err := used(plan.Class.Name)
+		if text := provision.SaySimilar(plan, provision.Similar(plan, all)); text != "" && err == nil {
+			notes = append(notes, text)
+		}
+	}
+	return notes
 }
 
 func failed(results []provision.Result) bool {

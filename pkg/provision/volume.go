@@ -52,6 +52,7 @@ type found struct {
 type Cluster interface {
 	ImageCluster
 	SubvolumeCluster
+	ceph.RecordLister
 }
 
 // Location is where the volumes of a class live.

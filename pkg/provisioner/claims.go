@@ -48,6 +48,7 @@ type Claims struct {
 
 	waiters waiters
 	nodes   nodeUsers
+	surveys surveys
 	// again has the claims that have waited long enough.
 	again chan event.GenericEvent
 }
@@ -152,6 +153,9 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 	}
 	if other := c.otherSCC(ctx, claim, result); other != "" {
 		c.Events.warning(claim, eventOtherSCC, other)
+	}
+	if similar := c.similar(ctx, &p, result); similar != "" {
+		c.Events.warning(claim, eventSimilar, similar)
 	}
 	ctrl.LoggerFrom(ctx).Info("created", "persistentVolume", pv.Name)
 	return nil

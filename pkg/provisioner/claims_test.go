@@ -63,7 +63,7 @@ func TestAVolumeIsMade(t *testing.T) {
 		},
 	}, got)
 	same(t, "size", uint64(mib), w.ceph.ImageLayout(spec).Size)
-	same(t, "Ceph", []string{"rook-ceph as rook-ceph/node", "rook-ceph as rook-ceph/maker"}, w.asked)
+	same(t, "Ceph", []string{"rook-ceph as rook-ceph/node", "rook-ceph as rook-ceph/maker", "rook-ceph as rook-ceph/maker"}, w.asked)
 	same(t, "events", []string{
 		"Normal Provisioning: makes image shop.data for class block",
 		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data",

@@ -50,6 +50,8 @@ type Image struct {
 	ClaimSize uint64
 	// Exclusive, Keyed and Private are those in it.
 	Exclusive, Keyed, Private bool
+	// Epoch is that in it: how often the image had an owner. None has it now.
+	Epoch uint64
 }
 
 // Call is one call of a method of [ceph.Cluster], except Close.
@@ -147,7 +149,7 @@ func New(pools ...Pool) *Ceph {
 				panic(err)
 			}
 			if i.ClaimSize != 0 {
-				record := ceph.Record{Token: c.token(), ClaimSize: i.ClaimSize, Exclusive: i.Exclusive, Keyed: i.Keyed, Private: i.Private}
+				record := ceph.Record{Token: c.token(), ClaimSize: i.ClaimSize, Exclusive: i.Exclusive, Keyed: i.Keyed, Private: i.Private, Epoch: i.Epoch}
 				c.pools[p.Name].namespaces[i.Namespace].records[ceph.RecordObject(made.ID)] = object{record.Encode(), c.next()}
 			}
 		}
