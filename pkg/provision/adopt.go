@@ -34,9 +34,9 @@ func (i Image) lookForAdoption(ctx context.Context, image ceph.Image, err error)
 		} else if err != nil {
 			return nil, err
 		}
-		return i.recorded(ctx, image)
+		return i.adoptedBefore(ctx, image)
 	case err != nil:
-		return i.recorded(ctx, image)
+		return i.adoptedBefore(ctx, image)
 	case there && image.ID != old.ID:
 		return nil, fmt.Errorf("%w: %s has the id %s, and %s, which is to get that name, has the id %s; find out which one has the data, and give the other one a name of its own with `rbd rename`",
 			ErrTwo, image.ImageSpec, image.ID, i.OldName, old.ID)
@@ -48,6 +48,16 @@ func (i Image) lookForAdoption(ctx context.Context, image ceph.Image, err error)
 	}
 	seen.misnamed = true
 	seen.used, err = i.used(ctx, seen.record)
+	return seen, err
+}
+
+// adoptedBefore is an image with the name that it was to get, while no image has its old one.
+// That may be a slip as well: no record says what an image was called.
+func (i Image) adoptedBefore(ctx context.Context, image ceph.Image) (*found, error) {
+	seen, err := i.recorded(ctx, image)
+	if err == nil {
+		seen.adopted = true
+	}
 	return seen, err
 }
 

@@ -72,6 +72,9 @@ type Result struct {
 	Private bool
 	// Key is the request's if the image is keyed, otherwise empty.
 	Key string
+	// NoOldName: there is no image of the name that the adopted one is to lose. It was adopted
+	// before, or the name is a slip.
+	NoOldName bool
 	// SCC is the record's, nil for a volume that was made now.
 	SCC *ceph.SCC
 	// Created, Grown and Renamed say what was done. Deferred: the image is mapped exclusively,
@@ -151,6 +154,7 @@ func carryOut(ctx context.Context, r Request, seen *found) Result {
 		seen, result.Err = act(ctx, r, todo, seen, &result)
 		if seen != nil {
 			result.Features, result.Path = seen.features, seen.path
+			result.NoOldName = seen.adopted && !result.Renamed
 			if seen.record != nil {
 				result.SCC = seen.record.SCC
 			}
@@ -255,6 +259,9 @@ func Summary(requests []Request, results []Result) []string {
 		return r.Volume.String() + " to " + quantity(r.Volume.size(r.wanted()))
 	})
 	for i, result := range results {
+		if result.NoOldName {
+			lines = append(lines, "image "+requests[i].Volume.String()+" is taken as it is: there is no image "+requests[i].OldName+", so it was adopted before, or that name is wrong")
+		}
 		if result.Deferred {
 			lines = append(lines, "image "+requests[i].Volume.String()+" is in use, and grows to "+quantity(requests[i].Volume.size(requests[i].wanted()))+" when its workload starts the next time")
 		}

@@ -40,6 +40,8 @@ type found struct {
 	// for nobody.
 	misnamed bool
 	used     string
+	// adopted: no image has the old name of an image that is to be adopted.
+	adopted bool
 	// fresh: there was no such volume at the beginning of the call.
 	fresh bool
 	// put stores a record.

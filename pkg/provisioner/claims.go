@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/connect"
 	"github.com/cephferry/cephferry/pkg/provision"
@@ -146,6 +147,12 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 	made := "created PersistentVolume " + pv.Name + " of " + p.kind() + " " + request.Volume.String()
 	if result.Renamed {
 		made += ", which was " + p.OldName
+	}
+	switch {
+	case p.denied != nil:
+		made += ", which is taken as it is: whether there is an image " + p.OldName + " is not for this namespace to know"
+	case result.NoOldName:
+		made += ", which is taken as it is: there is no image " + p.OldName + ", so it was adopted before, or the annotation " + annotations.Adopt + " has a wrong name"
 	}
 	c.Events.normal(claim, eventProvisioned, made)
 	if unknown != "" {

@@ -303,7 +303,21 @@ func TestAdoptionRenames(t *testing.T) {
 		t.Fatal(result, err)
 	}
 	made()
-	same(t, "events", []string{"Normal Provisioning: makes image shop.data for class block", "Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data"}, w.events)
+	same(t, "events", []string{"Normal Provisioning: makes image shop.data for class block", "Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data, which is taken as it is: whether there is an image csi-vol-0aa is not for this namespace to know"}, w.events)
+}
+
+// TestAdoptionByAWrongName: an image that has the claim's name already counts as adopted, and the
+// claim says that there is none of the old name.
+func TestAdoptionByAWrongName(t *testing.T) {
+	w := newWorld(t, []cephtest.Image{{Name: "shop.data", Layout: ceph.Layout{Size: mib}}, {Name: "csi-vol-0aa", Layout: ceph.Layout{Size: mib}}}, pvc("adopt=shop.0ab"))
+	if _, err := w.reconcile("data"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "events", []string{
+		"Normal Provisioning: makes image shop.data for class block",
+		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data, which is taken as it is: " +
+			"there is no image shop.0ab, so it was adopted before, or the annotation cephferry.io/adopt has a wrong name",
+	}, w.events)
 }
 
 // TestFailures of Ceph and of the API server: what is said, and when it is tried
