@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 
+	"github.com/cephferry/cephferry/pkg/adopt"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/idle"
 	"github.com/cephferry/cephferry/pkg/move"
@@ -46,13 +47,14 @@ func exitCode(err error) int {
 		record   *ownership.Refused
 		moving   *move.Refusal
 		restored *restore.Refusal
+		adopted  *adopt.Refusal
 	)
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &own):
 		return own.code
-	case errors.As(err, &failover), errors.As(err, &idle), errors.As(err, &record), errors.As(err, &moving), errors.As(err, &restored):
+	case errors.As(err, &failover), errors.As(err, &idle), errors.As(err, &record), errors.As(err, &moving), errors.As(err, &restored), errors.As(err, &adopted):
 		return exitRefused
 	}
 	return exitFailed

@@ -95,6 +95,8 @@ func TestErrorsBeforeAnyConnection(t *testing.T) {
 		"compare all and one":     {[]string{"compare", "-A", "shop/data", "--from-context", "east", "--to-context", "west"}, "error: --all-namespaces: name claims, or take all of them"},
 		"compare by one key":      {[]string{"compare", "--ceph-id", "ann", "--from-context", "east", "--to-context", "west"}, "error: --ceph-conf, --ceph-id and --ceph-keyring: compare asks Ceph as each cluster reaches it; leave them out"},
 		"compare in xml":          {[]string{"compare", "-o", "xml", "--from-context", "east", "--to-context", "west"}, "error: --output xml: must be json or yaml"},
+		"adopt of nothing":        {[]string{"adopt"}, "error: requires at least 1 arg(s), only received 0"},
+		"adopt in no time":        {[]string{"adopt", "shop/data", "--timeout", "0s"}, "error: --timeout 0s: must be more than nothing"},
 		"rekey of nothing":        {[]string{"rekey"}, "error: name claims, or those of a namespace with --all"},
 		"rekey of both":           {[]string{"rekey", "shop/data", "--all"}, "error: name claims, or those of a namespace with --all"},
 		"release of a cluster":    {[]string{"release", "shop/data", "--cluster-id", "rook-ceph"}, "error: --image and --cluster-id: one needs the other"},

@@ -37,7 +37,7 @@ something could not be found out.`,
 	root.SetErr(std.stderr)
 	o.addFlags(root.PersistentFlags())
 	root.AddCommand(newStatus(o), newClusters(o), newFleet(o), newHistory(o), newMove(o), newFailover(o),
-		newUnfence(o), newRelease(o), newRekey(o), newExport(o), newImport(o), newRestore(o), newCompare(o),
+		newUnfence(o), newRelease(o), newRekey(o), newAdopt(o), newExport(o), newImport(o), newRestore(o), newCompare(o),
 		newDashboard(o), newCheck(o))
 	if err := root.RegisterFlagCompletionFunc("context", o.completeContexts); err != nil {
 		panic(err) // there is no such flag

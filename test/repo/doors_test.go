@@ -24,12 +24,12 @@ func TestNothingBehindTheDoorsAsks(t *testing.T) {
 		"ShowOn":    {"pkg/dynamicpv", "pkg/staticpv"},
 		// At which door a claim knocks.
 		"doorOf": {"pkg/provisioner"},
-		// The class of a claim, and that of a volume. pkg/restore writes claims for a
+		// The class of a claim, and that of a volume. pkg/adopt and pkg/restore write claims for a
 		// door, and the plugin asks as a door does what a claim would get.
 		"ClassName":        {"cmd/kubectl-cephferry", "pkg/claims", "pkg/postrender", "pkg/provisioner"},
-		"StorageClassName": {"pkg/claims", "pkg/dynamicpv", "pkg/postrender", "pkg/provisioner", "pkg/restore", "pkg/slim", "pkg/staticpv"},
+		"StorageClassName": {"pkg/adopt", "pkg/claims", "pkg/dynamicpv", "pkg/postrender", "pkg/provisioner", "pkg/restore", "pkg/slim", "pkg/staticpv"},
 		// Whether a handle is ceph-csi's own.
-		"IsID": {"pkg/dynamicpv", "pkg/staticpv"},
+		"IsID": {"pkg/adopt", "pkg/dynamicpv", "pkg/staticpv"},
 		// Who made the object, and so deletes it. The cluster does for all claims alike.
 		"CreatedBy": {"pkg/provisioner"},
 	}

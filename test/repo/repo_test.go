@@ -37,7 +37,7 @@ var layers = [][]string{
 	{"pkg/postrender", "pkg/volumes", "pkg/doctor"},
 	{"pkg/usage", "pkg/failover", "pkg/move", "pkg/restore"},
 	{"pkg/missing"},
-	{"pkg/guard", "pkg/provisioner", "pkg/idle", "pkg/register", "pkg/helmrender", "pkg/page"},
+	{"pkg/guard", "pkg/provisioner", "pkg/adopt", "pkg/idle", "pkg/register", "pkg/helmrender", "pkg/page"},
 	{"pkg/keeper", "pkg/inventory", "pkg/rekey", "pkg/access"},
 	{"pkg/planning", "pkg/objects"},
 	{"pkg/takeover"},
