@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -68,8 +69,11 @@ func (o *options) readSettings(ctx context.Context, api client.Reader, namespace
 	var list appsv1.DeploymentList
 	ours := client.MatchingLabels{"app.kubernetes.io/name": "cephferry"}
 	err := api.List(ctx, &list, ours)
-	if apierrors.IsForbidden(err) {
-		err = api.List(ctx, &list, ours, client.InNamespace(namespace))
+	// The pod says where it is, whatever the command is about.
+	for _, in := range []string{os.Getenv("POD_NAMESPACE"), namespace} {
+		if apierrors.IsForbidden(err) && in != "" {
+			err = api.List(ctx, &list, ours, client.InNamespace(in))
+		}
 	}
 	if err != nil {
 		return settings{}, fmt.Errorf("look for the webhook's Deployment: %w", err)
@@ -149,7 +153,7 @@ func (o *options) cephConfig() *goceph.Config {
 
 // errNoLibrary is for builds without cgo.
 var errNoLibrary = errors.New("this build of kubectl cephferry has no Ceph library, so it cannot ask Ceph itself; " +
-	"run it in the webhook's pod: kubectl exec -it -n cephferry-system deployment/cephferry -- kubectl-cephferry --direct, with the same arguments, and --by for a name")
+	"run it as a pod beside the webhook, with --in-cluster, or in the webhook's pod: kubectl exec -it -n cephferry-system deployment/cephferry -- kubectl-cephferry --direct, with the same arguments, and --by for a name")
 
 func dial(ctx context.Context, config goceph.Config) (ceph.Cluster, error) {
 	cluster, err := goceph.Dial(ctx, config)

@@ -13,12 +13,17 @@ import (
 	"golang.org/x/term"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/podrun"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	colour := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(os.Stdout.Fd()))
-	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr, colour})
+	var stderr io.Writer = os.Stderr
+	if os.Getenv(podrun.MarkEnv) != "" {
+		stderr = &podrun.Marker{Out: os.Stderr}
+	}
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, stderr, colour})
 	stop()
 	os.Exit(code)
 }

@@ -20,6 +20,8 @@ type options struct {
 	kubectl *genericclioptions.ConfigFlags
 	// direct: Ceph is asked, and not the objects in which the cluster shows what Ceph says.
 	direct bool
+	// inCluster: a pod beside the webhook does it, with --direct.
+	inCluster bool
 	// cephConf, cephID and cephKeyring are the user who may fence.
 	cephConf, cephID, cephKeyring string
 	// settings are the flags, and given those that were on the command line.
@@ -31,6 +33,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	o.kubectl = kubectlFlags()
 	o.kubectl.AddFlags(flags)
 	flags.BoolVar(&o.direct, "direct", false, "ask Ceph itself, with a build that has Ceph's libraries; neither the webhook nor its objects have to be there")
+	flags.BoolVar(&o.inCluster, "in-cluster", false, "run as a pod beside the webhook, with its image, account and Ceph user, and with --direct; for machines without Ceph's libraries")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's configuration, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise that of --ceph-secret")
 	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")

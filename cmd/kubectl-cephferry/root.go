@@ -20,7 +20,8 @@ a cluster that is dead.
 
 It reads and writes objects of the cluster's API server. With --direct it asks Ceph itself,
 and needs neither the webhook nor its objects; so do unfence, release, import, rekey and
-restore always. That takes a build with Ceph's libraries. What the webhook is started with, it reads
+restore always. That takes a build with Ceph's libraries, or --in-cluster, which runs the
+command as a pod of the webhook's image. What the webhook is started with, it reads
 from its Deployment then; flags of the same names go before that.
 
 The exit code is 1 if something failed, 2 if it was refused and nothing was changed, and 3 if
@@ -30,6 +31,12 @@ something could not be found out.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.PersistentPreRunE = func(command *cobra.Command, args []string) error {
+		if !o.inCluster {
+			return nil
+		}
+		return o.inPod(command, args)
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(std.stdin)
