@@ -29,12 +29,13 @@ func (f Finder) OfClaims(ctx context.Context, namespace string, names []string) 
 	group.SetLimit(parallel)
 	for i, name := range names {
 		var err error
-		if all[i], err = f.cached(ctx, namespace, name); err != nil {
+		var waits *corev1.PersistentVolumeClaim
+		if all[i], waits, err = f.cached(ctx, namespace, name); err != nil {
 			return Found{}, errors.Join(err, group.Wait())
 		}
 		if len(all[i]) == 0 {
 			group.Go(func() (err error) {
-				all[i], err = f.live(within, namespace, name)
+				all[i], err = f.live(within, namespace, name, waits)
 				return err
 			})
 		}
@@ -100,20 +101,24 @@ func IsFor(pv *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim) boo
 // cached returns the PVs in the cache that the claim may mount: the one that it names, or
 // else all that are for it, because until it names one nothing says which it will be. Either
 // counts only if it is for the claim, see [IsFor]. That there is none, the cache cannot say.
-func (f Finder) cached(ctx context.Context, namespace, name string) ([]corev1.PersistentVolume, error) {
+// waits is the claim if it names none, or is not there.
+func (f Finder) cached(ctx context.Context, namespace, name string) (own []corev1.PersistentVolume, waits *corev1.PersistentVolumeClaim, err error) {
 	if f.onlyLive {
-		return nil, nil
+		return nil, nil, nil
 	}
 	claim, named, missing, err := read(ctx, f.Cache, namespace, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if claim.Spec.VolumeName == "" && !missing {
+	if claim.Spec.VolumeName == "" {
+		waits = claim
+	}
+	if waits != nil && !missing {
 		if named, err = f.claimed(ctx, namespace, name); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return onlyFor(claim, named), nil
+	return onlyFor(claim, named), waits, nil
 }
 
 // claimed are the PVs in the cache whose claimRef is the claim.
@@ -131,43 +136,78 @@ func (f Finder) claimed(ctx context.Context, namespace, name string) ([]corev1.P
 // Those that the cache has for it, and the one that would be made for it, are read by their
 // names. Another one may be missed until the claim names it. The scheduler waits for that,
 // so the pod's binding is asked about later, and the keeper looks at the pods once more.
-func (f Finder) live(ctx context.Context, namespace, name string) ([]corev1.PersistentVolume, error) {
+//
+// One that waits by the cache most likely names none, so the one that would be made for it is
+// read at the same time as the claim.
+func (f Finder) live(ctx context.Context, namespace, name string, waits *corev1.PersistentVolumeClaim) ([]corev1.PersistentVolume, error) {
+	early := map[string]*earlyVolume{}
+	if waits != nil {
+		made := f.readEarly(ctx, madeFor(waits))
+		defer made.await()
+		early[madeFor(waits)] = made
+	}
 	claim, found, missing, err := read(ctx, f.API, namespace, name)
 	if err != nil {
 		return nil, err
 	}
 	if claim.Spec.VolumeName == "" || missing {
-		if found, err = f.onTheWay(ctx, claim); err != nil {
+		if found, err = f.onTheWay(ctx, claim, early); err != nil {
 			return nil, err
 		}
 	}
 	return onlyFor(claim, found), nil
 }
 
-// onTheWay are PVs at the API server that the claim may get.
-func (f Finder) onTheWay(ctx context.Context, claim *corev1.PersistentVolumeClaim) ([]corev1.PersistentVolume, error) {
-	cached, err := f.claimed(ctx, claim.Namespace, claim.Name)
-	if err != nil {
-		return nil, err
-	}
+// earlyVolume is a PersistentVolume that is read before it is known whether it matters.
+type earlyVolume struct {
+	done chan struct{}
+	pv   corev1.PersistentVolume
+	err  error
+}
+
+func (f Finder) readEarly(ctx context.Context, name string) *earlyVolume {
+	early := &earlyVolume{done: make(chan struct{})}
+	go func() {
+		defer close(early.done)
+		early.err = f.API.Get(ctx, client.ObjectKey{Name: name}, &early.pv)
+	}()
+	return early
+}
+
+func (e *earlyVolume) await() { <-e.done }
+
+// madeFor is the name of the PV that would be made for the claim.
+func madeFor(claim *corev1.PersistentVolumeClaim) string {
 	image := claim.Annotations[annotations.Image]
 	if image == "" {
 		image = staticpv.ImageName(claim.Namespace, claim.Name)
 	}
-	names := []string{staticpv.VolumeName(image)}
+	return staticpv.VolumeName(image)
+}
+
+// onTheWay are PVs at the API server that the claim may get. Those in early are being read.
+func (f Finder) onTheWay(ctx context.Context, claim *corev1.PersistentVolumeClaim, early map[string]*earlyVolume) ([]corev1.PersistentVolume, error) {
+	cached, err := f.claimed(ctx, claim.Namespace, claim.Name)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{madeFor(claim)}
 	for i := range cached {
 		names = append(names, cached[i].Name)
 	}
 	var found []corev1.PersistentVolume
 	for _, name := range unique(names) {
-		var pv corev1.PersistentVolume
-		err := f.API.Get(ctx, client.ObjectKey{Name: name}, &pv)
+		one := early[name]
+		if one == nil {
+			one = f.readEarly(ctx, name)
+		}
+		one.await()
 		switch {
-		case apierrors.IsNotFound(err):
-		case err != nil:
-			return nil, fmt.Errorf("read PersistentVolume %s: %w", name, err)
+		case apierrors.IsNotFound(one.err):
+		case one.err != nil:
+			return nil, fmt.Errorf("read PersistentVolume %s: %w", name, one.err)
 		default:
-			found = append(found, pv)
+			found = append(found, one.pv)
 		}
 	}
 	return found, nil
