@@ -76,6 +76,31 @@ func statusOf(t *testing.T, api client.Client, output outputFormat, selector str
 	return out.String(), complaints.String(), err
 }
 
+// TestStatusSaysWhatIsMissing: below the table, with since when and the way out.
+func TestStatusSaysWhatIsMissing(t *testing.T) {
+	stuck, since := heldBy("west", "u-west", true), metav1.NewTime(time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC))
+	stuck.Waiting = "VolumeAttachment/csi-1"
+	stuck.Missing = []v1alpha1.VolumeMissing{
+		{Kind: "AttachmentNotGone", Subject: "VolumeAttachment/csi-1", What: "VolumeAttachment csi-1 of node n1 does not go", Since: &since, WayOut: "look at\nceph-csi"},
+		{Kind: "NodeSilent", Subject: "Node/n1", What: "node n1 does not report", WayOut: "bring it back"},
+	}
+	api := shows(t, interceptor.Funcs{}, registeredAt(time.Now()), shownVolume("data", stuck), shownVolume("well", heldBy("west", "u-west", true)))
+	want := `NAMESPACE   CLAIM   STATE   OWNER   NODE    SINCE   WAITING
+shop        data    Held    west    n1,n2   3h      VolumeAttachment/csi-1
+shop        well    Held    west    n1,n2   3h      -
+
+shop/data is not released: VolumeAttachment csi-1 of node n1 does not go, since 2026-11-27 12:00:00 UTC
+  do this   look at ceph-csi
+
+shop/data is not released: node n1 does not report
+  do this   bring it back
+`
+	out, _, err := statusOf(t, api, "", "")
+	if diff := cmp.Diff(want, out); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+}
+
 func TestStatusOfObjects(t *testing.T) {
 	fencing := heldBy("west", "u-dead", false)
 	fencing.State, fencing.Takeover = v1alpha1.VolumeFencing, &v1alpha1.VolumeTakeover{Cluster: "west", By: "ann", Since: metav1.Now()}

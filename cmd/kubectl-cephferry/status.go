@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
 const (
@@ -37,7 +39,8 @@ func newStatus(o *options) *cobra.Command {
 		Use:   "status [NAMESPACE/CLAIM...]",
 		Short: "List the guarded volumes: who owns them, and who waits for them",
 		Long: `Lists the guarded volumes of this cluster: the state of the image, the cluster that owns
-it, on which nodes and since when, and who waits for it here. It reads the objects
+it, on which nodes and since when, and who waits for it here; and below, what keeps an image
+from being released, since when, and the way out. It reads the objects
 MigratableVolume of this cluster, which the leader of the webhook writes from the records in Ceph.
 
 With --direct it asks Ceph itself, and says who has each image open: the clients that this
@@ -241,7 +244,33 @@ func (s *shownVolumes) table(volumes []v1alpha1.MigratableVolume, first bool, th
 		}
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, volume := range volumes {
+		writeMissing(s.std.stdout, volume.Namespace+"/"+volume.Name, noted(volume.Status.Missing))
+	}
+	return nil
+}
+
+// noted is what an object shows to be missing.
+func noted(shown []v1alpha1.VolumeMissing) []ceph.Missing {
+	var all []ceph.Missing
+	for _, one := range shown {
+		m := ceph.Missing{Kind: one.Kind, Subject: one.Subject, What: one.What, WayOut: one.WayOut}
+		if one.Since != nil {
+			m.Since = one.Since.Time
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// writeMissing writes what keeps the image of a volume from being released, and the way out.
+func writeMissing(w io.Writer, volume string, all []ceph.Missing) {
+	for _, m := range all {
+		fmt.Fprintf(w, "\n%s is not released: %s\n  do this   %s\n", volume, oneLine(m.Clause()), oneLine(m.WayOut))
+	}
 }
 
 func stateColour(volume *v1alpha1.MigratableVolume) string {

@@ -40,6 +40,7 @@ func setUpOwners(manager ctrl.Manager, g *guard.Guard, access *cephAccess, stora
 	if err := manager.Add(&keeper.Sweep{Keeper: keep, Storages: storages, Log: log}); err != nil {
 		return nil, fmt.Errorf("set up the sweep of records: %w", err)
 	}
+	shown.refused.Missing = g.Missing
 	free := func(ctx context.Context, volume volumes.Volume) bool { return g.Free(ctx, []volumes.Volume{volume}) }
 	waker := &keeper.Waker{Free: free, Client: manager.GetClient(), Log: log, Now: g.Now, Waits: shown.refused.Waits, Woken: claims.woken, State: state}
 	if err := manager.Add(waker); err != nil {

@@ -3,7 +3,6 @@ package ceph
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 )
 
@@ -15,10 +14,31 @@ type Note struct {
 	// Owner is the UID of the cluster that wrote it, and Epoch that of the record then.
 	Owner string `json:"owner"`
 	Epoch uint64 `json:"epoch"`
-	// Pods are those that use the image, as "pod shop/db-0 on node e1", at most [MaxNoted].
-	Pods []string `json:"pods,omitempty"`
+	// Pods are those that use the image, at most [MaxNoted].
+	Pods []NotedPod `json:"pods,omitempty"`
 	// Missing is what keeps the image from being released, if it has lasted.
 	Missing []Missing `json:"missing,omitempty"`
+}
+
+// NotedPod is a pod that uses an image.
+type NotedPod struct {
+	// Name is namespace/name, and Node is empty while no node takes the pod.
+	Name string `json:"name"`
+	Node string `json:"node,omitempty"`
+	// Ending: it is being deleted.
+	Ending bool `json:"ending,omitempty"`
+}
+
+// String is for people: shop/db-0 on node e1.
+func (p NotedPod) String() string {
+	text := p.Name
+	if p.Node != "" {
+		text += " on node " + p.Node
+	}
+	if p.Ending {
+		text += ", which is being deleted"
+	}
+	return text
 }
 
 // MaxNoted bounds each list of a note.
@@ -75,11 +95,13 @@ func (n Note) IsOf(record Record) bool {
 	return record.Owner != nil && n.Owner == record.Owner.UID && n.Epoch == record.Epoch
 }
 
-// String is for one line.
-func (m Missing) String() string {
-	since := ""
-	if !m.Since.IsZero() {
-		since = ", since " + m.Since.UTC().Format("2006-01-02 15:04:05 UTC")
+// Clause is what is missing, and since when.
+func (m Missing) Clause() string {
+	if m.Since.IsZero() {
+		return m.What
 	}
-	return fmt.Sprintf("%s%s; %s", m.What, since, m.WayOut)
+	return m.What + ", since " + m.Since.UTC().Format("2006-01-02 15:04:05 UTC")
 }
+
+// String is for one line.
+func (m Missing) String() string { return m.Clause() + "; " + m.WayOut }

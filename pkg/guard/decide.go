@@ -11,8 +11,9 @@ import (
 // Foreign is a watcher that this cluster does not account for.
 type Foreign struct {
 	ceph.Watcher
-	// Why says what is known about it, for people.
-	Why string
+	// Why says what is known about it, for people, and Node is the node of this cluster that
+	// has its address, if one has.
+	Why, Node string
 }
 
 // Verdict is the answer for one volume.
@@ -54,7 +55,7 @@ func Decide(watchers []ceph.Watcher, record ceph.Record, self ceph.Party, local 
 	for _, watcher := range watchers {
 		renames := ownership.Owns(record, self) && slices.Contains(record.Renamers, watcher.Addr)
 		if why := local.Unexplained(watcher); why != "" && !renames {
-			foreign = append(foreign, Foreign{watcher, why})
+			foreign = append(foreign, Foreign{watcher, why, local.NodeOf(watcher)})
 		}
 	}
 	switch {

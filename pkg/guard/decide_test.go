@@ -51,7 +51,11 @@ func TestDecide(t *testing.T) {
 	refused := func(watchers []ceph.Watcher, why ...string) Verdict {
 		verdict := Verdict{Reason: ForeignWatchers}
 		for i, watcher := range watchers {
-			verdict.Foreign = append(verdict.Foreign, Foreign{watcher, why[i]})
+			node := ""
+			if why[i] == idle {
+				node = "west-1"
+			}
+			verdict.Foreign = append(verdict.Foreign, Foreign{watcher, why[i], node})
 		}
 		return verdict
 	}
@@ -159,15 +163,15 @@ func TestDecide(t *testing.T) {
 		"one of several is foreign": {
 			at("10.0.2.11:0/1", "10.9.0.1:0/1", "10.0.1.12:0/1"),
 			usage.Local{Nodes: nodes, Using: []string{"west-1"}, Exempt: prefixes("10.9.0.1/32")},
-			Verdict{Reason: ForeignWatchers, Foreign: []Foreign{{at("", "", "10.0.1.12:0/1")[2], elsewhere}}},
+			Verdict{Reason: ForeignWatchers, Foreign: []Foreign{{at("", "", "10.0.1.12:0/1")[2], elsewhere, ""}}},
 		},
 		"every kind of watcher at once": {
 			at("10.0.1.12:0/1", "10.0.2.11:0/1", "10.0.2.12:0/1", "10.9.0.1:0/1", "100.64.0.5:0/1", "?"),
 			usage.Local{Nodes: nodes, Using: []string{"west-2"}, CIDRs: prefixes("100.64.0.0/16"), Exempt: prefixes("10.9.0.1/32")},
 			Verdict{Reason: ForeignWatchers, Foreign: []Foreign{
-				{ceph.Watcher{Addr: "10.0.1.12:0/1", Client: "client.4153", Cookie: 0}, elsewhere},
-				{ceph.Watcher{Addr: "10.0.2.11:0/1", Client: "client.4153", Cookie: 1}, idle},
-				{ceph.Watcher{Addr: "?", Client: "client.4153", Cookie: 5}, garbled},
+				{ceph.Watcher{Addr: "10.0.1.12:0/1", Client: "client.4153", Cookie: 0}, elsewhere, ""},
+				{ceph.Watcher{Addr: "10.0.2.11:0/1", Client: "client.4153", Cookie: 1}, idle, "west-1"},
+				{ceph.Watcher{Addr: "?", Client: "client.4153", Cookie: 5}, garbled, ""},
 			}},
 		},
 	}

@@ -21,6 +21,8 @@ type Ceph interface {
 	ceph.ImageGrower
 	ceph.WatcherLister
 	ceph.RecordStore
+	ceph.NoteStore
+	ceph.Registrar
 	ceph.Identified
 	imagename.Ceph
 }
@@ -56,6 +58,7 @@ type Guard struct {
 
 	turns  turns
 	locals shared[usage.Local]
+	tells  shared[told]
 }
 
 // Result is how an endpoint answers.
@@ -142,6 +145,7 @@ func (g *Guard) look(ctx context.Context, all []volumes.Volume) (Answer, []sight
 		}
 		_ = group.Wait() // errors are in the answers
 	}
+	g.tell(ctx, sights, answers)
 	answer := worst(answers)
 	answer.Volumes, answer.Bases = all, basesOf(sights)
 	return answer, sights
@@ -191,6 +195,8 @@ type sight struct {
 	// self is this program's client instance, if the image is keyed.
 	self   string
 	answer Answer
+	// foreign are the watchers that led to a refusal.
+	foreign []Foreign
 }
 
 // looks bounds how often a volume is looked at, and one whose record has changed is looked at
@@ -250,7 +256,8 @@ func (g *Guard) lookOnce(ctx context.Context, volume volumes.Volume) sight {
 	s.answer = Answer{Result: Allowed, Reason: verdict.Reason}
 	if !verdict.Allowed {
 		s.answer.Result = Denied
-		s.answer.Message = refusal(g.Self, volume, s.spec, verdict.Foreign, s.record)
+		s.foreign = verdict.Foreign
+		s.answer.Message = g.refusal(volume, s.spec, verdict.Foreign, s.record, told{})
 	}
 	return s
 }

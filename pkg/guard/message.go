@@ -18,13 +18,18 @@ import (
 //	  held by         cluster east, node e1 (10.0.1.12, client.4153), claim shop/data-db-0, since 2026-11-22 14:03 UTC
 //	  if it lives     scale the workload of claim shop/data-db-0 down in east, then retry here; nothing was changed
 //	  if it is dead   kubectl cephferry failover shop/data-db-0
+//	  pod there       shop/db-0 on node e1
+//
+// The last line is what that cluster tells, and further ones are what it misses for a release, if
+// anything, see tellsOf. If it needs the image no more, nobody is to scale anything down.
 //
 // And when nobody is, or this cluster is, but watchers speak against it:
 //
 //	volume shop/data-db-0 (image replicapool/shop.data-db-0) is in use by another cluster
 //	  held by   10.0.1.12 (client.4153), not a node of west
 //	  do this   scale the workload down in that cluster, then retry here; nothing was changed
-func refusal(self ceph.Party, volume volumes.Volume, image ceph.ImageSpec, foreign []Foreign, record ceph.Record) string {
+func (g *Guard) refusal(volume volumes.Volume, image ceph.ImageSpec, foreign []Foreign, record ceph.Record, tells told) string {
+	self := g.Self
 	what, claim, owner := describe(volume, image), volume.Namespace+"/"+volume.Claim, record.Owner
 	switch {
 	case record.State == ceph.Fencing:
@@ -42,17 +47,47 @@ func refusal(self ceph.Party, volume volumes.Volume, image ceph.ImageSpec, forei
 		for _, holder := range append(ownerLines(foreign, owner), watcherLines(self, foreign, owner)...) {
 			text = append(text, "  held by         "+holder)
 		}
-		return strings.Join(append(text,
-			fmt.Sprintf("  if it lives     scale the workload of claim %s/%s down in %s, then retry here; nothing was changed", owner.Namespace, owner.Claim, owner.Name),
-			"  if it is dead   kubectl cephferry failover "+claim,
-		), "\n")
+		lives := fmt.Sprintf("scale the workload of claim %s/%s down in %s, then retry here", owner.Namespace, owner.Claim, owner.Name)
+		if !isNeeded(tells.note, record) {
+			lives = fmt.Sprintf("no pod of %s needs it any more, so wait until it is released", owner.Name)
+		}
+		text = append(text, "  if it lives     "+lives+"; nothing was changed", "  if it is dead   kubectl cephferry failover "+claim)
+		return strings.Join(append(text, tellsOf(noteOf(tells.note, record), g.missing(record, tells))...), "\n")
 	default:
 		text := []string{what + " is in use by another cluster"}
 		for _, holder := range watcherLines(self, foreign, nil) {
 			text = append(text, "  held by   "+holder)
 		}
-		return strings.Join(append(text, "  do this   scale the workload down in that cluster, then retry here; nothing was changed"), "\n")
+		return strings.Join(append(text, endThat(foreign)...), "\n")
 	}
+}
+
+// endThat is what to do about watchers that no other owner explains. What has the address of a node
+// of this cluster may be another volume's there, or left behind, or behind an equal address.
+func endThat(foreign []Foreign) []string {
+	var lines, nodes []string
+	elsewhere := false
+	for _, watcher := range foreign {
+		switch {
+		case watcher.Node == "":
+			elsewhere = true
+		case !slices.Contains(nodes, watcher.Node):
+			nodes = append(nodes, watcher.Node)
+			lines = append(lines, fmt.Sprintf("  do this   rbd device list on node %s shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed", watcher.Node))
+		}
+	}
+	if elsewhere || len(lines) == 0 {
+		lines = append(lines, "  do this   scale the workload down in that cluster, then retry here; nothing was changed")
+	}
+	return lines
+}
+
+// noteOf is the note, if it is about the record.
+func noteOf(note ceph.Note, record ceph.Record) ceph.Note {
+	if !note.IsOf(record) {
+		return ceph.Note{}
+	}
+	return note
 }
 
 // ownerLines are one line for each of the owner's nodes, or one for the cluster

@@ -52,7 +52,7 @@ func (g *Guard) judge(ctx context.Context, s sight, holder *ceph.LockedError) er
 	case !verdict.Allowed && !holder.Answers:
 		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: notTaken(g.Self, describe(s.volume, s.spec), holder)}}
 	case !verdict.Allowed:
-		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: refusal(g.Self, s.volume, s.spec, verdict.Foreign, s.record)}}
+		return refused{Answer{Result: Denied, Reason: verdict.Reason, Message: g.refusal(s.volume, s.spec, verdict.Foreign, s.record, told{})}}
 	}
 	return nil
 }

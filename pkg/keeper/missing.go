@@ -122,19 +122,15 @@ func (k *Keeper) cannotNote(ctx context.Context, err error) {
 	}
 }
 
-// podsOf are pods for people, sorted.
-func podsOf(uses []usage.Use) []string {
-	var all []string
+// podsOf are the pods among the uses, sorted.
+func podsOf(uses []usage.Use) []ceph.NotedPod {
+	var all []ceph.NotedPod
 	for _, use := range uses {
-		switch {
-		case use.Pod == "":
-		case use.Node == "":
-			all = append(all, "pod "+use.Object)
-		default:
-			all = append(all, "pod "+use.Object+" on node "+use.Node)
+		if use.Pod != "" {
+			all = append(all, ceph.NotedPod{Name: use.Object, Node: use.Node, Ending: !use.Ends.IsZero()})
 		}
 	}
-	slices.Sort(all)
+	slices.SortFunc(all, func(a, b ceph.NotedPod) int { return strings.Compare(a.String(), b.String()) })
 	return all[:min(len(all), ceph.MaxNoted)]
 }
 

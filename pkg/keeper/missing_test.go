@@ -18,6 +18,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/pkg/keeper"
+	"github.com/cephferry/cephferry/pkg/missing"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -158,6 +159,12 @@ func TestWhatIsMissingIsTold(t *testing.T) {
 				t.Errorf("it shows %v", shown.last.Missing)
 			}
 
+			// Who waits in another cluster is told the same.
+			waits := missing.Of(missing.Facts{Self: east, Record: w.record(), Note: note, Now: w.clock()})
+			if len(waits) != 1 || !strings.HasPrefix(waits[0].String(), "in cluster west, "+test.says[:strings.LastIndex(test.says, "; ")]) {
+				t.Errorf("in the other cluster %v is missing", waits)
+			}
+
 			// Not again, and neither does another leader, which knows since when.
 			w.keep()
 			w.leads()
@@ -175,7 +182,7 @@ func TestAHolderThatNothingConfirms(t *testing.T) {
 	w := newWorld(t, boundClaim(), boundPod("p"), attachment("shop.data", "w1"))
 	w.admits(west, "p")
 	w.keep()
-	if diff := cmp.Diff(ceph.Note{Owner: west.UID, Epoch: 1, Pods: []string{"pod shop/pod-p on node w1"}}, w.note()); diff != "" {
+	if diff := cmp.Diff(ceph.Note{Owner: west.UID, Epoch: 1, Pods: []ceph.NotedPod{{Name: "shop/pod-p", Node: "w1"}}}, w.note()); diff != "" {
 		t.Errorf("the note of a volume that is used (-want +got):\n%s", diff)
 	}
 	w.remove(boundPod("p"), attachment("shop.data", "w1"), node("w1", ""))

@@ -134,7 +134,7 @@ func TestOf(t *testing.T) {
 			of(missing.VolumeGone, "Node/e1", "node e1 may use the image: volumeattachment csi-2", time.Time{}, unmount)},
 
 		"another cluster has it, and says nothing": {missing.Facts{Record: heldBy(west), Leader: noon.Add(-time.Minute)}, nil},
-		"another cluster has it, with a pod":       {missing.Facts{Record: heldBy(west), Note: ceph.Note{Owner: "u-west", Epoch: 3, Pods: []string{"pod shop/db-0"}}}, nil},
+		"another cluster has it, with a pod":       {missing.Facts{Record: heldBy(west), Note: ceph.Note{Owner: "u-west", Epoch: 3, Pods: []ceph.NotedPod{{Name: "shop/db-0"}}}}, nil},
 		"another cluster says what is missing": {missing.Facts{Record: heldBy(west), Note: ceph.Note{Owner: "u-west", Epoch: 3, Missing: of("K", "Node/w1", "node w1 is lazy", noon, "wake it")}},
 			of("K", "Node/w1", "in cluster west, node w1 is lazy", noon, "in west: wake it")},
 		"a note of the epoch before":           {missing.Facts{Record: heldBy(west), Note: ceph.Note{Owner: "u-west", Epoch: 2, Missing: of("K", "Node/w1", "w", noon, "o")}}, nil},

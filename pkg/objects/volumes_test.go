@@ -402,8 +402,22 @@ func TestRefusedPodsAreShownUntilTheImageIsOurs(t *testing.T) {
 		w.waiting.Waits(volume, "StatefulSet/db")
 		w.settle()
 	}
+	// Half a minute later it is said again, with what is missing there.
+	w.now = noon.Add(30 * time.Second)
+	w.waiting.Missing = func(context.Context, volumes.Volume) []ceph.Missing {
+		return []ceph.Missing{{Kind: "NodeSilent", Subject: "Node/e1", What: "in cluster east, node e1 does not report", WayOut: "in east: bring it back"}}
+	}
+	w.waiting.Waits(volume, "StatefulSet/db")
+	w.settle("get data", "patch data")
+	says := meta.FindStatusCondition(w.shown("data").Status.Conditions, v1alpha1.ConditionWaiting).Message
+	if !strings.HasSuffix(says, "\nin cluster east, node e1 does not report; in east: bring it back") || len(w.shown("data").Status.Missing) != 1 {
+		t.Errorf("it says %q, and shows %v", says, w.shown("data").Status.Missing)
+	}
 	w.show("data", heldBy(east, "e2"))
 	w.settle("get data", "patch data")
+	if len(w.shown("data").Status.Missing) != 1 {
+		t.Error("the leader takes away what is missing")
+	}
 	w.isShown("data", `Held east e2 "StatefulSet/db" Usable=OwnedElsewhere Waiting=PodsRefused`)
 
 	// A replica that has died takes nothing back. The leader does, when the image is free or ours.
@@ -411,6 +425,9 @@ func TestRefusedPodsAreShownUntilTheImageIsOurs(t *testing.T) {
 	w.show("data", free())
 	w.settle("get data", "patch data")
 	w.isShown("data", `Free - ""`)
+	if all := w.shown("data").Status.Missing; all != nil {
+		t.Errorf("of a free image %v is missing", all)
+	}
 	w.waiting.Waits(volume, "StatefulSet/web")
 	w.settle("get data") // nobody has the image, so nobody is waited for
 	w.isShown("data", `Free - ""`)

@@ -15,14 +15,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 const (
 	// maxWaits bounds the volumes that wait to be written.
 	maxWaits = 1000
-	// repeats is how often it is said again at most that the same workload is refused.
-	repeats = 5 * time.Minute
+	// repeats is how often it is said again at most that the same workload is refused, and what is
+	// missing then.
+	repeats = 30 * time.Second
 	// takesBack is after what time it is taken back that a workload waits. When it was woken,
 	// its volumes become this cluster's next, and the leader shows that nobody waits for
 	// those; and one that was woken too early is refused again.
@@ -36,11 +38,13 @@ type Waiting struct {
 	Client client.Client
 	Log    logr.Logger
 	Now    func() time.Time
+	// Missing, unless nil, is what keeps another cluster from releasing the image of a volume.
+	Missing func(ctx context.Context, volume volumes.Volume) []ceph.Missing
 
 	mu sync.Mutex
 	// queued are the workloads to show, and over when it was heard that nobody waits for a
 	// volume any more. A volume is in one of them. said are those that are shown.
-	queued map[types.NamespacedName]string
+	queued map[types.NamespacedName]wanted
 	over   map[types.NamespacedName]time.Time
 	said   map[types.NamespacedName]saying
 	wake   chan struct{}
@@ -48,6 +52,12 @@ type Waiting struct {
 	// server does not know the kind: asking for that again takes requests of its own.
 	failing string
 	absent  time.Time
+}
+
+// wanted is a workload that waits for a volume.
+type wanted struct {
+	workload string
+	volume   volumes.Volume
 }
 
 // saying is what was said when.
@@ -79,7 +89,7 @@ func (w *Waiting) Waits(volume volumes.Volume, workload string) {
 	if isSaid || !queued && len(w.queued) >= maxWaits {
 		return
 	}
-	put(&w.queued, name, workload)
+	put(&w.queued, name, wanted{workload, volume})
 	w.rouse()
 }
 
@@ -116,7 +126,7 @@ func (w *Waiting) Start(ctx context.Context) error {
 	wake := w.wakes()
 	w.mu.Unlock()
 	for ctx.Err() == nil {
-		name, workload, after := w.next()
+		name, is, after := w.next()
 		if name.Name == "" {
 			var ripe <-chan time.Time
 			if after > 0 {
@@ -129,7 +139,7 @@ func (w *Waiting) Start(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := w.write(ctx, name, workload); err != nil && ctx.Err() == nil {
+		if err := w.write(ctx, name, is); err != nil && ctx.Err() == nil {
 			w.cannot(err)
 			wait(ctx, pause)
 		}
@@ -139,31 +149,36 @@ func (w *Waiting) Start(ctx context.Context) error {
 
 // next takes a volume out of what is queued, or returns after what time there is one, 0 if
 // none is.
-func (w *Waiting) next() (name types.NamespacedName, workload string, after time.Duration) {
+func (w *Waiting) next() (name types.NamespacedName, is wanted, after time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for name, workload := range w.queued {
+	for name, is := range w.queued {
 		delete(w.queued, name)
-		return name, workload, 0
+		return name, is, 0
 	}
 	for name, at := range w.over {
 		rest := takesBack - w.Now().Sub(at)
 		if rest <= 0 {
 			delete(w.over, name)
-			return name, "", 0
+			return name, wanted{}, 0
 		}
 		if after == 0 || rest < after {
 			after = rest
 		}
 	}
-	return types.NamespacedName{}, "", after
+	return types.NamespacedName{}, wanted{}, after
 }
 
 // write shows one workload at one object. Where there is none, nothing is guarded, or nobody
 // has read its record yet: the next refusal says it again.
-func (w *Waiting) write(ctx context.Context, name types.NamespacedName, workload string) error {
+func (w *Waiting) write(ctx context.Context, name types.NamespacedName, waits wanted) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	workload := waits.workload
+	var missing []ceph.Missing
+	if w.Missing != nil && workload != "" {
+		missing = w.Missing(ctx, waits.volume)
+	}
 	for range tries {
 		var object v1alpha1.MigratableVolume
 		err := w.Client.Get(ctx, name, &object)
@@ -178,7 +193,7 @@ func (w *Waiting) write(ctx context.Context, name types.NamespacedName, workload
 			return fmt.Errorf("read MigratableVolume %s: %w", name, err)
 		}
 		before := object.DeepCopy()
-		w.show(&object.Status, workload)
+		w.show(&object.Status, workload, missing)
 		if !equality.Semantic.DeepEqual(before.Status, object.Status) {
 			err = w.Client.Status().Patch(ctx, &object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 		}
@@ -194,8 +209,8 @@ func (w *Waiting) write(ctx context.Context, name types.NamespacedName, workload
 	return nil // it changes all the time
 }
 
-// show shows a workload, or that none waits.
-func (w *Waiting) show(is *v1alpha1.MigratableVolumeStatus, workload string) {
+// show shows a workload and what is missing for its volume, or that none waits.
+func (w *Waiting) show(is *v1alpha1.MigratableVolumeStatus, workload string, missing []ceph.Missing) {
 	there := meta.FindStatusCondition(is.Conditions, v1alpha1.ConditionWaiting)
 	mine := there != nil && there.Reason == reasonPodsRefused
 	next := metav1.Condition{Type: v1alpha1.ConditionWaiting, LastTransitionTime: metav1.NewTime(w.Now().Truncate(time.Second))}
@@ -208,8 +223,12 @@ func (w *Waiting) show(is *v1alpha1.MigratableVolumeStatus, workload string) {
 		return // the claim itself waits, or a node
 	default:
 		next.Status, next.Reason, next.Message = metav1.ConditionTrue, reasonPodsRefused, refusedText(workload, *is, w.Now())
+		if len(missing) > 0 {
+			next.Message += "\n" + missingText(missing)
+		}
+		next.Message = next.Message[:min(len(next.Message), maxMessage)]
 	}
-	is.Waiting = workload
+	is.Waiting, is.Missing = workload, shownMissing(missing)
 	meta.SetStatusCondition(&is.Conditions, next)
 }
 

@@ -166,11 +166,7 @@ func explained(locals []Local, watchers []ceph.Watcher) (all, ours []string, for
 			ours = append(ours, watcher.Addr)
 			continue
 		}
-		one := Foreign{Watcher: watcher, Why: locals[0].Unexplained(watcher)}
-		if address, err := ceph.ParseAddress(watcher.Addr); err == nil {
-			one.Node = locals[0].nodeAt(address)
-		}
-		foreign = append(foreign, one)
+		foreign = append(foreign, Foreign{watcher, locals[0].Unexplained(watcher), locals[0].NodeOf(watcher)})
 	}
 	return all, ours, foreign
 }

@@ -61,6 +61,15 @@ func (l Local) Unexplained(watcher ceph.Watcher) string {
 	}
 }
 
+// NodeOf returns the node of this cluster that has the watcher's address, empty if none has.
+func (l Local) NodeOf(watcher ceph.Watcher) string {
+	address, err := ceph.ParseAddress(watcher.Addr)
+	if err != nil {
+		return ""
+	}
+	return l.nodeAt(address)
+}
+
 // nodeAt returns a node with that address, one that uses the volume if there is
 // one: nothing keeps two Node objects from having equal addresses.
 func (l Local) nodeAt(address netip.Addr) string {

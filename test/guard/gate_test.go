@@ -191,9 +191,9 @@ func TestASecondVolumeWithTheSameImageIsRefused(t *testing.T) {
 	s.Holds(west, "data")
 	holder := s.Watchers("data")[0]
 	node := s.Kubectl(west, "get", "pod/holder", "-o=jsonpath={.spec.nodeName}")
-	s.Refused(s.Run(west, scene.Pod("x", "alias"), "create", "-f", "-"), scene.Forbidden("pod", fmt.Sprintf("volume %s/alias (image %s) is in use by another cluster\n"+
-		"  held by   %s (%s), the address of node %s, which does not use the volume\n"+
-		"  do this   scale the workload down in that cluster, then retry here; nothing was changed",
+	s.Refused(s.Run(west, scene.Pod("x", "alias"), "create", "-f", "-"), scene.Forbidden("pod", fmt.Sprintf("volume %[1]s/alias (image %[2]s) is in use by another cluster\n"+
+		"  held by   %[3]s (%[4]s), the address of node %[5]s, which does not use the volume\n"+
+		"  do this   rbd device list on node %[5]s shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed",
 		s.Namespace, s.Image("data"), holder.Host(), holder.Client, node), scene.Creating))
 	s.LetsGo(west, "data")
 	s.Create(west, scene.Pod("x", "alias"))

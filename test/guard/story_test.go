@@ -3,6 +3,8 @@
 package guard
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +31,13 @@ func TestAWorkloadMovesWhenTheOtherClusterIsDoneAndNotBefore(t *testing.T) {
 	unchanged := s.unchanged(west)
 	s.Refused(s.Run(west, "", "scale", "statefulset/db", "--replicas=1"), scene.Forbidden("scale", s.InUse("data-db-0")))
 	unchanged()
+	s.Eventually("the refusal to name the pod", func() error {
+		r := s.Run(west, "", "scale", "statefulset/db", "--replicas=1")
+		if want := "  pod there       " + s.Namespace + "/db-0 on node east-"; !strings.Contains(r.Stderr, want) {
+			return fmt.Errorf("%q is not in %s", want, r.Stderr)
+		}
+		return nil
+	})
 	holder := s.Watchers("data-db-0")[0].Host()
 	if holder != east.Nodes[0].Address && holder != east.Nodes[1].Address {
 		t.Errorf("the refusal names %s, want a node of east", holder)

@@ -19,6 +19,7 @@ var readsClock = map[string]string{
 	"pkg/guard target":        "since when the image is ours, for people",
 	"pkg/guard alone":         "whether an entry of the blocklist lasts for decades or for an hour",
 	"pkg/guard Handle":        "how long an answer took, a difference, for metrics",
+	"pkg/guard missing":       "for how long a registration was not written, for people",
 	"pkg/guard Reconcile":     "how long a namespace is marked as unused, a difference",
 	"pkg/keeper volume":       "a mark that the volume is deleted, not when",
 	"pkg/idle Look":           "for how long there was no admission, a difference",

@@ -53,10 +53,15 @@ func (s *Shop) InUseOf(c *Cluster, claims ...string) string {
 		text := fmt.Sprintf("volume %s/%s (image %s) is in use by another cluster\n", s.Namespace, claim, s.Image(claim))
 		record, watchers := s.Holders(claim)
 		if record.Owner == nil || record.Owner.Name == c.Name {
+			do := "  do this   scale the workload down in that cluster, then retry here; nothing was changed"
 			for _, w := range watchers {
 				text += fmt.Sprintf("  held by   %s (%s), %s\n", w.Host(), w.Client, c.foreign(w.Host()))
+				if node := c.nodeAt(w.Host()); node != "" {
+					do = fmt.Sprintf("  do this   rbd device list on node %s shows what has it mapped there; if it is not that node, a cluster behind that address has it: "+
+						"end that, then retry here; nothing was changed", node)
+				}
 			}
-			texts = append(texts, text+"  do this   scale the workload down in that cluster, then retry here; nothing was changed")
+			texts = append(texts, text+do)
 			continue
 		}
 		owner := record.Owner
@@ -81,12 +86,20 @@ func (s *Shop) InUseOf(c *Cluster, claims ...string) string {
 
 // foreign is what the cluster says about an address whose watch it does not explain.
 func (c *Cluster) foreign(address string) string {
-	for _, node := range c.Nodes {
-		if node.Address == address {
-			return "the address of node " + node.Name + ", which does not use the volume"
-		}
+	if node := c.nodeAt(address); node != "" {
+		return "the address of node " + node + ", which does not use the volume"
 	}
 	return "not a node of " + c.Name
+}
+
+// nodeAt is the node of the cluster with that address, if there is one.
+func (c *Cluster) nodeAt(address string) string {
+	for _, node := range c.Nodes {
+		if node.Address == address {
+			return node.Name
+		}
+	}
+	return ""
 }
 
 // OwnedBy is the refusal in another cluster while a pod of c was let start and is on

@@ -9,7 +9,7 @@ import (
 
 func (s suite) notes(t *testing.T) {
 	cluster := s.connect(t, Provisioner)
-	first := ceph.Note{Owner: "u-east", Epoch: 3, Pods: []string{"pod shop/db-0 on node e1"}}
+	first := ceph.Note{Owner: "u-east", Epoch: 3, Pods: []ceph.NotedPod{{Name: "shop/db-0", Node: "e1"}}}
 	second := ceph.Note{Owner: "u-east", Epoch: 3, Missing: []ceph.Missing{{
 		Kind: "AttachmentNotGone", Subject: "VolumeAttachment/csi-1", What: "it does not go", WayOut: "see why",
 		Since: time.Date(2026, 11, 27, 9, 30, 0, 0, time.UTC),
@@ -45,7 +45,7 @@ func (s suite) notes(t *testing.T) {
 	t.Run("what a later version or somebody by hand has written", func(t *testing.T) {
 		image := s.create(t, cluster, in("noted-otherwise"), mib)
 		for text, want := range map[string]ceph.Note{
-			`{"owner":"u-east","epoch":3,"pods":["pod shop/db-0 on node e1"],"mood":"good"}`: first,
+			`{"owner":"u-east","epoch":3,"pods":[{"name":"shop/db-0","node":"e1"}],"mood":"good"}`: first,
 			`{"owner":`: {},
 			``:          {},
 		} {
