@@ -39,7 +39,7 @@ func looks(t *testing.T, lasting time.Duration, refused []crowd, slow func(ctx c
 	t.Helper()
 	var all []look
 	begin := time.Now()
-	waker := &keeper.Waker{Now: time.Now, Log: logr.Discard(), Free: func(ctx context.Context, volume volumes.Volume) bool {
+	waker := &keeper.Waker{Now: time.Now, Client: unreadable(), Log: logr.Discard(), Free: func(ctx context.Context, volume volumes.Volume) bool {
 		all = append(all, look{volume.Namespace, volume.Claim, time.Since(begin)})
 		if slow != nil {
 			slow(ctx, volume.Namespace)

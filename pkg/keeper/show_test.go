@@ -13,9 +13,12 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -192,4 +195,53 @@ func TestTheWakerSaysWhoWaits(t *testing.T) {
 	w.pass(time.Hour) // longer than a controller waits before it tries again
 	waker.Pass(t.Context())
 	says("data: ")
+}
+
+// unreadable is an API server that does not answer.
+func unreadable() client.Client {
+	return fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+			return errors.New("no answer")
+		},
+	}).Build()
+}
+
+// TestWhoNoLongerWantsItsPodsDoesNotWait: the workload is gone, or was scaled to zero.
+func TestWhoNoLongerWantsItsPodsDoesNotWait(t *testing.T) {
+	replicaSet := func(uid types.UID, replicas int32) *appsv1.ReplicaSet {
+		return &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: uid}, Spec: appsv1.ReplicaSetSpec{Replicas: &replicas}}
+	}
+	for name, test := range map[string]struct {
+		api  client.Client
+		over bool
+	}{
+		"it wants them":         {fake.NewClientBuilder().WithObjects(replicaSet("rs-1", 1)).Build(), false},
+		"it was scaled to zero": {fake.NewClientBuilder().WithObjects(replicaSet("rs-1", 0)).Build(), true},
+		"it is gone":            {fake.NewClientBuilder().Build(), true},
+		"it was made anew":      {fake.NewClientBuilder().WithObjects(replicaSet("rs-2", 1)).Build(), true},
+		"it cannot be read":     {unreadable(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.admits(east, "")
+			waits := ""
+			waker := &keeper.Waker{
+				Free: w.free, Now: w.clock, Client: test.api, Log: logr.Discard(),
+				Waits: func(_ volumes.Volume, workload string) { waits = workload },
+			}
+			web := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}}
+			web.Namespace, web.Name, web.UID = "shop", "web", "rs-1"
+			waker.Refused(web, []volumes.Volume{{Namespace: "shop", Claim: "data", PV: volume("shop.data", "data"), Image: imageOf(t)}})
+			w.pass(5*time.Minute - time.Second)
+			waker.Pass(t.Context())
+			if waits == "" {
+				t.Error("it is forgotten at once")
+			}
+			w.pass(time.Second)
+			waker.Pass(t.Context())
+			if over := waits == ""; over != test.over {
+				t.Errorf("it waits no more: %v, want %v", over, test.over)
+			}
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,6 +30,8 @@ const (
 	looks = 50
 	// remembered is longer than any controller waits before it tries again.
 	remembered = 30 * time.Minute
+	// asks is after what time it is asked whether a workload that waits still wants its pods.
+	asks = 5 * time.Minute
 	// maxVolumes bounds the volumes that are remembered. One of two workloads counts twice.
 	maxVolumes = 1000
 )
@@ -66,6 +69,8 @@ type sleeper struct {
 	object  *metav1.PartialObjectMetadata
 	volumes []volumes.Volume
 	since   time.Time
+	// asked is when it was asked the last time whether it wants its pods.
+	asked time.Time
 	// last is the volume that was not free the last time.
 	last int
 	// pass is the last one in which it had its turn.
@@ -85,7 +90,7 @@ func (w *Waker) Refused(object client.Object, all []volumes.Volume) {
 	if !kinds[kind.GroupVersion().String()+"/"+kind.Kind] || len(all) == 0 {
 		return
 	}
-	s := &sleeper{object: &metav1.PartialObjectMetadata{}, volumes: all, since: w.Now()}
+	s := &sleeper{object: &metav1.PartialObjectMetadata{}, volumes: all, since: w.Now(), asked: w.Now()}
 	s.object.SetGroupVersionKind(kind)
 	s.object.Namespace, s.object.Name, s.object.UID = object.GetNamespace(), object.GetName(), object.GetUID()
 	for _, gone := range w.queue.add(s) {
@@ -193,6 +198,18 @@ func (w *Waker) areFree(ctx context.Context, s *sleeper) (free bool, looked int)
 	return true, 1 + int(count.Load())
 }
 
+// wants reports whether a workload may still want its pods: not if it is gone, or was scaled to zero
+// while it waited. Refused again, it comes back.
+func (w *Waker) wants(ctx context.Context, s *sleeper) bool {
+	var now unstructured.Unstructured
+	now.SetGroupVersionKind(s.object.GroupVersionKind())
+	if err := w.Client.Get(ctx, client.ObjectKeyFromObject(s.object), &now); err != nil {
+		return !apierrors.IsNotFound(err)
+	}
+	replicas, has, err := unstructured.NestedInt64(now.Object, "spec", "replicas")
+	return now.GetUID() == s.object.UID && (err != nil || !has || replicas > 0)
+}
+
 // tryToWake wakes a workload whose volumes are free. It returns what that counts of a pass.
 func (w *Waker) tryToWake(ctx context.Context, s *sleeper) int {
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -202,6 +219,13 @@ func (w *Waker) tryToWake(ctx context.Context, s *sleeper) int {
 	}
 	if free, looked := w.areFree(ctx, s); !free {
 		delete(w.vain, s.object.UID)
+		if now := w.Now(); now.Sub(s.asked) >= asks {
+			s.asked = now
+			if !w.wants(ctx, s) {
+				w.queue.remove(s)
+				w.over(s)
+			}
+		}
 		return looked
 	}
 	// Refused again, it comes back.

@@ -144,7 +144,7 @@ func TestWakerOfWhatStaysRefused(t *testing.T) {
 		var patches atomic.Int32
 		var isFree atomic.Bool
 		isFree.Store(true)
-		waker := &keeper.Waker{Free: func(context.Context, volumes.Volume) bool { return isFree.Load() }, Now: time.Now, Log: logr.Discard()}
+		waker := &keeper.Waker{Free: func(context.Context, volumes.Volume) bool { return isFree.Load() }, Now: time.Now, Client: unreadable(), Log: logr.Discard()}
 		waker.Client = fake.NewClientBuilder().WithObjects(set).WithInterceptorFuncs(interceptor.Funcs{
 			SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
 				patches.Add(1)
