@@ -10,6 +10,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/keeper"
 	"github.com/cephferry/cephferry/pkg/recorder"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -39,9 +40,13 @@ func (n noted) OwnedElsewhere(object, related client.Object, message string) {
 	n.Eventf(object, related, corev1.EventTypeWarning, keeper.Reason, "Keep", "%s", message)
 }
 
-// Missing is noted at what has an image that is not released.
-func (n noted) Missing(object client.Object, kind, message string) {
-	n.Eventf(object, nil, corev1.EventTypeWarning, kind, "Keep", "%s", message)
+// maxAction is the longest action in bytes that the API server takes in an event.
+const maxAction = 128
+
+// Missing is noted at what has an image that is not released. Its action is what it is about:
+// otherwise the recorder would take the next one for a repetition, and drop its text.
+func (n noted) Missing(object client.Object, is ceph.Missing, message string) {
+	n.Eventf(object, nil, corev1.EventTypeWarning, is.Kind, is.Subject[:min(len(is.Subject), maxAction)], "%s", message)
 }
 
 // atClaims notes at claims what becomes of their images. A claim that the cache does not have is

@@ -55,8 +55,8 @@ type Events interface {
 	// what another one owns. related may be nil.
 	OwnedElsewhere(object, related client.Object, message string)
 	// Missing notes at a claim, a PersistentVolume or a pod what keeps its image from being
-	// released. kind is that of package missing.
-	Missing(object client.Object, kind, message string)
+	// released.
+	Missing(object client.Object, is ceph.Missing, message string)
 }
 
 // Metrics count.

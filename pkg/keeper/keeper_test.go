@@ -105,11 +105,11 @@ func (w *world) OwnedElsewhere(object, related client.Object, message string) {
 	w.conflicts = append(w.conflicts, line)
 }
 
-// Missing notes an event of that kind.
-func (w *world) Missing(object client.Object, kind, message string) {
+// Missing notes an event.
+func (w *world) Missing(object client.Object, is ceph.Missing, message string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.missing = append(w.missing, fmt.Sprintf("%T %s, %s: %s", object, object.GetName(), kind, message))
+	w.missing = append(w.missing, fmt.Sprintf("%T %s, %s: %s", object, object.GetName(), is.Kind, message))
 }
 
 func (w *world) clock() time.Time {

@@ -143,17 +143,17 @@ func (k *Keeper) tellMissing(ctx context.Context, look idle.Look, m ceph.Missing
 		return
 	}
 	if !k.gone(ctx, volume.PV) {
-		k.Events.Missing(volume.PV, m.Kind, text)
+		k.Events.Missing(volume.PV, m, text)
 	}
 	claim, err := k.claimOf(ctx, volume)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "cannot tell at the claim what keeps an image from being released")
 	} else if claim != nil {
-		k.Events.Missing(claim, m.Kind, text)
+		k.Events.Missing(claim, m, text)
 	}
 	for _, use := range look.Evidence.Uses {
 		if use.Pod != "" && (m.Subject == "Pod/"+use.Object || use.Node != "" && m.Subject == "Node/"+use.Node) {
-			k.Events.Missing(podOf(use), m.Kind, text)
+			k.Events.Missing(podOf(use), m, text)
 		}
 	}
 }
