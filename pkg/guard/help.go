@@ -9,7 +9,7 @@ import (
 // section in docs/troubleshooting.md, by this name, and a test compares the two.
 func Refusals() []Reason {
 	return []Reason{
-		ForeignWatchers, OwnedElsewhere, BeingFenced, OtherName, UnboundClaim, TooManyClaims,
+		ForeignWatchers, OwnedElsewhere, BeingFenced, OtherName, OtherNode, UnboundClaim, TooManyClaims,
 		CephUnknown, KubernetesUnknown, Malformed,
 	}
 }
