@@ -24,5 +24,6 @@ compile: bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node bin/krbd-
 	go test -tags '$(LAB_TAGS)' -run '^$$' -vet=off -exec true ./pkg/ceph/goceph >/dev/null
 	go list -export -test ./... >/dev/null
 	go -C test/chart/render list -export -test ./... >/dev/null
+	CGO_ENABLED=0 go -C test/chart/alerts list -export -test ./... >/dev/null
 	go -C examples/sdk list -export -test ./... >/dev/null
 	CGO_ENABLED=0 go -C test/tools/resizer list -export -test ./... >/dev/null

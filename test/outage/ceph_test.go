@@ -46,7 +46,7 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 		return nil
 	}
 	up := func() float64 {
-		value, err := west.Webhook.Metric("cephferry_ceph_up")
+		value, err := west.Webhook.Metric("cephferry_ceph_up", `cluster_id="rook-ceph"`)
 		if err != nil {
 			t.Error(err)
 		}

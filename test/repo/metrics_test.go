@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
@@ -114,5 +115,45 @@ func TestMetricsAreBounded(t *testing.T) {
 				t.Errorf("%s has the label %s: how many values can it have?", family.GetName(), label.GetName())
 			}
 		}
+	}
+}
+
+// TestWhatIsAlertedExists: each metric in the alerts and on the dashboard is one of ours, and each alert
+// has its section in the document that its link leads to.
+func TestWhatIsAlertedExists(t *testing.T) {
+	there := map[string]bool{}
+	for _, family := range families(t) {
+		there[family.GetName()] = true
+		if family.GetType() == dto.MetricType_HISTOGRAM {
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				there[family.GetName()+suffix] = true
+			}
+		}
+	}
+	used := map[string]int{}
+	for _, file := range []string{"charts/cephferry/monitoring/alerts.yaml", "charts/cephferry/monitoring/dashboard.json"} {
+		for _, expression := range submatches(read(t, file), `(?m)^ *"?expr"?: (.*)$`) {
+			for _, name := range submatches(expression, `\b(cephferry_\w+)`) {
+				used[file]++
+				if !there[name] {
+					t.Errorf("%s: there is no metric %s", file, name)
+				}
+			}
+		}
+		if used[file] < 10 {
+			t.Errorf("%s uses %d metrics", file, used[file])
+		}
+	}
+	rules := read(t, "charts/cephferry/monitoring/alerts.yaml")
+	alerts := submatches(rules, `(?m)^ *- alert: (\w+)$`)
+	if diff := cmp.Diff(alerts, submatches(section(t, troubleshooting, "Alerts"), `(?m)^### (\w+)$`)); diff != "" {
+		t.Errorf("%s (-alerts +sections):\n%s", troubleshooting, diff)
+	}
+	var links []string
+	for _, alert := range alerts {
+		links = append(links, "https://github.com/cephferry/cephferry/blob/main/docs/troubleshooting.md#"+slug(alert))
+	}
+	if diff := cmp.Diff(links, submatches(rules, `(?m)^ *runbook_url: (\S+)$`)); diff != "" {
+		t.Errorf("links (-alerts +runbook_url):\n%s", diff)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -95,6 +96,9 @@ func decode(document string) (metav1.Object, error) {
 }
 
 func newObject(kind schema.GroupVersionKind) (any, error) {
+	if kind.Group == "monitoring.coreos.com" { // of the Prometheus operator, see monitored
+		return &unstructured.Unstructured{}, nil
+	}
 	types := runtime.NewScheme()
 	if err := scheme.AddToScheme(types); err != nil {
 		return nil, err

@@ -398,6 +398,43 @@ var valueCases = []struct {
 		[]string{"json"}, []string{"text"},
 	},
 	{
+		"monitoring.serviceMonitor.enabled", "true",
+		func(r *rendered) any { return containing(kinds(r), "ServiceMonitor") },
+		[]string(nil), []string{"ServiceMonitor cephferry-system/cephferry"},
+	},
+	{
+		"monitoring.serviceMonitor", "{enabled: true, interval: 5s, labels: {a: b}}",
+		func(r *rendered) any {
+			return []any{monitored(r, "ServiceMonitor", "spec", "endpoints"), monitored(r, "ServiceMonitor", "metadata", "labels", "a")}
+		},
+		[]any{nil, nil}, []any{[]any{map[string]any{"port": "metrics", "interval": "5s"}}, "b"},
+	},
+	{
+		"monitoring.rules.enabled", "true",
+		func(r *rendered) any { return containing(kinds(r), "PrometheusRule") },
+		[]string(nil), []string{"PrometheusRule cephferry-system/cephferry"},
+	},
+	{
+		"monitoring.rules", "{enabled: true, labels: {a: b}}",
+		func(r *rendered) any { return monitored(r, "PrometheusRule", "metadata", "labels", "a") },
+		nil, "b",
+	},
+	{
+		"monitoring.dashboard.enabled", "true",
+		func(r *rendered) any { return containing(kinds(r), "dashboard") },
+		[]string(nil), []string{"ConfigMap cephferry-system/cephferry-dashboard"},
+	},
+	{
+		"monitoring.dashboard", "{enabled: true, labels: {a: b}, annotations: {c: d}}",
+		func(r *rendered) any {
+			for _, m := range all[*corev1.ConfigMap](r) {
+				return []string{m.Labels["grafana_dashboard"], m.Labels["a"], m.Annotations["c"]}
+			}
+			return []string(nil)
+		},
+		[]string(nil), []string{"1", "b", "d"},
+	},
+	{
 		"troubleshootingURL", "https://docs.example.com/help",
 		func(r *rendered) any { return r.flags("--troubleshooting-url") },
 		[]string{"https://github.com/cephferry/cephferry/blob/main/docs/troubleshooting.md"}, []string{"https://docs.example.com/help"},
@@ -658,6 +695,7 @@ func TestSchema(t *testing.T) {
 		"an unknown pull policy":         {"image.pullPolicy", "Sometimes", "at '/image/pullPolicy'"},
 		"a log that is loud":             {"log.level", "loud", "at '/log/level'"},
 		"a log of XML":                   {"log.format", "xml", "at '/log/format'"},
+		"a scrape without a unit":        {"monitoring.serviceMonitor.interval", "30", "at '/monitoring/serviceMonitor/interval'"},
 		"a document in a folder":         {"troubleshootingURL", "docs/troubleshooting.md", "at '/troubleshootingURL'"},
 		"an argument that is no flag":    {"extraArgs", "[debug]", "at '/extraArgs/0'"},
 		"a port out of range":            {"ports.webhook", "65536", "at '/ports/webhook'"},
