@@ -24,11 +24,7 @@ func (c *Cluster) Backup(ctx context.Context, dir string) error {
 // the past needs: clients that go on would wait for what comes after the future. It returns when
 // the nodes' agents run. It is for clusters with nodes that this process has started.
 func (c *Cluster) Restore(ctx context.Context, dir string) error {
-	all := []*Process{c.APIServer, c.ControllerManager, c.Scheduler, c.Attacher, c.Etcd}
-	for _, node := range c.Nodes {
-		all = append(all, node.Agent)
-	}
-	if err := stopAll(all); err != nil {
+	if err := c.stopAll(); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(c.file("etcd")); err != nil {
@@ -37,6 +33,30 @@ func (c *Cluster) Restore(ctx context.Context, dir string) error {
 	if err := os.CopyFS(c.file("etcd"), os.DirFS(dir)); err != nil {
 		return err
 	}
+	return c.startAll(ctx)
+}
+
+// ColdStart is a power cut of the whole cluster: its nodes, with what they have mapped, and its control
+// plane end at once, and everything in it starts anew, from what etcd had stored. It returns when
+// the nodes' agents run. It is for clusters with nodes that this process has started.
+func (c *Cluster) ColdStart(ctx context.Context) error {
+	if err := c.stopAll(); err != nil {
+		return err
+	}
+	return c.startAll(ctx)
+}
+
+// stopAll ends everything in the cluster, as a power cut does.
+func (c *Cluster) stopAll() error {
+	all := []*Process{c.APIServer, c.ControllerManager, c.Scheduler, c.Attacher, c.Etcd}
+	for _, node := range c.Nodes {
+		all = append(all, node.Agent)
+	}
+	return stopAll(all)
+}
+
+// startAll starts it anew, from what etcd has stored.
+func (c *Cluster) startAll(ctx context.Context) error {
 	if err := c.again(&c.Etcd, &c.APIServer); err != nil {
 		return err
 	}

@@ -20,8 +20,6 @@ func TestWithADeadWebhookOnlyStartsOnGuardedVolumesStop(t *testing.T) {
 		s.Create(west, s.Plain())
 		s.Bound(west, "plain")
 	}
-	free := "{apiVersion: apps/v1, kind: Deployment, metadata: {name: free}, spec: {replicas: 1, selector: {matchLabels: {app: free}}, " +
-		"template: {metadata: {labels: {app: free}}, spec: {containers: [{name: main, image: none}]}}}}"
 
 	if err := west.Webhook.Kill(); err != nil {
 		t.Fatal(err)
@@ -34,7 +32,7 @@ func TestWithADeadWebhookOnlyStartsOnGuardedVolumesStop(t *testing.T) {
 	}
 	s.Free("data")
 	// Whatever has no claim, in a guarded namespace too; whatever has one, elsewhere.
-	s.Create(west, free)
+	s.Create(west, fmt.Sprintf(free, 1))
 	s.Kubectl(west, "scale", "deployment/free", "--replicas=2")
 	s.Runs(west, "free", 2)
 	other.Create(west, scene.Pod("x", "plain"))
