@@ -287,11 +287,11 @@ func (p *Plan) claim(wish Wish, here Here, image owned, missing map[string]bool)
 		object.Annotations[annotations.Class] = class.Name
 	}
 	if image.Image.Name != staticpv.ImageName(name.Namespace, name.Name) {
-		if len(image.Image.Name) > annotations.MaxImageName || len(validation.IsDNS1123Subdomain(image.Image.Name)) > 0 {
-			p.leave(name, "its image %s has a name that no PersistentVolume can have", image.Image)
-			return nil, false
-		}
 		object.Annotations[annotations.Image] = image.Image.Name
+	}
+	if _, mistakes := askedOf(object); len(mistakes) > 0 {
+		p.leave(name, "%v", mistakes.ToAggregate())
+		return nil, false
 	}
 	if len(wish.AccessModes) == 0 || wish.VolumeMode == "" {
 		return nil, true
@@ -323,10 +323,7 @@ func volume(claim *corev1.PersistentVolumeClaim, class Class, image owned) (*cor
 	case record.Keyed && image.space.Key == "":
 		return nil, fmt.Sprintf("image %s bears its owner's name, and this cluster has no key in that pool yet; start its webhook, with a volume or a StorageClass there", image.Image)
 	}
-	asked, errs := annotations.Parse(claim.Annotations, annotations.OnClaim, field.NewPath("metadata", "annotations"))
-	if class.Ours {
-		asked, errs = annotations.Claim{Migratable: true, Adopt: true, Image: claim.Annotations[annotations.Image]}, nil
-	}
+	asked, errs := askedOf(claim)
 	plans, more := staticpv.Plans(staticpv.Input{Claim: claim, Namespace: claim.Namespace, Asked: asked, Class: class.Class}, staticpv.NamesOf(claim.Namespace, claim.Name, asked))
 	if errs = append(errs, more...); len(errs) > 0 {
 		return nil, errs.ToAggregate().Error()
@@ -344,6 +341,13 @@ func volume(claim *corev1.PersistentVolumeClaim, class Class, image owned) (*cor
 	pv := plans[0].PV(made)
 	claim.Spec.VolumeName = pv.Name
 	return pv, ""
+}
+
+// askedOf is what a claim asks for, by either door, and the mistakes in it.
+func askedOf(claim *corev1.PersistentVolumeClaim) (annotations.Claim, field.ErrorList) {
+	all := maps.Clone(claim.Annotations)
+	all[annotations.Migratable] = "true"
+	return annotations.Parse(all, annotations.OnClaim, field.NewPath("metadata", "annotations"))
 }
 
 // unfit is why the modes that a person has named are none for this image.

@@ -70,7 +70,7 @@ func TestPrint(t *testing.T) {
 		held("shop.mine", "mine", west),
 		held("shop.here", "here", east),
 		held("shop.twice", "twice", east), held("shop.again", "twice", east),
-		held("Old_Disk", "disk", east),
+		held("Old Disk", "disk", east),
 		held("shop.bad", "Bad_Claim", east),
 		held("shop.empty", "empty", east, func(r *ceph.Record) { r.ClaimSize = 0 }),
 		released("shop.cache", east), released("shop.other", west),
@@ -93,7 +93,7 @@ func TestPrint(t *testing.T) {
 # Is here already: claim shop/here
 # Cannot know whose image rbd/shop.cache was: the cluster gave it up, and its record names no claim any more
 # Left out: claim shop/Bad_Claim: the record of image rbd/shop.bad names no claim that there can be: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
-# Left out: claim shop/disk: its image rbd/Old_Disk has a name that no PersistentVolume can have
+# Left out: claim shop/disk: metadata.annotations[cephferry.io/image]: Invalid value: "Old Disk": must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'
 # Left out: claim shop/empty: the record of image rbd/shop.empty says no size that a claim can have: 0 bytes
 # Left out: claim shop/twice: the records of two images name it, rbd/shop.twice and rbd/shop.again; look which one it had with kubectl cephferry history --image, and write it by hand
 # Cannot know the record of image rbd/shop.later: decode record: the volume's record is not one this version understands
@@ -297,6 +297,9 @@ func TestWhatIsPrinted(t *testing.T) {
 		"only what is named": {
 			records: []ceph.RecordOf{held("shop.a", "a", east), held("shop.b", "b", east)},
 			wish:    func(w *Wish) { w.Claims = []types.NamespacedName{{Namespace: "shop", Name: "b"}} }, want: []string{"b by ceph-block"},
+		},
+		"an image whose name Kubernetes does not take": {
+			records: []ceph.RecordOf{held("Old_Disk", "a", east)}, want: []string{"a by ceph-block"},
 		},
 		"a class of ours goes first": {
 			records: []ceph.RecordOf{held("shop.a", "a", east)}, classes: []Class{other, ours}, want: []string{"a of migratable"},
