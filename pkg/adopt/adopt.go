@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/usage"
 )
@@ -257,7 +256,7 @@ func (a *Adopter) bind(ctx context.Context, plan *Plan) error {
 		if err != nil || pv == nil {
 			return "its PersistentVolume " + claim.Spec.VolumeName + " is not there", err
 		}
-		if !staticpv.IsPair(pv, plan.Name.Namespace, plan.Name.Name) || base(pv) != plan.Becomes {
+		if !staticpv.IsPair(pv, plan.Name.Namespace, plan.Name.Name) || staticpv.ImageOfPair(pv) != plan.Becomes {
 			return "", fmt.Errorf("claim %s is bound to PersistentVolume %s, which does not lead to %s: look at both before anything starts", plan.Name, pv.Name, plan.Becomes)
 		}
 		return "", nil
@@ -273,12 +272,6 @@ func (a *Adopter) bind(ctx context.Context, plan *Plan) error {
 	}
 	// What it leads to has another name now, or could delete a subvolume that kept its own.
 	return a.Files.remove(plan.Name)
-}
-
-// base is the handle of a static volume without a key.
-func base(pv *corev1.PersistentVolume) string {
-	name, _ := ceph.SplitName(pv.Spec.CSI.VolumeHandle)
-	return name
 }
 
 // wait looks until nothing is left to wait for.

@@ -194,7 +194,7 @@ func mapped(pv *corev1.PersistentVolume, attachments []storagev1.VolumeAttachmen
 func others(seen Seen) []string {
 	var reasons []string
 	name, _ := imageOf(seen.PV)
-	becomes := staticpv.ImageName(seen.Name.Namespace, seen.Name.Name)
+	becomes := staticpv.VolumeName(staticpv.ImageName(seen.Name.Namespace, seen.Name.Name))
 	for i := range seen.PVs {
 		other := &seen.PVs[i]
 		subvolume, _ := staticpv.SubvolumeOf(other)
