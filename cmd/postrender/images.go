@@ -170,8 +170,11 @@ func (m *imageMaker) unsupported() error {
 // CephCluster's. So of two installations of ceph-csi, each has its own.
 func entryOf(ctx context.Context, reader csiconfig.Reader, class storageclass.Class) (csiconfig.Entry, error) {
 	entry, err := reader.Entry(ctx, class.ClusterID, class.Operator())
-	if !errors.Is(err, csiconfig.ErrNotFound) {
-		return entry, err
+	if errors.Is(err, csiconfig.ErrNotFound) {
+		entry, err = reader.Entry(ctx, class.ClusterID, class.Operator(), class.ProvisionerSecret.Namespace, class.ClusterID)
 	}
-	return reader.Entry(ctx, class.ClusterID, class.Operator(), class.ProvisionerSecret.Namespace, class.ClusterID)
+	if err == nil && class.CephFS != nil {
+		err = entry.ForCephFS(class.ClusterID)
+	}
+	return entry, err
 }

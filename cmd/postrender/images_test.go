@@ -46,3 +46,24 @@ func TestTwoInstallations(t *testing.T) {
 		})
 	}
 }
+
+// TestMappedClusterID: where cluster-mapping.json leads, ceph-csi follows for RBD only.
+func TestMappedClusterID(t *testing.T) {
+	reader := csiconfig.Reader{Client: fake.NewSimpleDynamicClient(scheme.Scheme, &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "rook-ceph", Name: "ceph-csi-config"},
+		Data:       map[string]string{"config.json": `[{"clusterID":"west","monitors":["m1"]}]`, "cluster-mapping.json": `[{"clusterIDMapping":{"east":"west"}}]`},
+	})}
+	block := storageclass.Class{Driver: "rook-ceph.rbd.csi.ceph.com", ClusterID: "east", RBD: &storageclass.RBD{}}
+	if entry, err := entryOf(t.Context(), reader, block); err != nil || entry.ClusterID != "west" {
+		t.Errorf("RBD: got %+v, %v", entry, err)
+	}
+	files := storageclass.Class{Driver: "rook-ceph.cephfs.csi.ceph.com", ClusterID: "east", CephFS: &storageclass.CephFS{}}
+	if _, err := entryOf(t.Context(), reader, files); !errors.Is(err, csiconfig.ErrMapped) {
+		t.Errorf("CephFS: got %v; want %v", err, csiconfig.ErrMapped)
+	}
+	files.ClusterID = "west"
+	if _, err := entryOf(t.Context(), reader, files); err != nil {
+		t.Errorf("CephFS, unmapped: %v", err)
+	}
+}

@@ -48,5 +48,6 @@ func (s CSI) Settings(ctx context.Context, clusterID string, secret corev1.Secre
 		Key:            credentials.Key,
 		RadosNamespace: found.RadosNamespace,
 		SubvolumeGroup: found.SubvolumeGroup,
+		CephFS:         found.ForCephFS(clusterID),
 	}, nil
 }

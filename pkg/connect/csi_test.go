@@ -89,6 +89,15 @@ func TestCSI(t *testing.T) {
 		want["old"] = Settings{Monitors: []string{"m3"}, User: "rotated", Key: "key-of-rotated", SubvolumeGroup: "csi"}
 		check(t)
 	})
+	t.Run("a clusterID that is mapped", func(t *testing.T) {
+		stored["storage/ceph-csi-config"] = map[string]string{"config.json": `[{"clusterID":"rook","monitors":["m5"]}]`, "cluster-mapping.json": `[{"clusterIDMapping":{"east":"rook"}}]`}
+		for id, want := range map[string]error{"rook": nil, "east": csiconfig.ErrMapped} {
+			got, err := source.Settings(t.Context(), id, corev1.SecretReference{})
+			if err != nil || got.Monitors[0] != "m5" || !errors.Is(got.CephFS, want) {
+				t.Errorf("%s: got %+v, %v; want %v for CephFS", id, got, err, want)
+			}
+		}
+	})
 	t.Run("no configuration", func(t *testing.T) {
 		if _, err := source.Settings(t.Context(), "none", corev1.SecretReference{}); !errors.Is(err, csiconfig.ErrNotFound) {
 			t.Errorf("got %v; want %v", err, csiconfig.ErrNotFound)

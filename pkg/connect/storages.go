@@ -38,6 +38,8 @@ type Settings struct {
 	RadosNamespace string
 	// SubvolumeGroup is where the subvolumes are in their file system.
 	SubvolumeGroup string
+	// CephFS is why CephFS volumes cannot be made by these settings; nil if they can.
+	CephFS error
 }
 
 // Source knows the settings of clusterIDs.

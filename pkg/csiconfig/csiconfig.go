@@ -26,6 +26,10 @@ var ErrAmbiguous = errors.New("ceph-csi's configuration is ambiguous")
 // ErrTopology means that volumes of a clusterID are for some nodes only.
 var ErrTopology = errors.New("a migratable volume is on one Ceph, for every node")
 
+// ErrMapped means that a mapping of a clusterID does not count for CephFS (ceph-csi,
+// internal/cephfs/store: GetClusterInformation).
+var ErrMapped = errors.New("ceph-csi maps the clusterIDs of RBD volumes, not those of CephFS")
+
 // Entry is one Ceph cluster of config.json.
 type Entry struct {
 	ClusterID string
@@ -44,6 +48,17 @@ type Entry struct {
 	// Topology is the field by which the entry offers the cluster for some nodes only; empty if
 	// it does not.
 	Topology string
+	// Mapped says that cluster-mapping.json led here from a clusterID that has no entry of its
+	// own, or another one. ceph-csi follows it for RBD only.
+	Mapped bool
+}
+
+// ForCephFS returns ErrMapped for an entry that ceph-csi does not find for CephFS volumes.
+func (e Entry) ForCephFS(clusterID string) error {
+	if !e.Mapped {
+		return nil
+	}
+	return fmt.Errorf("%w: cluster-mapping.json leads clusterID %q to %q; use a StorageClass of clusterID %q", ErrMapped, clusterID, e.ClusterID, e.ClusterID)
 }
 
 // Secrets are the CSI secrets of a clusterID. One that has no name is not known.

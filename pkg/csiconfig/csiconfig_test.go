@@ -235,17 +235,22 @@ func TestEntry(t *testing.T) {
 		"a clusterID that is mapped and has an entry": { // so ceph-csi does
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"a","monitors":["m1"]},{"clusterID":"b","monitors":["m2"]}]`, `[{"clusterIDMapping":{"a":"b"}}]`)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi", Mapped: true},
+		},
+		"a clusterID that is mapped to one of the same place": {
+			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"a","monitors":["m1"]},{"clusterID":"b","monitors":["m1"]}]`, `[{"clusterIDMapping":{"a":"b"}}]`)},
+			namespaces: []string{"rook-ceph"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m1"}, SubvolumeGroup: "csi"},
 		},
 		"a mapping is followed once": {
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]},{"clusterID":"c","monitors":["m3"]}]`, `[{"clusterIDMapping":{"a":"b","b":"c"}}]`)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi", Mapped: true},
 		},
 		"a clusterID that is mapped to two, the first element goes first": {
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]},{"clusterID":"c","monitors":["m3"]}]`, `[{"clusterIDMapping":{"c":"a"}},{"clusterIDMapping":{"a":"b"}}]`)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "c", Monitors: []string{"m3"}, SubvolumeGroup: "csi"},
+			want:       csiconfig.Entry{ClusterID: "c", Monitors: []string{"m3"}, SubvolumeGroup: "csi", Mapped: true},
 		},
 		"a clusterID that is mapped to two in one element": { // ceph-csi takes any
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]},{"clusterID":"c","monitors":["m3"]}]`, `[{"clusterIDMapping":{"a":"b","c":"a"}}]`)},
@@ -256,17 +261,17 @@ func TestEntry(t *testing.T) {
 		"a clusterID that is mapped to two that are the same": {
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"]},{"clusterID":"c","monitors":["m2"]}]`, `[{"clusterIDMapping":{"a":"b","c":"a"}}]`)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, SubvolumeGroup: "csi", Mapped: true},
 		},
 		"a clusterID that is mapped": {
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b","monitors":["m2"],"rbd":{"radosNamespace":"north"}}]`, `[{"clusterIDMapping":{"a":"b"},"RBDPoolIDMapping":[{"1":"2"}]}]`)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, RadosNamespace: "north", SubvolumeGroup: "csi"},
+			want:       csiconfig.Entry{ClusterID: "b", Monitors: []string{"m2"}, RadosNamespace: "north", SubvolumeGroup: "csi", Mapped: true},
 		},
 		"a clusterID that others are mapped to, and has an entry": {
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"a","monitors":["m1"]},{"clusterID":"c","monitors":["m3"]}]`, `[{"clusterIDMapping":{"x":"y"}},{"clusterIDMapping":{"b":"a","c":"a"}}]`)},
 			namespaces: []string{"rook-ceph"},
-			want:       csiconfig.Entry{ClusterID: "c", Monitors: []string{"m3"}, SubvolumeGroup: "csi"},
+			want:       csiconfig.Entry{ClusterID: "c", Monitors: []string{"m3"}, SubvolumeGroup: "csi", Mapped: true},
 		},
 		"a clusterID that is mapped to what is not there": {
 			objects:    []runtime.Object{mapping("rook-ceph", `[{"clusterID":"b"},{"clusterID":"a","monitors":["m1"]}]`, `[{"clusterIDMapping":{"a":"b"}},{"clusterIDMapping":{"a":"c"}}]`)},
@@ -305,6 +310,17 @@ func TestEntry(t *testing.T) {
 				t.Errorf("the caller's namespaces changed:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestMappedCephFS: ceph-csi would not find the volume where the mapping leads.
+func TestMappedCephFS(t *testing.T) {
+	err := csiconfig.Entry{ClusterID: "west", Mapped: true}.ForCephFS("east")
+	if want := `ceph-csi maps the clusterIDs of RBD volumes, not those of CephFS: cluster-mapping.json leads clusterID "east" to "west"; use a StorageClass of clusterID "west"`; text(err) != want || !errors.Is(err, csiconfig.ErrMapped) {
+		t.Errorf("got %q, want %q", text(err), want)
+	}
+	if err := (csiconfig.Entry{ClusterID: "west"}).ForCephFS("east"); err != nil {
+		t.Errorf("where both are one place: %v", err)
 	}
 }
 

@@ -132,15 +132,15 @@ func (get Get) entry(ctx context.Context, clusterID, namespace string, location 
 	if err != nil {
 		return Entry{}, false, fmt.Errorf("ConfigMap %s/%s: data[%s]: %w", namespace, location.Name, location.Key, err)
 	}
+	i := slices.IndexFunc(entries, func(e Entry) bool { return e.ClusterID == clusterID })
 	mapped, err := mappedEntry(entries, []byte(configMap.Data[mappingKey]), clusterID)
 	switch {
 	case err != nil:
 		return Entry{}, false, fmt.Errorf("ConfigMap %s/%s: data[%s]: %w", namespace, location.Name, mappingKey, err)
 	case mapped != nil:
-		return *mapped, true, nil
-	}
-	i := slices.IndexFunc(entries, func(e Entry) bool { return e.ClusterID == clusterID })
-	switch {
+		entry := *mapped
+		entry.Mapped = i < 0 || !(Found{Entry: entry}).means(Found{Entry: entries[i]})
+		return entry, true, nil
 	case i < 0:
 		return Entry{}, false, nil
 	case len(entries[i].Monitors) == 0:

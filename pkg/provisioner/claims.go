@@ -232,6 +232,9 @@ func (c *Claims) request(ctx context.Context, p *plan, key keyIn) (provision.Req
 	if err != nil {
 		return provision.Request{}, explainSecret(err)
 	}
+	if p.Class.CephFS != nil && settings.CephFS != nil {
+		return provision.Request{}, explain(settings.CephFS)
+	}
 	at := provision.Location{Cluster: cluster, RadosNamespace: settings.RadosNamespace, SubvolumeGroup: settings.SubvolumeGroup}
 	if rbd := p.Class.RBD; rbd != nil {
 		if at.Key, at.NoKey, err = key(ctx, cluster, rbd.Pool, settings.RadosNamespace); err != nil {

@@ -77,7 +77,7 @@ func text(errs field.ErrorList) string {
 // permanent are the errors that time does not heal.
 var permanent = []error{
 	provision.ErrBelow, provision.ErrSmaller, provision.ErrMode, provision.ErrNoLock, provision.ErrKeyed, provision.ErrNoKey, provision.ErrTwo, provision.ErrCannotStage,
-	csiconfig.ErrNotFound, csiconfig.ErrAmbiguous, csiconfig.ErrTopology, connect.ErrInstallation,
+	csiconfig.ErrNotFound, csiconfig.ErrAmbiguous, csiconfig.ErrTopology, csiconfig.ErrMapped, connect.ErrInstallation,
 	ceph.ErrAuth, ceph.ErrKeyType, ceph.ErrSettings, ceph.ErrBlocklisted, ceph.ErrPermission,
 	ceph.ErrPoolNotFound, ceph.ErrNamespaceNotFound, ceph.ErrPoolFull, ceph.ErrLayout,
 	ceph.ErrImageNotFound, ceph.ErrImageLocked, ceph.ErrRecordUnknown,

@@ -40,6 +40,8 @@ type world struct {
 	asked []string
 	// monitors are those of clusterIDs.
 	monitors map[string][]string
+	// cephFS is why they cannot be used for CephFS.
+	cephFS error
 	// create is what creating a PersistentVolume ends with. refuse is asked, unless nil.
 	create error
 	refuse func() error
@@ -95,7 +97,7 @@ func (w *world) ClusterAs(ctx context.Context, clusterID string, secret corev1.S
 		return nil, connect.Settings{}, w.connect
 	}
 	cluster, err := w.ceph.Dial(ctx, cephtest.Provisioner)
-	return cluster, connect.Settings{Monitors: w.monitors[clusterID], RadosNamespace: "north", SubvolumeGroup: "apps"}, err
+	return cluster, connect.Settings{Monitors: w.monitors[clusterID], RadosNamespace: "north", SubvolumeGroup: "apps", CephFS: w.cephFS}, err
 }
 
 // Eventf implements events.EventRecorder.
