@@ -76,7 +76,7 @@ func (g *Guard) rivals(ctx context.Context, s sight, start *start) ([]ownership.
 //	volume shop/data-db-0 (image replicapool/shop.data-db-0) may still be written by node e1 of this cluster
 //	  because         node e1 has not reported that it has unmapped the volume
 //	  if it lives     delete what uses the volume there; the pod is bound when it has let go
-//	  if it is dead   kubectl cephferry failover --node e1
+//	  if it is dead   kubectl cephferry failover --direct --node e1
 func otherNode(s sight, rivals []ownership.Rival) string {
 	var names []string
 	for _, rival := range rivals {
@@ -90,7 +90,7 @@ func otherNode(s sight, rivals []ownership.Rival) string {
 	}
 	text = append(text, "  if it lives     delete what uses the volume there; the pod is bound when that node has let go")
 	for _, name := range names {
-		text = append(text, "  if it is dead   kubectl cephferry failover --node "+name)
+		text = append(text, "  if it is dead   kubectl cephferry failover --direct --node "+name)
 	}
 	return strings.Join(text, "\n")
 }
