@@ -188,7 +188,7 @@ func TestWordsAreThose(t *testing.T) {
 	for _, heading := range submatches(section(t, troubleshooting, "Refusals"), `(?m)^### (.*)$`) {
 		words = append(words, submatches(heading, "`([^`]+)`")...)
 	}
-	for _, name := range []string{"Warnings", "Log lines", "kubectl cephferry"} {
+	for _, name := range []string{"Warnings", "What is read of ceph-csi's configuration", "Log lines", "kubectl cephferry"} {
 		words = append(words, firstCells(section(t, troubleshooting, name))...)
 	}
 	for _, cell := range submatches(section(t, troubleshooting, "Policies"), `(?m)^\| [^|]*\| ([^|]*) \|`) {
