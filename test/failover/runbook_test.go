@@ -289,7 +289,7 @@ spec:
 		{stdin: w2.Name + "\n", after: shows("cut off     "+w2.Address+":0/", "cuts off:   this volume only", string(failover.NodeFenced))},
 		{after: func(string) {
 			command("kubectl --context west -n shop delete pod web --force --grace-period=0", "")
-			s.apply(s.west, files(w1))
+			s.apply(s.west, filesPod(w1))
 			s.Ready(s.west, "web")
 			s.Grows("files")
 			if err := w2.Thaw(); err != nil {
