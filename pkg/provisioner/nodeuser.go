@@ -13,10 +13,6 @@ import (
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// eventUnknown is the reason of the event that something about a volume which was made is
-// not known.
-const eventUnknown = "NodeUserUnknown"
-
 const (
 	// rememberYes is how long a user is not asked for again who has the right, and rememberNo
 	// how long one is not who lacks it or cannot be asked for.

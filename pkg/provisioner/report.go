@@ -28,6 +28,11 @@ const (
 	eventGrown           = "Resized"
 	eventFilesystemGrows = "FileSystemResizeRequired"
 	eventGrowFailed      = "VolumeResizeFailed"
+	// Ours, about a volume that was made: whether its nodes' Ceph user may blocklist is not
+	// known, OpenShift confined those otherwise who had the image, or another may have been meant.
+	eventUnknown  = "NodeUserUnknown"
+	eventOtherSCC = "OtherUIDRange"
+	eventSimilar  = "SimilarImages"
 )
 
 const (

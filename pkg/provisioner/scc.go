@@ -11,10 +11,6 @@ import (
 	"github.com/cephferry/cephferry/pkg/provision"
 )
 
-// eventOtherSCC is the reason of the event that the claim's pods will be confined otherwise than
-// those that had its image.
-const eventOtherSCC = "OtherUIDRange"
-
 // otherSCC is what to tell the claim's people about how OpenShift confines their pods; empty if
 // there is nothing to say, or not known.
 func (c *Claims) otherSCC(ctx context.Context, claim *corev1.PersistentVolumeClaim, made provision.Result) string {

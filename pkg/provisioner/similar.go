@@ -14,9 +14,6 @@ import (
 	"github.com/cephferry/cephferry/pkg/provision"
 )
 
-// eventSimilar is the reason of the event that another image may have been meant.
-const eventSimilar = "SimilarImages"
-
 const (
 	// surveyLasts is for how long one look at a pool's images is enough: claims come many at a
 	// time, and each look reads all records.
