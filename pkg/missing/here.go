@@ -247,9 +247,10 @@ func on(node string) string {
 	return " on node " + node
 }
 
-// bringBack never says that a node is to be fenced: a node that does not report may write.
+// bringBack names the fence for a machine that is lost only: a node that does not report may
+// be well, and failover --node cuts it off from all its volumes.
 func bringBack(node string) string {
-	return fmt.Sprintf("bring node %s back; if you know that its machine is off, kubectl taint node %s node.kubernetes.io/out-of-service=nodeshutdown:NoExecute", node, node)
+	return fmt.Sprintf("bring node %s back; if its machine is lost, kubectl cephferry failover --direct --node %s", node, node)
 }
 
 func notUnmounted(node string) string {

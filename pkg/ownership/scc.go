@@ -1,7 +1,9 @@
 package ownership
 
 import (
+	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 )
@@ -14,14 +16,34 @@ const (
 	supplementalGroups = "openshift.io/sa.scc.supplemental-groups"
 )
 
+// ranged and labelled are what OpenShift writes. People of other clusters get the values in a
+// command, so nothing else is taken into a record or out of it.
+var (
+	ranged   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+[/-][0-9]+(,[0-9]+[/-][0-9]+)*$`) })
+	labelled = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^s[0-9]+(:c[0-9]+([.,]c[0-9]+)*)?$`) })
+)
+
+func onlyIf(form *regexp.Regexp, value string) string {
+	if form.MatchString(value) {
+		return value
+	}
+	return ""
+}
+
 // SCCOf is how OpenShift confines the pods of a namespace with these annotations; nil
 // elsewhere.
 func SCCOf(annotations map[string]string) *ceph.SCC {
-	scc := ceph.SCC{UIDRange: annotations[uidRange], MCS: annotations[mcs], SupplementalGroups: annotations[supplementalGroups]}
+	scc := plain(ceph.SCC{UIDRange: annotations[uidRange], MCS: annotations[mcs], SupplementalGroups: annotations[supplementalGroups]})
 	if scc == (ceph.SCC{}) {
 		return nil
 	}
 	return &scc
+}
+
+func plain(scc ceph.SCC) ceph.SCC {
+	return ceph.SCC{
+		UIDRange: onlyIf(ranged(), scc.UIDRange), MCS: onlyIf(labelled(), scc.MCS), SupplementalGroups: onlyIf(ranged(), scc.SupplementalGroups),
+	}
 }
 
 // OtherSCC is what to tell the people of a namespace whose pods are confined otherwise than
@@ -31,11 +53,12 @@ func OtherSCC(stored ceph.Record, namespace string, now *ceph.SCC) string {
 	if stored.SCC == nil || now == nil {
 		return ""
 	}
+	last := plain(*stored.SCC)
 	var others []string
 	for _, one := range []struct{ annotation, last, now string }{
-		{uidRange, stored.SCC.UIDRange, now.UIDRange},
-		{mcs, stored.SCC.MCS, now.MCS},
-		{supplementalGroups, stored.SCC.SupplementalGroups, now.SupplementalGroups},
+		{uidRange, last.UIDRange, now.UIDRange},
+		{mcs, last.MCS, now.MCS},
+		{supplementalGroups, last.SupplementalGroups, now.SupplementalGroups},
 	} {
 		if one.last != "" && one.last != one.now {
 			others = append(others, one.annotation+"="+one.last)

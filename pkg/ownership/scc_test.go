@@ -25,6 +25,7 @@ func TestOtherSCC(t *testing.T) {
 			copied + "openshift.io/sa.scc.uid-range=1000650000/10000 openshift.io/sa.scc.mcs=s0:c26,c5 openshift.io/sa.scc.supplemental-groups=1000650000/10000`"},
 		"another label": {east, map[string]string{"openshift.io/sa.scc.uid-range": "1000650000/10000", "openshift.io/sa.scc.mcs": "s0:c27,c4", "openshift.io/sa.scc.supplemental-groups": "1000650000/10000"},
 			copied + "openshift.io/sa.scc.mcs=s0:c26,c5`"},
+		"what is none of OpenShift's values": {last: map[string]string{"openshift.io/sa.scc.mcs": "s0$(id)", "openshift.io/sa.scc.uid-range": "1/2; id"}, now: east},
 		"one of them is not there": {map[string]string{"openshift.io/sa.scc.mcs": "s0:c26,c5"}, map[string]string{"openshift.io/sa.scc.uid-range": "1000650000/10000"},
 			copied + "openshift.io/sa.scc.mcs=s0:c26,c5`"},
 	} {

@@ -128,8 +128,8 @@ func TestCephErrorsAreExplained(t *testing.T) {
 // TestEventsAreExplained: every reason of an event that the programs write has its row.
 func TestEventsAreExplained(t *testing.T) {
 	var want []string
-	for _, source := range textsOf(t, "pkg/provisioner/report.go", "pkg/provisioner/scc.go", "pkg/provisioner/similar.go", "pkg/provisioner/nodeuser.go", "pkg/keeper/condition.go", "cmd/webhook/events.go") {
-		want = append(want, submatches(source, `(?m)^(?:const )?\s*(?:event\w+|Reason)\s*= "([A-Za-z]+)"`)...)
+	for _, source := range textsOf(t, "pkg/provisioner/report.go", "pkg/missing/missing.go", "pkg/keeper/condition.go", "cmd/webhook/events.go") {
+		want = append(want, submatches(source, `(?m)^\s*(?:event\w+|Reason|[A-Z][A-Za-z]+)\s*= "([A-Za-z]+)"`)...)
 	}
 	part, _, _ := strings.Cut(section(t, troubleshooting, "Events and conditions"), "\n### ")
 	got := firstCells(part)
