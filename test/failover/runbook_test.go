@@ -285,7 +285,7 @@ spec:
 				t.Fatal(err)
 			}
 			s.notReady(s.west, w2)
-		}, after: shows("files", w2.Name)},
+		}, after: shows("files", "1 ours")},
 		{stdin: w2.Name + "\n", after: shows("cut off     "+w2.Address+":0/", "cuts off:   this volume only", string(failover.NodeFenced))},
 		{after: func(string) {
 			command("kubectl --context west -n shop delete pod web --force --grace-period=0", "")
