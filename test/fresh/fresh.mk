@@ -27,3 +27,21 @@ compile: bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node bin/krbd-
 	CGO_ENABLED=0 go -C test/chart/alerts list -export -test ./... >/dev/null
 	go -C examples/sdk list -export -test ./... >/dev/null
 	CGO_ENABLED=0 go -C test/tools/resizer list -export -test ./... >/dev/null
+
+##### A second Ceph
+
+# The programs and the tests that look at Ceph itself, built against the Ceph of Debian's next
+# release and run with its servers, in a root of that release: nothing may depend on the one
+# Ceph that this machine has. As above, not again while no file is different.
+REEF_DIR   := $(CEPHFERRY_CACHE)/reef
+REEF_TESTS ?= make --no-print-directory VERSION=fresh GOFLAGS=-buildvcs=false reef
+
+.PHONY: test-reef
+test-reef: deps ## Test with Ceph 18 and its libraries, in a root of Debian 13
+	@DEBIAN_SUITE=trixie DEBIAN_PACKAGES='$(DEBIAN_PACKAGES)' test/fresh/once $(REEF_DIR) $(REEF_TESTS)
+
+.PHONY: reef
+reef: deps $(CONTROL_PLANE) $(HELM3) bin/webhook bin/kubectl-cephferry bin/postrender bin/lab-node
+	@test '$(GO_CEPH_TAGS)' = reef || { echo "the Ceph here is $(GO_CEPH_TAGS), not reef"; exit 1; }
+	$(LAB_TESTS) ./pkg/ceph/goceph ./pkg/ownership ./pkg/connect
+	$(LAB_TESTS) ./test/guard -run '^TestAnAppTeamSeesWhoOwnsItsVolumes$$'

@@ -115,13 +115,40 @@ func StartCeph(ctx context.Context, options Options) (_ *Ceph, err error) {
 	if options.OnlyRBD {
 		return c, nil
 	}
-	if c.Manager, err = c.start("mgr", c.programs.mgr, "-f", "-c", c.ConfFile, "-i", "x"); err != nil {
+	if err := c.startManager(); err != nil {
 		return nil, err
 	}
 	if c.MDS, err = c.start("mds", c.programs.mds, "-f", "-c", c.ConfFile, "-i", "a"); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// startManager starts the manager without bcrypt, which no module of the lab's calls and all
+// import: the one of Debian 13 cannot be imported into a second interpreter, and the manager
+// has one for each module.
+func (c *Ceph) startManager() error {
+	python := filepath.Join(c.dir, "python")
+	if err := os.MkdirAll(python, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(python, "bcrypt.py"), nil, 0o600); err != nil {
+		return err
+	}
+	var err error
+	c.Manager, err = c.start("mgr", "/usr/bin/env", "PYTHONPATH="+python, c.programs.mgr, "-f", "-c", c.ConfFile, "-i", "x")
+	return err
+}
+
+// classDir is the folder of the OSD's classes. The default of Debian 13's Ceph is relative to
+// /usr.
+func classDir() (string, error) {
+	const class = "libcls_rbd.so"
+	found, err := filepath.Glob("/usr/lib/*/rados-classes/" + class)
+	if err != nil || len(found) == 0 {
+		return "", fmt.Errorf("find %s of the OSD: no such file in /usr/lib/*/rados-classes", class)
+	}
+	return filepath.Dir(found[0]), nil
 }
 
 // writeFiles writes the configuration and all keys. That the keys are made here,
@@ -131,8 +158,12 @@ func (c *Ceph) writeFiles(v2, v1 int) error {
 	c.FSID = newUUID()
 	c.Monitors, c.V1 = []string{join(c.host, v2)}, []string{join(c.host, v1)}
 
+	classes, err := classDir()
+	if err != nil {
+		return err
+	}
 	conf, err := render("ceph.conf.tmpl", map[string]string{
-		"FSID": c.FSID, "Dir": c.dir, "Host": c.host, "V2": join(c.host, v2), "V1": join(c.host, v1),
+		"FSID": c.FSID, "Dir": c.dir, "Classes": classes, "Host": c.host, "V2": join(c.host, v2), "V1": join(c.host, v1),
 	})
 	if err != nil {
 		return err
