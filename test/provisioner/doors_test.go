@@ -145,31 +145,6 @@ func TestFromTheRendererToAClass(t *testing.T) {
 	}
 }
 
-// last are the numbers of the claims' newest stamps.
-func (w walk) last(claims []string) map[string]uint64 {
-	w.Helper()
-	last := map[string]uint64{}
-	for _, claim := range claims {
-		if last[claim] = w.Stamps(claim).Last().Sequence; last[claim] == 0 {
-			w.Errorf("nobody has written to %s", claim)
-		}
-	}
-	return last
-}
-
-// goesOn checks that pods write on where the stamps were, and that these clusters alone
-// have written, one after the other.
-func (w walk) goesOn(before map[string]uint64, clusters ...*scene.Cluster) {
-	w.Helper()
-	for claim, last := range before {
-		w.Grows(claim)
-		w.wrote(w.image(claim), clusters...)
-		if now := w.Stamps(claim).Last().Sequence; now <= last {
-			w.Errorf("%s is at stamp %d, and was at %d", claim, now, last)
-		}
-	}
-}
-
 // TestFromADynamicVolumeToAClass: docs/doors.md, with the same chart, whose volume is one of
 // ceph-csi's that both clusters describe.
 func TestFromADynamicVolumeToAClass(t *testing.T) {

@@ -219,3 +219,28 @@ func (tm *team) wroteTo(image string, clusters ...*scene.Cluster) {
 }
 
 func quantity(text string) resource.Quantity { return resource.MustParse(text) }
+
+// last are the numbers of the claims' newest stamps.
+func (tm *team) last(claims []string) map[string]uint64 {
+	tm.Helper()
+	last := map[string]uint64{}
+	for _, claim := range claims {
+		if last[claim] = tm.Stamps(claim).Last().Sequence; last[claim] == 0 {
+			tm.Errorf("nobody has written to %s", claim)
+		}
+	}
+	return last
+}
+
+// goesOn checks that pods write on where the stamps were, and that these clusters alone
+// have written, one after the other.
+func (tm *team) goesOn(before map[string]uint64, clusters ...*scene.Cluster) {
+	tm.Helper()
+	for claim, last := range before {
+		tm.Grows(claim)
+		tm.wrote(tm.image(claim), clusters...)
+		if now := tm.Stamps(claim).Last().Sequence; now <= last {
+			tm.Errorf("%s is at stamp %d, and was at %d", claim, now, last)
+		}
+	}
+}
