@@ -82,7 +82,7 @@ test-servers: deps tools
 
 # What computes for seconds has nobody to race with, and takes six times as long with the
 # detector. What the model replays is the product's code, which is raced in its own packages.
-LONG_MODEL = TestNobodyElseWrites|TestKeys|TestKeysLeave|TestHoles|TestExclusiveMapping|TestWithoutRules|TestWithoutKeyRules
+LONG_MODEL = TestNobodyElseWrites|TestKeys|TestKeysLeave|TestHoles|TestExclusiveMapping|TestOneNodeWrites|TestWithoutRules|TestWithoutKeyRules|TestWithoutRule9
 LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|$(LONG_MODEL))$$
 
 .PHONY: test-unit

@@ -112,7 +112,7 @@ func names(claims []claim) []types.NamespacedName {
 
 // wish is what all volumes have in common.
 func (f *failoverOptions) wish(ctx context.Context, c *connection) (failover.Wish, error) {
-	wish := failover.Wish{From: f.from, Nodes: f.only, Lost: f.node, AlthoughReady: f.although}
+	wish := failover.Wish{From: f.from, Nodes: f.only, Lost: f.node, AlthoughReporting: f.although}
 	for _, text := range f.also {
 		addr, err := failover.ParseAddress(text)
 		if err != nil {

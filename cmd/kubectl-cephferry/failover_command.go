@@ -60,7 +60,7 @@ Ceph's libraries, and no webhook has to run.`,
 	flags.StringVar(&f.from, "from", "", "`name` of the cluster that is dead; nothing is done if the record names another one")
 	flags.BoolVar(&f.all, "all", false, "all volumes of this cluster that the dead one owns; --from is needed then")
 	flags.StringVar(&f.node, "node", "", "with --direct: `name` of a node of this cluster that is lost; without claims, all guarded volumes that it has")
-	flags.BoolVar(&f.although, "although-ready", false, "with --node: it is lost although Kubernetes says that it is Ready")
+	flags.BoolVar(&f.although, "although-reporting", false, "with --node: it is lost although its kubelet reports")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask; --from or --node is needed then")
 	flags.StringVar(&f.takeover, "takeover", "", "`name` of a Takeover that is there: show its plan, ask, and follow it; only who created it may confirm it")
 	flags.StringArrayVar(&f.also, "also-fence", nil, "`address` of another machine of the dead cluster, or of a client as rbd status prints it, repeatable")
@@ -90,7 +90,7 @@ func (f *failoverOptions) check(args []string) error {
 	case f.node != "" && (f.from != "" || f.drop || f.resume || len(f.only) > 0):
 		return errors.New("--node: it is one of this cluster, so that --from, --only-node, --resume and --drop mean nothing")
 	case f.although && f.node == "":
-		return errors.New("--although-ready: name the node with --node")
+		return errors.New("--although-reporting: name the node with --node")
 	case f.all && f.from == "":
 		return errors.New("--all: name the cluster that is dead with --from")
 	case f.yes && f.from == "" && !f.drop && f.node == "":

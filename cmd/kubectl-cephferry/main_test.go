@@ -65,7 +65,7 @@ func TestErrorsBeforeAnyConnection(t *testing.T) {
 		"failover of both":        {[]string{"failover", "shop/data", "--all", "--from", "east"}, "error: claims or --node, --all, and --takeover: only one of them"},
 		"a node through nobody":   {[]string{"failover", "--node", "west-1"}, "error: --node: only with --direct"},
 		"a node of east":          {[]string{"failover", "--direct", "--node", "east-1", "--from", "east"}, "error: --node: it is one of this cluster, so that --from, "},
-		"a node that is not lost": {[]string{"failover", "shop/data", "--direct", "--although-ready"}, "error: --although-ready: name the node with --node"},
+		"a node that is not lost": {[]string{"failover", "shop/data", "--direct", "--although-reporting"}, "error: --although-reporting: name the node with --node"},
 		"all of whom":             {[]string{"failover", "--all"}, "error: --all: name the cluster that is dead with --from"},
 		"by another person":       {[]string{"failover", "shop/data", "--by", "ann"}, "error: --by: only with --direct; "},
 		"drop what":               {[]string{"failover", "shop/data", "--drop"}, "error: --drop: only with --direct"},

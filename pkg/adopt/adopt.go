@@ -7,13 +7,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/staticpv"
-	"github.com/cephferry/cephferry/pkg/usage"
 )
 
 // Images is the annotation on a Namespace with the images that it may use besides its own, as
@@ -202,11 +200,11 @@ func (a *Adopter) volumeGoes(ctx context.Context, plan *Plan) error {
 		case pv.Status.Phase != corev1.VolumeReleased && pv.Status.Phase != corev1.VolumeFailed:
 			return fmt.Sprintf("its status.phase is %s, and not Released", pv.Status.Phase), nil
 		}
-		var attachments []storagev1.VolumeAttachment
-		if err := usage.EachPage(ctx, usage.Source{Reader: a.API}, func(list *storagev1.VolumeAttachmentList) { attachments = append(attachments, list.Items...) }); err != nil {
-			return "", fmt.Errorf("list VolumeAttachments: %w", err)
+		seen := Seen{Name: plan.Name, PV: pv}
+		if err := a.users(ctx, &seen); err != nil {
+			return "", err
 		}
-		if rest := mapped(pv, attachments, nil); len(rest) > 0 {
+		if rest := mapped(pv, seen.Attachments, seen.Nodes); len(rest) > 0 {
 			return strings.Join(rest, "; "), nil
 		}
 		err = a.API.Delete(ctx, pv, client.Preconditions{UID: &pv.UID, ResourceVersion: &pv.ResourceVersion})

@@ -207,7 +207,7 @@ func TestRefused(t *testing.T) {
 		prepare func(*rig)
 		want    string
 	}{
-		"a pod runs":      {nil, []client.Object{pod(corev1.PodRunning)}, nil, "pod shop/web-1: spec.volumes has claim data; scale its workload to zero, and wait until the pod is gone"},
+		"a pod runs":      {nil, []client.Object{pod(corev1.PodRunning)}, nil, "pod shop/web-1: spec.volumes has claim data; first kubectl patch pv pvc-1 --patch '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', so that nothing deletes the image with the claim; then scale its workload to zero, and wait until the pod is gone"},
 		"a pod is to run": {nil, []client.Object{pod(corev1.PodPending)}, nil, "pod shop/web-1: spec.volumes has claim data"},
 		"a claim that waits": {func(_ *corev1.PersistentVolume, c *corev1.PersistentVolumeClaim) {
 			c.Spec.VolumeName, c.Status.Phase = "", corev1.ClaimPending
@@ -218,6 +218,9 @@ func TestRefused(t *testing.T) {
 		"a volume that is being deleted": {func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) {
 			pv.DeletionTimestamp, pv.Finalizers = &now, []string{"f"}
 		}, nil, nil, "PersistentVolume pvc-1: metadata.deletionTimestamp is set"},
+		"an encrypted volume": {func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) {
+			pv.Spec.CSI.VolumeAttributes["encrypted"] = "true"
+		}, nil, nil, `PersistentVolume pvc-1: spec.csi.volumeAttributes[encrypted] is "true"`},
 		"no volume":              {func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) { pv.Name = "elsewhere" }, nil, nil, "PersistentVolume pvc-1 (spec.volumeName) is not there"},
 		"another claim's volume": {func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) { pv.Spec.ClaimRef.UID = "u-else" }, nil, nil, "spec.claimRef shop/data (uid u-else); it is not bound to claim shop/data"},
 		"a volume of somebody else's": {func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) {

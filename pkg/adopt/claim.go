@@ -98,6 +98,8 @@ func newClaim(saved *Saved, image, class string, settings storageclass.Class) *c
 		claim.Annotations[annotations.Migratable], claim.Annotations[annotations.Class] = "true", settings.Name
 	}
 	claim.Annotations[annotations.Adopt] = image
+	// The image gets the name that follows from the claim's.
+	delete(claim.Annotations, annotations.Image)
 	if settings.CephFS != nil {
 		claim.Annotations[annotations.Adopt], claim.Annotations[annotations.Image] = "true", image
 	}

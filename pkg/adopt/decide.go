@@ -150,6 +150,9 @@ func refuseBegin(seen Seen) []string {
 	if name, attribute := imageOf(pv); name == "" {
 		add("PersistentVolume %s: spec.csi.volumeAttributes[%s] is missing, so its image is not known", pv.Name, attribute)
 	}
+	if encrypted := csi.VolumeAttributes["encrypted"]; encrypted != "" && encrypted != "false" {
+		add("PersistentVolume %s: spec.csi.volumeAttributes[encrypted] is %q, and what a static pair leads to would be mounted without its key", pv.Name, encrypted)
+	}
 	if seen.Owner != "" {
 		add("claim %s: cluster %s has its image; move or release it there first", seen.Name, seen.Owner)
 	}
@@ -168,10 +171,19 @@ func pods(seen Seen) []string {
 			continue
 		}
 		if slices.Contains(volumes.ClaimsOfPod(pod.Name, &pod.Spec), seen.Name.Name) {
-			reasons = append(reasons, fmt.Sprintf("pod %s/%s: spec.volumes has claim %s; scale its workload to zero, and wait until the pod is gone", pod.Namespace, pod.Name, seen.Name.Name))
+			reasons = append(reasons, fmt.Sprintf("pod %s/%s: spec.volumes has claim %s; %sscale its workload to zero, and wait until the pod is gone", pod.Namespace, pod.Name, seen.Name.Name, retainFirst(seen.PV)))
 		}
 	}
 	return reasons
+}
+
+// retainFirst is what a person does before the workload is scaled down: that may delete the claim
+// (a StatefulSet's persistentVolumeClaimRetentionPolicy, a chart), and with it the image.
+func retainFirst(pv *corev1.PersistentVolume) string {
+	if pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain {
+		return ""
+	}
+	return fmt.Sprintf("first kubectl patch pv %s --patch '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', so that nothing deletes the image with the claim; then ", pv.Name)
 }
 
 // mapped says on which nodes a volume is, or may be.

@@ -3,7 +3,9 @@ package ceph
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Note is what the owner's leader tells people in other clusters about an image: which pods have
@@ -87,7 +89,33 @@ func DecodeNote(data []byte) Note {
 		return Note{}
 	}
 	note.Pods, note.Missing = note.Pods[:min(len(note.Pods), MaxNoted)], note.Missing[:min(len(note.Missing), MaxNoted)]
+	for i := range note.Pods {
+		p := &note.Pods[i]
+		p.Name, p.Node = oneLine(p.Name), oneLine(p.Node)
+	}
+	for i := range note.Missing {
+		m := &note.Missing[i]
+		m.Kind, m.Subject, m.What, m.WayOut = oneLine(m.Kind), oneLine(m.Subject), oneLine(m.What), oneLine(m.WayOut)
+	}
 	return note
+}
+
+// maxNotedText bounds a text of a note, in bytes.
+const maxNotedText = 600
+
+// oneLine is a text of another cluster's as people may see it on their terminals: it begins no
+// line of its own and is not long.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > maxNotedText {
+		text = strings.ToValidUTF8(text[:maxNotedText], "") + "…"
+	}
+	return text
 }
 
 // IsOf reports whether the note is about the record as it is.

@@ -28,9 +28,9 @@ type Wish struct {
 	// of them may have the image, only these are fenced besides; none: all.
 	Nodes []string
 	// Lost is the name of a node of the cluster that asks: only that is cut off from the
-	// cluster's own images. AlthoughReady: it is lost although its Node is Ready.
-	Lost          string
-	AlthoughReady bool
+	// cluster's own images. AlthoughReporting: it is lost although its kubelet reports.
+	Lost              string
+	AlthoughReporting bool
 }
 
 // Situation is what is known about one image before anything is done.

@@ -13,10 +13,10 @@ import (
 
 // Lost is a node of the cluster that asks, as its API server shows it.
 type Lost struct {
-	// Exists: there is a Node object of that name, and Node is from it. Ready: its kubelet
-	// reports that it works.
-	Exists, Ready bool
-	Node          ceph.Node
+	// Exists: there is a Node object of that name, and Node is from it. Reporting: its kubelet
+	// reports, that it is ready or that it is not. Containers of one that is not write on.
+	Exists, Reporting bool
+	Node              ceph.Node
 	// Uses: the API server shows that the node uses the volume.
 	Uses bool
 }
@@ -26,7 +26,7 @@ type Lost struct {
 //
 //	the image is not this cluster's                        nothing to do
 //	no boot of the node has it                             nothing to do
-//	the node is Ready                                      refused, unless the person says that it is lost
+//	its kubelet reports                                    refused, unless the person says that it is lost
 //	an address, or how it reaches Ceph, is not known       refused, unless the person names addresses
 //	the fence hits another node, cluster, or Ceph          refused, unless that machine is spared
 //
@@ -56,9 +56,12 @@ func (s Situation) lost(plan Plan) (Plan, error) {
 		plan.Done, plan.Why = true, "node "+name+" does not have it"
 		return plan, nil
 	}
-	if s.Lost.Ready && !plan.Wish.AlthoughReady {
-		return Plan{}, refuse("delete its pods, or stop it; if it is lost although its kubelet reports, say so with --although-ready",
-			"node %s of this cluster is Ready, and would be cut off while it works", name)
+	if s.Lost.Reporting && !plan.Wish.AlthoughReporting {
+		return Plan{}, refuse("delete its pods, or stop it; if it is lost all the same, say so with --although-reporting",
+			"node %s of this cluster reports to its API server, and would be cut off while it works", name)
+	}
+	if err := errors.Join(s.mistaken(name, plan.Nodes), s.gateways(name, plan.Wish.Also)); err != nil {
+		return Plan{}, err
 	}
 	plan.Ours, plan.From = true, owner.Party
 	if plan.Because = s.inexactNode(plan.Nodes); plan.Because == "" {
@@ -78,13 +81,71 @@ func (s Situation) lost(plan Plan) (Plan, error) {
 	return plan, nil
 }
 
+// mistaken refuses a client of the boots that may be another node's: where a node has got the
+// address that a lost one had, what comes from there is recorded at both.
+func (s Situation) mistaken(name string, boots []ceph.Node) error {
+	for _, boot := range boots {
+		for _, client := range boot.Clients {
+			other := ""
+			for _, holder := range s.Record.Owner.Nodes {
+				if holder.Name != name && slices.Contains(holder.Clients, client) {
+					other = holder.Name
+				}
+			}
+			if address, err := ceph.ParseAddress(client); err == nil && other == "" {
+				if at := s.nodeAt(address); at != name {
+					other = at
+				}
+			}
+			if other != "" {
+				return refuse("look with rbd device list on node "+other+" whether the client is its own, and drain that node first if it is",
+					"client %s may be that of node %s, which has the address that node %s had", client, other, name)
+			}
+		}
+	}
+	return nil
+}
+
+// gateways refuses an address that a person names and that others of this cluster come from.
+func (s Situation) gateways(name string, also []string) error {
+	fence := alsoFence(also)
+	for _, client := range s.comeFromElsewhere(name) {
+		if fence.covers(client) {
+			return refuse("name an address of node "+name+" alone", "--also-fence: it cuts off client %s of this cluster, too, which is not known to be of node %s", client, name)
+		}
+	}
+	return nil
+}
+
+// comeFromElsewhere are the clients of this cluster that are not known to be the node's alone.
+func (s Situation) comeFromElsewhere(name string) []string {
+	var own, others []string
+	for _, holder := range s.Record.Owner.Nodes {
+		if holder.Name == name {
+			own = append(own, holder.Clients...)
+		} else {
+			others = append(others, holder.Clients...)
+		}
+	}
+	for _, client := range s.Explained {
+		address, err := ceph.ParseAddress(client)
+		if !slices.Contains(own, client) && (err != nil || s.nodeAt(address) != name) {
+			others = append(others, client)
+		}
+	}
+	return others
+}
+
 // about is the situation in which the record is about these boots of the node only, and the
 // node is none of this cluster's.
 func (s Situation) about(name string, boots []ceph.Node) Situation {
 	owner := *s.Record.Owner
 	owner.Nodes, owner.Clients = boots, nil
 	s.Record.Owner = &owner
-	s.Nodes = slices.DeleteFunc(slices.Clone(s.Nodes), func(n ceph.Node) bool { return n.Name == name })
+	// Another machine may have got the name, and the address.
+	s.Nodes = slices.DeleteFunc(slices.Clone(s.Nodes), func(n ceph.Node) bool {
+		return n.Name == name && slices.ContainsFunc(boots, func(boot ceph.Node) bool { return ownership.Same(n, boot) })
+	})
 	s.Clusters = slices.DeleteFunc(slices.Clone(s.Clusters), func(r ceph.Registration) bool { return r.UID == owner.UID })
 	s.Local, s.Explained = nil, nil
 	return s

@@ -37,9 +37,17 @@ func TestDecideLostNode(t *testing.T) {
 	poor.Addresses = nil
 	taken := both
 	taken.State, taken.Takeover = ceph.Fencing, &ceph.Takeover{Party: west, By: "bob", Since: since}
+	reinstalled := e1
+	reinstalled.BootID, reinstalled.MachineID, reinstalled.SystemUUID, reinstalled.UID = "b9", "another machine", "another machine", "another object"
+	e9 := ceph.Node{Name: "e9", BootID: "b9", Addresses: e1.Addresses[:1]}
+	e9.Clients = []string{"10.0.1.11:0/91"}
+	both9 := e1
+	both9.Clients = []string{onE1, "10.0.1.11:0/91"}
+	reused := keyed(held(east, nil))
+	reused.Owner.Nodes = []ceph.Node{both9, e9}
 	gone := Lost{Node: ceph.Node{Name: "e1"}}
 	present := Lost{Exists: true, Node: e1}
-	ready := Lost{Exists: true, Ready: true, Node: e1}
+	ready := Lost{Exists: true, Reporting: true, Node: e1}
 	used := Lost{Exists: true, Uses: true, Node: e1}
 	tests := map[string]struct {
 		situation Situation
@@ -87,10 +95,10 @@ func TestDecideLostNode(t *testing.T) {
 		"nobody owns it":            {situation: Situation{Lost: present}, wish: lostE1(), done: "it is not this cluster's"},
 		"another cluster owns it":   {situation: Situation{Record: held(west, []ceph.Node{e1}, onE1), Lost: used}, wish: lostE1(), done: "it is not this cluster's"},
 		"the node does not have it": {situation: Situation{Record: held(east, []ceph.Node{e2}, onE2), Lost: present}, wish: lostE1(), done: "node e1 does not have it"},
-		"the node has rebooted":     {situation: Situation{Record: both, Lost: Lost{Exists: true, Ready: true, Node: rebooted}, Nodes: []ceph.Node{rebooted, e2}}, wish: lostE1(), done: "node e1 does not have it"},
-		"the node is Ready":         {situation: Situation{Record: certain, Lost: ready}, wish: lostE1(), refused: "node e1 of this cluster is Ready, and would be cut off while it works"},
-		"the node is Ready, and the person says that it is lost": {
-			situation: Situation{Record: certain, Lost: ready}, wish: lostE1(func(w *Wish) { w.AlthoughReady = true }), fence: Fence{Instances: []string{onE1}}, exact: true,
+		"the node has rebooted":     {situation: Situation{Record: both, Lost: Lost{Exists: true, Reporting: true, Node: rebooted}, Nodes: []ceph.Node{rebooted, e2}}, wish: lostE1(), done: "node e1 does not have it"},
+		"the node reports":          {situation: Situation{Record: certain, Lost: ready}, wish: lostE1(), refused: "node e1 of this cluster reports to its API server, and would be cut off while it works"},
+		"the node reports, and the person says that it is lost": {
+			situation: Situation{Record: certain, Lost: ready}, wish: lostE1(func(w *Wish) { w.AlthoughReporting = true }), fence: Fence{Instances: []string{onE1}}, exact: true,
 		},
 		"somebody takes the image": {situation: Situation{Record: taken, Lost: present}, wish: lostE1(), refused: "bob takes it for cluster west"},
 		"it has no address":        {situation: Situation{Record: held(east, []ceph.Node{poor}), Lost: present}, wish: lostE1(), refused: "neither the record nor a Node object has an address of node e1"},
@@ -101,6 +109,19 @@ func TestDecideLostNode(t *testing.T) {
 		"the person names where it reaches Ceph from": {
 			situation: Situation{Record: held(east, []ceph.Node{e1}, "10.9.0.1:0/4"), Lost: present}, wish: lostE1(func(w *Wish) { w.Also = []string{"10.9.0.1:0/0"} }),
 			fence: Fence{Machines: append(slices.Clone(machines[:1]), "10.9.0.1:0/0", machines[1])},
+		},
+		"its name and address belong to another machine now": {
+			situation: Situation{Record: both, Lost: Lost{Exists: true, Node: reinstalled}, Nodes: []ceph.Node{reinstalled, e2}}, wish: lostE1(), refused: "the fence would cut off 10.0.1.11, which is node e1 of this cluster",
+		},
+		"a client of it may be that of a node that got its address": {
+			situation: Situation{Record: reused, Lost: gone}, wish: lostE1(), refused: "client 10.0.1.11:0/91 may be that of node e9, which has the address that node e1 had",
+		},
+		"a node that nobody recorded got its address": {
+			situation: Situation{Record: certain, Lost: gone, Nodes: []ceph.Node{e2, {Name: "e9", Addresses: e1.Addresses[:1]}}}, wish: lostE1(), refused: "may be that of node e9, which has the address",
+		},
+		"the person names a gateway": {
+			situation: Situation{Record: both, Lost: present, Watchers: watching("10.9.0.1:0/4"), Explained: []string{"10.9.0.1:0/4"}}, wish: lostE1(func(w *Wish) { w.Also = []string{"10.9.0.1:0/0"} }),
+			refused: "--also-fence: it cuts off client 10.9.0.1:0/4 of this cluster, too",
 		},
 		"another node has its address": {
 			situation: Situation{Record: both, Lost: present, Nodes: []ceph.Node{e1, {Name: "e3", Addresses: e1.Addresses[:1]}}}, wish: lostE1(), refused: "the fence would cut off 10.0.1.11, which is node e3 of this cluster",

@@ -61,7 +61,7 @@ func (g *Guard) take(ctx context.Context, answer Answer, sights []sight, start *
 			}
 		}
 		if refusal := g.alone(ctx, *s, start); refusal != nil {
-			refusal.Volumes = all
+			refusal.Volumes, refusal.Bases = all, bases
 			return *refusal
 		}
 		targets[i] = g.target(s, start)

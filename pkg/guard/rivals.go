@@ -9,10 +9,11 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/ownership"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 )
 
 // alone refuses a node for a pod while another boot of this cluster may write to the image. It
-// is about volumes for a single writer whose image is not mapped exclusively, where Ceph
+// is about volumes for a single writer whose image, or this volume of it, is not mapped exclusively, where Ceph
 // refuses no second client. Kubernetes takes the VolumeAttachment of a lost node away by force,
 // after six minutes or for the taint out-of-service, and lets the next node map the image; what
 // the lost one had not written yet lands when it is back. A boot is no rival any more when it
@@ -23,7 +24,11 @@ import (
 func (g *Guard) alone(ctx context.Context, s sight, start *start) *Answer {
 	rivals, err := g.rivals(ctx, s, start)
 	if err != nil {
-		answer := cannotKnow(KubernetesUnknown, describe(s.volume, s.spec), err)
+		unknown := KubernetesUnknown
+		if ceph.Advice(err) != "" {
+			unknown = CephUnknown // the watchers are a part of what is seen
+		}
+		answer := cannotKnow(unknown, describe(s.volume, s.spec), err)
 		return &answer
 	}
 	if len(rivals) == 0 {
@@ -50,7 +55,7 @@ func (g *Guard) alone(ctx context.Context, s sight, start *start) *Answer {
 // rivals are the boots that may write besides the node where the pod goes. The API server is
 // asked only if the record leaves room for one.
 func (g *Guard) rivals(ctx context.Context, s sight, start *start) ([]ownership.Rival, error) {
-	if len(start.nodes) == 0 || !ownership.Owns(s.record, g.Self) || s.record.Exclusive || !claims.SingleWriter(s.volume.PV.Spec.AccessModes) {
+	if len(start.nodes) == 0 || !ownership.Owns(s.record, g.Self) || s.record.Exclusive && staticpv.IsExclusive(s.volume.PV) || !claims.SingleWriter(s.volume.PV.Spec.AccessModes) {
 		return nil, nil
 	}
 	pod := string(start.pod)

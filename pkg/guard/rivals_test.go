@@ -17,6 +17,11 @@ func oneWriter(pv *corev1.PersistentVolume) {
 	pv.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
 }
 
+func exclusiveWriter(pv *corev1.PersistentVolume) {
+	oneWriter(pv)
+	pv.Spec.CSI.VolumeAttributes["mapOptions"] = "exclusive"
+}
+
 // An image that is not mapped exclusively gets one node at a time, and an attachment that is gone
 // proves nothing: Kubernetes takes it away from a node that is out of service.
 func TestASecondNode(t *testing.T) {
@@ -53,10 +58,11 @@ func TestASecondNode(t *testing.T) {
 		want    answer
 	}{
 		"the other node is out of service, and its attachment is gone": {oneWriter, owned(west, holder), inUse("west-2"), nil, denied(advice)},
-		"it has let go":                   {oneWriter, owned(west, holder), reports("west-2"), nil, allowed(guard.NoWatcher)},
-		"it is cut off":                   {oneWriter, owned(west, client), inUse("west-2"), fenced("10.0.2.12:0/0"), allowed(guard.NoWatcher)},
-		"only its client is":              {oneWriter, owned(west, client), inUse("west-2"), fenced("10.0.2.12:0/7"), denied(advice)},
-		"the image is mapped exclusively": {oneWriter, func(r *ceph.Record) { owned(west, holder)(r); r.Exclusive = true }, inUse("west-2"), nil, allowed(guard.NoWatcher)},
+		"it has let go":                              {oneWriter, owned(west, holder), reports("west-2"), nil, allowed(guard.NoWatcher)},
+		"it is cut off":                              {oneWriter, owned(west, client), inUse("west-2"), fenced("10.0.2.12:0/0"), allowed(guard.NoWatcher)},
+		"only its client is":                         {oneWriter, owned(west, client), inUse("west-2"), fenced("10.0.2.12:0/7"), denied(advice)},
+		"the image is mapped exclusively":            {exclusiveWriter, func(r *ceph.Record) { owned(west, holder)(r); r.Exclusive = true }, inUse("west-2"), nil, allowed(guard.NoWatcher)},
+		"the image is, and this volume of it is not": {oneWriter, func(r *ceph.Record) { owned(west, holder)(r); r.Exclusive = true }, inUse("west-2"), nil, denied(advice)},
 		"the volume is for several writers": {func(pv *corev1.PersistentVolume) {
 			pv.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
 		}, owned(west, holder), inUse("west-2"), nil, allowed(guard.NoWatcher)},

@@ -77,6 +77,9 @@ func (g *Guard) Missing(ctx context.Context, volume volumes.Volume) []ceph.Missi
 	if _, err := g.ask(ctx, &s); err != nil {
 		return nil
 	}
+	if !isElsewhere(s.record, g.Self) {
+		return nil // what is missing here, the keeper sees
+	}
 	ctx, cancel := context.WithTimeout(ctx, tellLimit)
 	defer cancel()
 	return g.missing(s.record, g.told(ctx, s))
@@ -99,7 +102,8 @@ func tellsOf(note ceph.Note, all []ceph.Missing) []string {
 }
 
 // isNeeded reports whether a workload of the owner may need the image, as far as is known: only
-// then it is said to be scaled down.
+// then it is said to be scaled down. The note may be older than an admission, which leaves its
+// pod in the record.
 func isNeeded(note ceph.Note, record ceph.Record) bool {
-	return !note.IsOf(record) || slices.ContainsFunc(note.Pods, func(pod ceph.NotedPod) bool { return !pod.Ending })
+	return !note.IsOf(record) || len(record.Pending)+len(record.Unbound) > 0 || slices.ContainsFunc(note.Pods, func(pod ceph.NotedPod) bool { return !pod.Ending })
 }

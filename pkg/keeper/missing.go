@@ -122,7 +122,7 @@ func (k *Keeper) cannotNote(ctx context.Context, err error) {
 	}
 }
 
-// podsOf are the pods among the uses, sorted.
+// podsOf are the pods among the uses, those first that are not being deleted.
 func podsOf(uses []usage.Use) []ceph.NotedPod {
 	var all []ceph.NotedPod
 	for _, use := range uses {
@@ -130,7 +130,8 @@ func podsOf(uses []usage.Use) []ceph.NotedPod {
 			all = append(all, ceph.NotedPod{Name: use.Object, Node: use.Node, Ending: !use.Ends.IsZero()})
 		}
 	}
-	slices.SortFunc(all, func(a, b ceph.NotedPod) int { return strings.Compare(a.String(), b.String()) })
+	rank := func(pod ceph.NotedPod) string { return fmt.Sprint(pod.Ending, " ", pod) }
+	slices.SortFunc(all, func(a, b ceph.NotedPod) int { return strings.Compare(rank(a), rank(b)) })
 	return all[:min(len(all), ceph.MaxNoted)]
 }
 

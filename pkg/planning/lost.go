@@ -75,7 +75,7 @@ func lostAmong(nodes []corev1.Node, name string) failover.Lost {
 		}
 		lost.Exists, lost.Node = true, node
 		for _, condition := range nodes[i].Status.Conditions {
-			lost.Ready = lost.Ready || condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue
+			lost.Reporting = lost.Reporting || condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionUnknown
 		}
 	}
 	return lost

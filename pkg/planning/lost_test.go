@@ -33,7 +33,7 @@ func TestPlanForALostNode(t *testing.T) {
 		Spec:       storagev1.VolumeAttachmentSpec{Attacher: volume.Spec.CSI.Driver, NodeName: "w2", Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &volume.Name}},
 	}
 	for ready, want := range map[corev1.ConditionStatus]string{
-		corev1.ConditionUnknown: "", corev1.ConditionFalse: "", corev1.ConditionTrue: "node w2 of this cluster is Ready",
+		corev1.ConditionUnknown: "", corev1.ConditionFalse: "node w2 of this cluster reports", corev1.ConditionTrue: "node w2 of this cluster reports",
 	} {
 		p := newPlanner(t, cephtest.Operator, map[string]string{"data": "west", "idle": "west"},
 			volume.DeepCopy(), idle.DeepCopy(), pv("gone", "rook-ceph"), attachment.DeepCopy(), nodeOf("w1", "10.0.2.11", corev1.ConditionTrue), nodeOf("w2", "10.0.2.12", ready))

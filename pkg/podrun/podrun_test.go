@@ -144,6 +144,7 @@ func TestRun(t *testing.T) {
 		logs    io.Reader
 		logsErr error
 		create  error
+		get     error
 		remove  error
 		code    int
 		err     string
@@ -153,9 +154,10 @@ func TestRun(t *testing.T) {
 		"it refuses":                   {states: states{running, ended(2)}, code: 2},
 		"it is over before it is seen": {states: states{ended(3)}, code: 3},
 		"its image is not there":       {states: states{waiting, {Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "not found"}}}, err: "start pod cephferry-system/kubectl-cephferry-1: ErrImagePull: not found"},
-		"it does not start":            {states: states{waiting}, err: "start pod cephferry-system/kubectl-cephferry-1: it takes longer than 1m0s: ContainerCreating"},
+		"it does not start":            {states: states{waiting}, err: "start pod cephferry-system/kubectl-cephferry-1: it takes longer than 1m0s: ContainerCreating", unknown: true},
 		"it is not let in":             {create: apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no")), err: "create a pod in namespace cephferry-system: "},
-		"it is evicted":                {states: states{waiting}, phase: corev1.PodFailed, err: "start pod cephferry-system/kubectl-cephferry-1: it has failed: Evicted disk"},
+		"nobody may look at it":        {get: apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no")), err: "start pod cephferry-system/kubectl-cephferry-1: ", unknown: true},
+		"it is evicted":                {states: states{waiting}, phase: corev1.PodFailed, err: "start pod cephferry-system/kubectl-cephferry-1: it has failed: Evicted disk", unknown: true},
 		"the deadline ends it":         {states: states{running, ended(137)}, err: "was ended from outside (Error, exit code 137)", unknown: true},
 		"the log breaks off":           {states: states{running}, logs: io.MultiReader(strings.NewReader(log), failing{broken}), err: "read the output of pod", unknown: true},
 		"there is no log":              {states: states{running}, logsErr: broken, err: "read the output of pod", unknown: true},
@@ -174,6 +176,9 @@ func TestRun(t *testing.T) {
 					return c.Create(ctx, o, opts...)
 				},
 				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+					if test.get != nil {
+						return test.get
+					}
 					if err := c.Get(ctx, key, o, opts...); err != nil {
 						return err
 					}

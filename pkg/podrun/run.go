@@ -46,11 +46,15 @@ func (r *Runner) Run(ctx context.Context, pod *corev1.Pod) (code int, _ error) {
 	}()
 	begun, err := r.wait(ctx, pod, r.StartLimit, func(state corev1.ContainerState) (bool, error) {
 		if waiting := state.Waiting; waiting != nil && isFinal(waiting.Reason) {
-			return false, fmt.Errorf("%s: %s", waiting.Reason, waiting.Message)
+			return false, neverBegan{fmt.Errorf("%s: %s", waiting.Reason, waiting.Message)}
 		}
 		return state.Running != nil || state.Terminated != nil, nil
 	})
 	if err != nil {
+		// Whoever may not look at the pod does not know whether it runs.
+		if !errors.As(err, &neverBegan{}) {
+			err = fmt.Errorf("%w: %w", err, ErrUnknown)
+		}
 		return 0, fmt.Errorf("start pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	logs, err := r.Logs(ctx, pod.Namespace, pod.Name)
@@ -71,6 +75,9 @@ func (r *Runner) Run(ctx context.Context, pod *corev1.Pod) (code int, _ error) {
 	}
 	return int(begun.Terminated.ExitCode), nil
 }
+
+// neverBegan is why a container has not begun, and will not.
+type neverBegan struct{ error }
 
 // isFinal reports whether a container that waits for that reason never starts by itself, or not
 // while a person waits.

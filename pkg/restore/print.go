@@ -4,11 +4,16 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/cephferry/cephferry/pkg/claims"
 )
 
 // Print writes the claims as kubectl apply takes them. What is not known is in comments.
@@ -16,11 +21,14 @@ func (p *Plan) Print(out io.Writer) error {
 	text := &strings.Builder{}
 	comment := func(format string, arguments ...any) {
 		for line := range strings.Lines(fmt.Sprintf(format, arguments...)) {
-			fmt.Fprintf(text, "# %s\n", strings.TrimRight(line, "\n"))
+			fmt.Fprintf(text, "# %s\n", inComment(strings.TrimRight(line, "\n")))
 		}
 	}
 	comment("Claims of cluster %s (uid %s), out of the records of its images.", cmp.Or(p.From.Name, "-"), p.From.UID)
 	comment("Access modes and volume mode are those of the command line. Labels, and volumes on CephFS, are in no record.")
+	if slices.ContainsFunc(p.Claims, func(c Claim) bool { return claims.VolumeMode(c.Object) == corev1.PersistentVolumeFilesystem }) {
+		comment("A raw device that is mounted as Filesystem is formatted: see that none is among them.")
+	}
 	for _, before := range p.Before {
 		comment("Before: %s", before)
 	}
@@ -37,7 +45,7 @@ func (p *Plan) Print(out io.Writer) error {
 		comment("Cannot know %s", unread)
 	}
 	for _, claim := range p.Claims {
-		fmt.Fprintf(text, "---\n# image %s, owned since %s\n", claim.Image, claim.Since)
+		fmt.Fprintf(text, "---\n# image %s, owned since %s\n", inComment(claim.Image.String()), inComment(claim.Since))
 		objects := []any{claim.Object}
 		if claim.Volume != nil {
 			objects = []any{claim.Volume, claim.Object}
@@ -55,6 +63,17 @@ func (p *Plan) Print(out io.Writer) error {
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// inComment is a text as it ends no comment: a record may have any name in it, and YAML knows
+// more line breaks than people do.
+func inComment(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // manifest is an object as people write it.

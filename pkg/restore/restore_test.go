@@ -88,6 +88,7 @@ func TestPrint(t *testing.T) {
 	}
 	want := `# Claims of cluster east (uid u-east), out of the records of its images.
 # Access modes and volume mode are those of the command line. Labels, and volumes on CephFS, are in no record.
+# A raw device that is mounted as Filesystem is formatted: see that none is among them.
 # Before: kubectl create namespace shop
 # Before: grant image csi-vol-1 to namespace shop: its annotation cephferry.io/images has to name it (docs/provisioner.md)
 # Is here already: claim shop/here
@@ -213,7 +214,7 @@ spec:
   volumeMode: Filesystem
   volumeName: shop.data
 `
-	_, got, _ := strings.Cut(out.String(), "are in no record.\n")
+	_, got, _ := strings.Cut(out.String(), "see that none is among them.\n")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -144,10 +144,11 @@ func silent(present []corev1.Node, wanted ...[]ceph.Node) map[string]time.Time {
 	return all
 }
 
-// SilentSince returns since when a node's kubelet does not report that it is ready, if it does not.
+// SilentSince returns since when a node's kubelet does not report, if it does not. One that
+// reports that it is not ready lives, and so may its containers.
 func SilentSince(node *corev1.Node) (time.Time, bool) {
 	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
+		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionUnknown {
 			return condition.LastTransitionTime.Time, true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -130,7 +131,7 @@ func (g *Gatherer) local(ctx context.Context, source Source, state *state, volum
 			use.Ends = attachment.DeletionTimestamp.Time
 		}
 		if failed := attachment.Status.DetachError; failed != nil {
-			use.Trouble = failed.Message
+			use.Trouble = strings.Join(strings.Fields(failed.Message), " ")
 		}
 		uses = append(uses, use)
 	}

@@ -59,7 +59,7 @@ spec:
 		}
 		return err
 	})
-	s.refused(s.cephferry(s.east, "failover", "--node", e1.Name, "--yes"), "node "+e1.Name+" of this cluster is Ready, and would be cut off while it works")
+	s.refused(s.cephferry(s.east, "failover", "--node", e1.Name, "--yes"), "node "+e1.Name+" of this cluster reports to its API server, and would be cut off while it works")
 	s.notReady(s.east, e1)
 	out := s.Must(s.answered(s.plugin(s.east, "failover", "--node", e1.Name), e1.Name+"\n"))
 	for _, want := range []string{

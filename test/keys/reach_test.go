@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -134,9 +135,10 @@ func (s *shop) testCheck() {
 		s.Fatalf("the test's pod is not where it was:\n%s", rendered.Stdout)
 	}
 	s.Create(west, before)
+	space := regexp.MustCompile(`kind: Namespace\nmetadata:\n  name: (\S+)`).FindStringSubmatch(before)[1]
 	check := []string{"check", "--context", "west", "--as", "system:serviceaccount:" + webhook.Namespace + ":cephferry-test", "--timeout", "20s"}
 	s.Eventually("the account of helm test may ask", func() error {
-		if r := s.laptop("", append(check, "--namespace", "cephferry-test")...); r.Err != nil || !strings.Contains(r.Stdout, "the pod names its node, and has no volume yet for claim cephferry-test/cephferry-check") {
+		if r := s.laptop("", append(check, "--namespace", space)...); r.Err != nil || !strings.Contains(r.Stdout, "the pod names its node, and has no volume yet for claim "+space+"/cephferry-check") {
 			return fmt.Errorf("exit code %d: %s%s", r.Code, r.Stdout, r.Stderr)
 		}
 		return nil
@@ -147,8 +149,8 @@ func (s *shop) testCheck() {
 	if r := s.laptop("", "check", "--context", "west", "--namespace", "default"); r.Code != 1 || !strings.Contains(r.Stderr, "was let start in namespace default: nobody asks the webhook about its pods") {
 		s.Errorf("where no webhook is asked, exit code %d", r.Code)
 	}
-	if pods := s.Kubectl(west, "get", "pods", "--namespace", "cephferry-test", "-o=name") + s.Kubectl(west, "get", "pods", "--namespace", "default", "-o=name"); pods != "" {
+	if pods := s.Kubectl(west, "get", "pods", "--namespace", space, "-o=name") + s.Kubectl(west, "get", "pods", "--namespace", "default", "-o=name"); pods != "" {
 		s.Errorf("a dry run has made %s", pods)
 	}
-	s.Kubectl(west, "delete", "namespace", "cephferry-test", "--wait=false")
+	s.Kubectl(west, "delete", "namespace", space, "--wait=false")
 }

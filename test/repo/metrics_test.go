@@ -94,8 +94,9 @@ func TestMetricsAreNamedWell(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
+	ours := regexp.MustCompile(`^cephferry_[a-z_]+$`)
 	for _, family := range all {
-		if ok, _ := regexp.MatchString(`^cephferry_[a-z_]+$`, family.GetName()); !ok {
+		if !ours.MatchString(family.GetName()) {
 			t.Errorf("%s does not have our prefix", family.GetName())
 		}
 	}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ func TestHelmTest(t *testing.T) {
 		}
 		installed := r.deployment()
 		tests := &rendered{objects: r.hooks}
+		space := the[*corev1.Namespace](tests).Name
 		var order []string
 		for _, hook := range r.hooks {
 			a := hook.GetAnnotations()
@@ -29,13 +31,16 @@ func TestHelmTest(t *testing.T) {
 		}
 		slices.Sort(order)
 		equal(t, release+": objects", []string{
-			"*v1.Namespace /" + name + " -2",
+			"*v1.Namespace /" + space + " -2",
 			"*v1.Pod " + namespace + "/" + name + " ",
-			"*v1.Role " + name + "/" + name + " -1",
-			"*v1.RoleBinding " + name + "/" + name + " -1",
+			"*v1.Role " + space + "/" + name + " -1",
+			"*v1.RoleBinding " + space + "/" + name + " -1",
 			"*v1.ServiceAccount " + namespace + "/" + name + " -1",
 		}, order)
 
+		if !regexp.MustCompile("^" + name + "-[0-9a-f]{10}$").MatchString(space) {
+			t.Errorf("helm test deletes namespace %s, which somebody else may have made", space)
+		}
 		asked := the[*corev1.Namespace](tests)
 		equal(t, "the namespace is guarded", "true", asked.Labels["cephferry.io/guarded"])
 		if slices.Contains(r.unguarded("pod.guard.cephferry.io"), asked.Name) {
@@ -54,7 +59,7 @@ func TestHelmTest(t *testing.T) {
 			t.Errorf("the Service would send requests to the test, which has the labels %v", pod.Labels)
 		}
 		one := pod.Spec.Containers[0]
-		equal(t, "command", "kubectl-cephferry check --namespace="+name+" --timeout=2m", strings.Join(slices.Concat(one.Command, one.Args), " "))
+		equal(t, "command", "kubectl-cephferry check --namespace="+space+" --timeout=2m", strings.Join(slices.Concat(one.Command, one.Args), " "))
 		equal(t, "image", r.container().Image, one.Image)
 		equal(t, "pull secrets", r.pod().ImagePullSecrets, pod.Spec.ImagePullSecrets)
 		equal(t, "security of the pod", r.pod().SecurityContext, pod.Spec.SecurityContext)
