@@ -27,11 +27,11 @@ var unmeasured = map[string][]string{
 		"pkg/api/v1alpha1", // types
 	},
 	// Other commands of the plugin.
-	"rtt":    {"pkg/access", "pkg/dynamicpv", "pkg/flagvalue", "pkg/move", "pkg/page", "pkg/provision", "pkg/provisioner", "pkg/rekey"},
-	"status": {"pkg/access", "pkg/dynamicpv", "pkg/flagvalue", "pkg/idle", "pkg/move", "pkg/page", "pkg/provision", "pkg/provisioner", "pkg/rekey"},
-	"growth": {"pkg/access", "pkg/dynamicpv", "pkg/flagvalue", "pkg/idle", "pkg/move", "pkg/page", "pkg/provision", "pkg/provisioner", "pkg/rekey"},
+	"rtt":    {"pkg/access", "pkg/adopt", "pkg/compare", "pkg/dynamicpv", "pkg/flagvalue", "pkg/move", "pkg/page", "pkg/podrun", "pkg/provision", "pkg/provisioner", "pkg/rekey", "pkg/restore"},
+	"status": {"pkg/access", "pkg/adopt", "pkg/compare", "pkg/dynamicpv", "pkg/flagvalue", "pkg/idle", "pkg/move", "pkg/page", "pkg/podrun", "pkg/provision", "pkg/provisioner", "pkg/rekey", "pkg/restore"},
+	"growth": {"pkg/access", "pkg/adopt", "pkg/compare", "pkg/dynamicpv", "pkg/flagvalue", "pkg/idle", "pkg/move", "pkg/page", "pkg/podrun", "pkg/provision", "pkg/provisioner", "pkg/rekey", "pkg/restore"},
 	// Those, and what lists many volumes.
-	"handover": {"pkg/access", "pkg/dynamicpv", "pkg/flagvalue", "pkg/inventory", "pkg/move", "pkg/page", "pkg/provision", "pkg/provisioner", "pkg/rekey"},
+	"handover": {"pkg/access", "pkg/adopt", "pkg/compare", "pkg/dynamicpv", "pkg/flagvalue", "pkg/inventory", "pkg/move", "pkg/page", "pkg/podrun", "pkg/provision", "pkg/provisioner", "pkg/rekey", "pkg/restore"},
 	// Nothing is made while nothing happens, and nobody fails over, or opens the page.
 	"leader": {"pkg/access", "pkg/failover", "pkg/flagvalue", "pkg/inventory", "pkg/page", "pkg/planning", "pkg/provision"},
 	"steady": {"pkg/access", "pkg/failover", "pkg/flagvalue", "pkg/inventory", "pkg/page", "pkg/planning", "pkg/provision"},
