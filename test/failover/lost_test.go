@@ -61,7 +61,7 @@ spec:
 	})
 	s.refused(s.cephferry(s.east, "failover", "--node", e1.Name, "--yes"), "node "+e1.Name+" of this cluster reports to its API server, and would be cut off while it works")
 	s.notReady(s.east, e1)
-	out := s.Must(s.answered(s.plugin(s.east, "failover", "--node", e1.Name), e1.Name+"\n"))
+	out := s.Must(s.answered(s.plugin(s.east, "failover", s.Namespace+"/data", "--node", e1.Name), e1.Name+"\n"))
 	for _, want := range []string{
 		"cut off     " + e1.Address + " (node " + e1.Name + "): everything that comes from there",
 		client + ": a client",

@@ -286,7 +286,7 @@ spec:
 			}
 			s.notReady(s.west, w2)
 		}, after: shows("files", "1 ours")},
-		{stdin: w2.Name + "\n", after: shows("cut off     "+w2.Address+":0/", "cuts off:   this volume only", string(failover.NodeFenced))},
+		{stdin: w2.Name + "\n", after: shows("cut off     "+w2.Address, w2.Address+":0/", "volume shop/files: the record says that the node is cut off")},
 		{after: func(string) {
 			command("kubectl --context west -n shop delete pod web --force --grace-period=0", "")
 			s.apply(s.west, filesPod(w1))

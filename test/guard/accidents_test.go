@@ -95,12 +95,14 @@ func TestANodeThatWasCutOffDoesNotWriteOnWhenItsNetworkIsBack(t *testing.T) {
 }
 
 // The own cluster's watch is explained while the dead node's VolumeAttachment is
-// there. So the next pod is admitted, and Kubernetes makes it wait.
+// there. So the next pod is admitted, and Kubernetes makes it wait. The image is mapped
+// exclusively, so Ceph keeps the two nodes apart; where it is not, see TestANodeIsLost.
 func TestAPodOfADeadNodeIsReplacedInItsOwnClusterOnly(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	node := west.Nodes[2]
-	s.Volume("data", east, west)
+	s.MakeImage("data")
+	s.Pair("data", []string{`staticVolume: "true"`, `staticVolume: "true", mapOptions: "krbd:exclusive"`}, east, west)
 	s.Create(west, scene.Workload("StatefulSet", "x", "data", 1, "tolerations: [{key: accidents, operator: Exists}]",
 		"affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 100, preference: "+
 			"{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: ["+node.Name+"]}]}}]}}"))

@@ -177,7 +177,7 @@ func TestADynamicVolumeIsGuardedInScopeAllOnly(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	edit := []string{
-		"volumeHandle: " + s.Namespace + ".data", "volumeHandle: 0001-0009-rook-ceph-0000000000000001-" + s.Namespace,
+		"volumeHandle: " + s.Namespace + ".data", "volumeHandle: 0001-0009-rook-ceph-0000000000000001-7c1b9d52-4f0e-4a35-9a61-d8e2f3b0c417",
 		`staticVolume: "true"`, "imageName: " + s.Namespace + ".data, journalPool: replicapool, imageFeatures: layering",
 	}
 	s.Volume("data")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -45,7 +46,8 @@ func (w *Webhook) Send(endpoint, body string) (r Reply) {
 	if review.Response.Result != nil {
 		r.Code, r.Message = review.Response.Result.Code, strings.TrimPrefix(review.Response.Result.Message, "\n")
 	}
-	if !r.Allowed {
+	// What cannot be read is nobody's refusal: only the API server sends reviews.
+	if !r.Allowed && r.Code != http.StatusBadRequest {
 		helped := false
 		if r.Message, helped = Unhelped(r.Message); !helped {
 			r.Problem = fmt.Errorf("the refusal does not say where to read on: %q", data)
