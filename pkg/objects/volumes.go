@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -207,6 +208,7 @@ func (v *Volumes) Start(ctx context.Context) error {
 			wait(ctx, retry)
 			continue
 		}
+		debug.FreeOSMemory() // what the pages took, of which next to nothing is kept
 		if err := v.run(ctx); err != nil {
 			v.cannot(err)
 			v.forget()
