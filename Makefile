@@ -7,6 +7,8 @@ include test/fresh/fresh.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
+# Of an archive's name; a tag's without its v.
+RELEASE     ?= $(firstword $(subst +, ,$(VERSION)))
 LDFLAGS     := -X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 # The static builds of this machine.
@@ -68,6 +70,15 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 	@cp bin/$(subst /,-,$(STATIC:static/%=%))/postrender bin/helm4/cephferry/bin/
 	@sed 's/^version: .*/version: $(VERSION)/' helm4/plugin.yaml > bin/helm4/cephferry/plugin.yaml
 	@echo "bin/helm4/cephferry is ready: helm plugin install $(CURDIR)/bin/helm4/cephferry"
+
+DIST ?= dist
+
+.PHONY: release-snapshot
+release-snapshot: $(HELM3) ## Make all of a release that needs no network, twice, into dist: the same commit has to make the same bytes
+	@rm -rf '$(DIST)' '$(DIST).again'
+	@$(MAKE) --no-print-directory build-static && PATH='$(HELM3_DIR):$(PATH)' release/snapshot '$(RELEASE)' '$(DIST)'
+	@$(MAKE) --no-print-directory build-static && PATH='$(HELM3_DIR):$(PATH)' release/snapshot '$(RELEASE)' '$(DIST).again'
+	@diff -r '$(DIST)' '$(DIST).again' && rm -rf '$(DIST).again'
 
 ##### Check
 
@@ -173,5 +184,5 @@ deps: ## Install the Debian packages that build and tests need
 tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(STATICCHECK) ## Build the programs that tests run, once
 
 .PHONY: clean
-clean: ## Remove bin
-	rm -rf bin
+clean: ## Remove bin and dist
+	rm -rf bin dist dist.again
