@@ -35,8 +35,8 @@ var trusted = map[string]func(*Config){
 }
 
 // withoutOnly are steps that come to something new only when a rule is missing; a refusal is
-// like a request that fails.
-var withoutOnly = []kind{refuseForeign, strayFails, openRestore, restoreName, seeNobody}
+// like a request that fails. A node of the own cluster is cut off in TestOneNodeWrites.
+var withoutOnly = []kind{refuseForeign, strayFails, openRestore, restoreName, seeNobody, fenceNode}
 
 // TestKeys goes around admission in one cluster: names alone keep two clusters from writing.
 func TestKeys(t *testing.T) {
