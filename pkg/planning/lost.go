@@ -2,11 +2,9 @@ package planning
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -28,42 +26,12 @@ func (p *Planner) On(ctx context.Context, node string, self ceph.Party) ([]types
 	if err != nil {
 		return nil, err
 	}
-	on := make([]bool, len(all))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i, found := range all {
-		group.Go(func() error {
-			used, err := overview.IsUsedOn(ctx, found.Volume, node)
-			on[i] = found.Err != nil || err != nil || used || p.mayBeOn(ctx, found, node, self)
-			return nil
+	return claimsOf(ctx, all, func(found inventory.Found) bool {
+		used, err := overview.IsUsedOn(ctx, found.Volume, node)
+		return found.Err != nil || err != nil || used || p.mayHave(ctx, found, self, func(owner *ceph.Owner) bool {
+			return owner.UID == self.UID && slices.ContainsFunc(owner.Nodes, func(n ceph.Node) bool { return n.Name == node })
 		})
-	}
-	_ = group.Wait() // what cannot be looked at may be there
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	var claims []types.NamespacedName
-	for i, found := range all {
-		claim := types.NamespacedName{Namespace: found.Namespace, Name: found.Claim}
-		if on[i] && !slices.Contains(claims, claim) {
-			claims = append(claims, claim)
-		}
-	}
-	return claims, nil
-}
-
-// mayBeOn reports whether the record names the node, or nobody can say.
-func (p *Planner) mayBeOn(ctx context.Context, found inventory.Found, node string, self ceph.Party) bool {
-	storage, spec, err := p.Named(ctx, found.Volume, self)
-	if err != nil {
-		return true
-	}
-	look, err := storage.Look(ctx, spec)
-	if errors.Is(err, ceph.ErrImageNotFound) {
-		return false
-	}
-	owner := look.Record.Owner
-	return err != nil || owner != nil && owner.UID == self.UID && slices.ContainsFunc(owner.Nodes, func(n ceph.Node) bool { return n.Name == node })
+	})
 }
 
 // lostAmong is the node of that name as the API server shows it.

@@ -25,32 +25,40 @@ func (p *Planner) Owned(ctx context.Context, cluster string, self ceph.Party) ([
 	if err != nil {
 		return nil, err
 	}
-	owned := make([]bool, len(found))
+	return claimsOf(ctx, found, func(f inventory.Found) bool {
+		return f.Err != nil || p.mayHave(ctx, f, self, func(owner *ceph.Owner) bool { return owner.Name == cluster })
+	})
+}
+
+// claimsOf are the claims of the volumes that may be meant, looked at in parallel, each once and
+// in the order in which they were found.
+func claimsOf(ctx context.Context, all []inventory.Found, mayBe func(inventory.Found) bool) ([]types.NamespacedName, error) {
+	meant := make([]bool, len(all))
 	var group errgroup.Group
 	group.SetLimit(parallel)
-	for i, f := range found {
+	for i, found := range all {
 		group.Go(func() error {
-			owned[i] = f.Err != nil || p.mayBeOwned(ctx, f, cluster, self)
+			meant[i] = mayBe(found)
 			return nil
 		})
 	}
-	_ = group.Wait() // what cannot be looked at may be owned
+	_ = group.Wait() // what cannot be looked at may be meant
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	var claims []types.NamespacedName
-	for i, f := range found {
-		claim := types.NamespacedName{Namespace: f.Namespace, Name: f.Claim}
-		if owned[i] && !slices.Contains(claims, claim) {
+	for i, found := range all {
+		claim := types.NamespacedName{Namespace: found.Namespace, Name: found.Claim}
+		if meant[i] && !slices.Contains(claims, claim) {
 			claims = append(claims, claim)
 		}
 	}
 	return claims, nil
 }
 
-// mayBeOwned reports whether the image is the cluster's, or nobody can say. An image that
-// does not exist is nobody's.
-func (p *Planner) mayBeOwned(ctx context.Context, found inventory.Found, cluster string, self ceph.Party) bool {
+// mayHave reports whether the owner in the image's record is the one that is looked for, or
+// nobody can say. An image that does not exist is nobody's.
+func (p *Planner) mayHave(ctx context.Context, found inventory.Found, self ceph.Party, is func(*ceph.Owner) bool) bool {
 	storage, spec, err := p.Named(ctx, found.Volume, self)
 	if err != nil {
 		return true
@@ -59,7 +67,7 @@ func (p *Planner) mayBeOwned(ctx context.Context, found inventory.Found, cluster
 	if errors.Is(err, ceph.ErrImageNotFound) {
 		return false
 	}
-	return err != nil || look.Record.Owner != nil && look.Record.Owner.Name == cluster
+	return err != nil || look.Record.Owner != nil && is(look.Record.Owner)
 }
 
 // candidates are the guarded volumes with claims, and those that claims wait for.
