@@ -7,12 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/dynamicpv"
+	"github.com/cephferry/cephferry/pkg/kubeyaml"
 )
 
 func newExport(o *options) *cobra.Command {
@@ -68,7 +66,7 @@ func (o *options) export(ctx context.Context, args []string) error {
 			}
 			fmt.Fprintf(o.std.stderr, "claim %s: PersistentVolume %s is guarded, and has the policy Retain\n", claims[i], pv.Name)
 		}
-		document, err := manifest(copies[i])
+		document, err := kubeyaml.Of(copies[i])
 		if err != nil {
 			return err
 		}
@@ -94,17 +92,6 @@ func volumeOf(ctx context.Context, api client.Reader, claim claim) (*corev1.Pers
 		return nil, fmt.Errorf("PersistentVolume %s is bound to another claim", pv.Name)
 	}
 	return &pv, nil
-}
-
-// manifest is an object as people write it, without status.
-func manifest(object any) ([]byte, error) {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil, err
-	}
-	delete(fields, "status")
-	unstructured.RemoveNestedField(fields, "metadata", "creationTimestamp")
-	return yaml.Marshal(fields)
 }
 
 // writer is the API server for a command that changes something.

@@ -11,11 +11,10 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/yaml"
+
+	"github.com/cephferry/cephferry/pkg/kubeyaml"
 )
 
 // Files keeps in a directory what kubectl makes old claims and volumes of again.
@@ -72,7 +71,7 @@ func (f Files) write(name types.NamespacedName, saved *Saved) (err error) {
 		fmt.Fprintln(text, grantLine)
 	}
 	for i, object := range []any{saved.PV, saved.Claim} {
-		document, err := manifest(object)
+		document, err := kubeyaml.Of(object)
 		if err != nil {
 			return err
 		}
@@ -114,15 +113,4 @@ func (f Files) remove(name types.NamespacedName) error {
 		return err
 	}
 	return nil
-}
-
-// manifest is an object as people write it.
-func manifest(object any) ([]byte, error) {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil, err
-	}
-	delete(fields, "status")
-	unstructured.RemoveNestedField(fields, "metadata", "creationTimestamp")
-	return yaml.Marshal(fields)
 }

@@ -9,11 +9,9 @@ import (
 	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/kubeyaml"
 )
 
 // Print writes the claims as kubectl apply takes them. What is not known is in comments.
@@ -51,7 +49,7 @@ func (p *Plan) Print(out io.Writer) error {
 			objects = []any{claim.Volume, claim.Object}
 		}
 		for i, object := range objects {
-			document, err := manifest(object)
+			document, err := kubeyaml.Of(object)
 			if err != nil {
 				return fmt.Errorf("print claim %s/%s: %w", claim.Object.Namespace, claim.Object.Name, err)
 			}
@@ -74,15 +72,4 @@ func inComment(text string) string {
 		}
 		return r
 	}, text)
-}
-
-// manifest is an object as people write it.
-func manifest(object any) ([]byte, error) {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil, err
-	}
-	delete(fields, "status")
-	unstructured.RemoveNestedField(fields, "metadata", "creationTimestamp")
-	return yaml.Marshal(fields)
 }

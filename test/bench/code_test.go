@@ -24,6 +24,7 @@ var unmeasured = map[string][]string{
 	"": {
 		"pkg/version",      // a text
 		"pkg/doctor",       // its own command
+		"pkg/kubeyaml",     // what export, restore and adopt write
 		"pkg/api/v1alpha1", // types
 	},
 	// Other commands of the plugin.
