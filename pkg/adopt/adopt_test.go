@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 )
 
 var writes = []string{"patch namespace", "patch volume", "delete claim", "delete volume", "create claim", "patch namespace"}
@@ -61,14 +62,14 @@ func TestAdopt(t *testing.T) {
 	if got, want := plan.Manifest(), `storageClassName: "migratable", annotation cephferry.io/adopt: "`+imageName+`"`; got != want {
 		t.Errorf("the manifest is to say %s; want %s", got, want)
 	}
-	if len(r.changed) > 0 {
-		t.Errorf("the plan has changed %q", r.changed)
+	if len(r.Changed) > 0 {
+		t.Errorf("the plan has changed %q", r.Changed)
 	}
 	if err := r.Adopter.Run(t.Context(), plan); err != nil {
 		t.Fatal(err)
 	}
 	r.isAdopted()
-	if diff := cmp.Diff(writes, r.changed); diff != "" {
+	if diff := cmp.Diff(writes, r.Changed); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	said := []string{
@@ -80,13 +81,13 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	// Again, nothing is to be done.
-	r.changed = nil
+	r.Changed = nil
 	again, err := r.Prepare(t.Context(), data)
 	if err != nil || again.Step != Done || again.Text() != "claim shop/data: is a migratable pair" {
 		t.Fatalf("%+v, %v", again, err)
 	}
-	if err := r.Adopter.Run(t.Context(), again); err != nil || len(r.changed) > 0 {
-		t.Errorf("%v, %q", err, r.changed)
+	if err := r.Adopter.Run(t.Context(), again); err != nil || len(r.Changed) > 0 {
+		t.Errorf("%v, %q", err, r.Changed)
 	}
 }
 
@@ -95,17 +96,17 @@ func TestKilled(t *testing.T) {
 	for n, method := range writes {
 		for _, done := range []bool{false, true} {
 			r := newRig(t, nil)
-			r.writes, r.done = n+1, done
-			if err := r.adopt(); !errors.Is(err, errKilled) {
+			r.Writes, r.Done = n+1, done
+			if err := r.adopt(); !errors.Is(err, cephtest.ErrKilled) {
 				t.Fatalf("at %s: %v", method, err)
 			}
-			r.writes = -1
+			r.Writes = -1
 			if err := r.adopt(); err != nil {
 				t.Errorf("after it died at %s, which was done: %t: %v", method, done, err)
 			}
 			r.isAdopted()
-			if n := strings.Count(strings.Join(r.changed, ","), "delete claim"); n != 1 {
-				t.Errorf("the claim was deleted %d times: %q", n, r.changed)
+			if n := strings.Count(strings.Join(r.Changed, ","), "delete claim"); n != 1 {
+				t.Errorf("the claim was deleted %d times: %q", n, r.Changed)
 			}
 		}
 	}
@@ -117,11 +118,11 @@ func TestGoingBack(t *testing.T) {
 	for n := range writes[:5] {
 		r := newRig(t, nil)
 		r.provides = false
-		r.writes, r.done = n+1, true
-		if err := r.adopt(); !errors.Is(err, errKilled) {
+		r.Writes, r.Done = n+1, true
+		if err := r.adopt(); !errors.Is(err, cephtest.ErrKilled) {
 			t.Fatalf("at %s: %v", writes[n], err)
 		}
-		r.writes = -1
+		r.Writes = -1
 		saved, err := r.Files.read(data)
 		if err != nil || saved == nil {
 			t.Fatalf("at %s: %+v, %v", writes[n], saved, err)
@@ -281,8 +282,8 @@ func TestRefused(t *testing.T) {
 			if !errors.As(err, &refusal) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v; want %s", err, test.want)
 			}
-			if _, statErr := os.Stat(r.Files.Path(data)); len(r.changed) > 0 || len(r.said) > 0 || !errors.Is(statErr, os.ErrNotExist) {
-				t.Errorf("it did %q, and said %q", r.changed, r.said)
+			if _, statErr := os.Stat(r.Files.Path(data)); len(r.Changed) > 0 || len(r.said) > 0 || !errors.Is(statErr, os.ErrNotExist) {
+				t.Errorf("it did %q, and said %q", r.Changed, r.said)
 			}
 		})
 	}
@@ -301,17 +302,17 @@ func TestRefused(t *testing.T) {
 		if err := r.api.Create(t.Context(), pod(corev1.PodPending)); err != nil {
 			t.Fatal(err)
 		}
-		r.changed = nil
+		r.Changed = nil
 		var refusal *Refusal
-		if err := r.Adopter.Run(t.Context(), plan); !errors.As(err, &refusal) || len(r.changed) > 0 {
-			t.Errorf("%v, %q", err, r.changed)
+		if err := r.Adopter.Run(t.Context(), plan); !errors.As(err, &refusal) || len(r.Changed) > 0 {
+			t.Errorf("%v, %q", err, r.Changed)
 		}
 	})
 	t.Run("no place for the file", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.Files.Dir += "/none"
-		if err := r.adopt(); err == nil || !strings.Contains(err.Error(), "keep claim and volume in a file, with --save in another directory if need be: ") || len(r.changed) > 0 {
-			t.Errorf("%v, %q", err, r.changed)
+		if err := r.adopt(); err == nil || !strings.Contains(err.Error(), "keep claim and volume in a file, with --save in another directory if need be: ") || len(r.Changed) > 0 {
+			t.Errorf("%v, %q", err, r.Changed)
 		}
 	})
 }
@@ -324,15 +325,15 @@ func TestAttached(t *testing.T) {
 	for want, object := range map[string]client.Object{"VolumeAttachment att: spec.source is PersistentVolume pvc-1, on node n1": attachment, "node n1: status.volumesInUse has PersistentVolume pvc-1": node} {
 		r := newRig(t, nil, object.DeepCopyObject().(client.Object))
 		err := r.adopt()
-		if err == nil || !strings.Contains(err.Error(), "wait until no node has PersistentVolume pvc-1, for 1m0s: "+want) || len(r.changed) > 0 {
-			t.Errorf("%v, %q; want %s", err, r.changed, want)
+		if err == nil || !strings.Contains(err.Error(), "wait until no node has PersistentVolume pvc-1, for 1m0s: "+want) || len(r.Changed) > 0 {
+			t.Errorf("%v, %q; want %s", err, r.Changed, want)
 		}
 		r = newRig(t, nil, object.DeepCopyObject().(client.Object))
 		r.onPause = func() {
-			if len(r.changed) > 0 {
-				t.Errorf("it did %q while a node had the volume", r.changed)
+			if len(r.Changed) > 0 {
+				t.Errorf("it did %q while a node had the volume", r.Changed)
 			}
-			r.onPause, r.changed = nil, nil
+			r.onPause, r.Changed = nil, nil
 			if n, ok := object.DeepCopyObject().(*corev1.Node); ok {
 				if err := r.api.Get(t.Context(), client.ObjectKeyFromObject(n), n); err != nil {
 					t.Fatal(err)
@@ -355,11 +356,11 @@ func TestAttached(t *testing.T) {
 func TestSomebodyElse(t *testing.T) {
 	t.Run("sets the policy Delete again", func(t *testing.T) {
 		r := newRig(t, nil)
-		r.writes, r.done = slices.Index(writes, "delete claim")+1, true
-		if err := r.adopt(); !errors.Is(err, errKilled) {
+		r.Writes, r.Done = slices.Index(writes, "delete claim")+1, true
+		if err := r.adopt(); !errors.Is(err, cephtest.ErrKilled) {
 			t.Fatal(err)
 		}
-		r.writes = -1
+		r.Writes = -1
 		var pv corev1.PersistentVolume
 		if err := r.read(oldPV, &pv); err != nil {
 			t.Fatal(err)
@@ -368,36 +369,36 @@ func TestSomebodyElse(t *testing.T) {
 		if err := r.api.Update(t.Context(), &pv); err != nil {
 			t.Fatal(err)
 		}
-		r.changed = nil
-		if err := r.adopt(); err == nil || !strings.Contains(err.Error(), "PersistentVolume pvc-1: spec.persistentVolumeReclaimPolicy is Delete, so its image would be deleted") || len(r.changed) > 0 {
-			t.Errorf("%v, %q", err, r.changed)
+		r.Changed = nil
+		if err := r.adopt(); err == nil || !strings.Contains(err.Error(), "PersistentVolume pvc-1: spec.persistentVolumeReclaimPolicy is Delete, so its image would be deleted") || len(r.Changed) > 0 {
+			t.Errorf("%v, %q", err, r.Changed)
 		}
 	})
 	t.Run("makes the claim again", func(t *testing.T) {
 		r := newRig(t, nil)
-		r.writes, r.done = slices.Index(writes, "delete volume")+1, true
-		if err := r.adopt(); !errors.Is(err, errKilled) {
+		r.Writes, r.Done = slices.Index(writes, "delete volume")+1, true
+		if err := r.adopt(); !errors.Is(err, cephtest.ErrKilled) {
 			t.Fatal(err)
 		}
-		r.writes, r.provides = -1, false
+		r.Writes, r.provides = -1, false
 		again := claimOf()
 		again.UID, again.ResourceVersion, again.Spec.VolumeName = "u-again", "", ""
 		if err := r.api.Create(t.Context(), again); err != nil {
 			t.Fatal(err)
 		}
-		r.changed = nil
+		r.Changed = nil
 		var refusal *Refusal
-		if err := r.adopt(); !errors.As(err, &refusal) || !strings.Contains(err.Error(), `claim shop/data: spec.volumeName is "", and not pvc-1, whose adoption `) || len(r.changed) > 0 {
-			t.Errorf("%v, %q", err, r.changed)
+		if err := r.adopt(); !errors.As(err, &refusal) || !strings.Contains(err.Error(), `claim shop/data: spec.volumeName is "", and not pvc-1, whose adoption `) || len(r.Changed) > 0 {
+			t.Errorf("%v, %q", err, r.Changed)
 		}
 	})
 	t.Run("makes another volume of the old name", func(t *testing.T) {
 		r := newRig(t, nil)
-		r.writes, r.done = slices.Index(writes, "delete volume")+1, true
-		if err := r.adopt(); !errors.Is(err, errKilled) {
+		r.Writes, r.Done = slices.Index(writes, "delete volume")+1, true
+		if err := r.adopt(); !errors.Is(err, cephtest.ErrKilled) {
 			t.Fatal(err)
 		}
-		r.writes = -1
+		r.Writes = -1
 		pv := volume()
 		pv.Spec.CSI.VolumeHandle = "other"
 		if err := r.api.Create(t.Context(), pv); err != nil {
@@ -463,8 +464,8 @@ func TestABadFile(t *testing.T) {
 		if err := os.WriteFile(r.Files.Path(data), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.adopt(); err == nil || !strings.Contains(err.Error(), "understand ") || len(r.changed) > 0 {
-			t.Errorf("%s: %v, %q", name, err, r.changed)
+		if err := r.adopt(); err == nil || !strings.Contains(err.Error(), "understand ") || len(r.Changed) > 0 {
+			t.Errorf("%s: %v, %q", name, err, r.Changed)
 		}
 	}
 }

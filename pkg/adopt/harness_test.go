@@ -2,7 +2,6 @@ package adopt
 
 import (
 	"context"
-	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 )
 
 const (
@@ -29,24 +29,16 @@ const (
 	oldPV     = "pvc-1"
 )
 
-var (
-	errKilled = errors.New("killed")
-	data      = types.NamespacedName{Namespace: "shop", Name: "data"}
-)
+var data = types.NamespacedName{Namespace: "shop", Name: "data"}
 
 // rig is a cluster with claim shop/data of ceph-csi's, whose controllers work at once.
 type rig struct {
 	*testing.T
 	api client.Client
 	*Adopter
-	// writes is how many writes a run has left before it dies; -1: it lives. done: the last one
-	// is carried out.
-	writes int
-	done   bool
-	// changed are the writes.
-	changed []string
-	said    []string
-	pauses  int
+	cephtest.Mortal
+	said   []string
+	pauses int
 	// provides says that the provisioner answers, and pair is what it makes.
 	provides bool
 	pair     func(claim *corev1.PersistentVolumeClaim) *corev1.PersistentVolume
@@ -59,7 +51,7 @@ type rig struct {
 
 func newRig(t *testing.T, change func(*corev1.PersistentVolume, *corev1.PersistentVolumeClaim), more ...client.Object) *rig {
 	t.Helper()
-	r := &rig{T: t, writes: -1, provides: true, pair: pairOf, may: func(string, string) bool { return true }}
+	r := &rig{T: t, Mortal: cephtest.Mortal{Writes: -1}, provides: true, pair: pairOf, may: func(string, string) bool { return true }}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -94,44 +86,22 @@ func newRig(t *testing.T, change func(*corev1.PersistentVolume, *corev1.Persiste
 	return r
 }
 
-// step does what a call does, unless the run is dead, or dies with it.
-func (r *rig) step(method string, write bool, proceed func() error) error {
-	if r.writes == 0 {
-		return errKilled
-	}
-	if !write {
-		return proceed()
-	}
-	r.writes--
-	if r.writes == 0 && !r.done {
-		return errKilled
-	}
-	r.changed = append(r.changed, method)
-	if err := proceed(); err != nil {
-		return err
-	}
-	if r.writes == 0 {
-		return errKilled
-	}
-	return nil
-}
-
 func (r *rig) apiServer() interceptor.Funcs {
 	return interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-			return r.step("get", false, func() error { return c.Get(ctx, key, o, opts...) })
+			return r.Step("get", false, func() error { return c.Get(ctx, key, o, opts...) })
 		},
 		List: func(ctx context.Context, c client.WithWatch, o client.ObjectList, opts ...client.ListOption) error {
-			return r.step("list", false, func() error { return c.List(ctx, o, opts...) })
+			return r.Step("list", false, func() error { return c.List(ctx, o, opts...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			return r.step("patch "+kind(o), true, func() error { return c.Patch(ctx, o, p, opts...) })
+			return r.Step("patch "+kind(o), true, func() error { return c.Patch(ctx, o, p, opts...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			return r.step("delete "+kind(o), true, func() error { return r.delete(ctx, c, o, opts...) })
+			return r.Step("delete "+kind(o), true, func() error { return r.delete(ctx, c, o, opts...) })
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			return r.step("create "+kind(o), true, func() error { return r.create(ctx, c, o, opts...) })
+			return r.Step("create "+kind(o), true, func() error { return r.create(ctx, c, o, opts...) })
 		},
 	}
 }
@@ -259,9 +229,9 @@ func (r *rig) adopt() error {
 
 // read reads an object of the cluster, whether or not the run is dead.
 func (r *rig) read(name string, into client.Object) error {
-	writes := r.writes
-	r.writes = -1
-	defer func() { r.writes = writes }()
+	writes := r.Writes
+	r.Writes = -1
+	defer func() { r.Writes = writes }()
 	key := client.ObjectKey{Name: name}
 	if _, ok := into.(*corev1.PersistentVolumeClaim); ok {
 		key.Namespace = "shop"

@@ -2,7 +2,6 @@ package rekey
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -30,8 +29,6 @@ var (
 	since = time.Date(2026, 11, 22, 14, 3, 0, 0, time.UTC)
 )
 
-var errKilled = errors.New("killed")
-
 // rig is east with the pair of claim shop/data, whose image has no key.
 type rig struct {
 	*testing.T
@@ -40,17 +37,12 @@ type rig struct {
 	api     client.WithWatch
 	rekeyer *Rekeyer
 	said    []string
-	// writes are those to come before the run dies; negative: it lives. done says that the
-	// last one is done before.
-	writes int
-	done   bool
-	// changed are the methods that wrote.
-	changed []string
+	cephtest.Mortal
 }
 
 func newRig(t *testing.T, record *ceph.Record, change func(*corev1.PersistentVolume, *corev1.PersistentVolumeClaim), more ...client.Object) *rig {
 	t.Helper()
-	r := &rig{T: t, writes: -1}
+	r := &rig{T: t, Mortal: cephtest.Mortal{Writes: -1}}
 	r.ceph = cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{{Name: "shop.data", Layout: ceph.Layout{Size: 1 << 24}}}})
 	var err error
 	if r.storage, err = r.ceph.Dial(t.Context(), cephtest.Provisioner); err != nil {
@@ -76,31 +68,9 @@ func newRig(t *testing.T, record *ceph.Record, change func(*corev1.PersistentVol
 		Wait: func(_ context.Context, rest time.Duration) error { time.Sleep(rest + time.Millisecond); return nil },
 	}
 	r.ceph.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
-		return r.step(call.Method, slices.Contains([]string{"PutRecord", "ClaimKey", "RenameImage", "RenameImageFrom", "Blocklist"}, call.Method), proceed)
+		return r.Step(call.Method, slices.Contains([]string{"PutRecord", "ClaimKey", "RenameImage", "RenameImageFrom", "Blocklist"}, call.Method), proceed)
 	})
 	return r
-}
-
-// step does what a call does, unless the run is dead, or dies with it.
-func (r *rig) step(method string, write bool, proceed func() error) error {
-	if r.writes == 0 {
-		return errKilled
-	}
-	if !write {
-		return proceed()
-	}
-	r.writes--
-	if r.writes == 0 && !r.done {
-		return errKilled
-	}
-	r.changed = append(r.changed, method)
-	if err := proceed(); err != nil {
-		return err
-	}
-	if r.writes == 0 {
-		return errKilled
-	}
-	return nil
 }
 
 // apiServer is one whose controllers bind each volume that is made, and take back no
@@ -108,19 +78,19 @@ func (r *rig) step(method string, write bool, proceed func() error) error {
 func (r *rig) apiServer() interceptor.Funcs {
 	return interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-			return r.step("get", false, func() error { return c.Get(ctx, key, o, opts...) })
+			return r.Step("get", false, func() error { return c.Get(ctx, key, o, opts...) })
 		},
 		List: func(ctx context.Context, c client.WithWatch, o client.ObjectList, opts ...client.ListOption) error {
-			return r.step("list", false, func() error { return c.List(ctx, o, opts...) })
+			return r.Step("list", false, func() error { return c.List(ctx, o, opts...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			return r.step("delete", true, func() error { return c.Delete(ctx, o, opts...) })
+			return r.Step("delete", true, func() error { return c.Delete(ctx, o, opts...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			return r.step("patch", true, func() error { return c.Patch(ctx, o, p, opts...) })
+			return r.Step("patch", true, func() error { return c.Patch(ctx, o, p, opts...) })
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			return r.step("create", true, func() error {
+			return r.Step("create", true, func() error {
 				if err := c.Create(ctx, o, opts...); err != nil {
 					return err
 				}

@@ -73,12 +73,12 @@ func TestRekey(t *testing.T) {
 					t.Errorf("the record says %s", record.State)
 				}
 				// Again, nothing is to be done.
-				r.changed = nil
+				r.Changed = nil
 				if err := r.rekey(); err != nil || !slices.Equal(r.said, []string{"keyed, and bound"}) {
 					t.Errorf("again: %v, %q", err, r.said)
 				}
-				if slices.ContainsFunc(r.changed, func(m string) bool { return m != "ClaimKey" }) {
-					t.Errorf("again: %q", r.changed)
+				if slices.ContainsFunc(r.Changed, func(m string) bool { return m != "ClaimKey" }) {
+					t.Errorf("again: %q", r.Changed)
 				}
 			})
 		})
@@ -92,17 +92,17 @@ func TestRekeyIsKilled(t *testing.T) {
 		if err := whole.rekey(); err != nil {
 			t.Fatal(err)
 		}
-		if want := []string{"ClaimKey", "PutRecord", "PutRecord", "delete", "patch", "create"}; !slices.Equal(whole.changed, want) {
-			t.Fatalf("it writes by %q; want %q", whole.changed, want)
+		if want := []string{"ClaimKey", "PutRecord", "PutRecord", "delete", "patch", "create"}; !slices.Equal(whole.Changed, want) {
+			t.Fatalf("it writes by %q; want %q", whole.Changed, want)
 		}
-		for n, method := range whole.changed {
+		for n, method := range whole.Changed {
 			for _, done := range []bool{false, true} {
 				r := newRig(t, held(east), nil)
-				r.writes, r.done = n+1, done
-				if err := r.rekey(); !errors.Is(err, errKilled) {
+				r.Writes, r.Done = n+1, done
+				if err := r.rekey(); !errors.Is(err, cephtest.ErrKilled) {
 					t.Fatalf("at %s: %v", method, err)
 				}
-				r.writes = -1
+				r.Writes = -1
 				if err := r.rekey(); err != nil {
 					t.Errorf("after it died at %s, which was done: %t: %v", method, done, err)
 				}
@@ -160,13 +160,13 @@ func TestRekeyIsRefused(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(r)
 			}
-			r.changed = nil
+			r.Changed = nil
 			err := r.rekey()
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v; want %s", err, test.want)
 			}
-			if slices.ContainsFunc(r.changed, func(m string) bool { return m != "ClaimKey" }) || len(r.said) > 0 {
-				t.Errorf("it did %q, and said %q", r.changed, r.said)
+			if slices.ContainsFunc(r.Changed, func(m string) bool { return m != "ClaimKey" }) || len(r.said) > 0 {
+				t.Errorf("it did %q, and said %q", r.Changed, r.said)
 			}
 		})
 	}
@@ -186,8 +186,8 @@ func TestARecordChangesMeanwhile(t *testing.T) {
 	if err := r.rekey(); err == nil || !strings.Contains(err.Error(), "cluster west owns it") {
 		t.Errorf("%v", err)
 	}
-	if record := r.record(); !taken || record.Keyed || slices.Contains(r.changed, "delete") {
-		t.Errorf("the record says %+v; written: %q", record, r.changed)
+	if record := r.record(); !taken || record.Keyed || slices.Contains(r.Changed, "delete") {
+		t.Errorf("the record says %+v; written: %q", record, r.Changed)
 	}
 }
 
