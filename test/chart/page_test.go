@@ -3,7 +3,6 @@
 package chart
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -196,21 +195,7 @@ func (w *world) plugin(t *testing.T, kubeconfig string, args []string) *exec.Cmd
 func (w *world) dashboard(t *testing.T, kubeconfig string, args []string, code int, has string) {
 	t.Helper()
 	command := w.plugin(t, kubeconfig, args)
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	}()
-	address, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the plugin prints no address: %v", err)
-	}
+	address := scene.Address(t, command)
 	ask := func(url, host string) (int, string) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {

@@ -3,7 +3,6 @@
 package keys
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -80,21 +79,7 @@ func TestThePageBehindTheAPIServersProxy(t *testing.T) {
 	s.Kubectl(east, "create", "rolebinding", s.Namespace, "--namespace="+webhook.Namespace, "--role=cephferry-page", "--serviceaccount="+s.Namespace+":dev")
 
 	command := s.laptopCommand("", append(dashboard, kubeconfig)...).Exec(t.Context())
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	}()
-	address, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the plugin prints no address: %v", err)
-	}
+	address := scene.Address(t, command)
 	s.Eventually("the page shows the volume of the team, and no other", func() error {
 		for path, want := range map[string]string{
 			"":                                     "<title>cephferry</title>",
