@@ -26,8 +26,21 @@ func (s *shop) unchanged(c *scene.Cluster) (check func()) {
 	s.Helper()
 	look := func() string {
 		s.Helper()
-		return s.Kubectl(c, "get", "all,pvc,databases,hiddens", "-o=jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}") +
-			s.Kubectl(c, "get", "namespace/"+s.Namespace, "pv/"+s.Namespace+".data", "--ignore-not-found", "-o=jsonpath={.items[*].metadata.resourceVersion}")
+		versions, err := c.Versions(s.Context(), s.Namespace, "pods", "replicationcontrollers", "deployments", "replicasets", "statefulsets",
+			"daemonsets", "jobs", "cronjobs", "services", "horizontalpodautoscalers", "persistentvolumeclaims", "databases", "hiddens")
+		if err != nil {
+			s.Fatal(err)
+		}
+		for _, known := range [][2]string{{"namespaces", s.Namespace}, {"persistentvolumes", s.Namespace + ".data"}} {
+			object, err := c.Get(s.Context(), "", known[0], known[1])
+			if err != nil {
+				s.Fatal(err)
+			}
+			if object != nil {
+				versions += known[1] + " " + object.GetResourceVersion() + "\n"
+			}
+		}
+		return versions
 	}
 	before := look()
 	return func() {

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/test/scene"
 )
 
@@ -121,7 +124,19 @@ func (s *shop) shows(state, owner, node, waiting string, clusters ...*scene.Clus
 	want := strings.Join([]string{state, owner, node, waiting}, "|")
 	for _, c := range clusters {
 		s.Eventually("what is shown in "+c.Name, func() error {
-			got := s.Kubectl(c, "get", "mvol/data", "--ignore-not-found", "-o=jsonpath={.status.state}|{.status.owner.name}|{.status.owner.nodes[*]}|{.status.waiting}")
+			object, err := c.Get(s.Context(), s.Namespace, "migratablevolumes", "data")
+			if object == nil {
+				return fmt.Errorf("there is none (%v), want %q", err, want)
+			}
+			var volume v1alpha1.MigratableVolume
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &volume); err != nil {
+				return err
+			}
+			var holder v1alpha1.VolumeOwner
+			if volume.Status.Owner != nil {
+				holder = *volume.Status.Owner
+			}
+			got := strings.Join([]string{string(volume.Status.State), holder.Name, strings.Join(holder.Nodes, " "), volume.Status.Waiting}, "|")
 			if got != want {
 				return fmt.Errorf("%q, want %q", got, want)
 			}

@@ -88,6 +88,8 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 		// A member without peers still waits out an election, 1 s by default.
 		"--heartbeat-interval=20", "--election-timeout=100",
 		"--logger=zap", "--log-outputs=stderr", "--log-level=warn",
+		// What is written survives the server, and need not survive the machine.
+		"--unsafe-no-fsync",
 	); err != nil {
 		return nil, err
 	}

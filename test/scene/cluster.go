@@ -6,13 +6,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
@@ -92,4 +95,37 @@ func (c *Cluster) Restarts(t testing.TB) (restart func()) {
 	}
 	t.Cleanup(restart)
 	return restart
+}
+
+// Get reads an object of a namespace, and nil if there is none. The resource is what kubectl
+// knows it by, without short names.
+func (c *Cluster) Get(ctx context.Context, namespace, resource, name string) (*unstructured.Unstructured, error) {
+	mapped, err := c.mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
+	if err != nil {
+		return nil, err
+	}
+	object, err := c.Dynamic.Resource(mapped).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return object, err
+}
+
+// Versions are the versions of all objects of the resources in a namespace, a line each.
+func (c *Cluster) Versions(ctx context.Context, namespace string, resources ...string) (string, error) {
+	var lines strings.Builder
+	for _, resource := range resources {
+		mapped, err := c.mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
+		if err != nil {
+			return "", err
+		}
+		list, err := c.Dynamic.Resource(mapped).Namespace(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return "", err
+		}
+		for _, object := range list.Items {
+			fmt.Fprintf(&lines, "%s/%s %s\n", object.GetKind(), object.GetName(), object.GetResourceVersion())
+		}
+	}
+	return lines.String(), nil
 }
