@@ -14,7 +14,7 @@ PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 w
 # The static builds of this machine.
 STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 PLUGIN       = $(STATIC:static/%=plugin/%)
-FUZZTIME    ?= 10s
+FUZZTIME    ?= 5s
 # Where tests need the lab; test-unit runs all others. Those that take longest start
 # first: whatever is last runs alone.
 LAB_LONGEST  = test/guard/ test/outage/ test/keys/ test/e2e/ pkg/ceph/goceph/ test/provisioner/ test/failover/ test/chart/ test/lab/
