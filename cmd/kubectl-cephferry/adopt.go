@@ -26,14 +26,14 @@ func newAdopt(o *options) *cobra.Command {
 	a := &adoptOptions{options: o}
 	command := &cobra.Command{
 		Use:   "adopt NAMESPACE/CLAIM...",
-		Short: "Make migratable pairs of claims whose volumes ceph-csi made, without copying a byte",
-		Long: `Makes migratable pairs of claims whose volumes ceph-csi made: the images stay, and get new
-names; claims and PersistentVolumes are made anew. It shows what it will do, asks, and does it,
-while the workloads are scaled to zero. First it keeps the old claim and volume in a file, from
-which kubectl goes back until the image has its new name; then it sets the policy Retain and
-reads it back, and nothing is deleted before. A run that was broken off is repeated.
+		Short: "Turn claims that ceph-csi provisioned into migratable pairs, without copying a byte",
+		Long: `Turns claims whose volumes ceph-csi provisioned into migratable pairs. The images stay where
+they are and are renamed; claims and PersistentVolumes are replaced. The command shows its plan,
+asks once, and carries it out while the workloads are scaled to zero. It first saves the old
+claim and volume to a file from which kubectl can restore them until the image is renamed. Nothing
+is deleted before the reclaim policy Retain is set and read back. An interrupted run is repeated.
 
-It talks to the API server only; the webhook has to run, which adopts the image.`,
+It talks only to the API server. The webhook must be running: it adopts the image.`,
 		Example: `  kubectl cephferry adopt shop/data-db-0 --class migratable
   kubectl cephferry adopt shop/web-files`,
 		Args: cobra.MinimumNArgs(1),
@@ -46,8 +46,8 @@ It talks to the API server only; the webhook has to run, which adopts the image.
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&a.class, "class", "", "`StorageClass` of cephferry's for the claims; default: annotations, and no class")
-	flags.StringVar(&a.save, "save", ".", "`directory` for the files from which kubectl goes back")
+	flags.StringVar(&a.class, "class", "", "cephferry `StorageClass` for the claims; default: annotations and no class")
+	flags.StringVar(&a.save, "save", ".", "`directory` for the files from which kubectl can restore the claims")
 	flags.BoolVar(&a.yes, "yes", false, "do not ask")
 	flags.DurationVar(&a.limit, "timeout", 2*time.Minute, "`time` that each step may take")
 	return command

@@ -19,12 +19,12 @@ func newCheck(o *options) *cobra.Command {
 	var limit time.Duration
 	command := &cobra.Command{
 		Use:   "check",
-		Short: "Ask the webhook, by a dry run, for a refusal that it must give",
-		Long: `Asks the API server, by a dry run, to start a pod that the webhook must refuse: it names its
-node, and a claim that is not there. So it finds out whether pods of the namespace pass the
-webhook, and whether it answers. Ceph is not asked, and nothing is changed.
+		Short: "Ask the webhook, by a dry run, for a refusal",
+		Long: `Asks the API server, by a dry run, to start a pod that the webhook must refuse: the pod names its
+node and a claim that does not exist. This shows whether pods of the namespace reach the
+webhook, and whether it answers. Ceph is not queried, and nothing is changed.
 
-The namespace has to be guarded. The tests of the chart, "helm test", make one for it.`,
+The namespace must be guarded. The chart's tests, "helm test", create one for this.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			connected, err := o.cluster("")

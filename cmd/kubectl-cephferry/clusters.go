@@ -24,12 +24,12 @@ func newClusters(o *options) *cobra.Command {
 	c := &clustersOptions{options: o}
 	command := &cobra.Command{
 		Use:   "clusters",
-		Short: "List the clusters that are registered beside this one's volumes",
-		Long: `Lists the clusters that have guarded volumes in the pools where this cluster has some,
-as they have registered themselves: with the version of their webhook, their nodes, and when
-they wrote it last. One that lives writes once a minute. It reads the objects FerryCluster of
-this cluster; with --direct it asks Ceph itself. A registration that this version cannot read
-says so, and the exit code is 3.`,
+		Short: "List the registered clusters that share this one's pools",
+		Long: `Lists the clusters that have guarded volumes in the same pools as this cluster, as they
+registered themselves: their webhook's version, their nodes, and when they last wrote the
+registration. A live cluster writes it once a minute. The command reads this cluster's FerryCluster
+objects; with --direct it queries Ceph. A registration that this version cannot read is reported,
+and the exit code is 3.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if c.direct {

@@ -29,14 +29,14 @@ func newCompare(o *options) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "compare [NAMESPACE/CLAIM...] --from-context CONTEXT --to-context CONTEXT",
 		Short: "Find out whether two clusters mean the same images",
-		Long: `Compares what two clusters say of their volumes: the Ceph, pool, rados namespace, file
-system and subvolume group of the StorageClasses that both have, and for each claim of the first
-cluster the image that it has there with the one that it has, or would get, in the second. So a
-second, empty volume is found before it is made. It changes nothing.
+		Long: `Compares how two clusters describe their volumes: the Ceph, pool, rados namespace, file system
+and subvolume group of the StorageClasses that both have, and for each claim of the first
+cluster its image there and the one that it has, or would get, in the second. This finds a
+second, empty volume before it is created. Nothing is changed.
 
-It reads PersistentVolumes, StorageClasses, claims and ceph-csi's ConfigMap in both. With
---direct it also asks Ceph, as each cluster reaches it, for its fsid, the ids of pools, and
-the images. The exit code is 2 if something differs, and 3 if something cannot be told.`,
+It reads PersistentVolumes, StorageClasses, claims and ceph-csi's ConfigMap in both clusters. With
+--direct it also queries Ceph, as each cluster reaches it, for the fsid, pool ids and
+images. The exit code is 2 if something differs, and 3 if something cannot be determined.`,
 		Example: `  kubectl cephferry compare -n shop --from-context east --to-context west
   kubectl cephferry compare shop/data-db-0 --direct --from-context east --to-context west`,
 		RunE: func(command *cobra.Command, args []string) error { return c.run(command.Context(), args) },
@@ -44,7 +44,7 @@ the images. The exit code is 2 if something differs, and 3 if something cannot b
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&c.from, "from-context", "", "`context` of the cluster that has the volumes")
-	flags.StringVar(&c.to, "to-context", "", "`context` of the cluster where they are to go")
+	flags.StringVar(&c.to, "to-context", "", "`context` of the cluster that is to get them")
 	flags.BoolVarP(&c.allNamespaces, "all-namespaces", "A", false, "claims of all namespaces")
 	flags.StringVarP((*string)(&c.output), "output", "o", "", "`format`: json or yaml; default: a table")
 	for _, name := range []string{"from-context", "to-context"} {

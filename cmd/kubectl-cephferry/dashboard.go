@@ -40,14 +40,14 @@ func newDashboard(o *options) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "dashboard [NAMESPACE...]",
 		Short: "Show clusters, volumes, moves and fences in a browser",
-		Long: `Serves a page on this machine, and prints its address, until it is interrupted.
+		Long: `Serves a page on this machine and prints its address, until it is interrupted.
 
-The page asks the API server with your credentials, whatever these are, and shows
-what you may list. Who may list the volumes of all namespaces sees those; others see
-those of the namespaces that are named, or of the kubeconfig's.
+The page queries the API server with your credentials and shows what you may list: the volumes
+of all namespaces if you may list those, otherwise those of the namespaces that you name, or of
+the kubeconfig's namespace.
 
-With --through-webhook the webhook serves it, which finds the namespaces by itself.
-That needs a token in the kubeconfig, and sends it to the webhook.`,
+With --through-webhook the webhook serves the page and finds the namespaces by itself.
+That requires a token in the kubeconfig, which is sent to the webhook.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd.Context(), args) },
 	}
 	command.Flags().Uint16Var(&d.port, "port", 0, "`port` on 127.0.0.1; 0: one that is free")

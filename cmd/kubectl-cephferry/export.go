@@ -16,10 +16,10 @@ import (
 func newExport(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export NAMESPACE/CLAIM...",
-		Short: "Print volumes that ceph-csi made, for import in another cluster",
-		Long: `Prints the PersistentVolumes of claims that ceph-csi made, for import in another cluster
-that shares the Ceph. First it sets the policy Retain on them here, so that no cluster
-deletes the image of the other, and the annotation that guards them.`,
+		Short: "Print volumes that ceph-csi provisioned, for import in another cluster",
+		Long: `Prints the PersistentVolumes of claims that ceph-csi provisioned, for import in another cluster
+that shares the Ceph. It first sets their reclaim policy to Retain here, so that neither cluster
+deletes the other's image, and adds the annotation that guards them.`,
 		Example: `  kubectl --context east cephferry export shop/data > volume.yaml
   kubectl --context west cephferry import volume.yaml`,
 		RunE: func(command *cobra.Command, args []string) error {

@@ -23,15 +23,14 @@ func newFailover(o *options) *cobra.Command {
 	f := &failoverOptions{options: o}
 	command := &cobra.Command{
 		Use:   "failover NAMESPACE/CLAIM... | --all --from CLUSTER | --node NAME | --takeover NAME",
-		Short: "Take volumes from a cluster that is dead, or cut off a node that is lost",
-		Long: `Takes volumes from a cluster that is dead, for this one. The clients that the volume's
-record names, and where it is not certain their nodes too, are put on Ceph's blocklist
-for good, so that they never write again, whatever becomes of them; then the volume is
-this cluster's.
+		Short: "Take volumes from a dead cluster, or cut off a lost node",
+		Long: `Takes volumes from a dead cluster for this one. The clients in the volume's record, and their
+nodes where the record is not certain, are put on Ceph's blocklist for good, so that they never
+write again, whatever becomes of them. Then the volume belongs to this cluster.
 
-Shows first what that cuts off besides, and asks. Several volumes have one plan, one
-answer and one fence; if one of them is refused, nothing happens to any. Broken off at
-any point, it can be run again. The dead cluster need not answer.
+The command first shows what else that cuts off, and asks. Several volumes have one plan, one
+answer and one fence; if one of them is refused, nothing happens to any. It can be interrupted
+at any point and run again. The dead cluster need not answer.
 
 With --node, a node of this cluster is lost: it is cut off from all guarded volumes that it
 has, or from those that are named, and they stay this cluster's. Once Kubernetes has moved
@@ -57,18 +56,18 @@ Ceph's libraries, and no webhook has to run.`,
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.from, "from", "", "`name` of the cluster that is dead; nothing is done if the record names another one")
-	flags.BoolVar(&f.all, "all", false, "all volumes of this cluster that the dead one owns; --from is needed then")
+	flags.StringVar(&f.from, "from", "", "`name` of the dead cluster; nothing is done if the record names another one")
+	flags.BoolVar(&f.all, "all", false, "all volumes of this cluster that the dead one owns; requires --from")
 	flags.StringVar(&f.node, "node", "", "with --direct: `name` of a node of this cluster that is lost; without claims, all guarded volumes that it has")
-	flags.BoolVar(&f.although, "although-reporting", false, "with --node: it is lost although its kubelet reports")
-	flags.BoolVar(&f.yes, "yes", false, "do not ask; --from or --node is needed then")
-	flags.StringVar(&f.takeover, "takeover", "", "`name` of a Takeover that is there: show its plan, ask, and follow it; only who created it may confirm it")
+	flags.BoolVar(&f.although, "although-reporting", false, "with --node: the node is lost although its kubelet reports")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask; requires --from or --node")
+	flags.StringVar(&f.takeover, "takeover", "", "`name` of an existing Takeover: show its plan, ask, and follow it; only its creator may confirm it")
 	flags.StringArrayVar(&f.also, "also-fence", nil, "`address` of another machine of the dead cluster, or of a client as rbd status prints it, repeatable")
-	flags.StringArrayVar(&f.only, "only-node", nil, "`name` of a node of the dead cluster: where the record leaves open which may have the volume, only these are fenced besides, repeatable")
-	flags.StringArrayVar(&f.spare, "spare", nil, "`address` of a machine that is not fenced as a whole, although the record names it, repeatable")
-	flags.BoolVar(&f.resume, "resume", false, "go on with what another person began for this cluster")
-	flags.BoolVar(&f.drop, "drop", false, "with --direct: give up what was begun: the volume is the other cluster's as before; what was fenced stays fenced")
-	flags.StringVar(&f.by, "by", "", "with --direct: `name` of the person, for the record; default: the user of the connection")
+	flags.StringArrayVar(&f.only, "only-node", nil, "`name` of a node of the dead cluster; where the record leaves open which nodes may have the volume, only these are fenced, repeatable")
+	flags.StringArrayVar(&f.spare, "spare", nil, "`address` of a recorded machine that is not fenced as a whole, repeatable")
+	flags.BoolVar(&f.resume, "resume", false, "continue what another person began for this cluster")
+	flags.BoolVar(&f.drop, "drop", false, "with --direct: give up what was begun; the volume stays the other cluster's, and what was fenced stays fenced")
+	flags.StringVar(&f.by, "by", "", "with --direct: your `name` for the record; default: the user of the connection")
 	return command
 }
 

@@ -27,9 +27,9 @@ func newFleet(o *options) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "fleet [CONTEXT...]",
 		Short: "Count the volumes of several clusters",
-		Long: `Asks the clusters of several contexts, all of the kubeconfig if none is named, for the
-objects in which they show their volumes, and counts those. A cluster that does not answer says
-so, and the exit code is 3.`,
+		Long: `Counts the volumes that several clusters show in their objects: the clusters of the named
+contexts, or of all contexts of the kubeconfig. A cluster that does not answer is reported,
+and the exit code is 3.`,
 		Example:           `  kubectl cephferry fleet east west`,
 		ValidArgsFunction: o.completeContexts,
 		RunE:              func(command *cobra.Command, args []string) error { return f.run(command.Context(), args) },

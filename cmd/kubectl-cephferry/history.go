@@ -17,10 +17,10 @@ func newHistory(o *options) *cobra.Command {
 	var image string
 	command := &cobra.Command{
 		Use:   "history NAMESPACE/CLAIM",
-		Short: "Show the last changes of a volume's owner",
-		Long: `Shows the last changes of a volume's owner, the latest last: out of the object
-MigratableVolume of this cluster, or with --direct out of the record in Ceph, which also has
-the addresses that were fenced. With --image and --ceph-conf, no Kubernetes cluster is needed.`,
+		Short: "Show the latest changes of a volume's owner",
+		Long: `Shows the latest changes of a volume's owner, newest last, from this cluster's MigratableVolume
+object. With --direct they come from the record in Ceph, which also has the addresses
+that were fenced. With --image and --ceph-conf no Kubernetes cluster is needed.`,
 		Example: `  kubectl cephferry history shop/data-db-0
   kubectl cephferry history --image replicapool/shop.data-db-0 --ceph-conf /etc/ceph/ceph.conf`,
 		Args:              cobra.MaximumNArgs(1),
@@ -35,7 +35,7 @@ the addresses that were fenced. With --image and --ceph-conf, no Kubernetes clus
 			return o.shownHistory(command.Context(), args[0])
 		},
 	}
-	command.Flags().StringVar(&image, "image", "", "`pool/name` or pool/namespace/name of an image, instead of a claim; asks Ceph itself")
+	command.Flags().StringVar(&image, "image", "", "`pool/name` or pool/namespace/name of an image, instead of a claim; queries Ceph itself")
 	return command
 }
 

@@ -25,18 +25,18 @@ func newImport(o *options) *cobra.Command {
 	var class string
 	command := &cobra.Command{
 		Use:   "import FILE",
-		Short: "Make the volumes that export has printed in another cluster",
-		Long: `Makes the PersistentVolumes that export has printed, from a file or from "-", with what
-is different here: driver, clusterID, secrets and class are those of a StorageClass of
-this cluster that is of the same pool or file system. Do it before the application is
-installed, so that its claims find them.`,
+		Short: "Create the volumes that export printed in another cluster",
+		Long: `Creates the PersistentVolumes that export printed, from a file or from "-", adapted to this
+cluster: driver, clusterID, secrets and class come from a StorageClass of this cluster for
+the same pool or file system. Run it before the application is installed, so that its
+claims find their volumes.`,
 		Example: `  kubectl --context west cephferry import volume.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			return o.importFrom(command.Context(), args[0], class)
 		},
 	}
-	command.Flags().StringVar(&class, "class", "", "`StorageClass` of this cluster for the volumes; default: the one that fits")
+	command.Flags().StringVar(&class, "class", "", "`StorageClass` of this cluster for the volumes; default: the matching one")
 	return command
 }
 

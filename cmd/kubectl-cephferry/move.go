@@ -27,14 +27,14 @@ func newMove(o *options) *cobra.Command {
 	m := &moveOptions{options: o}
 	command := &cobra.Command{
 		Use:   "move KIND/NAME... | --all | --release NAME --from-context CONTEXT --to-context CONTEXT",
-		Short: "Move workloads from one cluster to another that lives",
-		Long: `Moves workloads, Deployments and StatefulSets, from one cluster to another: scales them
-down in the first, waits until their volumes are free, scales them up in the second, and says
-when they are ready, and for how long nothing ran. They have to be installed in both.
+		Short: "Move workloads from one live cluster to another",
+		Long: `Moves Deployments and StatefulSets from one cluster to another: scales them down in the
+first, waits until their volumes are free, scales them up in the second, and reports when they
+are ready and how long nothing ran. They must be installed in both clusters.
 
-It talks to the two API servers only. Broken off at any point, the same command goes on, and
-with --undo it goes back. If the second cluster cannot start them and has taken nothing, it
-goes back by itself.`,
+It talks only to the two API servers. If it is interrupted, the same command continues, and
+--undo goes back. If the second cluster cannot start the workloads and has taken nothing, the
+command goes back by itself.`,
 		Example: `  kubectl cephferry move statefulset/db -n shop --from-context east --to-context west
   kubectl cephferry move --release shop -n shop --from-context east --to-context west`,
 		RunE: func(command *cobra.Command, args []string) error { return m.run(command.Context(), args) },
@@ -42,12 +42,12 @@ goes back by itself.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&m.from, "from-context", "", "`context` of the cluster where they run")
-	flags.StringVar(&m.to, "to-context", "", "`context` of the cluster where they go")
-	flags.BoolVar(&m.all, "all", false, "all Deployments and StatefulSets of the namespace that run")
-	flags.StringVar(&m.release, "release", "", "those of the Helm release of that `name`")
+	flags.StringVar(&m.to, "to-context", "", "`context` of the cluster where they are to run")
+	flags.BoolVar(&m.all, "all", false, "all running Deployments and StatefulSets of the namespace")
+	flags.StringVar(&m.release, "release", "", "those of the Helm release with this `name`")
 	flags.StringArrayVar(&m.leave, "leave", nil, "`name` of a claim whose data stays behind, repeatable")
-	flags.BoolVar(&m.undo, "undo", false, "back to where they ran, after a move that was broken off")
-	flags.DurationVar(&m.limit, "timeout", 5*time.Minute, "`time` that the first cluster may take to let go, and the second to start")
+	flags.BoolVar(&m.undo, "undo", false, "go back to where they ran, after an interrupted move")
+	flags.DurationVar(&m.limit, "timeout", 5*time.Minute, "how long the first cluster may take to let go, and the second to start, a `duration`")
 	for _, name := range []string{"from-context", "to-context"} {
 		if err := command.RegisterFlagCompletionFunc(name, o.completeContexts); err != nil {
 			panic(err) // there is no such flag

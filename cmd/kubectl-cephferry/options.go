@@ -32,8 +32,8 @@ type options struct {
 func (o *options) addFlags(flags *pflag.FlagSet) {
 	o.kubectl = kubectlFlags()
 	o.kubectl.AddFlags(flags)
-	flags.BoolVar(&o.direct, "direct", false, "ask Ceph itself, with a build that has Ceph's libraries; neither the webhook nor its objects have to be there")
-	flags.BoolVar(&o.inCluster, "in-cluster", false, "run as a pod beside the webhook, with its image, account and Ceph user, and with --direct; for machines without Ceph's libraries")
+	flags.BoolVar(&o.direct, "direct", false, "query Ceph itself, with a build that has Ceph's libraries; needs neither the webhook nor its objects")
+	flags.BoolVar(&o.inCluster, "in-cluster", false, "run with --direct as a pod beside the webhook, with its image, service account and Ceph user; for machines without Ceph's libraries")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's configuration, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise that of --ceph-secret")
 	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")

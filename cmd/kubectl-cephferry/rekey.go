@@ -30,9 +30,9 @@ func newRekey(o *options) *cobra.Command {
 		Use:   "rekey NAMESPACE/CLAIM... | --all",
 		Short: "Give volumes that were made without a key the key of this cluster",
 		Long: `Gives volumes that were made without a key the key of this cluster, so that their images
-bear their owner's name. Claim and data stay; the PersistentVolume is replaced by one
-with another volumeHandle, while nothing here uses it. Then do the same in each other
-cluster that has the volume. A run that died is repeated.`,
+bear their owner's name. The claim and its data stay; the PersistentVolume is replaced by one
+with another volumeHandle, while nothing here uses it. Then do the same in every other
+cluster that has the volume. An interrupted run is repeated.`,
 		Example: `  kubectl cephferry rekey shop/data-db-0
   kubectl cephferry rekey --namespace shop --all`,
 		RunE: func(command *cobra.Command, args []string) error {
@@ -44,7 +44,7 @@ cluster that has the volume. A run that died is repeated.`,
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.BoolVar(&r.all, "all", false, "all volumes in the namespace that have no key, but for those whose claims ask for none")
+	flags.BoolVar(&r.all, "all", false, "all volumes in the namespace without a key, except those whose claims ask for none")
 	flags.StringVar(&r.save, "save", ".", "`directory` for a copy of each PersistentVolume while it is replaced")
 	r.addProof(flags)
 	return command

@@ -29,9 +29,9 @@ func newRelease(o *options) *cobra.Command {
 	r := &releaseOptions{options: o}
 	command := &cobra.Command{
 		Use:   "release NAMESPACE/CLAIM... | --image IMAGE --cluster-id ID",
-		Short: "Give up volumes that this cluster does not use any more",
-		Long: `Gives up volumes of this cluster, so that another one may use them. The webhook does
-that by itself; this is for a cluster where it does not run any more. A volume is
+		Short: "Release volumes that this cluster no longer uses",
+		Long: `Releases volumes of this cluster, so that another cluster may use them. The webhook does
+this by itself; use the command in a cluster where it no longer runs. A volume is
 released only when nothing here uses it: no pod, no VolumeAttachment, no kubelet, no
 client. With --image, it is the image of a volume whose PersistentVolume was deleted.`,
 		Example: `  kubectl cephferry release shop/data-db-0
@@ -48,17 +48,17 @@ client. With --image, it is the image of a volume whose PersistentVolume was del
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&r.image, "image", "", "`pool/name` or pool/namespace/name of an image that no PersistentVolume leads to any more, instead of claims")
-	flags.StringVar(&r.clusterID, "cluster-id", "", "`clusterID` by which ceph-csi's configuration leads to that image")
+	flags.StringVar(&r.image, "image", "", "`pool/name` or pool/namespace/name of an image without a PersistentVolume, instead of claims")
+	flags.StringVar(&r.clusterID, "cluster-id", "", "`clusterID` of that image in ceph-csi's configuration")
 	r.addProof(flags)
 	return command
 }
 
 // addProof is for all commands that release.
 func (r *releaseOptions) addProof(flags *pflag.FlagSet) {
-	flags.DurationVar(&r.grace, "admission-grace", 75*time.Second, "`time` after which a pod that was let start and is not at the API server never comes; longer than the API server's --request-timeout")
-	flags.BoolVar(&r.withoutProof, "without-proof", false, "you know that the nodes that the record names, and that nothing proves to have let go, are off")
-	flags.StringVar(&r.by, "by", "", "`name` of the person, for the record; default: the user of the connection")
+	flags.DurationVar(&r.grace, "admission-grace", 75*time.Second, "how long to wait before concluding that an admitted pod was never stored, a `duration` longer than the API server's --request-timeout")
+	flags.BoolVar(&r.withoutProof, "without-proof", false, "confirm that the recorded nodes that nothing proves to have let go are powered off")
+	flags.StringVar(&r.by, "by", "", "your `name` for the record; default: the user of the connection")
 }
 
 func (r *releaseOptions) run(ctx context.Context, args []string) error {

@@ -33,15 +33,15 @@ func newRestore(o *options) *cobra.Command {
 	r := &restoreOptions{options: o}
 	command := &cobra.Command{
 		Use:   "restore [NAMESPACE/CLAIM...] --direct --from CLUSTER",
-		Short: "Print the claims of a cluster that is lost, from the records in Ceph",
-		Long: `Prints the claims of a cluster that is lost, as kubectl apply takes them, for the cluster
-that goes on with its volumes: names, namespaces and sizes from the records in Ceph, and the
-class of this cluster that leads to each image. The claims wait until failover has taken their
+		Short: "Print the claims of a lost cluster, from the records in Ceph",
+		Long: `Prints the claims of a lost cluster as manifests for kubectl apply, for the cluster that takes
+over its volumes: names, namespaces and sizes come from the records in Ceph, the class is the
+one of this cluster that leads to each image. The claims wait until failover has taken their
 images, and no claim is ever given an empty one.
 
-It goes to Ceph itself, hence --direct: no object of this cluster knows claims that it never
-had. The records say neither access modes nor volume mode, so you do, for all claims that are
-named. What else is not known is in comments. The exit code is 1 if a claim had to be left out,
+It queries Ceph, as with --direct: this cluster has no object of a claim that it never
+had. The records contain neither access modes nor volume mode, so you name them, for all claims.
+What else is unknown is said in comments. The exit code is 1 if a claim had to be left out,
 and 3 if a record cannot be read.`,
 		Example: `  kubectl cephferry restore --direct --from east --access-mode ReadWriteOnce --volume-mode Filesystem > claims.yaml
   kubectl cephferry restore shop/disk --direct --from east --access-mode ReadWriteMany --volume-mode Block`,
@@ -49,11 +49,11 @@ and 3 if a record cannot be read.`,
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&r.from, "from", "", "`cluster` that is lost: its name, or its uid")
+	flags.StringVar(&r.from, "from", "", "the lost `cluster`: its name or uid")
 	flags.StringSliceVar(&r.accessModes, "access-mode", nil, "`mode` of the claims, such as ReadWriteOnce, repeatable")
 	flags.StringVar(&r.volumeMode, "volume-mode", "", "`mode` of the claims: Filesystem or Block")
 	flags.StringVar(&r.class, "class", "", "`StorageClass` of this cluster for the claims; default: the one that leads to the image")
-	flags.BoolVar(&r.volumes, "volumes", false, "print the PersistentVolumes too, for a cluster whose webhook makes none (chart value provisioner.enabled)")
+	flags.BoolVar(&r.volumes, "volumes", false, "print the PersistentVolumes too, for a cluster whose webhook creates none (chart value provisioner.enabled)")
 	return command
 }
 

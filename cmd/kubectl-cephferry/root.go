@@ -14,18 +14,18 @@ func newRoot(std streams) *cobra.Command {
 	o := &options{std: std}
 	root := &cobra.Command{
 		Use:   "kubectl-cephferry",
-		Short: "Shows who owns migratable volumes, moves them, and takes them from a cluster that is dead",
+		Short: "Shows who owns migratable volumes, moves them, and takes them from a dead cluster",
 		Long: `Shows who owns migratable volumes, moves workloads between clusters, and takes volumes from
-a cluster that is dead.
+a dead cluster.
 
-It reads and writes objects of the cluster's API server. With --direct it asks Ceph itself,
-and needs neither the webhook nor its objects; so do unfence, release, import, rekey and
-restore always. That takes a build with Ceph's libraries, or --in-cluster, which runs the
-command as a pod of the webhook's image. What the webhook is started with, it reads
-from its Deployment then; flags of the same names go before that.
+It reads and writes objects of the cluster's API server. With --direct it queries Ceph itself
+and needs neither the webhook nor its objects; unfence, release, import, rekey and restore
+always do. That requires a build with Ceph's libraries, or --in-cluster, which runs the
+command as a pod of the webhook's image. It then reads the webhook's settings from its
+Deployment; flags of the same names take precedence.
 
-The exit code is 1 if something failed, 2 if it was refused and nothing was changed, and 3 if
-something could not be found out.`,
+The exit code is 1 if something failed, 2 if the command was refused and nothing was changed,
+and 3 if something could not be determined.`,
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl cephferry"},
 		Version:           version.String(),
 		SilenceErrors:     true,

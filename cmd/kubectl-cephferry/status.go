@@ -38,17 +38,17 @@ func newStatus(o *options) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "status [NAMESPACE/CLAIM...]",
 		Short: "List the guarded volumes: who owns them, and who waits for them",
-		Long: `Lists the guarded volumes of this cluster: the state of the image, the cluster that owns
-it, on which nodes and since when, and who waits for it here; and below, what keeps an image
-from being released, since when, and the way out. It reads the objects
-MigratableVolume of this cluster, which the leader of the webhook writes from the records in Ceph.
+		Long: `Lists this cluster's guarded volumes: the state of the image, the cluster that owns it, on
+which nodes and since when, and who waits for it here. Below the table it says what keeps an
+image from being released, since when, and what to do. It reads this cluster's MigratableVolume
+objects, which the webhook's leader writes from the records in Ceph.
 
-With --direct it asks Ceph itself, and says who has each image open: the clients that this
-cluster accounts for are "ours".
+With --direct it queries Ceph and shows who has each image open; "ours" are the clients that
+this cluster accounts for.
 
-An owner that has the name of this cluster and is another one, as before this cluster was
-built anew, is shown with its uid. A volume about which something cannot be found out says
-so, and the exit code is 3.`,
+An owner with this cluster's name that is a different cluster, such as the one before a rebuild,
+is shown with its uid. If something about a volume cannot be determined, its row says so, and
+the exit code is 3.`,
 		Example: `  kubectl cephferry status -A
   kubectl cephferry status shop/data-db-0 -o wide
   kubectl cephferry status -n shop --watch`,

@@ -23,17 +23,17 @@ func newUnfence(o *options) *cobra.Command {
 	u := &unfenceOptions{options: o}
 	command := &cobra.Command{
 		Use:   "unfence NODE|ADDRESS...",
-		Short: "Let machines back in that a failover has cut off",
-		Long: `Lets machines of this cluster back in that a failover has cut off from Ceph. That is
-safe when they have rebooted since, which Node objects of the same machines show, and
-when kubelet would not mount there what belongs to another cluster. Run it in the
-cluster that was dead, or in one that was built anew on the same machines. The client instances of before stay on the blocklist; none of them comes back.`,
+		Short: "Let machines back in that a failover cut off",
+		Long: `Lets machines of this cluster back in that a failover cut off from Ceph. That is safe once they
+have rebooted, which the Node objects of the same machines show, and when their kubelet would
+not mount what belongs to another cluster. Run it in the cluster that was dead, or in one rebuilt
+on the same machines. Client instances from before stay on the blocklist; none of them returns.`,
 		Example: `  kubectl cephferry unfence east-1 --context east
   kubectl cephferry unfence 10.0.1.12 --without-proof`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error { return u.run(command.Context(), args) },
 	}
-	command.Flags().BoolVar(&u.withoutProof, "without-proof", false, "you know that every machine that had the address was switched off since it was fenced")
+	command.Flags().BoolVar(&u.withoutProof, "without-proof", false, "confirm that every machine that had the address was powered off after it was fenced")
 	return command
 }
 

@@ -44,8 +44,8 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("postrender", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() {}
-	flags.StringVarP(&o.namespace, "namespace", "n", "", "release `namespace`, for objects that do not name theirs; default: read from the calling helm's command line")
-	flags.Func("select", "claims to make migratable besides the annotated ones, as `KIND/NAME[:TEMPLATE][,class=CLASS][,labels=SELECTOR]` with wildcards, repeatable; an error if one matches nothing", func(text string) error {
+	flags.StringVarP(&o.namespace, "namespace", "n", "", "release `namespace`, for objects that do not name one; default: read from the calling helm's command line")
+	flags.Func("select", "further claims to make migratable, as `KIND/NAME[:TEMPLATE][,class=CLASS][,labels=SELECTOR]` with wildcards, repeatable; an error if one matches nothing", func(text string) error {
 		selector, err := postrender.ParseSelector(text)
 		o.selectors = append(o.selectors, selector)
 		return err
@@ -54,11 +54,11 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: the one that helm uses")
 	flags.StringVar(&o.kubeContext, "kube-context", "", "kubeconfig `context`; default: the one that helm uses")
 	flags.StringVar(&o.create, "create", createCluster, "`who` makes images and pairs: cluster (cephferry in the cluster), client (this process), or never (the pair is rendered, and its image must exist)")
-	flags.StringVar(&o.clusterName, "cluster-name", "", "`name` of this cluster, as the chart cephferry has it: new images bear their owner's name; default: they bear one name")
+	flags.StringVar(&o.clusterName, "cluster-name", "", "`name` of this cluster, as in the cephferry chart, after which new images are named; default: images get a common name")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's config.json, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise the class's provisioner secret")
 	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "render, and create nothing; default: true when helm runs template or has --dry-run")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "render, and create nothing; default: true for helm template and with helm's --dry-run")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	return flags
 }
