@@ -125,6 +125,12 @@
 //   - The addresses of nodes in the record are those that Ceph sees, and the UIDs of
 //     clusters differ.
 //
+// # Scenarios
+//
+// A person writes one as a text, and the model plays it (testdata/scenarios, and
+// TestScenarios): what somebody does, a line for each step, and what comes of it. Its steps
+// are those that an exploration takes.
+//
 // # What was found
 //
 // Each rule is needed: testdata has the shortest way to two writers without it, or,

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"errors"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
 )
@@ -181,7 +183,7 @@ func (m *Model) faults(s state, n int) {
 		x.gone, x.attached, x.inUse, x.anew, x.replaced, x.stale = true, false, false, false, false, false
 		m.emit(Step{deleteNode, int8(n), 0, 0}, t)
 	}
-	if m.Unfence && now.address == years && (m.Without == Rule7Unfence || m.letGo(s, n)) {
+	if m.Unfence && now.address == years && (m.Without == Rule7Unfence || m.letGo(s, n) == nil) {
 		t := s
 		t.nodes[n].address = noEntry
 		m.emit(Step{unfence, int8(n), 0, 0}, t)
@@ -228,7 +230,7 @@ func (m *Model) moves(s state, n int) state {
 // node has rebooted. That is taken for granted here: what a node says it uses has to
 // be enough. The API requests that were under way when the image was taken have
 // ended by then.
-func (m *Model) letGo(s state, n int) bool {
+func (m *Model) letGo(s state, n int) error {
 	c, now := m.Nodes[n], s.nodes[n]
 	fenced := ceph.FencedNode{Cluster: party(c), Node: m.node(n)}
 	fenced.Node.BootID = "before"
@@ -242,10 +244,12 @@ func (m *Model) letGo(s state, n int) bool {
 	for p := range m.Pods {
 		switch s.pods[c][p].phase {
 		case claimed, named, taken, admitted, bindingAdmitted:
-			return false
+			return errUnderWay
 		case bound:
 			sight.Uses = append(sight.Uses, "pod")
 		}
 	}
-	return failover.MayLift(fenced, sight) == nil
+	return failover.MayLift(fenced, sight)
 }
+
+var errUnderWay = errors.New("an API request for a pod is under way, which is waited for before a fence is lifted")

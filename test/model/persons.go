@@ -61,6 +61,11 @@ func (m *Model) decide(record ceph.Record, watches []ceph.Watcher, who int) pers
 // mapped. The model's does so only here, because no other decision rests on it. Who has the
 // lock is looked at later, see [Model.takeName].
 func (m *Model) propose(record ceph.Record, watches []ceph.Watcher, who int) (failover.Plan, bool) {
+	plan, err := m.proposal(record, watches, who)
+	return plan, err == nil && !plan.Done
+}
+
+func (m *Model) proposal(record ceph.Record, watches []ceph.Watcher, who int) (failover.Plan, error) {
 	situation := failover.Situation{Image: imageSpec, Record: record, Watchers: watches}
 	if m.Keys {
 		situation.Image.Key = clusterNames[m.Persons[who]]
@@ -82,7 +87,7 @@ func (m *Model) propose(record ceph.Record, watches []ceph.Watcher, who int) (fa
 		wish.Also = all
 		plan, err = failover.Decide(situation, wish)
 	}
-	return plan, err == nil && !plan.Done
+	return plan, err
 }
 
 var imageSpec = ceph.ImageSpec{Pool: "replicapool", Name: "shop.data"}
@@ -92,18 +97,19 @@ func machine(address netip.Addr) string { return address.String() + ":0/0" }
 // fence asks package ownership what a person's command makes of the record.
 func (m *Model) fence(id recordID, what byte, who int) answer {
 	return m.records.ask(question{id, what, uint8(who), 0}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {
-		var next ceph.Record
-		var err error
-		switch what {
-		case 'b':
-			next, err = ownership.BeginFence(stored, m.taker(who))
-		case 'f':
-			next, err = ownership.FinishFence(stored, stored, m.taker(who), "shop", "data", nil)
-		case 'd':
-			next, err = ownership.DropFence(stored, m.taker(who))
-		}
+		next, err := m.fenced(stored, what, who)
 		return next, "", err
 	})
+}
+
+func (m *Model) fenced(stored ceph.Record, what byte, who int) (ceph.Record, error) {
+	switch what {
+	case 'b':
+		return ownership.BeginFence(stored, m.taker(who))
+	case 'f':
+		return ownership.FinishFence(stored, stored, m.taker(who), "shop", "data", nil)
+	}
+	return ownership.DropFence(stored, m.taker(who))
 }
 
 // failover is what one person does, again and again: begin, put each holder on the

@@ -12,8 +12,13 @@ import (
 // alone: the guard lets a pod have this node. Another node of the cluster has let go of the image, or
 // is cut off, see guard.alone. It asks nothing about an image that is mapped exclusively.
 func (m *Model) alone(s state, c, n int, uid string) bool {
+	return len(m.rivals(s, c, n, uid)) == 0
+}
+
+// rivals are those others.
+func (m *Model) rivals(s state, c, n int, uid string) []ownership.Rival {
 	if !m.Single || m.Mapping == Exclusive || m.Without == Rule9 || !m.owns(s.record, c) {
-		return true
+		return nil
 	}
 	record := m.records.all[s.record]
 	x := m.sees(s, c)
@@ -29,8 +34,8 @@ func (m *Model) alone(s state, c, n int, uid string) bool {
 	}
 	entries, now := m.entries(s)
 	rivals := ownership.Rivals(record, uid, []ceph.Node{m.object(n, s.nodes[n].stale, m)}, m.seen(c, x, m))
-	return !slices.ContainsFunc(rivals, func(r ownership.Rival) bool {
-		return !ownership.IsCutOff(r.Node, entries, now)
+	return slices.DeleteFunc(rivals, func(r ownership.Rival) bool {
+		return ownership.IsCutOff(r.Node, entries, now)
 	})
 }
 

@@ -198,24 +198,42 @@ var words = [kinds]string{
 	fenceNode:     "a person cuts off {n}, which its cluster has lost",
 }
 
+// marks are what stands for something else in [words].
+var marks = [...]string{"{c}", "{n}", "{p}", "{x}", "{m}", "{h}", "{1}", "{2}"}
+
 // describe is the step for people.
 func (m *Model) describe(step Step) string {
 	pairs := []string{}
 	text := words[step.Kind]
-	add := func(mark string, value func() string) {
+	for _, mark := range marks {
 		if strings.Contains(text, mark) {
-			pairs = append(pairs, mark, value())
+			pairs = append(pairs, mark, m.describeWord(mark, step))
 		}
 	}
-	add("{c}", func() string { return clusterNames[step.A] })
-	add("{n}", func() string { return m.name(int(step.A)) })
-	add("{p}", func() string { return personNames[step.A] })
-	add("{x}", func() string { return clusterNames[m.Persons[step.A]] })
-	add("{m}", func() string { return m.name(int(step.C)) })
-	add("{h}", func() string { return m.name(int(step.B)) })
-	add("{1}", func() string { return nameOf(step.B) })
-	add("{2}", func() string { return nameOf(step.C) })
 	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// describeWord is what a mark stands for in a step.
+func (m *Model) describeWord(mark string, step Step) string {
+	switch mark {
+	case "{c}":
+		return clusterNames[step.A]
+	case "{n}":
+		return m.name(int(step.A))
+	case "{p}":
+		return personNames[step.A]
+	case "{x}":
+		return clusterNames[m.Persons[step.A]]
+	case "{m}":
+		return m.name(int(step.C))
+	case "{h}":
+		return m.name(int(step.B))
+	case "{1}":
+		return nameOf(step.B)
+	case "{2}":
+		return nameOf(step.C)
+	}
+	return mark
 }
 
 // Text is the trace for people, and what is wrong at its end.

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -80,6 +81,28 @@ func TestNoTraceIsLeftOver(t *testing.T) {
 		if !slices.ContainsFunc(files, func(file string) bool { return filepath.Base(file) == name }) {
 			t.Errorf("test/model/doc.go names %s, which there is not", name)
 		}
+	}
+}
+
+// TestTheScenariosAreListed: docs/safety.md has each scenario of the model with its first line,
+// and no other.
+func TestTheScenariosAreListed(t *testing.T) {
+	_, table, found := strings.Cut(read(t, "docs/safety.md"), "| scenario | what it shows |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	files, err := filepath.Glob(filepath.Join(root, "test/model/testdata/scenarios/*.txt"))
+	if err != nil || len(files) < 10 || !found {
+		t.Fatalf("%d scenarios, a table: %v, %v", len(files), found, err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		title, _, _ := strings.Cut(read(t, "test/model/testdata/scenarios/"+name), "\n")
+		row := fmt.Sprintf("| [%s](../test/model/testdata/scenarios/%s) | %s |", strings.TrimSuffix(name, ".txt"), name, strings.TrimPrefix(title, "# "))
+		if !strings.Contains(table+"\n", row+"\n") {
+			t.Errorf("docs/safety.md lacks this row of its scenarios:\n%s", row)
+		}
+	}
+	if rows := strings.Count(table, "\n") + 1; rows != len(files) {
+		t.Errorf("docs/safety.md lists %d scenarios; there are %d", rows, len(files))
 	}
 }
 
