@@ -124,7 +124,7 @@ func (t *takeover) undo(ctx context.Context) error {
 	before := t.before
 	before.Revision = t.begun.Revision
 	if _, err := t.storage.PutRecord(ctx, t.image, before); err != nil {
-		return fmt.Errorf("its record says that it is being taken, and nobody was fenced; run the same command again, or give it up with --drop: %w", err)
+		return fmt.Errorf("its record says that it is being taken, and nobody was fenced; run the same command again, or give it up with --direct and --drop: %w", err)
 	}
 	return nil
 }

@@ -358,7 +358,7 @@ func TestUndoOverwritesNobody(t *testing.T) {
 	})
 	errs := TakeAll(t.Context(), f.storage, plans, nil, func(int, Step) {})
 	f.ceph.Intercept(nil)
-	if !errors.Is(errs[0], ceph.ErrRecordChanged) || !strings.Contains(errs[0].Error(), "give it up with --drop") {
+	if !errors.Is(errs[0], ceph.ErrRecordChanged) || !strings.Contains(errs[0].Error(), "give it up with --direct and --drop") {
 		t.Errorf("got %v", errs[0])
 	}
 	if record := f.record(0); record.Takeover == nil || record.Takeover.By != "eve" {

@@ -340,7 +340,7 @@ func TestWhoComesWhileTheNameIsTaken(t *testing.T) {
 		},
 		"a stranger takes the lock": {
 			after: "Barrier", happens: func(d *disaster) *cephtest.Writer { return d.opens("10.0.7.7:0/8") },
-			want: "image rbd/shop.data: client 10.0.7.7:0/8 (client.8) has its lock, and is not one of those that are fenced\n  do this   find out who that is; then run the same command again, with --also-fence 10.0.7.7:0/8 if it is a client of the dead cluster, or with --drop to give up",
+			want: "image rbd/shop.data: client 10.0.7.7:0/8 (client.8) has its lock, and is not one of those that are fenced\n  do this   find out who that is; then run the same command again, with --also-fence 10.0.7.7:0/8 if it is a client of the dead cluster, or with --direct and --drop to give up",
 		},
 		"a stranger comes after the rename": {
 			after: "RenameImage", happens: func(d *disaster) *cephtest.Writer { return d.opens("10.0.7.7:0/8") },

@@ -82,6 +82,8 @@ func (g *Guard) rivals(ctx context.Context, s sight, start *start) ([]ownership.
 //	  because         node e1 has not reported that it has unmapped the volume
 //	  if it lives     delete what uses the volume there; the pod is bound when it has let go
 //	  if it is dead   kubectl cephferry failover --direct --node e1
+//
+// A machine that was reinstalled cannot be fenced by the address that it had: it has that again.
 func otherNode(s sight, rivals []ownership.Rival) string {
 	var names []string
 	for _, rival := range rivals {
@@ -95,7 +97,19 @@ func otherNode(s sight, rivals []ownership.Rival) string {
 	}
 	text = append(text, "  if it lives     delete what uses the volume there; the pod is bound when that node has let go")
 	for _, name := range names {
-		text = append(text, "  if it is dead   kubectl cephferry failover --direct --node "+name)
+		text = append(text, "  if it is dead   "+ifDead(s.record, rivals, name))
 	}
 	return strings.Join(text, "\n")
+}
+
+// ifDead is the way out for a node that is lost. A fence of its machine that would cut off another
+// one is refused by failover --node, so what is left is a person who knows that the old machine is off.
+func ifDead(record ceph.Record, rivals []ownership.Rival, name string) string {
+	for _, rival := range rivals {
+		if rival.Name == name && rival.AddressOf != "" {
+			return fmt.Sprintf("node %s has its address now and would be fenced with it; if you know that the machine which had the image is off, or was reinstalled, "+
+				"scale the workload to zero, then kubectl cephferry release %s/%s --without-proof", rival.AddressOf, record.Owner.Namespace, record.Owner.Claim)
+		}
+	}
+	return "kubectl cephferry failover --direct --node " + name
 }

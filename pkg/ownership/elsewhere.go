@@ -13,6 +13,9 @@ type Rival struct {
 	ceph.Node
 	// Why is for people.
 	Why string
+	// AddressOf is the node that has an address of the boot now, and would be cut off with it: the
+	// machine was reinstalled, or replaced. Empty if none has.
+	AddressOf string
 }
 
 // Rivals lists the boots of the owner that may have the image mapped, apart from those in at,
@@ -37,20 +40,34 @@ func Rivals(record ceph.Record, pod string, at []ceph.Node, seen Seen) []Rival {
 		switch why := held(holder, seen.Present); {
 		case here(holder):
 		case seen.uses(holder):
-			all = append(all, Rival{holder, "node " + holder.Name + " has not reported that it has unmapped the volume"})
+			all = append(all, Rival{Node: holder, Why: "node " + holder.Name + " has not reported that it has unmapped the volume"})
 		case why != "":
-			all = append(all, Rival{holder, why})
+			all = append(all, Rival{Node: holder, Why: why})
 		case inFlight:
-			all = append(all, Rival{holder, "another pod of the claim has no node yet, and may get node " + holder.Name})
+			all = append(all, Rival{Node: holder, Why: "another pod of the claim has no node yet, and may get node " + holder.Name})
 		}
 	}
 	for _, node := range seen.Attached {
 		recorded := slices.ContainsFunc(record.Owner.Nodes, func(h ceph.Node) bool { return Same(h, node) })
 		if !recorded && !here(node) {
-			all = append(all, Rival{node, "node " + node.Name + " uses the volume, and the record does not name it yet"})
+			all = append(all, Rival{Node: node, Why: "node " + node.Name + " uses the volume, and the record does not name it yet"})
 		}
 	}
+	for i := range all {
+		all[i].AddressOf = addressOf(all[i].Node, seen.Present)
+	}
 	return all
+}
+
+// addressOf is the node of another machine, or of one not known to be the same, that has an
+// address of the boot now.
+func addressOf(boot ceph.Node, present []Present) string {
+	for _, now := range present {
+		if !Same(boot, now.Node) && !IsOver(boot, now.Node) && slices.ContainsFunc(now.IPs(), func(a netip.Addr) bool { return slices.Contains(boot.IPs(), a) }) {
+			return now.Name
+		}
+	}
+	return ""
 }
 
 // IsCutOff reports whether the blocklist, which has these entries, keeps a boot from Ceph for

@@ -53,6 +53,38 @@ func TestRivals(t *testing.T) {
 	}
 }
 
+// A machine that was reinstalled, or replaced, has the address that a fence would be about.
+func TestRivalsWhoseAddressIsTaken(t *testing.T) {
+	lost := ceph.Node{Name: "e1", BootID: "boot-1", MachineID: "m1", Addresses: []string{"10.0.1.11"}}
+	reinstalled := ceph.Node{Name: "e1", BootID: "boot-2", MachineID: "m2", Addresses: []string{"10.0.1.11"}}
+	with := func(node ceph.Node, change func(*ceph.Node)) ceph.Node {
+		change(&node)
+		return node
+	}
+	record := ceph.Record{State: ceph.Held, Owner: &ceph.Owner{Party: east, Nodes: []ceph.Node{lost}}}
+	for name, test := range map[string]struct {
+		present ceph.Node
+		want    []string
+	}{
+		"reinstalled":                     {reinstalled, []string{"e1"}},
+		"another node got the address":    {with(reinstalled, func(n *ceph.Node) { n.Name = "e9" }), []string{"e9"}},
+		"another machine, other address":  {with(reinstalled, func(n *ceph.Node) { n.Addresses = []string{"10.0.1.99"} }), []string{""}},
+		"it has rebooted":                 {with(reinstalled, func(n *ceph.Node) { n.MachineID = "m1" }), nil},
+		"its Node object was made anew":   {with(lost, func(n *ceph.Node) { n.UID = "another" }), []string{""}},
+		"another node, without addresses": {ceph.Node{Name: "e9", BootID: "boot-9"}, []string{""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, rival := range ownership.Rivals(record, "me", []ceph.Node{e2}, ownership.Seen{Present: []ownership.Present{{Node: test.present}}}) {
+				got = append(got, rival.AddressOf)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestIsCutOff(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	entry := func(addr string, lasting time.Duration) ceph.BlocklistEntry {
