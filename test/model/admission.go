@@ -48,7 +48,7 @@ func (m *Model) admission(s state, c, p int) {
 	}
 	switch now.phase {
 	case noPod:
-		if m.Early && !s.empty[c] && (len(m.watchers(s)) == 0 || m.Without == Rule5Early) {
+		if m.Early && !s.empty[c] && (!m.watched(s) || m.Without == Rule5Early) {
 			emit(listEarly, s, pod{phase: unread})
 			for n, owner := range m.Nodes {
 				if owner == c && m.Named {

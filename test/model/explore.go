@@ -25,12 +25,11 @@ type Result struct {
 // something to say about one.
 func (m *Model) Explore(wrong func(*Model, state) string, limit int) (*Result, error) {
 	r := &Result{model: m}
-	seen := map[state]struct{}{}
+	seen := newSeen(m)
 	visit := func(from int32, by Step, s state) {
-		if _, known := seen[s]; known {
+		if !seen.add(&s, r.states) {
 			return
 		}
-		seen[s] = struct{}{}
 		r.states, r.from, r.by = append(r.states, s), append(r.from, from), append(r.by, by)
 	}
 	visit(-1, Step{}, m.initial())

@@ -89,7 +89,7 @@ func (c *Config) members(field string, arguments []string, value *[]int) error {
 		if field != "nodes" {
 			continue
 		}
-		if called := (&Model{Config: *c}).name(len(*value) - 1); called != name {
+		if called := nodeName(*value, len(*value)-1); called != name {
 			return fmt.Errorf("given nodes: %q would be called %s", name, called)
 		}
 	}

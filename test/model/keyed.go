@@ -87,7 +87,7 @@ func (m *Model) resolve(s state, n int) {
 		return
 	}
 	t := s
-	switch free := len(m.watchers(s)) == 0; {
+	switch free := !m.watched(s); {
 	case now.mount == ready && free && !m.Coarse[c]:
 		t.nodes[n].mount = checked
 		m.emit(Step{checkWatchers, int8(n), 0, 0}, t)
@@ -118,7 +118,7 @@ func (m *Model) takeName(s state, who int, on bool, reached state) {
 	switch now.phase {
 	case begun:
 		switch {
-		case m.Without == Rule8Look && on && len(m.watchers(reached)) == 0:
+		case m.Without == Rule8Look && on && !m.watched(reached):
 			move(seeNobody, reached, sawNobody)
 		case m.Without == Rule8Look:
 		case m.Without == Rule8FenceFirst && seen && on, on && seen && m.fenceIsOn(s, who):
@@ -137,7 +137,7 @@ func (m *Model) takeName(s state, who int, on bool, reached state) {
 				m.emit(Step{fenceLate, int8(who), int8(n), 0}, t)
 			}
 		}
-		if on && len(m.watchers(reached)) == 0 && m.lockedBy(reached, c) < 0 && !m.inFlight(s, c) {
+		if on && !m.watched(reached) && m.lockedBy(reached, c) < 0 && !m.inFlight(s, c) {
 			move(verifyFence, reached, verified)
 		}
 	}

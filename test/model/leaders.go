@@ -174,7 +174,18 @@ func (m *Model) seesNodes(s state, c int) (x sight) {
 	return x
 }
 
-func (m *Model) seesWatchers(s state, c int) (x sight) {
+func (m *Model) seesWatchers(s state, c int) sight {
+	key := m.watching(s, c)
+	x, known := m.sights[key]
+	if !known {
+		x = m.accounts(s, c)
+		m.sights[key] = x
+	}
+	return x
+}
+
+// accounts is what it sees of the watchers, and which of them the cluster explains.
+func (m *Model) accounts(s state, c int) (x sight) {
 	local := m.local(s, c)
 	for n := range m.Nodes {
 		if s.nodes[n].watch != registered {
@@ -273,7 +284,7 @@ func (m *Model) order() []part {
 // outwait: without rule 4, a cluster takes what nobody has watched for long.
 func (m *Model) outwait(s state, c int) {
 	record := m.records.all[s.record]
-	if m.Without != Rule4 || record.State != ceph.Held || m.owns(s.record, c) || len(m.watchers(s)) > 0 {
+	if m.Without != Rule4 || record.State != ceph.Held || m.owns(s.record, c) || m.watched(s) {
 		return
 	}
 	a := m.records.ask(question{s.record, 't', uint8(c), 0}, func(stored ceph.Record) (ceph.Record, ownership.Step, error) {

@@ -123,6 +123,12 @@ type Model struct {
 	records  *records
 	plans    map[question]person
 	fences   map[question]failover.Fence
+	// sights, verdicts, labels, clients and uids are what was asked before.
+	sights   map[watching]sight
+	verdicts map[asked]guard.Verdict
+	labels   [maxNodes]string
+	clients  [maxNodes][4]string
+	uids     [maxClusters][maxPods]string
 	// emit is told of each next state.
 	emit func(Step, state)
 }
@@ -130,8 +136,18 @@ type Model struct {
 // New is a model.
 func New(config Config) *Model {
 	m := &Model{Config: config, records: newRecords(), plans: map[question]person{}, fences: map[question]failover.Fence{}}
-	for _, c := range config.Nodes {
+	m.sights, m.verdicts = map[watching]sight{}, map[asked]guard.Verdict{}
+	for c, name := range clusterNames {
+		for p := range m.uids[c] {
+			m.uids[c][p] = fmt.Sprintf("%s-%d", name, p)
+		}
+	}
+	for n, c := range config.Nodes {
 		m.clusters = max(m.clusters, c+1)
+		m.labels[n] = nodeName(config.Nodes, n)
+		for i := range m.clients[n] {
+			m.clients[n][i] = m.clientOf(n, i&1 != 0, i&2 != 0)
+		}
 	}
 	return m
 }
@@ -203,7 +219,7 @@ func request(c int) ownership.Request {
 
 // uid is that of a pod in this place. Where a pod has ended without having been seen
 // by the leader, the record goes on naming it as formerPod.
-func (m *Model) uid(c, p int) string { return fmt.Sprintf("%s-%d", clusterNames[c], p) }
+func (m *Model) uid(c, p int) string { return m.uids[c][p] }
 
 const formerPod = "former"
 
@@ -223,6 +239,10 @@ func (m *Model) formerAddress(n int) netip.Addr {
 // instance is the client instance that has the image mapped on a node now, or, dead,
 // one that had; moved, it came from the address that the node had before.
 func (m *Model) instance(n int, dead, moved bool) string {
+	return m.clients[n][bit(dead)|bit(moved)<<1]
+}
+
+func (m *Model) clientOf(n int, dead, moved bool) string {
 	address, number := m.address(n), 2*n+2
 	if moved {
 		address = m.formerAddress(n)
@@ -240,7 +260,9 @@ func (m *Model) dies(s state, n int) state {
 	if moved {
 		what = 'm'
 	}
-	s.record = m.records.rename(s.record, what, n, map[string]string{m.instance(n, false, moved): m.instance(n, true, moved)})
+	s.record = m.records.rename(s.record, what, n, func() map[string]string {
+		return map[string]string{m.instance(n, false, moved): m.instance(n, true, moved)}
+	})
 	for who := range m.Persons {
 		s.persons[who].instances &^= 1 << n
 	}
@@ -284,6 +306,16 @@ func (m *Model) watchers(s state) []ceph.Watcher {
 	return all
 }
 
+// watched: there is a watcher.
+func (m *Model) watched(s state) bool {
+	for n := range m.Nodes {
+		if s.nodes[n].watch == registered {
+			return true
+		}
+	}
+	return false
+}
+
 // names are what client instances, boots and pods are called.
 type names interface {
 	uid(c, p int) string
@@ -299,6 +331,38 @@ func (s state) watching(n int, names names) string {
 
 // verdict is the guard's, in cluster c.
 func (m *Model) verdict(s state, c int) guard.Verdict {
+	key := asked{s.record, m.watching(s, c)}
+	verdict, known := m.verdicts[key]
+	if !known {
+		verdict = m.decides(s, c)
+		m.verdicts[key] = verdict
+	}
+	return verdict
+}
+
+// asked is all that the guard's verdict rests on.
+type asked struct {
+	record recordID
+	watching
+}
+
+// watching is all that a cluster's account of the watchers rests on: the cluster, and what
+// [Model.watchers] and [Model.local] look at of each node.
+type watching struct {
+	c     uint8
+	nodes uint32
+}
+
+func (m *Model) watching(s state, c int) watching {
+	all := watching{c: uint8(c)}
+	for n := range m.Nodes {
+		x := &s.nodes[n]
+		all.nodes = all.nodes<<5 | uint32(bit(x.watch == registered)|bit(x.mount == mapped)<<1|bit(x.moved)<<2|bit(x.gone)<<3|bit(x.attached)<<4)
+	}
+	return all
+}
+
+func (m *Model) decides(s state, c int) guard.Verdict {
 	var record ceph.Record
 	if m.Without != Rule1 {
 		record = m.records.all[s.record]

@@ -65,10 +65,10 @@ func (m *Model) client(s state, n int) {
 	case now.mount == resolved && !now.address.effective():
 		m.mapImage(s, n)
 	case now.mount == ready && m.Coarse[m.Nodes[n]]:
-		if !now.address.effective() && len(m.watchers(s)) == 0 {
+		if !now.address.effective() && !m.watched(s) {
 			m.mapImage(s, n)
 		}
-	case now.mount == ready && !now.address.effective() && len(m.watchers(s)) == 0:
+	case now.mount == ready && !now.address.effective() && !m.watched(s):
 		t := s
 		t.nodes[n].mount = checked
 		m.emit(Step{checkWatchers, int8(n), 0, 0}, t)
@@ -198,7 +198,9 @@ func (m *Model) boots(s state, n int) state {
 			pod.stale = true
 		}
 	}
-	s.record = m.records.rename(s.record, 'o', n, map[string]string{m.boot(n, false): m.boot(n, true)})
+	s.record = m.records.rename(s.record, 'o', n, func() map[string]string {
+		return map[string]string{m.boot(n, false): m.boot(n, true)}
+	})
 	x.mount, x.forced, x.instance, x.stale = notMounted, false, noEntry, !x.gone && !x.replaced
 	if x.watch != registered {
 		x.watch = noWatch
@@ -209,11 +211,13 @@ func (m *Model) boots(s state, n int) state {
 // moves is the node with another address. Its client, if it is alive, goes on as the
 // one that it was.
 func (m *Model) moves(s state, n int) state {
-	to := map[string]string{m.address(n).String(): m.formerAddress(n).String()}
-	for _, dead := range []bool{false, true} {
-		to[m.instance(n, dead, false)] = m.instance(n, dead, true)
-	}
-	s.record = m.records.rename(s.record, 'x', n, to)
+	s.record = m.records.rename(s.record, 'x', n, func() map[string]string {
+		to := map[string]string{m.address(n).String(): m.formerAddress(n).String()}
+		for _, dead := range []bool{false, true} {
+			to[m.instance(n, dead, false)] = m.instance(n, dead, true)
+		}
+		return to
+	})
 	x := &s.nodes[n]
 	if x.moved = x.mount == mapped || x.watch == registered; x.moved {
 		x.former = x.address

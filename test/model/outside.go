@@ -19,7 +19,7 @@ func (m *Model) binds(s state, n int) state {
 
 // ended is the record once a pod is not there any more.
 func (m *Model) ended(id recordID, c, p int) recordID {
-	return m.records.rename(id, 'p', c*maxPods+p, map[string]string{m.uid(c, p): formerPod})
+	return m.records.rename(id, 'p', c*maxPods+p, func() map[string]string { return map[string]string{m.uid(c, p): formerPod} })
 }
 
 // unasked is what happens to pods without any webhook, or too early for it.

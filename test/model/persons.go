@@ -179,7 +179,7 @@ func (m *Model) failover(s state, who int) {
 		if a := m.fence(s.record, 'f', who); !a.refused {
 			emit(finishFence, 0, m.write(s, a))
 		}
-	case all && len(m.watchers(t)) == 0:
+	case all && !m.watched(t):
 		t.persons[who].phase = verified
 		emit(verifyFence, 0, t)
 	}

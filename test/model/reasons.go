@@ -110,7 +110,7 @@ func (m *Model) whyNoMap(s state, n int) string {
 		return fmt.Sprintf("%s leads to no image: no such image", nameOf(int8(key(c))))
 	case m.Mapping == Exclusive && s.lock != 0 && int(s.lock) != n+1 && s.nodes[s.lock-1].watch == registered:
 		return fmt.Sprintf("%s has the image's lock and does not give it up", m.name(int(s.lock)-1))
-	case now.mount != checked && len(m.watchers(s)) > 0:
+	case now.mount != checked && m.watched(s):
 		return "the image has a watcher: " + m.watchers(s)[0].Addr
 	}
 	return ""

@@ -148,8 +148,9 @@ func lastWords(history []ceph.Change) []ceph.Change {
 
 // rename replaces names of client instances, addresses, boots and pods wherever the record
 // has them.
-func (r *records) rename(id recordID, what byte, who int, to map[string]string) recordID {
+func (r *records) rename(id recordID, what byte, who int, names func() map[string]string) recordID {
 	return r.ask(question{record: id, what: what, who: uint8(who)}, func(record ceph.Record) (ceph.Record, ownership.Step, error) {
+		to := names()
 		replace := func(names []string) []string {
 			names = slices.Clone(names)
 			for i, name := range names {

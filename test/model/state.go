@@ -223,15 +223,16 @@ func (n node) fenced() bool {
 }
 
 // name is what a node is called: e1, e2, w1.
-func (m *Model) name(n int) string {
-	c := m.Nodes[n]
+func (m *Model) name(n int) string { return m.labels[n] }
+
+func nodeName(nodes []int, n int) string {
 	number := 1
-	for _, other := range m.Nodes[:n] {
-		if other == c {
+	for _, other := range nodes[:n] {
+		if other == nodes[n] {
 			number++
 		}
 	}
-	return fmt.Sprintf("%c%d", clusterNames[c][0], number)
+	return fmt.Sprintf("%c%d", clusterNames[nodes[n]][0], number)
 }
 
 var clusterNames = [maxClusters]string{"east", "west", "north"}
