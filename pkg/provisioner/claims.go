@@ -86,7 +86,10 @@ func (c *Claims) keepSize(ctx context.Context, claim *corev1.PersistentVolumeCla
 	if err == nil {
 		err = c.grow(ctx, claim)
 	}
-	if apierrors.IsConflict(err) {
+	switch {
+	case errors.Is(err, errRaised):
+		return reconcile.Result{RequeueAfter: retryRaised}, nil
+	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: retryConflict}, nil
 	}
 	result, err := c.report(ctx, claim, growing, err)

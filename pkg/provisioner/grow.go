@@ -29,8 +29,8 @@ func isBound(claim *corev1.PersistentVolumeClaim) bool {
 }
 
 // grow makes the image of a bound claim as large as its annotation or its request says. The
-// API server refuses to raise the request of a claim without a class, so such a claim and
-// its volume go on showing the first size.
+// API server refuses to raise the request of a claim without a class, so such a claim goes on
+// asking for the first size.
 func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
 	raised := isRaised(claim)
 	size := annotationPath(annotations.Size)
@@ -53,12 +53,13 @@ func (c *Claims) grow(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 		return err
 	}
 	if !raised {
-		return c.growImage(ctx, claim, &p, &pv, false)
+		return c.growImage(ctx, claim, &p, &pv, false, 0)
 	}
-	if err := c.mayGrow(ctx, &p, &pv); err != nil {
+	has, err := c.mayGrow(ctx, &p, &pv)
+	if err != nil {
 		return err
 	}
-	if err := c.growImage(ctx, claim, &p, &pv, true); err != nil {
+	if err := c.growImage(ctx, claim, &p, &pv, true, has); err != nil {
 		return err
 	}
 	return c.showOnClaim(ctx, claim)
@@ -134,8 +135,9 @@ func (p Planner) isSame(ctx context.Context, class storageclass.Class, there whe
 }
 
 // growImage makes the image or subvolume as large as planned. For a request that was raised
-// it ends without a failure only when the filesystem has the size, too.
-func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan, pv *corev1.PersistentVolume, raised bool) error {
+// it ends without a failure only when the filesystem has the size, too. The image is known to
+// have had that many bytes before.
+func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeClaim, p *plan, pv *corev1.PersistentVolume, raised bool, had uint64) error {
 	request, err := c.request(ctx, p, keyOf(pv))
 	if err != nil {
 		return err
@@ -158,7 +160,13 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 		c.Events.normal(claim, eventGrown, strings.Join(provision.Summary(requests, results), "; "))
 	}
 	pending := conditionOf(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
-	if p.atOnce() || !attached || !raised && !results[0].Grown && pending == nil {
+	switch online := isClusters(pv) && raised == (doorOf(claim) == byClass); {
+	case raised && (p.atOnce() || !attached):
+		return nil // it is shown on the claim, and then on the volume
+	case online:
+		tell := attached && !p.atOnce() && (raised || results[0].Grown || pending != nil)
+		return c.growOnline(ctx, claim, p, pv, max(had, uint64(p.larger().Value())), tell)
+	case p.atOnce() || !attached || !raised && !results[0].Grown && pending == nil:
 		return nil
 	}
 	return failure{filesystem, fmt.Sprintf(

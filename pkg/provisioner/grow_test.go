@@ -26,7 +26,8 @@ func TestGrowing(t *testing.T) {
 		After      time.Duration
 	}
 	const grown = "Normal Resized: grew image replicapool/north/shop.data to 4Mi"
-	const follows = "image shop.data has 4Mi; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again"
+	const follows = "image shop.data has 4Mi; the node that has it mounted grows the filesystem, as a rule within two minutes; where it does not, scale the workload to zero and up again"
+	const staged = "image shop.data has 4Mi; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again"
 	const deferred = "image shop.data is mapped exclusively and cannot grow now; it grows to 4Mi when nobody uses it, and the filesystem with it: scale the workload to zero and up again"
 	fails := func(size uint64, text string) outcome {
 		return outcome{size, []string{"ControllerResizeError: " + text}, []string{"Warning VolumeResizeFailed: " + text}, retryInvalid}
@@ -52,6 +53,8 @@ func TestGrowing(t *testing.T) {
 		"a larger size of a block device, in use": {claim: edit(bound("size=4Mi"), func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeMode = &block }),
 			others: []client.Object{attachment("shop.data")}, want: outcome{MiB: 4, Events: []string{grown}}},
 		"the renderer's volume": {claim: bound("size=4Mi"), volume: []func(*corev1.PersistentVolume){byRenderer}, want: outcome{MiB: 4, Events: []string{grown}}},
+		"the renderer's volume, in use": {claim: bound("size=4Mi"), volume: []func(*corev1.PersistentVolume){byRenderer}, others: []client.Object{attachment("shop.data")},
+			want: outcome{4, []string{"FileSystemResizePending: " + staged}, []string{grown, "Normal FileSystemResizeRequired: " + staged}, retryInvalid}},
 		"the image's size":      {claim: bound("size=2Mi"), want: outcome{MiB: 2}},
 		"below the image": {claim: bound("size=1Mi"), want: fails(2,
 			"the request is below the volume's size: image replicapool/north/shop.data has 2Mi, the claim asks for 1Mi; images never shrink, so ask for at least 2Mi")},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
@@ -98,7 +99,12 @@ func (c *Claims) MayRise(ctx context.Context, before, claim *corev1.PersistentVo
 	if !isMarked(claim, &pv) {
 		return denied(NotMarked, "it is not marked for ceph-csi's resizer yet, which would act on it; the webhook's leader does that within seconds where Kubernetes is 1.32 or later, so try again")
 	}
-	switch err := c.mayGrow(ctx, &p, &pv); {
+	// The node takes the mark away when it is done, maybe while this request rises.
+	if to := expandingTo(claim); to > claim.Status.Capacity.Storage().Value() {
+		return denied(NotMarked, fmt.Sprintf("its node is about to grow the filesystem to %s, which the claim has asked for before; try again when its status.capacity says so, or when no pod uses it",
+			resource.NewQuantity(to, resource.BinarySI)))
+	}
+	switch _, err := c.mayGrow(ctx, &p, &pv); {
 	case errors.As(err, &f) && f.kind == held:
 		return denied(OwnedElsewhere, f.text)
 	case errors.As(err, &f) && f.kind == invalid:
@@ -112,7 +118,7 @@ func (c *Claims) MayRise(ctx context.Context, before, claim *corev1.PersistentVo
 // later warns whoever raises a request that the volume does not grow before the workload
 // is restarted.
 func (c *Claims) later(ctx context.Context, p *plan, pv *corev1.PersistentVolume) []string {
-	if p.atOnce() && !staticpv.IsExclusive(pv) {
+	if (p.atOnce() || isClusters(pv)) && !staticpv.IsExclusive(pv) {
 		return nil
 	}
 	attachments, err := usage.Attachments(ctx, c.Client, pv.Name) // from the cache
@@ -122,33 +128,35 @@ func (c *Claims) later(ctx context.Context, p *plan, pv *corev1.PersistentVolume
 	return []string{"the volume is in use, and grows when its workload is scaled to zero and up again"}
 }
 
-// mayGrow refuses to make an image larger that another cluster owns. Subvolumes have no owner.
-func (c *Claims) mayGrow(ctx context.Context, p *plan, pv *corev1.PersistentVolume) error {
+// mayGrow refuses to make an image larger that another cluster owns, and returns the size that
+// the image has. Subvolumes have no owner, and their size is not looked up.
+func (c *Claims) mayGrow(ctx context.Context, p *plan, pv *corev1.PersistentVolume) (uint64, error) {
 	if p.Class.RBD == nil {
-		return nil
+		return 0, nil
 	}
 	_, image, record, err := c.recordOf(ctx, &p.Class, pv)
 	if err != nil {
-		return explainSecret(err)
+		return 0, explainSecret(err)
 	}
 	if image.Size >= uint64(p.larger().Value()) {
-		return nil
+		return image.Size, nil
 	}
 	advice := "raise the request there first, or bring the workload here"
 	switch owner := record.Owner; {
 	case record.State == ceph.Fencing:
-		return failure{held, fmt.Sprintf("image %s is being taken from cluster %s, for cluster %s", image, owner.Name, record.Takeover.Name)}
+		return 0, failure{held, fmt.Sprintf("image %s is being taken from cluster %s, for cluster %s", image, owner.Name, record.Takeover.Name)}
 	case owner != nil && !ownership.Owns(record, c.Cluster):
-		return failure{held, fmt.Sprintf("image %s is in use by another cluster, %s, and only its owner makes it larger: %s", image, owner.Name, advice)}
+		return 0, failure{held, fmt.Sprintf("image %s is in use by another cluster, %s, and only its owner makes it larger: %s", image, owner.Name, advice)}
 	}
-	return nil
+	return image.Size, nil
 }
 
 // showOnVolume raises the capacity of a claim's volume to what the claim has, and reports
 // whether that is still to be done. A kubelet that has mounted a volume expands it when its
 // capacity is more than it was then, to what is allocated for the claim, and says that this
-// is what the claim has; so it is raised only when nobody has the volume attached. Who
-// attaches it from now on mounts it with what the claim has.
+// is what the claim has. Nothing more is allocated for a claim that has what it asks for, so
+// the volume is raised only when nobody has it attached. Who attaches it from now on mounts it
+// with what the claim has.
 func (c *Claims) showOnVolume(ctx context.Context, claim *corev1.PersistentVolumeClaim) (later bool, err error) {
 	has := claim.Status.Capacity[corev1.ResourceStorage]
 	if doorOf(claim) != byClass || isRaised(claim) {
@@ -171,10 +179,5 @@ func (c *Claims) showOnVolume(ctx context.Context, claim *corev1.PersistentVolum
 			return err == nil, err
 		}
 	}
-	raised := pv.DeepCopy()
-	raised.Spec.Capacity = corev1.ResourceList{corev1.ResourceStorage: has}
-	if err := c.Client.Patch(ctx, raised, client.MergeFromWithOptions(&pv, client.MergeFromWithOptimisticLock{})); client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("raise the capacity of PersistentVolume %s: %w", pv.Name, err)
-	}
-	return false, nil
+	return false, c.raiseVolume(ctx, &pv, has)
 }

@@ -122,8 +122,8 @@ func TestARaisedRequest(t *testing.T) {
 		"the annotation asks for more":  {claim: boundOf("4Mi", "size=6Mi"), sizes: "image 6, volume 4Mi, claim 4Mi, allocated 1Mi NodeResizePending"},
 		"the annotation asks for less":  {claim: boundOf("4Mi", "size=2Mi"), sizes: grown},
 		"larger already":                {claim: boundOf("4Mi"), image: 8, sizes: "image 8, volume 4Mi, claim 4Mi, allocated 1Mi NodeResizePending"},
-		"attached": {claim: boundOf("4Mi"), others: attached(), says: []string{follows}, after: retryInvalid,
-			sizes: "image 4, volume 1Mi, claim 1Mi, allocated 1Mi NodeResizePending"},
+		"attached, and the volume is somebody's who may set it back": {claim: boundOf("4Mi"), others: attached(), volume: []func(*corev1.PersistentVolume){byRenderer},
+			says: []string{follows}, after: retryInvalid, sizes: "image 4, volume 1Mi, claim 1Mi, allocated 1Mi NodeResizePending"},
 		"a block device, attached": {claim: edit(boundOf("4Mi"), block), others: attached(), after: retryInvalid,
 			sizes: "image 4, volume 1Mi, claim 4Mi, allocated 1Mi NodeResizePending"},
 		"a block device of a driver without attachments": {claim: edit(boundOf("4Mi"), block),
@@ -180,10 +180,10 @@ func TestARaisedRequest(t *testing.T) {
 }
 
 // TestARaisedRequestOfAWorkload: image, filesystem, claim and volume follow each other as
-// the workload is restarted and ends.
+// the workload is restarted and ends, where the volume is not the cluster's.
 func TestARaisedRequestOfAWorkload(t *testing.T) {
 	before := attachment("shop.data")
-	w := newWorld(t, grownImage(1, 1), expandable(), boundOf("4Mi"), before, ptr(volume(holding("1Mi"))))
+	w := newWorld(t, grownImage(1, 1), expandable(), boundOf("4Mi"), before, ptr(volume(holding("1Mi"), byRenderer)))
 	step := func(what, sizes string) {
 		t.Helper()
 		if _, err := w.reconcile("data"); err != nil {
@@ -275,7 +275,10 @@ func TestMayRise(t *testing.T) {
 		"the same":                         {asks: "1Mi", want: Answer{Allowed: true, Reason: NotRising}},
 		"more, of ours":                    {asks: "4Mi", owner: &east, want: allowed},
 		"more, of a volume that has grown": {asks: "4Mi", volume: []func(*corev1.PersistentVolume){holding("2Mi")}, want: allowed},
-		"more, in use": {asks: "4Mi", others: []client.Object{attachment("shop.data")},
+		"more, in use": {asks: "4Mi", others: []client.Object{attachment("shop.data")}, want: allowed},
+		"more, in use, and mapped exclusively": {asks: "4Mi", others: []client.Object{attachment("shop.data")}, volume: []func(*corev1.PersistentVolume){exclusively},
+			want: Answer{Allowed: true, Reason: MayRise, Warnings: []string{"the volume is in use, and grows when its workload is scaled to zero and up again"}}},
+		"more, in use, of a volume that Helm may set back": {asks: "4Mi", others: []client.Object{attachment("shop.data")}, volume: []func(*corev1.PersistentVolume){byRenderer},
 			want: Answer{Allowed: true, Reason: MayRise, Warnings: []string{"the volume is in use, and grows when its workload is scaled to zero and up again"}}},
 		"another cluster's": {asks: "4Mi", owner: &west, want: denied(OwnedElsewhere,
 			"image replicapool/north/shop.data is in use by another cluster, west, and only its owner makes it larger: raise the request there first, or bring the workload here")},
@@ -291,6 +294,9 @@ func TestMayRise(t *testing.T) {
 			c.Status.AllocatedResourceStatuses[corev1.ResourceStorage] = corev1.PersistentVolumeClaimNodeResizeInProgress
 		}), want: denied(NotMarked,
 			"it is not marked for ceph-csi's resizer yet, which would act on it; the webhook's leader does that within seconds where Kubernetes is 1.32 or later, so try again")},
+		"while its node grows the filesystem": {asks: "4Mi", claim: edit(boundOf("1Mi"), func(c *corev1.PersistentVolumeClaim) { c.Status.AllocatedResources = storageOf("2Mi") }),
+			volume: []func(*corev1.PersistentVolume){holding("2Mi")}, want: denied(NotMarked,
+				"its node is about to grow the filesystem to 2Mi, which the claim has asked for before; try again when its status.capacity says so, or when no pod uses it")},
 		"marked with more than its volume has": {asks: "4Mi", claim: edit(boundOf("1Mi"), func(c *corev1.PersistentVolumeClaim) { c.Status.AllocatedResources = storageOf("2Mi") }), want: denied(NotMarked,
 			"it is not marked for ceph-csi's resizer yet, which would act on it; the webhook's leader does that within seconds where Kubernetes is 1.32 or later, so try again")},
 		"somebody's volume": {asks: "4Mi", volume: []func(*corev1.PersistentVolume){foreign}, want: denied(CannotGrow,

@@ -26,9 +26,10 @@ import (
 //
 // So each claim whose request may rise says so from the beginning, with the size that its
 // volume has then. A volume's capacity only rises, so this also holds for a resizer
-// that sees an old one. A kubelet expands a volume of more than it was mounted with, and
-// takes the mark away. Therefore a capacity is raised only while nobody can have the
-// volume mounted, see [Claims.showOnVolume].
+// that sees an old one. A kubelet expands a volume of more than it was mounted with to what
+// is allocated, and takes the mark away. Therefore a capacity is raised while the volume is
+// mounted only to have it expanded (online.go), and otherwise while nobody can have it
+// mounted, see [Claims.showOnVolume].
 
 // isRaised reports whether a claim of our class asks for more than it has.
 func isRaised(claim *corev1.PersistentVolumeClaim) bool {
@@ -49,6 +50,14 @@ func isMarked(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) 
 		allocated.Cmp(pv.Spec.Capacity[corev1.ResourceStorage]) <= 0
 }
 
+// isExpanding reports whether a kubelet expands the claim's filesystem: it takes the mark away
+// when it is done, if nobody has written to the claim meanwhile. The resizer waits for it.
+func isExpanding(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+	allocated := claim.Status.AllocatedResources.Storage()
+	return claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage] == corev1.PersistentVolumeClaimNodeResizeInProgress &&
+		allocated.Cmp(*claim.Status.Capacity.Storage()) > 0 && allocated.Cmp(*pv.Spec.Capacity.Storage()) <= 0
+}
+
 // mark marks a bound claim for the external-resizer, if its class lets requests rise. An
 // API server before 1.32 drops the mark, and then requests do not rise.
 func (c *Claims) mark(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
@@ -66,17 +75,15 @@ func (c *Claims) mark(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, &pv); err != nil {
 		return fmt.Errorf("read PersistentVolume %s: %w", claim.Spec.VolumeName, err)
 	}
-	if isMarked(claim, &pv) || !isOurPair(&pv, claim) {
+	if isMarked(claim, &pv) || isExpanding(claim, &pv) || !isOurPair(&pv, claim) {
 		return nil
 	}
 	return c.patchStatus(ctx, claim, func(status *corev1.PersistentVolumeClaimStatus) {
 		has := pv.Spec.Capacity[corev1.ResourceStorage]
-		if allocated, ok := status.AllocatedResources[corev1.ResourceStorage]; !ok || allocated.Cmp(has) > 0 {
-			status.AllocatedResources = corev1.ResourceList{corev1.ResourceStorage: has}
+		if allocated, ok := status.AllocatedResources[corev1.ResourceStorage]; ok && allocated.Cmp(has) <= 0 {
+			has = allocated
 		}
-		status.AllocatedResourceStatuses = map[corev1.ResourceName]corev1.ClaimResourceStatus{
-			corev1.ResourceStorage: corev1.PersistentVolumeClaimNodeResizePending,
-		}
+		allocateFor(status, has)
 	})
 }
 
