@@ -244,8 +244,14 @@ func TestAnImageGrowsByAnnotation(t *testing.T) {
 	}
 	tm.apply(east, claim("data", "16Mi", "cephferry.io/size: 32Mi"))
 	tm.event(east, "data", "Normal Resized: grew image replicapool/"+image+" to 32Mi")
-	tm.event(east, "data", "Normal FileSystemResizeRequired: image "+image+" has 32Mi; ceph-csi grows the filesystem when the volume is staged the next time")
-	tm.condition(east, "data", "FileSystemResizePending", "scale the workload to zero and up again")
+	tm.event(east, "data", "Normal FileSystemResizeRequired: image "+image+" has 32Mi; the node that has it mounted grows the filesystem")
+	tm.follows("data", 32)
+	tm.Eventually("the claim says so", func() error {
+		if status := tm.get(east, "data").Status; status.Capacity.Storage().String() != "32Mi" || len(status.Conditions) != 0 {
+			return fmt.Errorf("it has %s, conditions %v", status.Capacity.Storage(), status.Conditions)
+		}
+		return nil
+	})
 	if size := tm.size(image); size != 32 {
 		t.Errorf("the image has %d MiB", size)
 	}

@@ -129,15 +129,12 @@ func (r *resizer) has(claim string, mib int) {
 	})
 }
 
-// raised is has, and image and volume have it too; the volume as soon as nobody uses it.
-func (r *resizer) raised(claim string, mib int, unused bool) {
+// raised is has, and image and volume have it too.
+func (r *resizer) raised(claim string, mib int) {
 	r.Helper()
 	r.has(claim, mib)
 	if size := r.size(r.image(claim)); size != mib {
 		r.Errorf("the image of %s has %d MiB, want %d", claim, size, mib)
-	}
-	if !unused {
-		return
 	}
 	r.Eventually("the volume of "+claim+" shows its size", func() error {
 		if shown := r.volume(east, r.image(claim)).Spec.Capacity.Storage().Value(); shown != int64(mib)<<20 {
@@ -196,41 +193,46 @@ func (r *resizer) refuse(c *scene.Cluster, claim string, mib int, words ...strin
 	}
 }
 
-// inUse raises the request of a claim while a pod runs, and follows it to the end.
-func (r *resizer) inUse(name string, annotations ...string) {
+// inUse raises the request of a claim twice while one pod runs, and sees the filesystem follow
+// that the pod has mounted.
+func (r *resizer) inUse(name string, warned bool, annotations ...string) {
 	r.Helper()
 	r.claim(name, migratable, annotations...)
 	r.apply(east, pod(name, name))
 	r.Ready(east, name)
-	out, err := r.patch(east, name, 32)
-	if err != nil || !strings.Contains(out, "Warning: the volume is in use, and grows when its workload is scaled to zero and up again") {
-		r.Errorf("%v: %s", err, out)
-	}
-	r.condition(east, name, "FileSystemResizePending", "has 32Mi; ceph-csi grows the filesystem when the volume is staged the next time")
-	status := r.get(east, name).Status
-	if has := status.Capacity.Storage().String(); has != "16Mi" {
-		r.Errorf("the claim has %s before its filesystem", has)
-	}
-	r.Kubectl(east, "delete", "pod/"+name)
-	// Objects have their times in seconds, and an attachment of the same second may be older.
-	r.Eventually("a later second", func() error {
-		if time.Since(status.Conditions[0].LastTransitionTime.Time) < 2*time.Second {
-			return errors.New("it is the same yet")
+	opened := r.logged(`msg=opened image=\S*` + regexp.QuoteMeta(r.image(name)))
+	for _, mib := range []int{32, 48} {
+		out, err := r.patch(east, name, mib)
+		if err != nil || warned != strings.Contains(out, "Warning: the volume is in use, and grows when its workload is scaled to zero and up again") {
+			r.Errorf("%v: %s", err, out)
 		}
-		return nil
-	})
-	r.apply(east, pod(name, name))
-	r.staged(name, 32)
-	r.raised(name, 32, false)
+		r.follows(name, mib)
+		r.raised(name, mib)
+		r.marked(east, name)
+	}
+	if again := r.logged(`msg=opened image=\S*` + regexp.QuoteMeta(r.image(name))); again != opened {
+		r.Errorf("the image was opened %d times before and %d times after it grew", opened, again)
+	}
 	r.Kubectl(east, "delete", "pod/"+name)
-	r.raised(name, 32, true)
 }
 
-// staged waits until a node has staged the image with that size.
-func (r *resizer) staged(claim string, mib int) {
-	r.Helper()
-	line := regexp.MustCompile(`(?m)msg=opened image=\S*` + regexp.QuoteMeta(r.image(claim)) + `\S* .*size=` + fmt.Sprint(mib<<20) + `$`)
-	r.Eventually(fmt.Sprintf("a filesystem of %d MiB in %s", mib, claim), func() error {
+// logged counts lines in the logs of east's nodes.
+func (tm *team) logged(line string) int {
+	tm.Helper()
+	count := 0
+	for _, node := range east.Nodes {
+		log, err := os.ReadFile(node.Agent.LogFile)
+		tm.must(err)
+		count += len(regexp.MustCompile(`(?m)`+line).FindAll(log, -1))
+	}
+	return count
+}
+
+// follows waits until a node has grown the filesystem that it has mounted.
+func (tm *team) follows(claim string, mib int) {
+	tm.Helper()
+	line := regexp.MustCompile(`(?m)msg=expanded volume=` + regexp.QuoteMeta(tm.image(claim)) + `\S* size=` + fmt.Sprint(mib<<20) + `$`)
+	tm.Eventually(fmt.Sprintf("a mounted filesystem of %d MiB in %s", mib, claim), func() error {
 		for _, node := range east.Nodes {
 			log, err := os.ReadFile(node.Agent.LogFile)
 			if err != nil {
@@ -240,7 +242,7 @@ func (r *resizer) staged(claim string, mib int) {
 				return nil
 			}
 		}
-		return errors.New("no node has staged it so")
+		return errors.New("no node has grown it so")
 	})
 }
 
@@ -263,18 +265,18 @@ func TestGrowingByRequest(t *testing.T) {
 		r.claim("unused", migratable)
 		_, err := r.patch(east, "unused", 32)
 		r.must(err)
-		r.raised("unused", 32, true)
+		r.raised("unused", 32)
 		live := r.Kubectl(east, "get", "pvc/unused", "--output=yaml")
 		file := filepath.Join(t.TempDir(), "live.yaml")
 		r.must(os.WriteFile(file, []byte(strings.Replace(live, "storage: 32Mi\n  storageClassName", "storage: 64Mi\n  storageClassName", 1)), 0o600))
 		r.Kubectl(east, "replace", "--filename", file)
-		r.raised("unused", 64, true)
+		r.raised("unused", 64)
 	})
 	t.Run("by server-side apply", func(t *testing.T) {
 		r := in(t)
 		r.claim("applied", migratable)
 		r.apply(east, strings.Replace(classed("applied", migratable, "ReadWriteOnce"), "16Mi", "48Mi", 1))
-		r.raised("applied", 48, true)
+		r.raised("applied", 48)
 	})
 	t.Run("a file system", func(t *testing.T) {
 		r := in(t)
@@ -300,7 +302,7 @@ func TestGrowingByRequest(t *testing.T) {
 			}
 		}
 		for _, name := range names {
-			r.raised(name, 60, true)
+			r.raised(name, 60)
 		}
 	})
 	t.Run("a class whose requests rise later", func(t *testing.T) {
@@ -322,7 +324,7 @@ func TestGrowingByRequest(t *testing.T) {
 			}
 			return nil
 		})
-		r.raised("later", 32, true)
+		r.raised("later", 32)
 	})
 	t.Run("a dry run", func(t *testing.T) {
 		r := in(t)
@@ -348,14 +350,14 @@ func TestGrowingByRequest(t *testing.T) {
 		r.refuse(east, "counted", 64, "exceeded quota: requests")
 		_, err := r.patch(east, "counted", 40)
 		r.must(err)
-		r.raised("counted", 40, true)
+		r.raised("counted", 40)
 	})
 	// The nodes of the lab resize what they have mapped exclusively, unlike the kernel.
 	t.Run("in use", func(t *testing.T) {
 		for name, annotations := range map[string][]string{"exclusive": nil, "shared": {`cephferry.io/exclusive: "false"`}} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				in(t).inUse(name, annotations...)
+				in(t).inUse(name, annotations == nil, annotations...)
 			})
 		}
 	})
@@ -373,7 +375,8 @@ func TestGrowingByRequest(t *testing.T) {
 		// Once the owner has raised it, nothing is left to grow.
 		_, err := r.patch(east, "moved", 32)
 		r.must(err)
-		r.condition(east, "moved", "FileSystemResizePending", "has 32Mi")
+		r.follows("moved", 32)
+		r.has("moved", 32)
 		_, err = r.patch(west, "moved", 32)
 		r.must(err)
 		r.Eventually("claim moved has 32Mi in west", func() error {
@@ -420,7 +423,7 @@ func TestGrowingByRequest(t *testing.T) {
 			t.Error("no raise met a dead webhook")
 		}
 		for _, name := range names {
-			r.raised(name, sizes[name], true)
+			r.raised(name, sizes[name])
 		}
 	})
 	t.Run("the webhook is dead", func(t *testing.T) {
@@ -434,7 +437,7 @@ func TestGrowingByRequest(t *testing.T) {
 		restart()
 		_, err := r.patch(east, "dead", 32)
 		r.must(err)
-		r.raised("dead", 32, true)
+		r.raised("dead", 32)
 	})
 	r.onlyUnkept()
 	t.Logf("the driver was asked %v", r.asked())

@@ -131,6 +131,17 @@ func Run(ctx context.Context, config Config) error {
 	n.attachments = attachments
 	go watching.RunWithContext(ctx)
 
+	_, growing := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: cache.NewListWatchFromClient(n.Client.CoreV1().RESTClient(), "persistentvolumes", corev1.NamespaceAll, fields.Everything()),
+		ObjectType:    &corev1.PersistentVolume{},
+		Handler: cache.ResourceEventHandlerFuncs{UpdateFunc: func(before, after any) {
+			if before, ok := before.(*corev1.PersistentVolume); ok {
+				n.volumeChanged(ctx, before, after.(*corev1.PersistentVolume))
+			}
+		}},
+	})
+	go growing.RunWithContext(ctx)
+
 	pods := cache.NewListWatchFromClient(n.Client.CoreV1().RESTClient(), "pods", corev1.NamespaceAll,
 		fields.OneTermEqualSelector("spec.nodeName", n.Node))
 	changed := func(object any) {

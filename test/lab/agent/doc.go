@@ -15,6 +15,9 @@
 //     noshare through a client of its own;
 //   - report the pod Running and Ready, and write stamps (package stamp); in a
 //     CephFS volume, each pod into a file of its own, and then read everybody's;
+//   - grow the filesystem of a volume whose capacity is more than the claim says, when the pod
+//     mounts it and while it runs, by kubelet's rules (expand.go), a second after the capacity was
+//     raised instead of a minute;
 //   - when the pod is deleted or has ended: stop the writing, remove the pod,
 //     close the image or unmount, take the volume out of the node's status. Then
 //     kube-controller-manager detaches.

@@ -35,6 +35,9 @@ func (f *mountedFolder) stamp(writer stamp.Writer) error {
 	return f.diary.Write(writer)
 }
 
+// expand does nothing: a quota is in force at once.
+func (*mountedFolder) expand() (uint64, error) { return 0, nil }
+
 // watch looks at everybody's stamps, through the mount that the pods write
 // through, until close. Not between two stamps: reading a file of a node that is
 // cut off waits until Ceph gives that node up, about a minute, and whoever writes

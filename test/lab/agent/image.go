@@ -39,6 +39,8 @@ func (i *openedImage) stamp(writer stamp.Writer) error {
 	return i.chain.Write(writer)
 }
 
+func (i *openedImage) expand() (uint64, error) { return i.image.Size() }
+
 func (i *openedImage) close() error {
 	err := i.image.Close()
 	i.disconnect()

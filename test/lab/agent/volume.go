@@ -27,7 +27,9 @@ const (
 // volume is a volume that pods of this node use.
 type volume struct {
 	volumeID
-	pods int // belongs to node.mu
+	// pods and use belong to node.mu.
+	pods int
+	use  use
 
 	turn   chan struct{} // full while the volume is staged or unstaged
 	staged staged        // nil before and after that
@@ -43,6 +45,9 @@ func (v volumeID) String() string { return "kubernetes.io/csi/" + v.driver + "^"
 type staged interface {
 	// stamp writes the pod's next stamp into it.
 	stamp(stamp.Writer) error
+	// expand makes the filesystem as large as what it is on, and returns the size, 0 if that
+	// is known at once by everybody.
+	expand() (uint64, error)
 	close() error
 }
 
@@ -124,6 +129,9 @@ func (n *node) mountOne(ctx context.Context, pod *corev1.Pod, claim string) (*vo
 	}
 	for delay := mountRetry; ; delay = min(2*delay, mountRetryMax) {
 		err := n.stage(ctx, v, pv)
+		if err == nil && !readOnly(pod, claim) {
+			err = n.expandAtMount(ctx, v, pv, pod.Namespace, claim)
+		}
 		if err == nil {
 			return v, nil
 		}
@@ -193,6 +201,13 @@ func claims(pod *corev1.Pod) []string {
 		}
 	}
 	return names
+}
+
+// readOnly reports whether the pod uses the claim to read only: kubelet expands nothing then.
+func readOnly(pod *corev1.Pod, claim string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim && v.PersistentVolumeClaim.ReadOnly
+	})
 }
 
 // awaitVolume waits until the claim is bound.

@@ -70,7 +70,7 @@ func mark(allocated string, status corev1.ClaimResourceStatus) func(*corev1.Pers
 
 // TestTheMark: the claim had 8Gi when it was marked, and asks for 20Gi.
 func TestTheMark(t *testing.T) {
-	const pending = corev1.PersistentVolumeClaimNodeResizePending
+	const pending, inProgress = corev1.PersistentVolumeClaimNodeResizePending, corev1.PersistentVolumeClaimNodeResizeInProgress
 	for name, test := range map[string]struct {
 		shows  string
 		mark   func(*corev1.PersistentVolumeClaimStatus)
@@ -79,6 +79,10 @@ func TestTheMark(t *testing.T) {
 		"as it is":                                      {"8Gi", mark("8Gi", pending), false},
 		"its volume has grown once before":              {"12Gi", mark("8Gi", pending), false},
 		"its volume has what it asks for":               {"20Gi", mark("8Gi", pending), false},
+		"its node is to grow the filesystem":            {"20Gi", mark("20Gi", pending), false},
+		"its node is to, and it asks for more again":    {"12Gi", mark("12Gi", pending), false},
+		"its node grows the filesystem":                 {"20Gi", mark("20Gi", inProgress), false},
+		"its node grows what was there before":          {"20Gi", mark("8Gi", inProgress), false},
 		"not marked":                                    {"8Gi", mark("", ""), true},
 		"not marked, and its volume has grown":          {"20Gi", mark("", ""), true},
 		"after a kubelet has taken the mark":            {"20Gi", mark("8Gi", ""), true},
