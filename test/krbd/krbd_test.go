@@ -52,6 +52,7 @@ func TestKernelClient(t *testing.T) {
 func inTurns(t *testing.T, w *world, holder, newcomer *machine) {
 	for name, test := range map[string]func(t *testing.T, w *world, holder, newcomer *machine){
 		"a filesystem goes from machine to machine": filesystem,
+		"a filesystem grows while it is mounted":    mountedGrows,
 		"who maps exclusively excludes all others":  excludes,
 		"who does not gives way to one who does":    givesWay,
 	} {
@@ -97,6 +98,43 @@ func filesystem(t *testing.T, w *world, holder, newcomer *machine) {
 		t.Errorf("the files are\n%s\nand were\n%s", got, sums)
 	}
 	second.unmap(t)
+}
+
+// What a node does when the capacity of a PersistentVolume was raised: the kernel has noticed that
+// the image has grown, and resize2fs, which ceph-csi calls then, grows what is mounted. A file that
+// is open all the time is written on.
+func mountedGrows(t *testing.T, w *world, holder, _ *machine) {
+	spec := w.create(t, "mounted")
+	held := holder.mapImage(t, spec, plain)
+	sums := holder.run(t, fmt.Sprintf(fill, held.path))
+	kilobytes := func() int {
+		t.Helper()
+		n, err := strconv.Atoi(holder.run(t, "df -k /mnt | tail -1 | awk '{print $2}'"))
+		must(t, err)
+		return n
+	}
+	before := kilobytes()
+	must(t, w.operator.GrowImage(t.Context(), spec, 128<<20))
+	eventually(t, atOnce, "the kernel notices that the image has grown", func() error {
+		if size := holder.run(t, "blockdev --getsize64 "+held.path); size != strconv.Itoa(128<<20) {
+			return fmt.Errorf("it sees %s bytes", size)
+		}
+		return nil
+	})
+	if now := kilobytes(); now != before {
+		t.Errorf("the filesystem had %d KiB and has %d before anybody grew it", before, now)
+	}
+	holder.run(t, fmt.Sprintf("exec 3>/mnt/open; echo a >&3; resize2fs %s >/dev/null 2>&1; echo b >&3; exec 3>&-; sync", held.path))
+	if now := kilobytes(); now < 100<<10 || before > 70<<10 {
+		t.Errorf("the filesystem had %d KiB and has %d, of an image of 128 MiB that had 64", before, now)
+	}
+	if open := holder.run(t, "tr -d '\\n' </mnt/open"); open != "ab" {
+		t.Errorf("the file that was open has %q", open)
+	}
+	if got := holder.run(t, fmt.Sprintf("cd /mnt; sha256sum [0-9]; cd /; umount /mnt; e2fsck -fn %s >/dev/null 2>&1", held.path)); got != sums {
+		t.Errorf("the files are\n%s\nand were\n%s", got, sums)
+	}
+	held.unmap(t)
 }
 
 func excludes(t *testing.T, w *world, holder, newcomer *machine) {

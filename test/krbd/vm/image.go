@@ -18,7 +18,7 @@ var modules = []string{"virtio_pci", "virtio_net", "rbd", "sch_netem"}
 
 // programs are what the guest has besides busybox, with their libraries, and the
 // packages that provide them.
-var programs = map[string]string{"mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs", "tc": "iproute2"}
+var programs = map[string]string{"mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "tc": "iproute2"}
 
 const initScript = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
