@@ -110,9 +110,9 @@ func (c *Claims) growOnline(ctx context.Context, claim *corev1.PersistentVolumeC
 	if s.Requested {
 		s.Asked = p.Request.Value()
 	}
-	next := s.next()
+	todo := s.next()
 	to := *resource.NewQuantity(s.target(), resource.BinarySI)
-	switch next {
+	switch todo {
 	case raise:
 		if err := c.raiseVolume(ctx, pv, to); err != nil {
 			return err
@@ -126,7 +126,7 @@ func (c *Claims) growOnline(ctx context.Context, claim *corev1.PersistentVolumeC
 			return err
 		}
 	}
-	if next == done || !tell {
+	if todo == done || !tell {
 		return nil
 	}
 	return failure{filesystem, fmt.Sprintf(
