@@ -55,7 +55,7 @@ func TestGrowing(t *testing.T) {
 		"the renderer's volume": {claim: bound("size=4Mi"), volume: []func(*corev1.PersistentVolume){byRenderer}, want: outcome{MiB: 4, Events: []string{grown}}},
 		"the renderer's volume, in use": {claim: bound("size=4Mi"), volume: []func(*corev1.PersistentVolume){byRenderer}, others: []client.Object{attachment("shop.data")},
 			want: outcome{4, []string{"FileSystemResizePending: " + staged}, []string{grown, "Normal FileSystemResizeRequired: " + staged}, retryInvalid}},
-		"the image's size":      {claim: bound("size=2Mi"), want: outcome{MiB: 2}},
+		"the image's size": {claim: bound("size=2Mi"), want: outcome{MiB: 2}},
 		"below the image": {claim: bound("size=1Mi"), want: fails(2,
 			"the request is below the volume's size: image replicapool/north/shop.data has 2Mi, the claim asks for 1Mi; images never shrink, so ask for at least 2Mi")},
 		"a size nobody can read": {claim: bound("size=big"), want: fails(2,

@@ -275,7 +275,7 @@ func TestMayRise(t *testing.T) {
 		"the same":                         {asks: "1Mi", want: Answer{Allowed: true, Reason: NotRising}},
 		"more, of ours":                    {asks: "4Mi", owner: &east, want: allowed},
 		"more, of a volume that has grown": {asks: "4Mi", volume: []func(*corev1.PersistentVolume){holding("2Mi")}, want: allowed},
-		"more, in use": {asks: "4Mi", others: []client.Object{attachment("shop.data")}, want: allowed},
+		"more, in use":                     {asks: "4Mi", others: []client.Object{attachment("shop.data")}, want: allowed},
 		"more, in use, and mapped exclusively": {asks: "4Mi", others: []client.Object{attachment("shop.data")}, volume: []func(*corev1.PersistentVolume){exclusively},
 			want: Answer{Allowed: true, Reason: MayRise, Warnings: []string{"the volume is in use, and grows when its workload is scaled to zero and up again"}}},
 		"more, in use, of a volume that Helm may set back": {asks: "4Mi", others: []client.Object{attachment("shop.data")}, volume: []func(*corev1.PersistentVolume){byRenderer},
