@@ -156,6 +156,8 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	wait, err := k.keep(ctx, volume)
 	if errors.Is(err, ceph.ErrImageNotFound) {
 		k.noVolume(ctx, request.Name)
+	} else if err == nil {
+		k.patience.hasImage(request.Name)
 	}
 	switch {
 	case err == nil && wait == done, errors.Is(err, ceph.ErrImageNotFound) && volume.PV.DeletionTimestamp != nil:
@@ -167,7 +169,7 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 		// Its record shows when it is there, if it gets one.
 		k.ledger.note(request.Name, ceph.Record{}, false)
 		k.showUnknown(ctx, volume, err)
-		return reconcile.Result{RequeueAfter: k.patience.next(request.Name, "there is no image", round)}, nil
+		return reconcile.Result{RequeueAfter: k.patience.nextWithout(request.Name, round)}, nil
 	case err != nil:
 		if errors.Is(err, ceph.ErrRecordUnknown) {
 			k.showUnknown(ctx, volume, err)

@@ -11,7 +11,9 @@ import (
 type patience struct {
 	mu   sync.Mutex
 	last map[string]waiting
-	news map[string]string
+	// without is how many of them are in the state withoutImage.
+	without int
+	news    map[string]string
 	// seen are clients that have no business with the volume's image.
 	seen map[string][]string
 }
@@ -28,15 +30,57 @@ const shortest = 100 * time.Millisecond
 func (p *patience) next(volume, state string, longest time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.wait(volume, state, longest)
+}
+
+// wait is for a caller that has mu.
+func (p *patience) wait(volume, state string, longest time.Duration) time.Duration {
 	if p.last == nil {
 		p.last = map[string]waiting{}
 	}
+	before := p.last[volume]
 	now := waiting{state, shortest}
-	if before := p.last[volume]; before.state == state {
+	if before.state == state {
 		now.wait = min(longest, before.wait*3/2)
 	}
+	p.count(before.state, -1)
+	p.count(state, 1)
 	p.last[volume] = now
 	return now.wait
+}
+
+const (
+	// withoutImage is the state of a volume whose image is not there.
+	withoutImage = "there is no image"
+	// withoutStep bounds the looks at those to a hundred a second: thousands of them, in a pool
+	// that was lost, say, must not keep pods waiting.
+	withoutStep = 10 * time.Millisecond
+)
+
+// nextWithout is next for a volume whose image is not there. The more there are of them, the
+// longer each waits.
+func (p *patience) nextWithout(volume string, longest time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wait := p.wait(volume, withoutImage, longest)
+	return max(wait, min(longest, time.Duration(p.without)*withoutStep))
+}
+
+// hasImage notes that the volume's image is there.
+func (p *patience) hasImage(volume string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last[volume].state == withoutImage {
+		p.count(withoutImage, -1)
+		delete(p.last, volume)
+	}
+}
+
+// count is for a caller that has mu.
+func (p *patience) count(state string, by int) {
+	if state == withoutImage {
+		p.without += by
+	}
 }
 
 // isNews reports whether what is said of the volume was not said the last time.
@@ -73,6 +117,7 @@ func (p *patience) late(volume string, clients []string) []string {
 func (p *patience) forget(volume string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.count(p.last[volume].state, -1)
 	delete(p.last, volume)
 	delete(p.news, volume)
 	delete(p.seen, volume)

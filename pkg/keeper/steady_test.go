@@ -280,3 +280,39 @@ func claimThatSays(name string) *corev1.PersistentVolumeClaim {
 	claim.Status.Conditions = []corev1.PersistentVolumeClaimCondition{{Type: keeper.Condition, Status: corev1.ConditionTrue}}
 	return claim
 }
+
+// TestVolumesWithoutImages are looked at about a hundred times a second, however many there
+// are: each of them by itself would be looked at some ten times in its first twenty seconds.
+func TestVolumesWithoutImages(t *testing.T) {
+	const many = 300
+	s := newSteady(t, many, ofKind{})
+	for i := range many {
+		s.ceph.RemoveImage(ceph.ImageSpec{Pool: "replicapool", Name: fmt.Sprintf("shop.data-%d", i)})
+		s.isDue(fmt.Sprintf("shop.data-%d", i), 0)
+	}
+	s.lives(time.Second) // when each has its first look
+	if looks := s.lives(20 * time.Second)["Image"]; looks < many || looks > 120*20 {
+		t.Errorf("in 20 seconds they are looked at %d times", looks)
+	}
+	others := many - 1 // half of them are made again, and the others' volumes go
+	for i := range others {
+		pv := fmt.Sprintf("shop.data-%d", i)
+		if i%2 == 0 {
+			if _, err := s.client.CreateImage(t.Context(), ceph.ImageSpec{Pool: "replicapool", Name: pv}, ceph.Layout{Size: 1 << 20}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			s.remove(volume(pv, ""))
+		}
+		s.keep(pv)
+	}
+	last := fmt.Sprintf("shop.data-%d", others)
+	s.remove(volume(last, ""))
+	s.keep(last)
+	pv := volume(last, last)
+	pv.Spec.CSI.VolumeHandle = last
+	s.create(pv)
+	if wait := s.keep(last); wait > time.Second {
+		t.Errorf("the only one waits %s, as if the others' images were not there yet", wait)
+	}
+}
