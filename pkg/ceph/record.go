@@ -237,25 +237,9 @@ func (s storedRecord) encode() []byte {
 // what Encode writes is ErrRecordUnknown: writing back a record of which a part was
 // not understood would drop that part, and half an owner is none.
 func DecodeRecord(data []byte) (Record, error) {
-	var version struct {
-		Version int `json:"version"`
-	}
-	if err := json.Unmarshal(data, &version); err != nil {
-		return Record{}, unknownRecord("%w", err)
-	}
-	switch version.Version {
-	case 1:
-		return decodeVersion1(data)
-	case 2, 3, RecordVersion:
-	default:
-		return Record{}, unknownRecord("version %d, this program knows version %d", version.Version, RecordVersion)
-	}
-	var stored storedRecord
-	if err := decodeExactly(data, &stored); err != nil {
-		return Record{}, unknownRecord("%w", err)
-	}
-	if !bytes.Equal(stored.encode(), data) {
-		return Record{}, unknownRecord("not the form in which this program writes it")
+	stored, ok := decodeWritten(data)
+	if !ok {
+		return decodeOther(data)
 	}
 	if err := stored.check(); err != nil {
 		return Record{}, unknownRecord("%w", err)
@@ -271,6 +255,39 @@ func DecodeRecord(data []byte) (Record, error) {
 		stored.Unbound = slices.Clone(stored.Pending)
 	}
 	return stored.Record, nil
+}
+
+// decodeWritten reads at once what Encode writes, and reports whether data is that. What it
+// passes over, such as a field that it does not know, is not among what it would write.
+func decodeWritten(data []byte) (storedRecord, bool) {
+	var stored storedRecord
+	err := json.Unmarshal(data, &stored)
+	ok := err == nil && stored.Version >= 2 && stored.Version <= RecordVersion && bytes.Equal(stored.encode(), data)
+	if !ok {
+		return storedRecord{}, false
+	}
+	return stored, true
+}
+
+// decodeOther reads version 1, and says what is wrong with everything else.
+func decodeOther(data []byte) (Record, error) {
+	var version struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &version); err != nil {
+		return Record{}, unknownRecord("%w", err)
+	}
+	switch version.Version {
+	case 1:
+		return decodeVersion1(data)
+	case 2, 3, RecordVersion:
+	default:
+		return Record{}, unknownRecord("version %d, this program knows version %d", version.Version, RecordVersion)
+	}
+	if err := decodeExactly(data, &storedRecord{}); err != nil {
+		return Record{}, unknownRecord("%w", err)
+	}
+	return Record{}, unknownRecord("not the form in which this program writes it")
 }
 
 // hasVersion3 reports whether the record has what version 2 had not.
