@@ -19,6 +19,7 @@ import (
 
 // Ceph is the part of ceph.Cluster that this package uses.
 type Ceph interface {
+	ceph.Looker
 	ceph.ImageReader
 	ceph.WatcherLister
 	ceph.RecordStore
@@ -62,14 +63,13 @@ type Look struct {
 // has to be the API server.
 func (p *Prover) Look(ctx context.Context, storage Ceph, volume volumes.Volume, spec ceph.ImageSpec, sources ...usage.Source) (Look, error) {
 	look := Look{Volume: volume}
-	var err error
-	if look.Image, err = storage.Image(ctx, spec); err != nil {
-		return Look{}, err
-	}
 	begin := p.Now()
-	if look.Record, err = ownership.Read(ctx, storage, look.Image); err != nil {
+	// Its watchers are not the evidence: those are listed again, after pods and nodes.
+	found, err := storage.Look(ctx, spec)
+	if err != nil {
 		return Look{}, err
 	}
+	look.Image, look.Record = found.Image, found.Record
 	if volume.Orphan && look.Record.Owner != nil {
 		look.Volume.Namespace, look.Volume.Claim = look.Record.Owner.Namespace, look.Record.Owner.Claim
 	}

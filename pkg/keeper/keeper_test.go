@@ -493,7 +493,7 @@ func TestConflict(t *testing.T) {
 	}
 }
 
-// A standby cluster asks for the record of each volume and nothing more.
+// A standby cluster looks once at each volume, for its record, and asks nothing more.
 func TestAStandbyCluster(t *testing.T) {
 	w := newWorld(t)
 	w.admits(east, "p")
@@ -505,7 +505,7 @@ func TestAStandbyCluster(t *testing.T) {
 	for _, call := range w.ceph.Calls()[before:] {
 		methods = append(methods, call.Method)
 	}
-	if want := []string{"Image", "Record"}; !slices.Equal(methods, want) {
+	if want := []string{"Image", "Record", "Watchers"}; !slices.Equal(methods, want) {
 		t.Errorf("calls %v, want %v", methods, want)
 	}
 }

@@ -300,7 +300,7 @@ func TestTheNameIsFinished(t *testing.T) {
 				}
 				calls := len(w.ceph.Calls())
 				w.keep()
-				if again := w.methods()[calls:]; !slices.Equal(again, []string{"Image", "Record", "Watchers"}) {
+				if again := w.methods()[calls:]; !slices.Equal(again, []string{"Image", "Record", "Watchers", "Watchers"}) {
 					t.Errorf("calls of the next look: %q", again)
 				}
 			})
