@@ -114,8 +114,10 @@ func (c *compareOptions) compare(ctx context.Context, from, to end, claims []cla
 		return refuse(errShown)
 	case compare.Unknown:
 		return unknown(errShown)
+	case compare.Same, compare.Note:
+		return nil
 	}
-	return nil
+	return unknown(errShown)
 }
 
 func (c *compareOptions) print(findings []compare.Finding) error {

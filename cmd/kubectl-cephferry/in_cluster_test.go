@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestPodCommand(t *testing.T) {
 				return errShown
 			}
 			root.SetArgs(test.args)
-			if err := root.ExecuteContext(t.Context()); err != errShown {
+			if err := root.ExecuteContext(t.Context()); !errors.Is(err, errShown) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -53,7 +54,7 @@ func TestPodCommand(t *testing.T) {
 			again := newRoot(streams{})
 			again.PersistentPreRunE = func(*cobra.Command, []string) error { return errShown }
 			again.SetArgs(slices.Clone(got[1:]))
-			if err := again.ExecuteContext(t.Context()); err != errShown {
+			if err := again.ExecuteContext(t.Context()); !errors.Is(err, errShown) {
 				t.Error(err)
 			}
 		})

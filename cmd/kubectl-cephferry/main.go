@@ -38,7 +38,7 @@ type streams struct {
 
 // run returns the exit code.
 func run(ctx context.Context, args []string, std streams) int {
-	root := newRoot(std)
+	root := newRoot(std) //nolint:contextcheck // its commands get ctx when they are run
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errShown) {

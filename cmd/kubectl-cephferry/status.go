@@ -295,6 +295,7 @@ func whyUnknown(volume *v1alpha1.MigratableVolume) string {
 	switch volume.Status.State {
 	case v1alpha1.VolumeFree, v1alpha1.VolumeHeld, v1alpha1.VolumeFencing:
 		return ""
+	case v1alpha1.VolumeUnknown:
 	}
 	return "cannot know: its record was not read yet"
 }

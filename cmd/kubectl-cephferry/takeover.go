@@ -185,6 +185,7 @@ func (t *takeovers) look(ctx context.Context, takeover *v1alpha1.Takeover) (ende
 	t.progress(takeover)
 	status := takeover.Status
 	switch status.Phase {
+	case v1alpha1.TakeoverPlanning:
 	case v1alpha1.TakeoverPlanned:
 		if status.Plan == nil || takeover.Spec.Confirm == status.Plan.Hash {
 			return false, t.waits(takeover, "has begun what was confirmed in")
@@ -242,7 +243,8 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 	if !t.yes {
 		question := "the name of the cluster that is dead, %s,"
 		if err := askFor(t.answers, t.std.stderr, takeover.Spec.From, fmt.Sprintf(question, takeover.Spec.From)); err != nil {
-			return errors.Join(err, t.takeBack(ctx, takeover))
+			t.takeBack(ctx, takeover)
+			return err
 		}
 	} else if t.from != takeover.Spec.From {
 		return refuse(fmt.Errorf("the Takeover %s takes from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
@@ -263,15 +265,14 @@ func mayNot(err error) error {
 }
 
 // takeBack removes what this run has created and nobody has confirmed. What was begun stays.
-func (t *takeovers) takeBack(ctx context.Context, takeover *v1alpha1.Takeover) error {
+func (t *takeovers) takeBack(ctx context.Context, takeover *v1alpha1.Takeover) {
 	if !t.created || takeover.Status.Confirmed != "" {
-		return nil
+		return
 	}
 	same := client.Preconditions{UID: &takeover.UID, ResourceVersion: &takeover.ResourceVersion}
 	if err := t.api.Delete(context.WithoutCancel(ctx), takeover, same); err != nil {
 		fmt.Fprintf(t.std.stderr, "Takeover %s stays, unconfirmed: %v\n", takeover.Name, err)
 	}
-	return nil
 }
 
 // progress says which steps are done since it was asked last.

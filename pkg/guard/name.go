@@ -83,7 +83,8 @@ func (g *Guard) inTheWay(ctx context.Context, s sight) ([]ceph.Watcher, error) {
 // not, or the other way round; empty if they agree. Such a volume leads nowhere as soon as
 // somebody owns the image, or leads there although somebody else does.
 func otherKind(volume volumes.Volume, image ceph.Image, record ceph.Record) string {
-	why, do := "", "delete the PersistentVolume, and let it be made again"
+	var why string
+	do := "delete the PersistentVolume, and let it be made again"
 	switch keyed := image.Key != ""; {
 	case keyed && record.Revision == 0:
 		why = "the handle has the key " + image.Key + ", and the image has no record, which would say that it is keyed"

@@ -246,6 +246,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	}
 	next := look.Next
 	switch look.Step {
+	case ownership.Leave, ownership.Conflict: // the record stays as it is
 	case ownership.Adopt, ownership.Refresh, ownership.LetGo:
 		if next, err = k.Carry(ctx, storage, look); err != nil {
 			return 0, err

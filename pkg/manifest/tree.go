@@ -101,6 +101,7 @@ func child(node *yaml.Node, step string) *yaml.Node {
 		if i, err := strconv.Atoi(step); err == nil && i < len(node.Content) {
 			return node.Content[i]
 		}
+	case yaml.DocumentNode, yaml.ScalarNode, yaml.AliasNode:
 	}
 	return nil
 }

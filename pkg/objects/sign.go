@@ -16,7 +16,7 @@ import (
 func signature(uid string, is shown) uint64 {
 	hash := fnv.New64a()
 	add := func(text string) {
-		io.WriteString(hash, text)
+		_, _ = io.WriteString(hash, text)
 		hash.Write([]byte{0})
 	}
 	seen := is.seen
@@ -47,7 +47,7 @@ func content(owner string, is v1alpha1.MigratableVolumeStatus) uint64 {
 		panic(err) // texts, numbers and times always marshal
 	}
 	hash := fnv.New64a()
-	io.WriteString(hash, owner)
+	_, _ = io.WriteString(hash, owner)
 	hash.Write(data)
 	return max(1, hash.Sum64())
 }

@@ -125,9 +125,11 @@ func mayWait(is v1alpha1.MigratableVolumeStatus) bool {
 
 // showRecord shows what a record says.
 func showRecord(is *v1alpha1.MigratableVolumeStatus, self ceph.Party, record ceph.Record) {
-	is.State, is.Owner, is.Takeover, is.Fenced, is.History = v1alpha1.VolumeFree, nil, nil, nil, nil
+	is.State, is.Owner, is.Takeover, is.Fenced, is.History = v1alpha1.VolumeUnknown, nil, nil, nil, nil
 	is.Keyed = record.Keyed
 	switch record.State {
+	case ceph.Free:
+		is.State = v1alpha1.VolumeFree
 	case ceph.Held:
 		is.State = v1alpha1.VolumeHeld
 	case ceph.Fencing:

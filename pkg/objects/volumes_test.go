@@ -360,6 +360,13 @@ func TestWhatIsWrongHereIsShown(t *testing.T) {
 	if is.Takeover == nil || is.Takeover.By != "ann" || is.Takeover.Cluster != "west" || len(is.Fenced) != 1 || is.Fenced[0].Node != "e1" {
 		t.Errorf("it shows %+v, %+v", is.Takeover, is.Fenced)
 	}
+
+	// A state that is not known is never shown as free.
+	later := heldBy(east, "e1")
+	later.Record.Token, later.Record.State = "later", ceph.Fencing+1
+	w.show("data", later)
+	w.settle("get data", "patch data")
+	w.isShown("data", `Unknown east e1 "" Usable=OwnedElsewhere`)
 }
 
 func TestAClaimThatWaitsForItsVolumeIsShownBeforeItHasOne(t *testing.T) {

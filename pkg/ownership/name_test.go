@@ -163,7 +163,7 @@ func TestAcquireAllGivesNames(t *testing.T) {
 			if test.named {
 				return
 			}
-			if record := r.record("b"); test.err == ceph.ErrUnreachable && len(record.Renamers) != 1 {
+			if record := r.record("b"); errors.Is(test.err, ceph.ErrUnreachable) && len(record.Renamers) != 1 {
 				t.Errorf("who may be renaming is forgotten: %v", record.Renamers)
 			}
 		})

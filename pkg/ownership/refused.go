@@ -62,6 +62,7 @@ func refuse(stored ceph.Record) error {
 		reason = BeingFenced
 	case ceph.Free:
 		reason = NotOwned
+	case ceph.Held:
 	}
 	return &Refused{reason, stored}
 }

@@ -124,6 +124,7 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 		return failure{waiting, err.Error()}
 	case refused:
 		return failure{invalid, err.Error()}
+	case create:
 	}
 	if text, waits := c.waiters.text(claim, p); waits {
 		return failure{held, text}

@@ -203,6 +203,7 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 		return reconcile.Result{}, fmt.Errorf("carry out Takeover %s: %w", t.Name, errors.Join(failures...))
 	case v1alpha1.TakeoverPlanning:
 		return reconcile.Result{RequeueAfter: time.Second}, nil
+	case v1alpha1.TakeoverPlanned, v1alpha1.TakeoverRefused, v1alpha1.TakeoverRunning, v1alpha1.TakeoverDone:
 	}
 	return reconcile.Result{}, nil
 }

@@ -115,15 +115,15 @@ func (p *program) cpu() (time.Duration, error) {
 	}
 	// utime and stime, counted from the state, see proc_pid_stat(5).
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	var ticks time.Duration
+	var ticks int
 	for _, field := range fields[11:13] {
 		n, err := strconv.Atoi(field)
 		if err != nil {
 			return 0, err
 		}
-		ticks += time.Duration(n)
+		ticks += n
 	}
-	return ticks * time.Second / 100, nil
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
 // memory is VmRSS or VmHWM, its peak, in bytes.

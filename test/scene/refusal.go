@@ -29,7 +29,7 @@ func (s *Shop) Refused(r Result, want string) {
 		s.Fatalf("it was not refused: %s%s", r.Stdout, r.Stderr)
 	}
 	if strings.Contains(want, " denied the request: ") {
-		said := false
+		var said bool
 		if r.Stderr, said = webhook.Unhelped(r.Stderr); !said {
 			s.Fatalf("the refusal does not say where to read on:\n%s", r.Stderr)
 		}

@@ -48,7 +48,7 @@ func (w *Webhook) Send(endpoint, body string) (r Reply) {
 	}
 	// What cannot be read is nobody's refusal: only the API server sends reviews.
 	if !r.Allowed && r.Code != http.StatusBadRequest {
-		helped := false
+		var helped bool
 		if r.Message, helped = Unhelped(r.Message); !helped {
 			r.Problem = fmt.Errorf("the refusal does not say where to read on: %q", data)
 		}

@@ -34,7 +34,7 @@ func TestCallReturnsWhatTheFunctionReturns(t *testing.T) {
 	c := newCalls(late, func() {})
 	want := errors.New("x")
 	got, err := call(t.Context(), c, func() (int, error) { return 7, want })
-	if got != 7 || err != want {
+	if got != 7 || !errors.Is(err, want) {
 		t.Errorf("got %d, %v", got, err)
 	}
 }
@@ -105,7 +105,7 @@ func TestEnded(t *testing.T) {
 		{theirs, context.DeadlineExceeded},
 		{both, context.DeadlineExceeded},
 	} {
-		if got := ended(test.ctx); got != test.want {
+		if got := ended(test.ctx); !errors.Is(got, test.want) {
 			t.Errorf("got %v; want %v", got, test.want)
 		}
 	}

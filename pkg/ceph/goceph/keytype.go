@@ -37,7 +37,7 @@ func (c Config) explain(err error, conn *rados.Conn) error {
 		return err
 	}
 	major, minor, patch := rados.Version()
-	return fmt.Errorf("%w (librados %d.%d.%d: %v)", ceph.ErrKeyType, major, minor, patch, err)
+	return fmt.Errorf("%w (librados %d.%d.%d: %v)", ceph.ErrKeyType, major, minor, patch, err) //nolint:errorlint // it is the type of the key now, and not what librados took it for
 }
 
 // key is the key that librados connects with, empty if it cannot be found out.
