@@ -1,6 +1,7 @@
 include versions.mk
 include tools.mk
 include ceph.mk
+include vulncheck.mk
 include test/lab/lab.mk
 include test/krbd/krbd.mk
 include test/fresh/fresh.mk

@@ -6,6 +6,9 @@ HELM3_VERSION       := v3.22.0
 HELM4_VERSION       := v4.3.1
 KUSTOMIZE_VERSION   := v5.8.2
 STATICCHECK_VERSION := v0.8.2
+GOVULNCHECK_VERSION := v1.9.0
+# The database of vulnerabilities as a module, see vulncheck.mk.
+VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018
 CONTROLLER_GEN_VERSION := v0.21.0
 # The sidecar of ceph-csi that grows volumes.
 RESIZER_VERSION     := v1.14.0
