@@ -9,7 +9,6 @@ HELM3_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM3_VERSION)-kubernetes-$(KUBERNE
 HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
 KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
 RESIZER_DIR     := $(CEPHFERRY_CACHE)/external-resizer-$(RESIZER_VERSION)
-STATICCHECK_DIR := $(CEPHFERRY_CACHE)/staticcheck-$(STATICCHECK_VERSION)-$(shell go env GOVERSION)
 CONTROLLER_GEN_DIR := $(CEPHFERRY_CACHE)/controller-gen-$(CONTROLLER_GEN_VERSION)-$(shell go env GOVERSION)
 
 CONTROL_PLANE := $(addprefix $(KUBERNETES_DIR)/,kube-apiserver kube-controller-manager kube-scheduler kubectl)
@@ -17,7 +16,6 @@ HELM3         := $(HELM3_DIR)/helm
 HELM4         := $(HELM4_DIR)/helm4
 KUSTOMIZE     := $(KUSTOMIZE_DIR)/kustomize
 RESIZER       := $(addprefix $(RESIZER_DIR)/,csi-resizer csi-driver)
-STATICCHECK   := $(STATICCHECK_DIR)/staticcheck
 CONTROLLER_GEN := $(CONTROLLER_GEN_DIR)/controller-gen
 
 # build-tool <module folder> <package> <target> [ldflags]: the binary appears
@@ -58,9 +56,6 @@ $(HELM4):
 
 $(KUSTOMIZE):
 	$(call build-tool,kustomize,sigs.k8s.io/kustomize/kustomize/v5,$@)
-
-$(STATICCHECK):
-	$(call build-tool,staticcheck,honnef.co/go/tools/cmd/staticcheck,$@)
 
 $(CONTROLLER_GEN):
 	$(call build-tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-gen,$@,-X sigs.k8s.io/controller-tools/pkg/version.version=$(CONTROLLER_GEN_VERSION))

@@ -169,7 +169,7 @@ func TestToolVersions(t *testing.T) {
 		"examples/sdk/go.mod helm.sh/helm/v4":                                  "HELM4_VERSION",
 		"test/tools/kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5":       "KUSTOMIZE_VERSION",
 		"test/tools/resizer/go.mod github.com/kubernetes-csi/external-resizer": "RESIZER_VERSION",
-		"test/tools/staticcheck/go.mod honnef.co/go/tools":                     "STATICCHECK_VERSION",
+		"test/tools/golangci-lint/go.mod github.com/golangci/golangci-lint/v2": "GOLANGCI_LINT_VERSION",
 		"test/tools/govulncheck/go.mod golang.org/x/vuln":                      "GOVULNCHECK_VERSION",
 		"test/tools/controller-gen/go.mod sigs.k8s.io/controller-tools":        "CONTROLLER_GEN_VERSION",
 	} {
@@ -412,7 +412,7 @@ func TestPackageMap(t *testing.T) {
 // TestMakeTargets: every make command in a document is a target.
 func TestMakeTargets(t *testing.T) {
 	targets := map[string]bool{}
-	for _, file := range []string{"Makefile", "tools.mk", "ceph.mk", "vulncheck.mk", "test/lab/lab.mk", "test/krbd/krbd.mk", "test/fresh/fresh.mk"} {
+	for _, file := range []string{"Makefile", "tools.mk", "ceph.mk", "lint.mk", "vulncheck.mk", "test/lab/lab.mk", "test/krbd/krbd.mk", "test/fresh/fresh.mk"} {
 		for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):`).FindAllStringSubmatch(read(t, file), -1) {
 			targets[m[1]] = true
 		}

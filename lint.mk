@@ -1,0 +1,30 @@
+# What the code is checked for without running it. The linters are in .golangci.yaml.
+
+GOLANGCI_LINT_DIR := $(CEPHFERRY_CACHE)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(shell go env GOVERSION)
+GOLANGCI_LINT     := $(GOLANGCI_LINT_DIR)/golangci-lint
+
+$(GOLANGCI_LINT):
+	$(call build-tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$@,-X main.version=$(GOLANGCI_LINT_VERSION))
+
+# What it has found in files that are as they were, also in a clone at another path.
+export GOLANGCI_LINT_CACHE ?= $(CEPHFERRY_CACHE)/golangci-lint
+
+# Only some linters of .golangci.yaml: make lint LINTERS=errorlint,exhaustive
+LINTERS ?=
+LINT     = $(GOLANGCI_LINT) run --allow-parallel-runners --config '$(CURDIR)/.golangci.yaml' $(if $(LINTERS),--enable-only '$(LINTERS)')
+
+# Everything that can be compiled in is looked at once, and without tags and cgo again only
+# what is made of other files then.
+LINT_TAGS  = $(GO_CEPH_TAGS),lab,krbd
+LINT_FILES = go list -f '{{.ImportPath}} {{.GoFiles}} {{.CgoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}'
+LINT_AGAIN = { $(LINT_FILES) -tags '$(LINT_TAGS)' ./... | sed p; CGO_ENABLED=0 $(LINT_FILES) ./...; } | sort | uniq -u | sed 's| .*||; s|^$(MODULE)|.|'
+
+.PHONY: lint
+lint: deps $(GOLANGCI_LINT) generated ## Check formatting, what golangci-lint finds, with and without cgo, and that what is generated is of the types
+	@unformatted=$$(gofmt -l cmd examples pkg test); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
+	$(LINT) --build-tags '$(LINT_TAGS)' ./...
+	CGO_ENABLED=0 $(LINT) $$($(LINT_AGAIN))
+	cd examples/sdk && $(LINT) ./...
+	cd test/chart/render && $(LINT) ./...
+	cd test/chart/alerts && CGO_ENABLED=0 $(LINT) ./...
+	cd test/tools/resizer && CGO_ENABLED=0 $(LINT) ./...

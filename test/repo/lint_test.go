@@ -1,0 +1,42 @@
+package repo
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestLintersHaveReasons: a linter that nobody knows the use of is switched off when it
+// finds something.
+func TestLintersHaveReasons(t *testing.T) {
+	_, list, found := strings.Cut(read(t, ".golangci.yaml"), "\n  enable:\n")
+	if !found {
+		t.Fatal(".golangci.yaml enables nothing")
+	}
+	list, _, _ = strings.Cut(list, "\n  settings:\n")
+	var linters []string
+	for _, line := range strings.Split(list, "\n") {
+		m := regexp.MustCompile(`^    - (\w+) # \w.+$`).FindStringSubmatch(line)
+		if m == nil {
+			t.Errorf(".golangci.yaml: %q is not a linter with its reason", line)
+			continue
+		}
+		linters = append(linters, m[1])
+	}
+	if !slices.IsSorted(linters) {
+		t.Errorf(".golangci.yaml: the linters are not sorted: %q", linters)
+	}
+	_, text, _ := strings.Cut(read(t, "CONTRIBUTING.md"), "\n## Linters\n")
+	_, text, _ = strings.Cut(text, "why each is on:")
+	text, _, _ = strings.Cut(text, ".\n")
+	var documented []string
+	for _, m := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(text, -1) {
+		documented = append(documented, m[1])
+	}
+	if diff := cmp.Diff(linters, documented); diff != "" {
+		t.Errorf("CONTRIBUTING.md (-.golangci.yaml +document):\n%s", diff)
+	}
+}
