@@ -11,6 +11,7 @@ import (
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -30,6 +31,8 @@ import (
 const (
 	chartDir  = "../../../charts/cephferry"
 	namespace = "cephferry-system"
+	// mutatingPolicies are a kind that not every API server has.
+	mutatingPolicies = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
 )
 
 // rendered is what the chart makes of some values.
@@ -46,7 +49,7 @@ func render(values map[string]any) (*rendered, error) {
 }
 
 func renderAs(release string, values map[string]any) (*rendered, error) {
-	return renderIn(release, values, "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy")
+	return renderIn(release, values, mutatingPolicies)
 }
 
 // renderIn renders it in a cluster whose API server has these kinds besides those of Kubernetes 1.30.
@@ -55,6 +58,20 @@ func renderIn(release string, values map[string]any, kinds ...string) (*rendered
 	if err != nil {
 		return nil, err
 	}
+	return install(chart, release, values, kinds...)
+}
+
+// renderOnly renders it with these values and none of the chart's own.
+func renderOnly(values map[string]any) (*rendered, error) {
+	chart, err := loader.Load(chartDir)
+	if err != nil {
+		return nil, err
+	}
+	chart.Values = map[string]any{}
+	return install(chart, "cephferry", values, mutatingPolicies)
+}
+
+func install(chart *chart.Chart, release string, values map[string]any, kinds ...string) (*rendered, error) {
 	install := action.NewInstall(&action.Configuration{})
 	install.DryRun, install.ClientOnly, install.Replace = true, true, true
 	install.ReleaseName, install.Namespace = release, namespace
@@ -233,7 +250,7 @@ func (r *rendered) rules() []string {
 	}
 	for _, role := range all[*rbacv1.ClusterRole](r) {
 		where := "cluster"
-		if role.Name != r.pod().ServiceAccountName {
+		if role.Name != the[*appsv1.Deployment](r).Name {
 			where = role.Name
 		}
 		add(where, role.Rules)

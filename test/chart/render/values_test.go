@@ -10,10 +10,12 @@ import (
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 )
 
@@ -440,9 +442,149 @@ var valueCases = []struct {
 		[]string{"https://github.com/cephferry/cephferry/blob/main/docs/troubleshooting.md"}, []string{"https://docs.example.com/help"},
 	},
 	{
-		"extraArgs", "[--zap-log-level=debug]",
-		func(r *rendered) any { return r.flags("--zap-log-level") },
-		[]string(nil), []string{"debug"},
+		"extraArgs", "[--admission-grace=2m]",
+		func(r *rendered) any { return r.flags("--admission-grace") },
+		[]string(nil), []string{"2m"},
+	},
+	{
+		"extraEnv", "[{name: GOGC, value: '40'}, {name: KUBERNETES_SERVICE_HOST, valueFrom: {configMapKeyRef: {name: api, key: host}}}]",
+		func(r *rendered) any {
+			var names []string
+			for _, container := range []corev1.Container{r.container(), the[*corev1.Pod](&rendered{objects: r.hooks}).Spec.Containers[0]} {
+				for _, env := range container.Env {
+					names = append(names, env.Name+"="+env.Value)
+				}
+			}
+			return names
+		},
+		[]string{"POD_NAMESPACE="},
+		[]string{"POD_NAMESPACE=", "GOGC=40", "KUBERNETES_SERVICE_HOST=", "GOGC=40", "KUBERNETES_SERVICE_HOST="},
+	},
+	{
+		"extraVolumes", "[{name: ca, configMap: {name: company}}]",
+		func(r *rendered) any {
+			var names []string
+			for _, volume := range r.pod().Volumes {
+				names = append(names, volume.Name)
+			}
+			return names
+		},
+		[]string{"certificate"}, []string{"certificate", "ca"},
+	},
+	{
+		"extraVolumeMounts", "[{name: ca, mountPath: /etc/ssl/company}]",
+		func(r *rendered) any {
+			var paths []string
+			for _, mount := range r.container().VolumeMounts {
+				paths = append(paths, mount.MountPath)
+			}
+			return paths
+		},
+		[]string{"/certs"}, []string{"/certs", "/etc/ssl/company"},
+	},
+	{
+		"extraObjects", `[{apiVersion: v1, kind: ConfigMap, metadata: {name: '{{ include "cephferry.name" . }}-notes', labels: {a: b}}}, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Values.cluster.name }}}"]`,
+		func(r *rendered) any { return containing(kinds(r), "ConfigMap") },
+		[]string(nil), []string{"ConfigMap cephferry-notes", "ConfigMap east"},
+	},
+	{
+		"global.imageRegistry", "mirror.example:5000/docker",
+		func(r *rendered) any { return r.container().Image },
+		"cephferry/webhook:0.1.0", "mirror.example:5000/docker/cephferry/webhook:0.1.0",
+	},
+	{
+		"global.imagePullSecrets", "[mirror, {name: mirror}, {name: other}]",
+		func(r *rendered) any { return r.pod().ImagePullSecrets },
+		[]corev1.LocalObjectReference(nil), []corev1.LocalObjectReference{{Name: "mirror"}, {Name: "other"}},
+	},
+	{
+		"nameOverride", "boat",
+		func(r *rendered) any { return the[*corev1.Service](r).Name },
+		"cephferry", "cephferry-boat",
+	},
+	{
+		"fullnameOverride", "ferry",
+		func(r *rendered) any { return the[*corev1.Service](r).Name },
+		"cephferry", "ferry",
+	},
+	{
+		"namespaceOverride", "ferry",
+		func(r *rendered) any { return the[*corev1.Service](r).Namespace },
+		namespace, "ferry",
+	},
+	{
+		"commonLabels", "{team: storage}",
+		func(r *rendered) any { return the[*corev1.Service](r).Labels["team"] },
+		"", "storage",
+	},
+	{
+		"serviceAccount", "{create: false, name: pilot}",
+		func(r *rendered) any { return len(all[*corev1.ServiceAccount](r)) },
+		1, 0,
+	},
+	{
+		"serviceAccount.name", "guard",
+		func(r *rendered) any {
+			return []string{the[*corev1.ServiceAccount](r).Name, r.pod().ServiceAccountName}
+		},
+		[]string{"cephferry", "cephferry"}, []string{"guard", "guard"},
+	},
+	{
+		"serviceAccount.annotations", "{a: b}",
+		func(r *rendered) any { return the[*corev1.ServiceAccount](r).Annotations },
+		map[string]string(nil), map[string]string{"a": "b"},
+	},
+	{
+		"serviceAccount.automount", "false",
+		func(r *rendered) any {
+			return []bool{*the[*corev1.ServiceAccount](r).AutomountServiceAccountToken, *r.pod().AutomountServiceAccountToken}
+		},
+		[]bool{true, true}, []bool{false, true},
+	},
+	{
+		"revisionHistoryLimit", "0",
+		func(r *rendered) any { return *r.deployment().RevisionHistoryLimit },
+		int32(10), int32(0),
+	},
+	{
+		"updateStrategy", "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 1}}",
+		func(r *rendered) any {
+			update := r.deployment().Strategy.RollingUpdate
+			return []any{update.MaxSurge, update.MaxUnavailable}
+		},
+		[]any{&intstr.IntOrString{IntVal: 1}, &intstr.IntOrString{IntVal: 0}}, []any{(*intstr.IntOrString)(nil), &intstr.IntOrString{IntVal: 1}},
+	},
+	{
+		"terminationGracePeriodSeconds", "60",
+		func(r *rendered) any { return *r.pod().TerminationGracePeriodSeconds },
+		int64(30), int64(60),
+	},
+	{
+		// What is not set stays strict.
+		"podSecurityContext", "{fsGroup: 2000, runAsNonRoot: null}",
+		func(r *rendered) any {
+			of := r.pod().SecurityContext
+			return []any{of.FSGroup != nil, of.RunAsNonRoot != nil, of.SeccompProfile.Type}
+		},
+		[]any{false, true, corev1.SeccompProfileTypeRuntimeDefault}, []any{true, false, corev1.SeccompProfileTypeRuntimeDefault},
+	},
+	{
+		"securityContext", "{runAsUser: 1000}",
+		func(r *rendered) any {
+			of := r.container().SecurityContext
+			return []any{of.RunAsUser != nil, *of.AllowPrivilegeEscalation, *of.ReadOnlyRootFilesystem, of.Capabilities.Drop}
+		},
+		[]any{false, false, true, []corev1.Capability{"ALL"}}, []any{true, false, true, []corev1.Capability{"ALL"}},
+	},
+	{
+		"deploymentAnnotations", "{a: b}",
+		func(r *rendered) any { return the[*appsv1.Deployment](r).Annotations },
+		map[string]string(nil), map[string]string{"a": "b"},
+	},
+	{
+		"service.annotations", "{a: b}",
+		func(r *rendered) any { return the[*corev1.Service](r).Annotations },
+		map[string]string(nil), map[string]string{"a": "b"},
 	},
 	{
 		"ports.webhook", "1",
@@ -652,7 +794,8 @@ func TestEveryValueIsTested(t *testing.T) {
 		tested[c.value] = true
 	}
 	for _, row := range rows {
-		if !tested[row.path] {
+		above, _, _ := strings.Cut(row.path, ".") // serviceAccount.create asks for another value, too
+		if !tested[row.path] && !tested[above] {
 			t.Errorf("%s has no case", row.path)
 		}
 	}
@@ -701,6 +844,31 @@ func TestSchema(t *testing.T) {
 		"a port out of range":            {"ports.webhook", "65536", "at '/ports/webhook'"},
 		"a viewer without a kind":        {"page.viewers", "[{name: operators}]", "at '/page/viewers/0'"},
 		"a label that is a number":       {"podLabels", "{a: 1}", "at '/podLabels/a': got number, want string"},
+		"a common label of a number":     {"commonLabels", "{a: 1}", "at '/commonLabels/a': got number, want string"},
+		"a name with a dot":              {"fullnameOverride", "a.b", "at '/fullnameOverride'"},
+		"a name that is cut":             {"fullnameOverride", strings.Repeat("a", 51), "at '/fullnameOverride'"},
+		"a name that is a list":          {"nameOverride", "[a]", "at '/nameOverride': got array, want string"},
+		"two namespaces":                 {"namespaceOverride", "a/b", "at '/namespaceOverride'"},
+		"a registry with a scheme":       {"global.imageRegistry", "https://mirror.example", "at '/global/imageRegistry'"},
+		"pull secrets that are one":      {"global.imagePullSecrets", "mirror", "at '/global/imagePullSecrets': got string, want array"},
+		"an account of nobody":           {"serviceAccount.create", "false", "at '/serviceAccount/name'"},
+		"everybody's account":            {"serviceAccount.name", "default", "at '/serviceAccount/name'"},
+		"an unknown value of an account": {"serviceAccount.labels", "{}", "at '/serviceAccount': additional properties 'labels' not allowed"},
+		"a flag that a value sets":       {"extraArgs", "[--scope=all]", "at '/extraArgs/0'"},
+		"the namespace of another":       {"extraEnv", "[{name: POD_NAMESPACE, value: shop}]", "at '/extraEnv/0/name'"},
+		"the cluster of another":         {"extraEnv", "[{name: KUBECONFIG, value: /config}]", "at '/extraEnv/0/name'"},
+		"a number in the environment":    {"extraEnv", "[{name: A, value: 1}]", "at '/extraEnv/0/value': got number, want string"},
+		"a second certificate":           {"extraVolumes", "[{name: certificate, emptyDir: {}}]", "at '/extraVolumes/0/name'"},
+		"a mount over the certificate":   {"extraVolumeMounts", "[{name: a, mountPath: /certs/}]", "at '/extraVolumeMounts/0/mountPath'"},
+		"a mount over all":               {"extraVolumeMounts", "[{name: a, mountPath: /}]", "at '/extraVolumeMounts/0/mountPath'"},
+		"an object that is a number":     {"extraObjects", "[1]", "at '/extraObjects/0'"},
+		"no history":                     {"revisionHistoryLimit", "-1", "at '/revisionHistoryLimit'"},
+		"a way to update that is none":   {"updateStrategy", "{type: OnDelete}", "at '/updateStrategy/type'"},
+		"an end before the last answer":  {"terminationGracePeriodSeconds", "5", "at '/terminationGracePeriodSeconds'"},
+		"a context that is a switch":     {"podSecurityContext", "false", "at '/podSecurityContext': got boolean, want object"},
+		"a user as text":                 {"securityContext", "root", "at '/securityContext': got string, want object"},
+		"an annotation that is a switch": {"deploymentAnnotations", "{a: true}", "at '/deploymentAnnotations/a': got boolean, want string"},
+		"a Service of another kind":      {"service.type", "LoadBalancer", "at '/service': additional properties 'type' not allowed"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			_, err := render(values(t, nested(c.value, c.to)))
