@@ -28,7 +28,7 @@ LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$
 LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -vet=off -count=1 -p 2 -parallel 4 -timeout 20m
 
 # make bench and the tests of growth need more programs; people want ours in the lab's PATH.
-CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR):$(RESIZER_DIR)
+CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR):$(RESIZER_DIR):$(CERT_MANAGER_DIR)
 lab-up: bin/postrender bin/kubectl-cephferry
 
 .DEFAULT_GOAL := help
@@ -168,7 +168,7 @@ deps: ## Install the Debian packages that build and tests need
 	@test/deps $(DEBIAN_PACKAGES) $(BROWSER_PACKAGES)
 
 .PHONY: tools
-tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) ## Build the programs that tests run, once
+tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(CERT_MANAGER) ## Build the programs that tests run, once
 
 .PHONY: clean
 clean: ## Remove bin and dist

@@ -9,6 +9,7 @@ HELM3_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM3_VERSION)-kubernetes-$(KUBERNE
 HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
 KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
 RESIZER_DIR     := $(CEPHFERRY_CACHE)/external-resizer-$(RESIZER_VERSION)
+CERT_MANAGER_DIR := $(CEPHFERRY_CACHE)/cert-manager-$(CERT_MANAGER_VERSION)
 CONTROLLER_GEN_DIR := $(CEPHFERRY_CACHE)/controller-gen-$(CONTROLLER_GEN_VERSION)-$(shell go env GOVERSION)
 
 CONTROL_PLANE := $(addprefix $(KUBERNETES_DIR)/,kube-apiserver kube-controller-manager kube-scheduler kubectl)
@@ -16,6 +17,7 @@ HELM3         := $(HELM3_DIR)/helm
 HELM4         := $(HELM4_DIR)/helm4
 KUSTOMIZE     := $(KUSTOMIZE_DIR)/kustomize
 RESIZER       := $(addprefix $(RESIZER_DIR)/,csi-resizer csi-driver)
+CERT_MANAGER  := $(CERT_MANAGER_DIR)/cert-manager
 CONTROLLER_GEN := $(CONTROLLER_GEN_DIR)/controller-gen
 
 # build-tool <module folder> <package> <target> [ldflags]: the binary appears
@@ -61,6 +63,12 @@ $(CONTROLLER_GEN):
 	$(call build-tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-gen,$@,-X sigs.k8s.io/controller-tools/pkg/version.version=$(CONTROLLER_GEN_VERSION))
 $(RESIZER_DIR)/csi-resizer:
 	$(call build-tool,resizer,github.com/kubernetes-csi/external-resizer/cmd/csi-resizer,$@)
+
+# Its main is ours, so it is built whenever that has changed. Beside it are the CRDs.
+$(CERT_MANAGER): test/tools/cert-manager/cert-manager/main.go
+	$(call build-tool,cert-manager,./cert-manager,$@)
+	@mkdir -p $(CERT_MANAGER_DIR)/crds
+	@install -m 644 "$$(go -C test/tools/cert-manager list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)"/deploy/crds/cert-manager.io_*.yaml $(CERT_MANAGER_DIR)/crds
 
 # Ours, so it is built whenever it has changed.
 $(RESIZER_DIR)/csi-driver: test/tools/resizer/driver/main.go

@@ -12,6 +12,8 @@ VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018
 CONTROLLER_GEN_VERSION := v0.21.0
 # The sidecar of ceph-csi that grows volumes.
 RESIZER_VERSION     := v1.14.0
+# What makes the webhook's certificate where the chart says so.
+CERT_MANAGER_VERSION := v1.21.2
 
 # Debian packages of the real Ceph and etcd that tests and the demo start, of the
 # virtual machines and the fresh root, and the headers that the cgo build needs: go-ceph's

@@ -171,6 +171,8 @@ func TestToolVersions(t *testing.T) {
 		"test/tools/resizer/go.mod github.com/kubernetes-csi/external-resizer": "RESIZER_VERSION",
 		"test/tools/golangci-lint/go.mod github.com/golangci/golangci-lint/v2": "GOLANGCI_LINT_VERSION",
 		"test/tools/govulncheck/go.mod golang.org/x/vuln":                      "GOVULNCHECK_VERSION",
+		"test/tools/cert-manager/go.mod github.com/cert-manager/cert-manager":  "CERT_MANAGER_VERSION",
+		"test/chart/render/go.mod github.com/cert-manager/cert-manager":        "CERT_MANAGER_VERSION",
 		"test/tools/controller-gen/go.mod sigs.k8s.io/controller-tools":        "CONTROLLER_GEN_VERSION",
 	} {
 		name, required, _ := strings.Cut(file, " ")

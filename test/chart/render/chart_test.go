@@ -58,7 +58,8 @@ func TestObjects(t *testing.T) {
 	equal(t, "objects", defaultKinds, kinds(mustRender(t, "")))
 	equal(t, "objects with cert-manager",
 		slices.Sorted(slices.Values(append([]string{
-			"Certificate cephferry-system/cephferry", "Issuer cephferry-system/cephferry",
+			"Certificate cephferry-system/cephferry", "Certificate cephferry-system/cephferry-ca",
+			"Issuer cephferry-system/cephferry", "Issuer cephferry-system/cephferry-ca",
 		}, slices.DeleteFunc(slices.Clone(defaultKinds), func(k string) bool { return strings.HasPrefix(k, "Secret ") })...))),
 		kinds(mustRender(t, nested("certificate.certManager.enabled", "true"))))
 }

@@ -150,11 +150,13 @@ func (r *rendered) agrees(t *testing.T, name, namespace string) {
 	}
 	equal(t, "where the webhook itself is guarded", true, slices.Contains(r.unguarded("pod.guard.cephferry.io"), namespace))
 	mounted := r.pod().Volumes[0].Secret.SecretName
-	for _, certificate := range all[*certmanagerv1.Certificate](r) {
+	if issuers := all[*certmanagerv1.Issuer](r); len(issuers) > 0 {
+		certificate, ca := named[*certmanagerv1.Certificate](t, r, name), named[*certmanagerv1.Certificate](t, r, name+"-ca")
 		equal(t, "Certificate", certificate.Namespace+"/"+certificate.Name, configuration.Annotations["cert-manager.io/inject-ca-from"])
 		equal(t, "its names", []string{service.Name + "." + service.Namespace + ".svc"}, certificate.Spec.DNSNames)
 		equal(t, "its Secret", mounted, certificate.Spec.SecretName)
-		equal(t, "its issuer", the[*certmanagerv1.Issuer](r).Name, certificate.Spec.IssuerRef.Name)
+		equal(t, "its issuer's CA", ca.Spec.SecretName, named[*certmanagerv1.Issuer](t, r, certificate.Spec.IssuerRef.Name).Spec.CA.SecretName)
+		equal(t, "the CA's issuer signs itself", true, named[*certmanagerv1.Issuer](t, r, ca.Spec.IssuerRef.Name).Spec.SelfSigned != nil)
 	}
 	for _, secret := range all[*corev1.Secret](r) {
 		equal(t, "mounted certificate", secret.Name, mounted)

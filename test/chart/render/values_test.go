@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
@@ -15,6 +16,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 )
@@ -325,6 +327,10 @@ var valueCases = []struct {
 		func(r *rendered) any { return certificates(r) },
 		[]certmanagerv1.CertificateSpec(nil),
 		[]certmanagerv1.CertificateSpec{{
+			IsCA: true, CommonName: "cephferry-ca", SecretName: "cephferry-ca", Duration: &metav1.Duration{Duration: 10 * 365 * 24 * time.Hour},
+			PrivateKey: &certmanagerv1.CertificatePrivateKey{Algorithm: certmanagerv1.ECDSAKeyAlgorithm, Size: 256},
+			IssuerRef:  cmmeta.IssuerReference{Name: "cephferry-ca", Kind: "Issuer"},
+		}, {
 			SecretName: "cephferry-tls", DNSNames: []string{"cephferry." + namespace + ".svc"},
 			IssuerRef: cmmeta.IssuerReference{Name: "cephferry", Kind: "Issuer"},
 		}},
