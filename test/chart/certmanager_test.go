@@ -79,7 +79,11 @@ func TestCertManager(t *testing.T) {
 		}
 		return nil
 	})
-	// The kubelet has not brought it yet, and the API server still trusts the old one.
+	// The kubelet has not brought it yet, and what the API server trusts by now vouches for the old one.
+	w.trustsCA(t)
+	if still, err := w.serving(t, served); err != nil || !still.Equal(before) {
+		t.Errorf("between the renewal and the kubelet: %v", err)
+	}
 	if err := w.refusal(t); err != nil {
 		t.Error(err)
 	}
@@ -182,30 +186,59 @@ func (w *world) issued(t *testing.T) *x509.Certificate {
 	return certificate
 }
 
-// answers returns the certificate of the Secret when the webhook serves with it, all CAs of the
-// configuration vouch for it, and a pod is refused by the webhook: the API server has reached it.
-func (w *world) answers(t *testing.T, at served) *x509.Certificate {
+// trustsCA waits until the API server trusts the CA of the Secret.
+func (w *world) trustsCA(t *testing.T) {
 	t.Helper()
-	issued := w.issued(t)
-	scene.Eventually(t, "an answer with the certificate of the Secret", func() error {
+	scene.Eventually(t, "the CA of the Secret in the webhook configuration", func() error {
 		configuration, err := w.configuration(t)
 		if err != nil {
 			return err
 		}
+		secret, err := w.client.CoreV1().Secrets(own).Get(t.Context(), "cephferry-tls", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
 		for _, webhook := range configuration.Webhooks {
-			roots := x509.NewCertPool()
-			if !roots.AppendCertsFromPEM(webhook.ClientConfig.CABundle) {
-				return fmt.Errorf("%s has no CA", webhook.Name)
+			if ca := webhook.ClientConfig.CABundle; len(ca) == 0 || !bytes.Equal(ca, secret.Data["ca.crt"]) {
+				return fmt.Errorf("%s trusts %q", webhook.Name, ca)
 			}
-			connection, err := tls.Dial("tcp", "localhost:"+at.port, &tls.Config{RootCAs: roots, ServerName: "cephferry." + own + ".svc"})
-			if err != nil {
-				return fmt.Errorf("%s: %w", webhook.Name, err)
-			}
-			serving := connection.ConnectionState().PeerCertificates[0]
-			_ = connection.Close()
-			if !serving.Equal(issued) {
-				return fmt.Errorf("it serves with %s, and the Secret has %s", serving.SerialNumber, issued.SerialNumber)
-			}
+		}
+		return nil
+	})
+}
+
+// serving returns the certificate that the webhook serves with, if what the API server trusts vouches for it.
+func (w *world) serving(t *testing.T, at served) (*x509.Certificate, error) {
+	t.Helper()
+	configuration, err := w.configuration(t)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(configuration.Webhooks[0].ClientConfig.CABundle) {
+		return nil, errors.New("there is no CA")
+	}
+	connection, err := tls.Dial("tcp", "localhost:"+at.port, &tls.Config{RootCAs: roots, ServerName: "cephferry." + own + ".svc"})
+	if err != nil {
+		return nil, err
+	}
+	defer connection.Close()
+	return connection.ConnectionState().PeerCertificates[0], nil
+}
+
+// answers returns the certificate of the Secret when the webhook serves with it, the API server trusts it,
+// and a pod is refused by the webhook.
+func (w *world) answers(t *testing.T, at served) *x509.Certificate {
+	t.Helper()
+	w.trustsCA(t)
+	issued := w.issued(t)
+	scene.Eventually(t, "an answer with the certificate of the Secret", func() error {
+		serving, err := w.serving(t, at)
+		if err != nil {
+			return err
+		}
+		if !serving.Equal(issued) {
+			return fmt.Errorf("it serves with %s, and the Secret has %s", serving.SerialNumber, issued.SerialNumber)
 		}
 		return w.refusal(t)
 	})
