@@ -38,6 +38,8 @@ type options struct {
 	doctor bool
 	// list means that what would be selected is shown, and nothing rendered.
 	list bool
+	// path means that the program's own path is printed, and nothing rendered.
+	path bool
 }
 
 func newFlagSet(o *options) *pflag.FlagSet {
@@ -76,7 +78,10 @@ why, and which image each of them gets:
   helm template db ./chart | postrender list --namespace shop --select 'StatefulSet/*:data'
 
 "postrender doctor" takes the same flags, reads nothing, and checks whether this
-machine has what the renderer needs.
+machine has what the renderer needs, and "postrender path" prints where this program is:
+Helm 3 takes a post-renderer by its path, and a plugin's is in a folder of Helm's.
+
+  helm install db ./chart --post-renderer "$(helm cephferry path)"
 
 Flags:
 ` + newFlagSet(&options{}).FlagUsages()
@@ -93,6 +98,8 @@ func parseFlags(args []string) (options, error) {
 		o.doctor = true
 	case flags.NArg() == 1 && flags.Arg(0) == "list":
 		o.list = true
+	case flags.NArg() == 1 && flags.Arg(0) == "path":
+		o.path = true
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q; manifests are read from standard input", flags.Arg(0))
 	}

@@ -53,6 +53,11 @@ func run(ctx context.Context, args []string, sys system) int {
 		if healthy, err = examine(ctx, options, sys); err == nil && !healthy {
 			return 1
 		}
+	case err == nil && options.path:
+		var path string
+		if path, err = os.Executable(); err == nil {
+			fmt.Fprintln(sys.stdout, path)
+		}
 	case err == nil && options.list:
 		err = list(ctx, options, sys)
 	case err == nil:
@@ -62,7 +67,7 @@ func run(ctx context.Context, args []string, sys system) int {
 		return 0
 	}
 	fmt.Fprintf(sys.stderr, "postrender: %v\n", err)
-	if sys.getenv("HELM_PLUGIN_NAME") != "" {
+	if sys.getenv("HELM_PLUGIN_NAME") != "" && !options.list && !options.doctor && !options.path {
 		return tellHelm4(sys.stdout, err)
 	}
 	return 1

@@ -205,6 +205,25 @@ func TestHelm4Plugin(t *testing.T) {
 	}
 }
 
+// TestHelm3Plugin: what people run as `helm cephferry list` ends as any program does.
+func TestHelm3Plugin(t *testing.T) {
+	got := runWith(t, readFile(t, claim), map[string]string{"HELM_PLUGIN_NAME": "cephferry"}, "list", "--select", "pvc/no-such-claim")
+	if got.Code != 1 || got.Stdout != "" || !strings.Contains(got.Stderr, "no-such-claim") {
+		t.Errorf("got %+v; want code 1 and the reason on standard error", got)
+	}
+}
+
+// TestPath: what is printed is the program that runs, which Helm 3 starts by this path.
+func TestPath(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(result{Stdout: self + "\n"}, runWith(t, "", nil, "path")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestDoctorWithoutAnything finds neither Helm nor a cluster.
 func TestDoctorWithoutAnything(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())

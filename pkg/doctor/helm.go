@@ -65,7 +65,7 @@ func Helm(ctx context.Context, m Machine, self Self) []Finding {
 		return []Finding{problem("helm", "install Helm 3 or 4: https://helm.sh/docs/intro/install/", "there is no helm, helm3 or helm4 in PATH")}
 	}
 	if len(old) > 0 {
-		findings = append(findings, renderer(ctx, m, self))
+		findings = append(findings, renderer(ctx, m, self, old))
 	}
 	for _, h := range old {
 		if h.broken != "" {
@@ -111,11 +111,16 @@ func moveAway(h helm, withHelm4 bool) string {
 // apart is a folder of plugins for Helm 4 alone.
 func apart(h helm) string { return h.plugins + "-helm4" }
 
-// renderer checks what Helm 3 runs as --post-renderer postrender.
-func renderer(ctx context.Context, m Machine, self Self) Finding {
+// renderer checks what Helm 3 runs as --post-renderer: postrender in PATH, or that of a plugin.
+func renderer(ctx context.Context, m Machine, self Self, helms []helm) Finding {
 	install := fmt.Sprintf("install -m 755 %s /usr/local/bin/postrender", self.Path)
 	path, err := m.LookPath("postrender")
 	if err != nil {
+		for _, h := range helms {
+			if fields, err := listed(ctx, m, h); err == nil && fields != nil && !self.differs(fields[1]) {
+				return ok("renderer", `the plugin %s in %s, for helm --post-renderer "$(helm %s path)"`, pluginName, h.plugins, pluginName)
+			}
+		}
 		return problem("renderer", install, "postrender is not in PATH, where Helm 3 looks for it")
 	}
 	version, _, err := m.Run(ctx, path, "--version")
@@ -128,29 +133,53 @@ func renderer(ctx context.Context, m Machine, self Self) Finding {
 	return ok("renderer", "%s, for helm --post-renderer postrender", path)
 }
 
-// pluginName is the name in helm4/plugin.yaml.
+// pluginName is the name in plugin.yaml and helm4/plugin.yaml.
 const pluginName = "cephferry"
+
+// listed returns what a Helm lists of our plugin: its name, its version and, if it is Helm 4, its
+// type.
+func listed(ctx context.Context, m Machine, h helm) ([]string, error) {
+	list, _, err := m.Run(ctx, h.path, "plugin", "list")
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(list) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == pluginName {
+			return fields, nil
+		}
+	}
+	return nil, nil
+}
+
+// pluginInstall is how Helm 4 gets the plugin of this version: of what is not released, people
+// have the source. Helm 4 verifies archives only.
+func pluginInstall(h helm, self Self) string {
+	if self.Version == unversioned || strings.Contains(self.Version, "-dev") {
+		return fmt.Sprintf("make helm4-plugin && %s plugin install bin/helm4/%s", h.path, pluginName)
+	}
+	return fmt.Sprintf("%s plugin install https://github.com/cephferry/cephferry --version v%s --verify=false", h.path, self.Version)
+}
 
 // plugin checks what Helm 4 runs as --post-renderer cephferry. shared says that a
 // Helm 3 loads plugins from the same folder.
 func plugin(ctx context.Context, m Machine, h helm, shared bool, self Self) Finding {
-	install := fmt.Sprintf("make helm4-plugin && %s plugin install bin/helm4/%s", h.path, pluginName)
+	install := pluginInstall(h, self)
 	if shared {
 		install = fmt.Sprintf("set HELM_PLUGINS=%s where Helm 4 runs, and there: %s", apart(h), install)
 	}
-	list, _, err := m.Run(ctx, h.path, "plugin", "list")
-	if err != nil {
+	fields, err := listed(ctx, m, h)
+	switch {
+	case err != nil:
 		return problem("plugin", h.path+" plugin list", "%s does not list its plugins: %v", h.path, err)
-	}
-	for line := range strings.Lines(list) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 || fields[0] != pluginName {
-			continue
+	case fields == nil:
+		return problem("plugin", install, "%s has no plugin %s in %s, and Helm 4 takes no other post-renderer", h.path, pluginName, h.plugins)
+	case !slices.Contains(fields, "postrenderer/v1"):
+		if !shared {
+			install = fmt.Sprintf("%s plugin uninstall %s && %s", h.path, pluginName, install)
 		}
-		if self.differs(fields[1]) {
-			return problem("plugin", fmt.Sprintf("%s plugin uninstall %s && %s", h.path, pluginName, install), "plugin %s of %s is version %s, and this is %s", pluginName, h.path, fields[1], self.Version)
-		}
-		return ok("plugin", "%s in %s, for helm --post-renderer %s", pluginName, h.plugins, pluginName)
+		return problem("plugin", install, "the plugin %s in %s was installed by Helm 3, and is no post-renderer for %s", pluginName, h.plugins, h.path)
+	case self.differs(fields[1]):
+		return problem("plugin", fmt.Sprintf("%s plugin uninstall %s && %s", h.path, pluginName, install), "plugin %s of %s is version %s, and this is %s", pluginName, h.path, fields[1], self.Version)
 	}
-	return problem("plugin", install, "%s has no plugin %s in %s, and Helm 4 takes no other post-renderer", h.path, pluginName, h.plugins)
+	return ok("plugin", "%s in %s, for helm --post-renderer %s", pluginName, h.plugins, pluginName)
 }

@@ -87,6 +87,29 @@ func TestHelm(t *testing.T) {
 				{State: doctor.Problem, Check: "renderer", Says: "postrender is not in PATH, where Helm 3 looks for it", Do: "install -m 755 /build/postrender /usr/local/bin/postrender"},
 			},
 		},
+		"Helm 3 with the plugin": {
+			machine: machine{"helm": with(helm3, "plugin list", "NAME VERSION DESCRIPTION\ncephferry\t1.2.3\tMakes the claims\n")},
+			want: []doctor.Finding{
+				{State: doctor.OK, Check: "helm", Says: "Helm v3.22.0, /bin/helm"},
+				{State: doctor.OK, Check: "renderer", Says: `the plugin cephferry in /plugins, for helm --post-renderer "$(helm cephferry path)"`},
+			},
+		},
+		"Helm 3 with the plugin of another version": {
+			machine: machine{"helm": with(helm3, "plugin list", "cephferry 1.0.0 Makes the claims")},
+			want: []doctor.Finding{
+				{State: doctor.OK, Check: "helm", Says: "Helm v3.22.0, /bin/helm"},
+				{State: doctor.Problem, Check: "renderer", Says: "postrender is not in PATH, where Helm 3 looks for it", Do: "install -m 755 /build/postrender /usr/local/bin/postrender"},
+			},
+		},
+		"Helm 4 that sees the plugin of Helm 3": {
+			machine: machine{"helm3": helm3, "postrender": renderer, "helm4": with(helm4, askPlugins, "/plugins", "plugin list", "cephferry 1.2.3 cli/v1 legacy")},
+			want: []doctor.Finding{
+				{State: doctor.OK, Check: "helm", Says: "Helm v3.22.0, /bin/helm3"},
+				{State: doctor.OK, Check: "helm", Says: "Helm v4.3.1, /bin/helm4"},
+				{State: doctor.OK, Check: "renderer", Says: "/bin/postrender, for helm --post-renderer postrender"},
+				{State: doctor.Problem, Check: "plugin", Says: "the plugin cephferry in /plugins was installed by Helm 3, and is no post-renderer for /bin/helm4", Do: "set HELM_PLUGINS=/plugins-helm4 where Helm 4 runs, and there: /bin/helm4 plugin install https://github.com/cephferry/cephferry --version v1.2.3 --verify=false"},
+			},
+		},
 		"a renderer of another version": {
 			machine: machine{"helm3": helm3, "postrender": {"--version": "1.0.0"}},
 			want: []doctor.Finding{
@@ -128,14 +151,14 @@ func TestHelm(t *testing.T) {
 				{State: doctor.OK, Check: "helm", Says: "Helm v3.22.0, /bin/helm3"},
 				{State: doctor.OK, Check: "helm", Says: "Helm v4.3.1, /bin/helm4"},
 				{State: doctor.OK, Check: "renderer", Says: "/bin/postrender, for helm --post-renderer postrender"},
-				{State: doctor.Problem, Check: "plugin", Says: "/bin/helm4 has no plugin cephferry in /plugins, and Helm 4 takes no other post-renderer", Do: "set HELM_PLUGINS=/plugins-helm4 where Helm 4 runs, and there: make helm4-plugin && /bin/helm4 plugin install bin/helm4/cephferry"},
+				{State: doctor.Problem, Check: "plugin", Says: "/bin/helm4 has no plugin cephferry in /plugins, and Helm 4 takes no other post-renderer", Do: "set HELM_PLUGINS=/plugins-helm4 where Helm 4 runs, and there: /bin/helm4 plugin install https://github.com/cephferry/cephferry --version v1.2.3 --verify=false"},
 			},
 		},
 		"a plugin of another version": {
 			machine: machine{"helm": with(helm4, "plugin list", "cephferry 1.0.0 postrenderer/v1")},
 			want: []doctor.Finding{
 				{State: doctor.OK, Check: "helm", Says: "Helm v4.3.1, /bin/helm"},
-				{State: doctor.Problem, Check: "plugin", Says: "plugin cephferry of /bin/helm is version 1.0.0, and this is 1.2.3", Do: "/bin/helm plugin uninstall cephferry && make helm4-plugin && /bin/helm plugin install bin/helm4/cephferry"},
+				{State: doctor.Problem, Check: "plugin", Says: "plugin cephferry of /bin/helm is version 1.0.0, and this is 1.2.3", Do: "/bin/helm plugin uninstall cephferry && /bin/helm plugin install https://github.com/cephferry/cephferry --version v1.2.3 --verify=false"},
 			},
 		},
 		"plugins that cannot be listed": {
@@ -160,5 +183,14 @@ func TestHelmOfAnUnversionedBuild(t *testing.T) {
 	m := machine{"helm": {askVersion: "v3.22.0"}, "postrender": {"--version": "1.0.0"}}
 	if got := doctor.Helm(t.Context(), m, doctor.Self{Path: "/x", Version: "(devel)"}); !doctor.Healthy(got) {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestHelm4PluginOfUnreleasedSource: what is not released is built where this was built.
+func TestHelm4PluginOfUnreleasedSource(t *testing.T) {
+	m := machine{"helm": {askVersion: "v4.3.1", askPlugins: "/plugins"}}
+	got := doctor.Helm(t.Context(), m, doctor.Self{Path: "/x", Version: "0.1.0-dev+abc"})
+	if want := "make helm4-plugin && /bin/helm plugin install bin/helm4/cephferry"; got[1].Do != want {
+		t.Errorf("do %q, want %q", got[1].Do, want)
 	}
 }
