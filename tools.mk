@@ -10,6 +10,9 @@ HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
 KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
 RESIZER_DIR     := $(CEPHFERRY_CACHE)/external-resizer-$(RESIZER_VERSION)
 CERT_MANAGER_DIR := $(CEPHFERRY_CACHE)/cert-manager-$(CERT_MANAGER_VERSION)
+KREW_DIR        := $(CEPHFERRY_CACHE)/krew-$(KREW_VERSION)
+REGISTRY_DIR    := $(CEPHFERRY_CACHE)/registry-$(REGISTRY_VERSION)
+COSIGN_DIR      := $(CEPHFERRY_CACHE)/cosign-$(COSIGN_VERSION)
 CONTROLLER_GEN_DIR := $(CEPHFERRY_CACHE)/controller-gen-$(CONTROLLER_GEN_VERSION)-$(shell go env GOVERSION)
 
 CONTROL_PLANE := $(addprefix $(KUBERNETES_DIR)/,kube-apiserver kube-controller-manager kube-scheduler kubectl)
@@ -18,6 +21,9 @@ HELM4         := $(HELM4_DIR)/helm4
 KUSTOMIZE     := $(KUSTOMIZE_DIR)/kustomize
 RESIZER       := $(addprefix $(RESIZER_DIR)/,csi-resizer csi-driver)
 CERT_MANAGER  := $(CERT_MANAGER_DIR)/cert-manager
+KREW          := $(addprefix $(KREW_DIR)/,krew validate-krew-manifest)
+REGISTRY      := $(REGISTRY_DIR)/registry
+COSIGN        := $(COSIGN_DIR)/cosign
 CONTROLLER_GEN := $(CONTROLLER_GEN_DIR)/controller-gen
 
 # build-tool <module folder> <package> <target> [ldflags]: the binary appears
@@ -73,3 +79,14 @@ $(CERT_MANAGER): test/tools/cert-manager/cert-manager/main.go
 # Ours, so it is built whenever it has changed.
 $(RESIZER_DIR)/csi-driver: test/tools/resizer/driver/main.go
 	$(call build-tool,resizer,./driver,$@)
+
+# krew's own version is in what it asks GitHub for, and in nothing that tests do.
+$(KREW_DIR)/%:
+	$(call build-tool,krew,sigs.k8s.io/krew/cmd/$*,$@)
+
+$(REGISTRY): test/tools/registry/main.go
+	$(call build-tool,registry,.,$@)
+
+# Only releases need it, because it takes long to build.
+$(COSIGN):
+	$(call build-tool,cosign,github.com/sigstore/cosign/v3/cmd/cosign,$@)

@@ -10,6 +10,10 @@ GOVULNCHECK_VERSION := v1.9.0
 # The database of vulnerabilities as a module, see vulncheck.mk.
 VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018
 CONTROLLER_GEN_VERSION := v0.21.0
+KREW_VERSION        := v0.4.3
+# The registry in memory that comes with go-containerregistry.
+REGISTRY_VERSION    := v0.22.1
+COSIGN_VERSION      := v3.0.6
 # The sidecar of ceph-csi that grows volumes.
 RESIZER_VERSION     := v1.14.0
 # What makes the webhook's certificate where the chart says so.
