@@ -6,6 +6,7 @@ include vulncheck.mk
 include test/lab/lab.mk
 include test/krbd/krbd.mk
 include test/fresh/fresh.mk
+include release/release.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
@@ -28,7 +29,7 @@ LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$
 LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -vet=off -count=1 -p 2 -parallel 4 -timeout 20m
 
 # make bench and the tests of growth need more programs; people want ours in the lab's PATH.
-CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR):$(RESIZER_DIR):$(CERT_MANAGER_DIR)
+CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR):$(RESIZER_DIR):$(CERT_MANAGER_DIR):$(KREW_DIR):$(REGISTRY_DIR)
 lab-up: bin/postrender bin/kubectl-cephferry
 
 .DEFAULT_GOAL := help
@@ -72,15 +73,6 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 	@cp bin/$(subst /,-,$(STATIC:static/%=%))/postrender bin/helm4/cephferry/bin/
 	@sed 's/^version: .*/version: $(VERSION)/' helm4/plugin.yaml > bin/helm4/cephferry/plugin.yaml
 	@echo "bin/helm4/cephferry is ready: helm plugin install $(CURDIR)/bin/helm4/cephferry"
-
-DIST ?= dist
-
-.PHONY: release-snapshot
-release-snapshot: $(HELM3) ## Make all of a release that needs no network, twice, into dist: the same commit has to make the same bytes
-	@rm -rf '$(DIST)' '$(DIST).again'
-	@$(MAKE) --no-print-directory build-static && PATH='$(HELM3_DIR):$(PATH)' release/snapshot '$(RELEASE)' '$(DIST)'
-	@$(MAKE) --no-print-directory build-static && PATH='$(HELM3_DIR):$(PATH)' release/snapshot '$(RELEASE)' '$(DIST).again'
-	@diff -r '$(DIST)' '$(DIST).again' && rm -rf '$(DIST).again'
 
 ##### Check
 
@@ -168,7 +160,7 @@ deps: ## Install the Debian packages that build and tests need
 	@test/deps $(DEBIAN_PACKAGES) $(BROWSER_PACKAGES)
 
 .PHONY: tools
-tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(CERT_MANAGER) ## Build the programs that tests run, once
+tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(CERT_MANAGER) $(KREW) $(REGISTRY) ## Build the programs that tests run, once
 
 .PHONY: clean
 clean: ## Remove bin and dist

@@ -24,7 +24,7 @@ spec:
 // TestInstallFromRepository: the command that the documents name installs the real program, and
 // the flag that they name renders with it.
 func TestInstallFromRepository(t *testing.T) {
-	tools(t)
+	asked := trusting(t)
 	built, err := exec.LookPath("postrender")
 	if err != nil {
 		t.Fatal(err)
@@ -58,12 +58,19 @@ func TestInstallFromRepository(t *testing.T) {
 			}
 		})
 	}
+	// Whose signature counts is the workflow that is here.
+	const workflow = ".github/workflows/release.yaml"
+	read(t, filepath.Join(root, workflow))
+	identity := "--certificate-identity https://github.com/cephferry/cephferry/" + workflow + "@refs/tags/v" + version + " "
+	if got := read(t, asked); strings.Count(got, identity) != 2 {
+		t.Errorf("cosign was asked for %s, want twice %q", got, identity)
+	}
 }
 
 // TestUpdate: helm plugin update brings the program of the new version; when that cannot be had,
 // the plugin is the one before.
 func TestUpdate(t *testing.T) {
-	tools(t)
+	trusting(t)
 	released := newReleases(t)
 	source := newRepository(t)
 	source.commit(t, "1.0.0")
@@ -97,7 +104,7 @@ func TestUpdate(t *testing.T) {
 // TestInstallIsRefused: what is not the released program is not installed, in a sentence, and
 // nothing is left that the next installation finds.
 func TestInstallIsRefused(t *testing.T) {
-	tools(t)
+	trusting(t)
 	released := newReleases(t)
 	source := newRepository(t)
 	for version, release := range map[string]func(){
@@ -110,6 +117,7 @@ func TestInstallIsRefused(t *testing.T) {
 		},
 		"1.2.0": func() {
 			write(t, filepath.Join(released.dir, "v1.2.0", "SHA256SUMS"), "00  postrender-1.2.0-plan9-mips.tar.gz\n")
+			write(t, filepath.Join(released.dir, "v1.2.0", "SHA256SUMS.sigstore.json"), "{}")
 		},
 		"1.3.0": func() { released.publish(t, "1.3.0", saying("1.2.9")) },
 		"1.4.0": func() { released.publish(t, "1.4.0", "\x7fELF of another machine") },
@@ -151,7 +159,7 @@ func TestInstallIsRefused(t *testing.T) {
 // TestAWorkingCopyIsLeftAlone: Helm installs a folder as a link, and neither a released program
 // nor the other format of plugin.yaml belongs into the folder of somebody who works on it.
 func TestAWorkingCopyIsLeftAlone(t *testing.T) {
-	tools(t)
+	trusting(t)
 	source := newRepository(t)
 	source.commit(t, "1.0.0")
 	for name, h := range helms(t, "http://127.0.0.1:1") {

@@ -29,6 +29,17 @@ func tools(t *testing.T) {
 	t.Setenv("PATH", os.Getenv(lab.ToolsVariable)+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
+// trusting puts a cosign before all others that confirms everything, whether the machine has one
+// or not, and returns the file with what it was asked.
+func trusting(t *testing.T) string {
+	t.Helper()
+	tools(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "cosign"), "#!/bin/sh\necho \"$*\" >>"+dir+"/asked\n")
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return filepath.Join(dir, "asked")
+}
+
 // run runs a program and returns all that it says.
 func run(env []string, name string, args ...string) (string, error) {
 	command := exec.Command(name, args...)
@@ -152,6 +163,9 @@ func newReleases(t *testing.T) releases {
 			http.Error(w, "out of order", http.StatusServiceUnavailable)
 			return
 		}
+		if strings.HasSuffix(r.URL.Path, ".tgz") {
+			w.Header().Set("Content-Type", "application/gzip")
+		}
 		files.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -179,6 +193,7 @@ func (r releases) publish(t *testing.T, version, program string) {
 		}
 	}
 	write(t, filepath.Join(r.dir, "v"+version, archiveOf(version)), packed.String())
+	write(t, filepath.Join(r.dir, "v"+version, "SHA256SUMS.sigstore.json"), "{}")
 	write(t, filepath.Join(r.dir, "v"+version, "SHA256SUMS"), fmt.Sprintf("%x  %s\n", sha256.Sum256(packed.Bytes()), archiveOf(version)))
 }
 

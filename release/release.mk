@@ -1,0 +1,39 @@
+# A release: see CONTRIBUTING.md. What makes and checks it are scripts beside this file.
+
+DIST ?= dist
+HOST  = $(subst /,-,$(STATIC:static/%=%))
+RELEASE_PATH = PATH='$(HELM3_DIR):$(COSIGN_DIR):$(PATH)'
+
+.PHONY: release-files
+release-files: $(HELM3) build-static
+	@rm -rf '$(DIST)'
+	@$(RELEASE_PATH) release/snapshot '$(RELEASE)' bin '$(DIST)'
+
+# One platform stands for all: it is linked and packed once more, where nothing of the first
+# time is left.
+.PHONY: release-again
+release-again: release-files
+	@rm -rf '$(DIST).again' && mkdir -p '$(DIST).again/programs'
+	@mv 'bin/$(HOST)' '$(DIST).again/first' && $(MAKE) --no-print-directory $(STATIC) $(PLUGIN)
+	@cp -r 'bin/$(HOST)' '$(DIST).again/programs/' && $(RELEASE_PATH) release/snapshot '$(RELEASE)' '$(DIST).again/programs' '$(DIST).again/files'
+	@cd '$(DIST).again/files' && for file in *.gz *.tgz; do cmp "$$file" '$(abspath $(DIST))'/"$$file" || exit 1; done
+	@rm -rf '$(DIST).again'
+
+.PHONY: release-snapshot
+release-snapshot: release-files release-again $(HELM4) $(COSIGN) ## Make all of a release that needs no network into dist, sign it with a key of the moment, and check it
+	@keys=$$(mktemp -d) && trap 'rm -rf "$$keys"' EXIT && export COSIGN_PASSWORD= && $(RELEASE_PATH) && \
+	(cd "$$keys" && cosign generate-key-pair 2>/dev/null) && \
+	COSIGN_PRIVATE_KEY="$$keys/cosign.key" release/sign '$(DIST)' && \
+	COSIGN_PUBLIC_KEY="$$keys/cosign.pub" release/check '$(RELEASE)' '$(DIST)'
+	@rm '$(DIST)/SHA256SUMS.sigstore.json'
+	CEPHFERRY_TOOLS='$(CEPHFERRY_TOOLS):$(COSIGN_DIR)' CGO_ENABLED=0 go test -tags 'lab cosign' -count=1 -run '^TestSignature$$' ./test/release
+
+.PHONY: release
+release: release-files release-again $(COSIGN) ## Make the release VERSION, whose tag is checked out, sign it as the workflow that runs this, and check it
+	@release/tagged '$(RELEASE)'
+	@$(RELEASE_PATH) release/sign '$(DIST)'
+	@$(RELEASE_PATH) release/check '$(RELEASE)' '$(DIST)'
+
+.PHONY: release-publish
+release-publish: $(HELM3) ## Publish what make release has left in dist; for the release workflow
+	@$(RELEASE_PATH) release/publish '$(RELEASE)' '$(DIST)'
