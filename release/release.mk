@@ -20,7 +20,7 @@ release-again: release-files
 	@rm -rf '$(DIST).again'
 
 .PHONY: release-snapshot
-release-snapshot: release-files release-again $(HELM4) $(COSIGN) ## Make all of a release that needs no network into dist, sign it with a key of the moment, and check it
+release-snapshot: release-files release-again $(COSIGN) ## Make all of a release that needs no network into dist, sign it with a key of the moment, and check it
 	@keys=$$(mktemp -d) && trap 'rm -rf "$$keys"' EXIT && export COSIGN_PASSWORD= && $(RELEASE_PATH) && \
 	(cd "$$keys" && cosign generate-key-pair 2>/dev/null) && \
 	COSIGN_PRIVATE_KEY="$$keys/cosign.key" release/sign '$(DIST)' && \
