@@ -417,7 +417,11 @@ func TestPackageMap(t *testing.T) {
 // TestMakeTargets: every make command in a document is a target.
 func TestMakeTargets(t *testing.T) {
 	targets := map[string]bool{}
-	for _, file := range []string{"Makefile", "tools.mk", "ceph.mk", "lint.mk", "vulncheck.mk", "test/lab/lab.mk", "test/krbd/krbd.mk", "test/fresh/fresh.mk"} {
+	files := []string{"Makefile"}
+	for _, m := range regexp.MustCompile(`(?m)^include (\S+)$`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
+		files = append(files, m[1])
+	}
+	for _, file := range files {
 		for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):`).FindAllStringSubmatch(read(t, file), -1) {
 			targets[m[1]] = true
 		}
