@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// TestWords: who reads docs/architecture.md for the first time has twenty words to learn, and
+// TestWords: who reads docs/glossary.md for the first time has twenty words to learn, and
 // each has one meaning.
 func TestWords(t *testing.T) {
-	data, err := os.ReadFile("../../docs/architecture.md")
+	data, err := os.ReadFile("../../docs/glossary.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, table, found := strings.Cut(string(data), "| word | what it means here |\n|---|---|\n")
 	if !found {
-		t.Fatal("docs/architecture.md has no table of words")
+		t.Fatal("docs/glossary.md has no table of words")
 	}
 	table, _, _ = strings.Cut(table, "\n\n")
 	seen := map[string]bool{}
