@@ -7,6 +7,7 @@ include test/lab/lab.mk
 include test/krbd/krbd.mk
 include test/fresh/fresh.mk
 include release/release.mk
+include site/site.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
@@ -164,5 +165,5 @@ deps: ## Install the Debian packages that build and tests need
 tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(CERT_MANAGER) $(KREW) $(REGISTRY) ## Build the programs that tests run, once
 
 .PHONY: clean
-clean: ## Remove bin and dist
-	rm -rf bin dist dist.again
+clean: ## Remove bin, dist and dist-site
+	rm -rf bin dist dist.again dist-site

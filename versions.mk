@@ -19,6 +19,12 @@ RESIZER_VERSION     := v1.14.0
 # What makes the webhook's certificate where the chart says so.
 CERT_MANAGER_VERSION := v1.21.2
 
+# What makes the site of the documents: Hugo, and the package of npm's that draws the diagrams,
+# with its hash.
+HUGO_VERSION        := v0.161.1
+MERMAID_VERSION     := 12.3.0
+MERMAID_SHA256      := be0684e8d20bfc874df12c0f04927a5c482f57f2200eec54cca52a4583fd4040
+
 # Debian packages of the real Ceph and etcd that tests and the demo start, of the
 # virtual machines and the fresh root, and the headers that the cgo build needs: go-ceph's
 # C, and package goceph's C++.

@@ -177,6 +177,7 @@ func TestToolVersions(t *testing.T) {
 		"test/tools/cert-manager/go.mod github.com/cert-manager/cert-manager":  "CERT_MANAGER_VERSION",
 		"test/chart/render/go.mod github.com/cert-manager/cert-manager":        "CERT_MANAGER_VERSION",
 		"test/tools/controller-gen/go.mod sigs.k8s.io/controller-tools":        "CONTROLLER_GEN_VERSION",
+		"test/tools/hugo/go.mod github.com/gohugoio/hugo":                      "HUGO_VERSION",
 	} {
 		name, required, _ := strings.Cut(file, " ")
 		want := submatch(t, versions, `(?m)^`+variable+`\s*:= (\S+)$`)

@@ -1,0 +1,32 @@
+# The documents as a site: Hugo from Go's module registry, the diagrams' library from npm's, both
+# of an exact version and kept outside the repository. The site itself needs no network.
+
+HUGO_DIR    := $(CEPHFERRY_CACHE)/hugo-$(HUGO_VERSION)
+HUGO        := $(HUGO_DIR)/hugo
+MERMAID     := $(CEPHFERRY_CACHE)/mermaid-$(MERMAID_VERSION)/mermaid.min.js
+SITE        ?= $(CURDIR)/dist-site
+
+$(HUGO):
+	$(call build-tool,hugo,github.com/gohugoio/hugo,$@)
+
+# Nothing of the package is run: it is fetched, npm compares what it got with the hash that
+# goes with the version, and one file is taken out.
+$(MERMAID):
+	@command -v npm >/dev/null || { echo "npm is missing; apt-get install npm"; exit 1; }
+	@mkdir -p $(@D) && fetched=$$(mktemp -d) && trap 'rm -rf "$$fetched"' EXIT && \
+	npm pack --silent --pack-destination "$$fetched" mermaid@$(MERMAID_VERSION) >/dev/null && \
+	echo '$(MERMAID_SHA256)  '"$$fetched/mermaid-$(MERMAID_VERSION).tgz" | sha256sum --check --quiet && \
+	tar -xzf "$$fetched/mermaid-$(MERMAID_VERSION).tgz" -C "$$fetched" package/dist/mermaid.min.js && \
+	mv "$$fetched/package/dist/mermaid.min.js" $@
+
+.PHONY: site
+site: $(HUGO) $(MERMAID) ## Build the documents as a site, into dist-site
+	@rm -rf '$(SITE)'
+	@$(HUGO) --source site --destination '$(SITE)' --panicOnWarning --quiet --noBuildLock
+	@cp $(MERMAID) '$(SITE)/mermaid.min.js'
+	@echo "$(SITE)/index.html is ready"
+
+.PHONY: test-site
+test-site: deps site ## Build the site, follow its links, and look at it in a browser
+	go vet -tags site ./test/site
+	SITE='$(SITE)' go test -tags site -count=1 ./test/site
