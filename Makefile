@@ -129,10 +129,10 @@ generated: $(CONTROLLER_GEN)
 	{ echo "the types in pkg/api have changed: make generate"; exit 1; }
 
 .PHONY: golden
-golden: ## Rewrite expected results: testdata/postrender, the table of the chart's values, the picture of the packages
+golden: ## Rewrite expected results: testdata/postrender, the table of the chart's values, the picture of the packages, long lines of documents
 	go test ./pkg/postrender -run Golden -update
 	go -C test/chart/render test -run ValuesTable -update ./...
-	go test ./test/repo -run ThePictureOfThePackages -update
+	go test ./test/repo -run 'ThePictureOfThePackages|LinesOfDocuments' -update
 
 BENCH = CGO_ENABLED=1 go run -tags '$(GO_CEPH_TAGS)' ./test/bench
 BENCH_PROGRAMS = deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node $(STATIC)

@@ -12,7 +12,7 @@ $(HUGO):
 # Nothing of the package is run: it is fetched, npm compares what it got with the hash that
 # goes with the version, and one file is taken out.
 $(MERMAID):
-	@command -v npm >/dev/null || { echo "npm is missing; apt-get install npm"; exit 1; }
+	@command -v npm >/dev/null || test/deps npm
 	@mkdir -p $(@D) && fetched=$$(mktemp -d) && trap 'rm -rf "$$fetched"' EXIT && \
 	npm pack --silent --pack-destination "$$fetched" mermaid@$(MERMAID_VERSION) >/dev/null && \
 	echo '$(MERMAID_SHA256)  '"$$fetched/mermaid-$(MERMAID_VERSION).tgz" | sha256sum --check --quiet && \
@@ -22,7 +22,7 @@ $(MERMAID):
 .PHONY: site
 site: $(HUGO) $(MERMAID) ## Build the documents as a site, into dist-site
 	@rm -rf '$(SITE)'
-	@$(HUGO) --source site --destination '$(SITE)' --panicOnWarning --quiet --noBuildLock
+	@said=$$($(HUGO) --source site --destination '$(SITE)' --panicOnWarning --noBuildLock 2>&1) || { echo "$$said"; exit 1; }
 	@cp $(MERMAID) '$(SITE)/mermaid.min.js'
 	@echo "$(SITE)/index.html is ready"
 

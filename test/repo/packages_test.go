@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "rewrite the picture of the packages")
+var update = flag.Bool("update", false, "draw the picture of the packages anew, and break long lines of documents")
 
 // drawn are the packages of the picture in docs/architecture.md: the programs, and those in which
 // something is decided or carried out. All others serve them.
