@@ -3,25 +3,32 @@
 # from 19.2.6 and 20.2.4 on can use keys of type aes256k. Another release, whose libraries
 # ceph.mk has to know: --build-arg BASE_IMAGE=quay.io/ceph/ceph:v19.2.6
 ARG BASE_IMAGE=quay.io/ceph/ceph:v20.2.4
+ARG GO_IMAGE=golang:1.26-bookworm
 
-FROM golang:1.26-bookworm AS go
+# Go of the machine that builds, also for an image of another architecture: it is linked
+# statically, and so runs beside programs that are emulated. Only the C compiler is.
+FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS go
 
 FROM ${BASE_IMAGE} AS build
-# The headers are those of the libraries in the image, and not of the newest in the repository.
-RUN version="$(rpm -q --queryformat '%{version}-%{release}' librados2)" \
- && dnf install -y --setopt=install_weak_deps=False gcc gcc-c++ make gawk \
-    "librados-devel-$version" "libradospp-devel-$version" "librbd-devel-$version" \
- && dnf clean all
-COPY --from=go /usr/local/go /usr/local/go
-ENV PATH=/usr/local/go/bin:$PATH
+COPY image/headers /usr/local/sbin/cephferry-headers
+RUN cephferry-headers
+ENV PATH=/usr/local/go/bin:$PATH GOTOOLCHAIN=local GOFLAGS=-trimpath GOMODCACHE=/go/mod GOCACHE=/go/build
+ARG GOPROXY
 WORKDIR /src
 COPY go.mod go.sum ./
-RUN go mod download
+RUN --mount=type=bind,from=go,source=/usr/local/go,target=/usr/local/go go mod download
 COPY . .
 ARG VERSION=unknown
-RUN make bin/webhook bin/kubectl-cephferry VERSION="$VERSION"
+ARG TARGETARCH
+# Names the headers, for whoever keeps Go's cache from one build to the next.
+ARG HEADERS
+RUN --mount=type=bind,from=go,source=/usr/local/go,target=/usr/local/go \
+    GOARCH="$TARGETARCH" CGO_CFLAGS="-g -O2 -DHEADERS=$HEADERS" \
+    make bin/webhook bin/kubectl-cephferry VERSION="$VERSION" STRIP=true
 
 FROM ${BASE_IMAGE}
+# Nobody becomes another user in it, whatever Kubernetes allows.
+RUN find / -xdev -type f -perm /6000 -exec chmod a-s '{}' +
 COPY --from=build /src/bin/webhook /src/bin/kubectl-cephferry /usr/local/bin/
 # A number, so that runAsNonRoot can be checked.
 USER 65532:65532

@@ -8,12 +8,14 @@ include test/krbd/krbd.mk
 include test/fresh/fresh.mk
 include release/release.mk
 include site/site.mk
+include image/image.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
 # Of an archive's name; a tag's without its v.
 RELEASE     ?= $(firstword $(subst +, ,$(VERSION)))
-LDFLAGS     := -X $(MODULE)/pkg/version.build=$(VERSION)
+# Without symbols and DWARF, a third of a program, if STRIP is not empty.
+LDFLAGS     := $(if $(STRIP),-s -w )-X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 # The static builds of this machine.
 STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
@@ -165,5 +167,5 @@ deps: ## Install the Debian packages that build and tests need
 tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(CERT_MANAGER) $(KREW) $(REGISTRY) ## Build the programs that tests run, once
 
 .PHONY: clean
-clean: ## Remove bin, dist and dist-site
-	rm -rf bin dist dist.again dist-site
+clean: ## Remove bin and what is made in dist, dist-site and dist-image
+	rm -rf bin dist dist.again dist-site dist-image

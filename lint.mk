@@ -15,13 +15,13 @@ LINT     = $(GOLANGCI_LINT) run --allow-parallel-runners --config '$(CURDIR)/.go
 
 # Everything that can be compiled in is looked at once, and without tags and cgo again only
 # what is made of other files then.
-LINT_TAGS  = $(GO_CEPH_TAGS),lab,krbd
+LINT_TAGS  = $(GO_CEPH_TAGS),lab,krbd,image
 LINT_FILES = go list -f '{{.ImportPath}} {{.GoFiles}} {{.CgoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}'
 LINT_AGAIN = { $(LINT_FILES) -tags '$(LINT_TAGS)' ./... | sed p; CGO_ENABLED=0 $(LINT_FILES) ./...; } | sort | uniq -u | sed 's| .*||; s|^$(MODULE)|.|'
 
 .PHONY: lint
 lint: deps $(GOLANGCI_LINT) generated ## Check formatting, what golangci-lint finds, with and without cgo, and that what is generated is of the types
-	@unformatted=$$(gofmt -l cmd examples pkg test); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd examples image pkg test); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
 	$(LINT) --build-tags '$(LINT_TAGS)' ./...
 	CGO_ENABLED=0 $(LINT) $$($(LINT_AGAIN))
 	cd examples/sdk && $(LINT) ./...

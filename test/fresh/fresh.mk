@@ -11,7 +11,7 @@ FRESH_RUN ?= make --no-print-directory --jobs 2 VERSION=fresh GOFLAGS=-buildvcs=
 test-fresh: deps ## Build everything in a root that has only what make deps installs
 	@DEBIAN_PACKAGES='$(DEBIAN_PACKAGES)' test/fresh/$(if $(filter file,$(origin FRESH_RUN)),once,root) $(FRESH_DIR) $(FRESH_RUN)
 
-LAB_TAGS = $(GO_CEPH_TAGS) lab krbd
+LAB_TAGS = $(GO_CEPH_TAGS) lab krbd image
 
 # go list -export compiles everything, tests as well, with the tags and without, and Go keeps
 # what it has compiled. What a machine may lack besides shows when Ceph's libraries are

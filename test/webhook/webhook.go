@@ -34,6 +34,7 @@ import (
 
 	registrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
@@ -67,6 +68,9 @@ type Options struct {
 	Values string
 	// Helm and Webhook are the programs, Home is for what Helm caches.
 	Helm, Webhook, Home string
+	// Container, unless nil, gives the command that runs the pod of the chart's Deployment, and
+	// ends with its arguments. The certificate and the kubeconfig of its account are in dir.
+	Container func(pod corev1.PodSpec, dir string) ([]string, error)
 }
 
 // Webhook is a webhook that runs.
@@ -79,6 +83,7 @@ type Webhook struct {
 	Client *http.Client
 
 	cluster     *lab.Cluster
+	pod         corev1.PodSpec
 	program     string
 	args, env   []string
 	probe, meta string
@@ -147,12 +152,21 @@ func Start(ctx context.Context, o Options) (*Webhook, error) {
 	if err := c.Apply(ctx, strings.Join(append([]string{namespace, RenamerSecret(user.ID, user.Key)}, objects...), "\n---\n")); err != nil {
 		return nil, err
 	}
-	w.args = append(w.args, "--cert-dir", dir, "--admission-grace", Grace.String()) // the later one counts
 	kubeconfig := filepath.Join(dir, "kubeconfig")
 	if err := writeKubeconfig(ctx, c, kubeconfig); err != nil {
 		return nil, err
 	}
-	w.env = []string{"KUBECONFIG=" + kubeconfig, "POD_NAMESPACE=" + Namespace, "HOME=" + dir}
+	if o.Container != nil {
+		command, err := o.Container(w.pod, dir)
+		if err != nil {
+			return nil, fmt.Errorf("translate the chart's pod: %w", err)
+		}
+		w.program, w.args, w.env = command[0], command[1:], os.Environ()
+	} else {
+		w.args = append(w.pod.Containers[0].Args, "--cert-dir", dir) // the later one counts
+		w.env = []string{"KUBECONFIG=" + kubeconfig, "POD_NAMESPACE=" + Namespace, "HOME=" + dir}
+	}
+	w.args = append(w.args, "--admission-grace", Grace.String())
 	if err := w.Start(); err != nil {
 		return nil, err
 	}
@@ -194,7 +208,7 @@ func RenamerSecret(id, key string) string {
 	return fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: renamer, namespace: %s}, stringData: {userID: %s, userKey: %q}}", Namespace, id, key)
 }
 
-// take takes over the flags, and returns the account, its rights, the classes and the policies, and the
+// take takes over the pod, and returns the account, its rights, the classes and the policies, and the
 // webhook configuration.
 func (w *Webhook) take(manifests string, ca []byte) (objects []string, configuration string, err error) {
 	for _, manifest := range strings.Split(manifests, "\n---\n") {
@@ -211,7 +225,7 @@ func (w *Webhook) take(manifests string, ca []byte) (objects []string, configura
 			if err := yaml.UnmarshalStrict([]byte(manifest), &deployment); err != nil {
 				return nil, "", err
 			}
-			w.args = deployment.Spec.Template.Spec.Containers[0].Args
+			w.pod = deployment.Spec.Template.Spec
 		case "ValidatingWebhookConfiguration":
 			var webhooks registrationv1.ValidatingWebhookConfiguration
 			if err := yaml.UnmarshalStrict([]byte(manifest), &webhooks); err != nil {
@@ -229,7 +243,7 @@ func (w *Webhook) take(manifests string, ca []byte) (objects []string, configura
 			configuration = string(data)
 		}
 	}
-	if w.args == nil || configuration == "" {
+	if len(w.pod.Containers) == 0 || configuration == "" {
 		return nil, "", errors.New("the chart renders no Deployment or no webhook configuration")
 	}
 	return objects, configuration, nil

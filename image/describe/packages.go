@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+)
+
+// osPackage is a package of the image's distribution.
+type osPackage struct{ name, version, purl string }
+
+// readPackages reads a line per package: "deb" or "rpm", name, version and architecture.
+func readPackages(r io.Reader, distribution string) ([]osPackage, error) {
+	vendor, _, ok := strings.Cut(distribution, "-")
+	if !ok {
+		return nil, fmt.Errorf("--distribution %s: must be as debian-12", distribution)
+	}
+	var found []osPackage
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) != 4 || fields[0] != "deb" && fields[0] != "rpm" {
+			return nil, fmt.Errorf("read packages: line %q", lines.Text())
+		}
+		found = append(found, osPackage{fields[1], fields[2], fmt.Sprintf("pkg:%s/%s/%s@%s?arch=%s&distro=%s",
+			fields[0], vendor, escaped(fields[1]), escaped(fields[2]), fields[3], distribution)})
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read packages: %w", err)
+	}
+	if len(found) == 0 {
+		return nil, errors.New("read packages: there are none")
+	}
+	slices.SortFunc(found, func(a, b osPackage) int { return strings.Compare(a.purl, b.purl) })
+	return slices.Compact(found), nil
+}
+
+// module is a Go module in one of the programs; sum is its hash in go.sum.
+type module struct{ path, version, sum string }
+
+func (m module) purl() string {
+	parts := strings.Split(m.path, "/")
+	for i := range parts {
+		parts[i] = escaped(parts[i])
+	}
+	return "pkg:golang/" + strings.Join(parts, "/") + "@" + escaped(m.version)
+}
+
+// escaped is a part of a package URL.
+func escaped(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(url.PathEscape(text), "+", "%2B"), ":", "%3A")
+}
+
+// modules are those that a program was built from, without its own, and Go's library.
+func (p program) modules() []module {
+	found := []module{{path: "stdlib", version: strings.TrimPrefix(p.info.GoVersion, "go")}}
+	for _, used := range p.info.Deps {
+		var dep debug.Module = *used
+		if used.Replace != nil {
+			dep = *used.Replace
+		}
+		found = append(found, module{dep.Path, dep.Version, dep.Sum})
+	}
+	return found
+}
+
+// modules are those of all programs.
+func (i image) modules() []module {
+	var all []module
+	for _, p := range i.programs {
+		all = append(all, p.modules()...)
+	}
+	slices.SortFunc(all, func(a, b module) int { return strings.Compare(a.purl(), b.purl()) })
+	return slices.Compact(all)
+}

@@ -1,0 +1,30 @@
+# The container image, of the Dockerfile.
+
+IMAGE_ARCH ?= $(shell go env GOARCH)
+# A storage of our own: what `podman images` shows people is theirs.
+IMAGE_DIR     := $(CEPHFERRY_CACHE)/image
+IMAGE_STORAGE := --root $(IMAGE_DIR)/storage --runroot /run/cephferry-image
+export BUILDAH := buildah $(IMAGE_STORAGE)
+export PODMAN  := podman $(IMAGE_STORAGE) --cgroup-manager cgroupfs
+IMAGE_ARCHIVE  = $(DIST)-image/cephferry-webhook-$(RELEASE)-linux-$(IMAGE_ARCH).tar
+# Who builds, as the provenance says it.
+BUILDER ?= https://github.com/cephferry/cephferry/blob/main/docs/image.md
+# Debian packages besides those of the other targets.
+IMAGE_PACKAGES := buildah crun podman
+
+.PHONY: image-deps
+image-deps:
+	@test/deps $(IMAGE_PACKAGES)
+
+.PHONY: image
+image: image-deps ## Build the image for IMAGE_ARCH on Ceph's own, as an OCI archive in dist-image, with bill of materials and provenance
+	@image/build '$(IMAGE_ARCH)' '$(VERSION)' '$(IMAGE_ARCHIVE)' '$(BUILDER)'
+
+# Without a registry: on a Debian with its Ceph libraries.
+.PHONY: image-here
+image-here: deps image-deps
+	@options=$$(image/base '$(IMAGE_ARCH)') && image/build '$(IMAGE_ARCH)' '$(VERSION)' '$(IMAGE_ARCHIVE)' '$(BUILDER)' $$options
+
+.PHONY: test-image
+test-image: image-here $(CONTROL_PLANE) $(HELM3) ## Build the image on Debian's Ceph libraries, and run it as the chart says
+	CEPHFERRY_IMAGE_ARCHIVE='$(CURDIR)/$(IMAGE_ARCHIVE)' CEPHFERRY_IMAGE='localhost/cephferry/webhook:$(IMAGE_ARCH)' go test -tags '$(GO_CEPH_TAGS) lab image' -count=1 -timeout 10m ./test/image
