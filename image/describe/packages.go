@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -60,7 +59,7 @@ func escaped(text string) string {
 func (p program) modules() []module {
 	found := []module{{path: "stdlib", version: strings.TrimPrefix(p.info.GoVersion, "go")}}
 	for _, used := range p.info.Deps {
-		var dep debug.Module = *used
+		dep := *used
 		if used.Replace != nil {
 			dep = *used.Replace
 		}

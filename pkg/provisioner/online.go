@@ -91,11 +91,11 @@ func (s sizes) next() step {
 // expandingTo is what a node expands the claim's filesystem to, or will as soon as it has it
 // mounted; 0 is nothing.
 func expandingTo(claim *corev1.PersistentVolumeClaim) int64 {
-	switch claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage] {
-	case corev1.PersistentVolumeClaimNodeResizePending, corev1.PersistentVolumeClaimNodeResizeInProgress:
-		return claim.Status.AllocatedResources.Storage().Value()
+	status := claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage]
+	if status != corev1.PersistentVolumeClaimNodeResizePending && status != corev1.PersistentVolumeClaimNodeResizeInProgress {
+		return 0
 	}
-	return 0
+	return claim.Status.AllocatedResources.Storage().Value()
 }
 
 // growOnline has the filesystem of an image that has grown follow, in a volume that the
@@ -125,8 +125,11 @@ func (c *Claims) growOnline(ctx context.Context, claim *corev1.PersistentVolumeC
 		if err := c.patchStatus(ctx, claim, func(status *corev1.PersistentVolumeClaimStatus) { allocateFor(status, to) }); err != nil {
 			return err
 		}
+	case done:
+		return nil
+	case await:
 	}
-	if todo == done || !tell {
+	if !tell {
 		return nil
 	}
 	return failure{filesystem, fmt.Sprintf(

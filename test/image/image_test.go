@@ -5,6 +5,7 @@ package image
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -61,7 +62,7 @@ func (b built) output(command []string) string {
 	out, err := exec.CommandContext(context.WithoutCancel(b.Context()), command[0], command[1:]...).Output()
 	if err != nil {
 		var stderr []byte
-		if exit, ok := err.(*exec.ExitError); ok {
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 			stderr = exit.Stderr
 		}
 		b.Fatalf("%s: %v: %s%s", strings.Join(command, " "), err, out, stderr)

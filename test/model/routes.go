@@ -11,8 +11,7 @@ import (
 type route struct {
 	usage string
 	kinds []kind
-	// arrived: there is nothing left to do. A and B are as in the step of kind is.
-	is      kind
+	// arrived: there is nothing left to do.
 	arrived func(m *Model, s state, at place) bool
 	// stuck is the kind of step whose refusal is the reason.
 	stuck func(m *Model, s state, at place) kind
