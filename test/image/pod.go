@@ -41,8 +41,10 @@ func (k Kubelet) Podman(pod corev1.PodSpec) (options, args []string, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	options = []string{"--network=host", "--volume=" + k.Account + ":" + accountDir + ":ro",
-		"--env=KUBERNETES_SERVICE_HOST=" + k.Server[0], "--env=KUBERNETES_SERVICE_PORT=" + k.Server[1]}
+	options = []string{"--network=host", "--env=KUBERNETES_SERVICE_HOST=" + k.Server[0], "--env=KUBERNETES_SERVICE_PORT=" + k.Server[1]}
+	if mounts := pod.AutomountServiceAccountToken; mounts == nil || *mounts {
+		options = append(options, "--volume="+k.Account+":"+accountDir+":ro")
+	}
 	for _, mount := range container.VolumeMounts {
 		if plain := (corev1.VolumeMount{Name: mount.Name, MountPath: mount.MountPath, ReadOnly: true}); !reflect.DeepEqual(mount, plain) || volumes[mount.Name] == "" {
 			return nil, nil, fmt.Errorf("volumeMounts: %q is not of a known volume, or not plainly read-only", mount.Name)
@@ -68,7 +70,8 @@ func (k Kubelet) Podman(pod corev1.PodSpec) (options, args []string, err error) 
 	// What is translated, and what is the scheduler's or the kubelet's own. Ports are only
 	// named: the network is the host's. Probes are asked by whoever runs the container.
 	pod.Containers, pod.Volumes, pod.SecurityContext = nil, nil, nil
-	pod.ServiceAccountName, pod.TopologySpreadConstraints = "", nil
+	pod.ServiceAccountName, pod.AutomountServiceAccountToken = "", nil
+	pod.TopologySpreadConstraints, pod.TerminationGracePeriodSeconds = nil, nil
 	container.Name, container.Image, container.ImagePullPolicy = "", "", ""
 	container.Args, container.Env, container.VolumeMounts, container.SecurityContext = nil, nil, nil, nil
 	container.Ports, container.LivenessProbe, container.ReadinessProbe, container.Lifecycle = nil, nil, nil, nil

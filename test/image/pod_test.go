@@ -45,8 +45,8 @@ func TestPodman(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"--network=host", "--volume=" + account + ":/var/run/secrets/kubernetes.io/serviceaccount:ro",
-		"--env=KUBERNETES_SERVICE_HOST=127.0.0.1", "--env=KUBERNETES_SERVICE_PORT=6443",
+		"--network=host", "--env=KUBERNETES_SERVICE_HOST=127.0.0.1", "--env=KUBERNETES_SERVICE_PORT=6443",
+		"--volume=" + account + ":/var/run/secrets/kubernetes.io/serviceaccount:ro",
 		"--volume=" + dir + "/certificate:/certs:ro", "--env=POD_NAMESPACE=storage", "--env=GOGC=50",
 		"--security-opt=no-new-privileges", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all",
 	}
@@ -62,6 +62,18 @@ func TestPodman(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{dir + "/certificate/tls.crt"}, files); diff != "" {
 		t.Errorf("the volume has (-want +got):\n%s", diff)
+	}
+}
+
+// TestPodmanMountsNoToken: a pod that the chart would give no token does not get one here.
+func TestPodmanMountsNoToken(t *testing.T) {
+	var pod corev1.PodSpec
+	if err := yaml.UnmarshalStrict([]byte(strings.Split(plain, "  volumeMounts:")[0]+"automountServiceAccountToken: false"), &pod); err != nil {
+		t.Fatal(err)
+	}
+	options, _, err := Kubelet{Account: "account"}.Podman(pod)
+	if err != nil || strings.Contains(strings.Join(options, " "), "account") {
+		t.Errorf("%q, %v", options, err)
 	}
 }
 
