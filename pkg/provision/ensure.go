@@ -13,6 +13,8 @@ import (
 
 // Request asks for one volume.
 type Request struct {
+	// Claim is its namespace and name, for people.
+	Claim  string
 	Volume Volume
 	// Size is the claim's storage request in bytes.
 	Size uint64
@@ -103,6 +105,9 @@ func Ensure(ctx context.Context, requests []Request) []Result {
 		seen[i], results[i].Err = r.Volume.look(ctx)
 		if results[i].Err == nil {
 			_, results[i].Err = results[i].decide(r, seen[i])
+		}
+		if results[i].Err == nil && results[i].Key != "" {
+			results[i].Err = checkKeys(ctx, r, seen[i])
 		}
 	})
 	if failed(results) {

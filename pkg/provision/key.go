@@ -1,10 +1,13 @@
 package provision
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/cephferry/cephferry/pkg/annotations"
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 )
 
 // Errors about keys, for errors.Is.
@@ -84,6 +87,32 @@ func becomesKeyed(request Request, seen *found) bool {
 
 // NewKey is the key that an image would get that is made now, if any.
 func (r Request) NewKey() (string, error) { return decideKey(r, nil) }
+
+// checkKeys returns [ErrNoKey] if an image that is to be keyed now could never bear the key of
+// another cluster on its Ceph. One that is keyed already is not looked at: it works where its
+// name fits, and a move says where it does not.
+func checkKeys(ctx context.Context, r Request, seen *found) error {
+	image, ok := r.Volume.(Image)
+	if !ok || seen != nil && !becomesKeyed(r, seen) {
+		return nil
+	}
+	keys, err := image.Cluster.Keys(ctx, image.Pool, image.Namespace)
+	if err != nil {
+		return fmt.Errorf("read the keys of all clusters: %w", err)
+	}
+	return fitsKeys(r.Claim, image.Name, keys)
+}
+
+// fitsKeys returns [ErrNoKey] if the claim's image cannot bear its name with one of the keys.
+func fitsKeys(claim, image string, keys []ceph.Key) error {
+	longest, tooLong := staticpv.TooLong(image, keys)
+	if !tooLong {
+		return nil
+	}
+	return fmt.Errorf("%w: claim %s: image %q is to bear the key of its owner, and would have %d bytes with the key %q of the cluster with uid %s, more than the %d that a name of an image may have, "+
+		"so that cluster could never own it; choose a shorter name with the annotation %s, or a new image without keys with %s: \"false\"",
+		ErrNoKey, claim, image, len(staticpv.Handle(image, longest.Name)), longest.Name, longest.UID, annotations.MaxImageName, annotations.Image, annotations.Keyed)
+}
 
 func describeKeyed(volume Volume, keyed bool) string {
 	is, wants := "has one name for all clusters", "bears its owner's"

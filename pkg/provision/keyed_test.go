@@ -3,6 +3,7 @@ package provision_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,5 +101,93 @@ func TestEnsureMeetsAnOwnersImage(t *testing.T) {
 		if _, err := other.Image(t.Context(), spec("a")); !errors.Is(err, ceph.ErrImageNotFound) {
 			t.Errorf("key %q: there is a second image: %v", key, err)
 		}
+	}
+}
+
+// TestEnsureFitsAllKeys: an image that is keyed now has to bear the longest key, and one that
+// exists goes on as it is.
+func TestEnsureFitsAllKeys(t *testing.T) {
+	no := false
+	const name = "abc"
+	existing := func(name string, recorded, keyed bool) []cephtest.Image {
+		made := image(name, gib, 0)
+		if recorded {
+			made = image(name, gib, gib)
+		}
+		made.Keyed = keyed
+		return []cephtest.Image{made}
+	}
+	longest := strings.Repeat("k", 93)
+	refused := "there is no key for the image: claim shop/data: image \"abc\" is to bear the key of its owner, and would have 97 bytes with the key \"" + longest + "\" of the cluster with uid uid of " + longest +
+		", more than the 96 that a name of an image may have, so that cluster could never own it; " +
+		"choose a shorter name with the annotation cephferry.io/image, or a new image without keys with cephferry.io/keyed: \"false\""
+	for title, test := range map[string]struct {
+		images  []cephtest.Image
+		other   string
+		half    bool
+		request provision.Request
+		err     string
+		changes []string
+	}{
+		"a new one, 96 bytes":               {other: longest[1:], request: provision.Request{Key: "east"}, changes: []string{"CreateImage abc", "PutRecord abc"}},
+		"a new one, 97 bytes":               {other: longest, request: provision.Request{Key: "east"}, err: refused},
+		"a new one, half claimed, 97 bytes": {other: longest, half: true, request: provision.Request{Key: "east"}, err: refused},
+		"a new one that is not keyed":       {other: longest, request: provision.Request{Key: "east", Keyed: &no}, changes: []string{"CreateImage abc", "PutRecord abc"}},
+		"a look at none":                    {other: longest, request: provision.Request{Key: "east", Look: true}},
+		"one that is keyed":                 {images: existing(name, true, true), other: longest, request: provision.Request{Key: "east"}},
+		"one that is keyed, and grows":      {images: existing(name, true, true), other: longest, request: provision.Request{Key: "east", AtLeast: 2 * gib}, changes: []string{"GrowImage abc"}},
+		"one that is not keyed":             {images: existing(name, true, false), other: longest, request: provision.Request{Key: "east"}},
+		"one without a record":              {images: existing(name, false, false), other: longest, request: provision.Request{Key: "east"}, changes: []string{"PutRecord abc"}},
+		"adopted by its old name, 96 bytes": {images: existing(oldName, false, false), other: longest[1:], request: provision.Request{Key: "east", Adopt: true, OldName: oldName}, changes: []string{"PutRecord abc", "RenameImageFrom abc", "Watchers csi-vol-1"}},
+		"adopted by its old name, 97 bytes": {images: existing(oldName, false, false), other: longest, request: provision.Request{Key: "east", Adopt: true, OldName: oldName}, err: refused},
+		"adopted without keys":              {images: existing(oldName, false, false), other: longest, request: provision.Request{Key: "east", Keyed: &no, Adopt: true, OldName: oldName}, changes: []string{"PutRecord abc", "RenameImageFrom abc", "Watchers csi-vol-1"}},
+		"its adoption died half-way":        {images: existing(oldName, true, true), other: longest, request: provision.Request{Key: "east", Adopt: true, OldName: oldName}, changes: []string{"PutRecord abc", "RenameImageFrom abc", "Watchers csi-vol-1"}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			c := newCeph(test.images...)
+			client := dial(t, c)
+			claimKey(t, client, "east")
+			if test.half {
+				c.HalfClaimKey("replicapool", "tenant", test.other, "uid of "+test.other)
+			} else {
+				claimKey(t, client, test.other)
+			}
+			test.request.Claim, test.request.Size = "shop/data", gib
+			at := spec(name)
+			at.Key = test.request.Key
+			test.request.Volume = provision.Image{Cluster: client, ImageSpec: at, OldName: test.request.OldName, Layout: layout}
+			result := provision.Ensure(t.Context(), []provision.Request{test.request})[0]
+			var text string
+			if result.Err != nil {
+				text = result.Err.Error()
+			}
+			if text != test.err || test.err != "" && !errors.Is(result.Err, provision.ErrNoKey) {
+				t.Errorf("got  %s\nwant %s", text, test.err)
+			}
+			var made []string
+			for _, change := range changes(c) {
+				if !strings.HasPrefix(change, "ClaimKey ") && (test.err == "" || !strings.HasPrefix(change, "Watchers ")) {
+					made = append(made, change)
+				}
+			}
+			if diff := cmp.Diff(test.changes, made); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestEnsureWithoutTheKeys: nothing is made while it is not known which keys there are.
+func TestEnsureWithoutTheKeys(t *testing.T) {
+	c := newCeph()
+	c.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
+		if call.Method == "Keys" {
+			return ceph.ErrUnreachable
+		}
+		return proceed()
+	})
+	result := provision.Ensure(t.Context(), []provision.Request{keyedImage(dial(t, c), provision.Request{Key: "east", Size: gib})})[0]
+	if !errors.Is(result.Err, ceph.ErrUnreachable) || errors.Is(result.Err, provision.ErrNoKey) || len(changes(c)) > 0 {
+		t.Errorf("%v, %q", result.Err, changes(c))
 	}
 }

@@ -71,6 +71,7 @@ type Location struct {
 // Request is for the volume of a plan.
 func (l Location) Request(plan staticpv.Plan) Request {
 	request := Request{
+		Claim:  plan.Namespace + "/" + plan.Claim,
 		Volume: l.volume(plan), Size: uint64(plan.Request.Value()), Adopt: plan.Adopt, OldName: plan.OldName, Look: plan.Look,
 		Exclusive: plan.Mapping.Exclusive, NewExclusive: plan.Mapping.NewExclusive, NewPrivate: plan.NewPrivate,
 		Keyed: plan.Keyed, Key: l.Key, NoKey: l.NoKey, CannotStage: plan.CannotStage(),

@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cephferry/cephferry/pkg/ceph"
 )
 
 func TestDecide(t *testing.T) {
@@ -78,6 +80,26 @@ func TestKeyedIsTooLong(t *testing.T) {
 	}
 	if pv.Spec.CSI.VolumeHandle != "shop.data" {
 		t.Errorf("the old volume has the handle %s", pv.Spec.CSI.VolumeHandle)
+	}
+}
+
+// TestFitsKeys has the boundary: 9 bytes of shop.data, the separator, and the key.
+func TestFitsKeys(t *testing.T) {
+	key := func(length int) ceph.Key { return ceph.Key{Name: strings.Repeat("k", length), UID: "u-long"} }
+	for name, test := range map[string]struct {
+		keys []ceph.Key
+		want string
+	}{
+		"no key":   {nil, ""},
+		"96 bytes": {[]ceph.Key{{Name: "east"}, key(86)}, ""},
+		"97 bytes": {[]ceph.Key{{Name: "east"}, key(87)}, `with the key of the cluster with uid u-long, has 97 bytes, more than the 96`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := fitsKeys("shop.data", test.keys)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v; want %s", err, test.want)
+			}
+		})
 	}
 }
 

@@ -56,6 +56,9 @@ func (r *Rekeyer) Rekey(ctx context.Context, namespace, claim string, say func(s
 	next := pair.Copy
 	if step == Replace {
 		if next, err = keyed(old, spec.Key); err == nil {
+			err = checkKeys(ctx, storage, spec)
+		}
+		if err == nil {
 			err = r.replace(ctx, storage, volume, spec, next, say)
 		}
 	} else {
@@ -199,6 +202,28 @@ func (r *Rekeyer) watchers(ctx context.Context, storage idle.Ceph, volume volume
 		}
 	}
 	return open, nil
+}
+
+// checkKeys returns an [*idle.Refusal] if the image is not keyed yet, and could never bear the
+// key of another cluster. In one that is, this cluster's volume alone has to follow.
+func checkKeys(ctx context.Context, storage idle.Ceph, spec ceph.ImageSpec) error {
+	keys, err := storage.Keys(ctx, spec.Pool, spec.Namespace)
+	if err != nil {
+		return fmt.Errorf("read the keys of all clusters: %w", err)
+	}
+	refusal := fitsKeys(spec.Name, keys)
+	if refusal == nil {
+		return nil
+	}
+	image, err := storage.Image(ctx, spec)
+	if err != nil {
+		return err
+	}
+	record, err := ownership.Read(ctx, storage, image)
+	if err != nil || record.Keyed {
+		return err
+	}
+	return refusal
 }
 
 // checkKeyed is for a volume, or the copy of one, that has a key: the image became keyed

@@ -137,6 +137,11 @@ func TestRekeyIsRefused(t *testing.T) {
 				r.Fatal(err)
 			}
 		}, `another cluster (uid u-first) is called "east" too, and was first`},
+		"another cluster's key is too long": {held(east), nil, nil, func(r *rig) {
+			if _, err := r.storage.ClaimKey(r.Context(), "rbd", "", ceph.Party{UID: "u-long", Name: strings.Repeat("k", 87)}); err != nil {
+				r.Fatal(err)
+			}
+		}, "with the key of the cluster with uid u-long, has 97 bytes, more than the 96"},
 		"there is no image":       {nil, nil, nil, func(r *rig) { r.ceph.RemoveImage(ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}) }, "shop.data"},
 		"somebody is deleting it": {nil, deleting, nil, nil, "PersistentVolume shop.data is being deleted, and not by this command"},
 		"a copy of another volume": {nil, deleting, nil, func(r *rig) {
@@ -170,6 +175,19 @@ func TestRekeyIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKeyedAlready: in a cluster that comes after the one which has made the image keyed, no
+// key is too long any more.
+func TestKeyedAlready(t *testing.T) {
+	r := newRig(t, &ceph.Record{ClaimSize: 1 << 24, Exclusive: true, Keyed: true}, nil)
+	if _, err := r.storage.ClaimKey(t.Context(), "rbd", "", ceph.Party{UID: "u-long", Name: strings.Repeat("k", 87)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.rekey(); err != nil {
+		t.Fatal(err)
+	}
+	r.isKeyed(false, nil)
 }
 
 // TestARecordChangesMeanwhile: another cluster gets the image after the proof.

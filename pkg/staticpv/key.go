@@ -43,3 +43,14 @@ func (p Plan) FitsKey(key string) error {
 		"choose a shorter name with the annotation %s, or a new image without keys with %s: \"false\"",
 		p.Namespace, p.Claim, p.Image, length, key, annotations.MaxImageName, annotations.Image, annotations.Keyed)
 }
+
+// TooLong returns the longest of the keys, those of all clusters that may own the image one
+// day, if the image cannot bear its name with that one. Of equally long ones it is the first.
+func TooLong(image string, keys []ceph.Key) (longest ceph.Key, tooLong bool) {
+	for _, key := range keys {
+		if len(key.Name) > len(longest.Name) {
+			longest = key
+		}
+	}
+	return longest, len(Handle(image, longest.Name)) > annotations.MaxImageName
+}

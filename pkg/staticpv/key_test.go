@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 )
 
@@ -51,6 +52,32 @@ func TestFitsKey(t *testing.T) {
 			}
 			if got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	east, west := ceph.Key{Name: "east", UID: "u-east"}, ceph.Key{Name: "west", UID: "u-west"}
+	frankfurt := ceph.Key{Name: "frankfurt", UID: "u-frankfurt"}
+	for name, test := range map[string]struct {
+		length  int
+		keys    []ceph.Key
+		want    ceph.Key
+		tooLong bool
+	}{
+		"96 bytes with the longest key":         {86, []ceph.Key{east, frankfurt, west}, frankfurt, false},
+		"97 bytes with the longest key":         {87, []ceph.Key{east, frankfurt, west}, frankfurt, true},
+		"97 bytes, the longest is first":        {87, []ceph.Key{frankfurt, east}, frankfurt, true},
+		"96 bytes with keys of one length":      {91, []ceph.Key{east, west}, east, false},
+		"97 bytes with keys of one length":      {92, []ceph.Key{east, west}, east, true},
+		"the longest name, and no key":          {96, nil, ceph.Key{}, false},
+		"the longest name, and any key":         {96, []ceph.Key{{Name: "e", UID: "u"}}, ceph.Key{Name: "e", UID: "u"}, true},
+		"a key that leaves one byte for a name": {1, []ceph.Key{{Name: strings.Repeat("k", 94)}}, ceph.Key{Name: strings.Repeat("k", 94)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, tooLong := staticpv.TooLong(strings.Repeat("a", test.length), test.keys); got != test.want || tooLong != test.tooLong {
+				t.Errorf("got %v, %t", got, tooLong)
 			}
 		})
 	}
