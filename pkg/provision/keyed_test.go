@@ -11,6 +11,8 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
 // claimKey makes a cluster's name its key.
@@ -189,5 +191,13 @@ func TestEnsureWithoutTheKeys(t *testing.T) {
 	result := provision.Ensure(t.Context(), []provision.Request{keyedImage(dial(t, c), provision.Request{Key: "east", Size: gib})})[0]
 	if !errors.Is(result.Err, ceph.ErrUnreachable) || errors.Is(result.Err, provision.ErrNoKey) || len(changes(c)) > 0 {
 		t.Errorf("%v, %q", result.Err, changes(c))
+	}
+}
+
+// TestRequestNamesTheClaim: the refusal of a key says whose image it is.
+func TestRequestNamesTheClaim(t *testing.T) {
+	plan := staticpv.Plan{Namespace: "shop", Names: staticpv.Names{Claim: "data", Image: "shop.data"}, Class: storageclass.Class{RBD: &storageclass.RBD{Pool: "rbd"}}}
+	if got := (provision.Location{Key: "east"}).Request(plan).Claim; got != "shop/data" {
+		t.Errorf("got %q", got)
 	}
 }
