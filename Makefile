@@ -12,6 +12,8 @@ include image/image.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
+# A version is a part of shell commands, and comes from a tag's name.
+$(if $(findstring ',$(VERSION)),$(error VERSION is not one: $(VERSION)))
 # Of an archive's name; a tag's without its v.
 RELEASE     ?= $(firstword $(subst +, ,$(VERSION)))
 # Without symbols and DWARF, a third of a program, if STRIP is not empty.

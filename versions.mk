@@ -32,6 +32,6 @@ DEBIAN_PACKAGES := gcc g++ libc6-dev busybox-static ceph-common ceph-mds ceph-mg
 	ceph-mon ceph-osd curl e2fsprogs etcd-server iproute2 libcephfs-dev librados-dev \
 	libradospp-dev librbd-dev mmdebstrap nftables openssl qemu-system-x86
 
-# Those of the browser that tests drive, with a font. Nothing is built with them, so the
-# fresh root goes without.
+# Those of the browser that tests drive, with a font. Nothing is built with them, so
+# another list needs no other fresh root.
 BROWSER_PACKAGES := chromium-headless-shell fonts-dejavu-core

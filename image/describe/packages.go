@@ -23,6 +23,10 @@ func readPackages(r io.Reader, distribution string) ([]osPackage, error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
+		// A key that packages are signed with, which rpm lists among them.
+		if len(fields) > 1 && fields[0] == "rpm" && fields[1] == "gpg-pubkey" {
+			continue
+		}
 		if len(fields) != 4 || fields[0] != "deb" && fields[0] != "rpm" {
 			return nil, fmt.Errorf("read packages: line %q", lines.Text())
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/claims"
 	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 // alone refuses a node for a pod while another boot of this cluster may write to the image. It
@@ -97,18 +98,30 @@ func otherNode(s sight, rivals []ownership.Rival) string {
 	}
 	text = append(text, "  if it lives     delete what uses the volume there; the pod is bound when that node has let go")
 	for _, name := range names {
-		text = append(text, "  if it is dead   "+ifDead(s.record, rivals, name))
+		text = append(text, "  if it is dead   "+ifDead(s.volume, rivals, name))
 	}
 	return strings.Join(text, "\n")
 }
 
 // ifDead is the way out for a node that is lost. A fence of its machine that would cut off another
-// one is refused by failover --node, so what is left is a person who knows that the old machine is off.
-func ifDead(record ceph.Record, rivals []ownership.Rival, name string) string {
+// one is refused by failover --node, so what is left is a person who knows that the old machine is
+// off. What that person says counts for all holders, so it comes after all that can be fenced.
+func ifDead(volume volumes.Volume, rivals []ownership.Rival, name string) string {
+	var fenceable []string
 	for _, rival := range rivals {
-		if rival.Name == name && rival.AddressOf != "" {
-			return fmt.Sprintf("node %s has its address now and would be fenced with it; if you know that the machine which had the image is off, or was reinstalled, "+
-				"scale the workload to zero, then kubectl cephferry release %s/%s --without-proof", rival.AddressOf, record.Owner.Namespace, record.Owner.Claim)
+		if rival.AddressOf == "" && !slices.Contains(fenceable, rival.Name) {
+			fenceable = append(fenceable, rival.Name)
+		}
+	}
+	for _, rival := range rivals {
+		switch {
+		case rival.Name != name || rival.AddressOf == "":
+		case len(fenceable) > 0:
+			return fmt.Sprintf("node %s has its address now and would be fenced with it; first cut off node %s, then read this refusal again",
+				rival.AddressOf, strings.Join(fenceable, ", "))
+		default:
+			return fmt.Sprintf("node %s has its address now and would be fenced with it; if you know that every machine which had the image is off, or was reinstalled, "+
+				"scale the workload to zero, then kubectl cephferry release %s/%s --without-proof", rival.AddressOf, volume.Namespace, volume.Claim)
 		}
 	}
 	return "kubectl cephferry failover --direct --node " + name

@@ -32,8 +32,15 @@ func TestASecondNode(t *testing.T) {
 	const reinstalled = "volume shop/data (image replicapool/shop.data) may still be written by node west-2 of this cluster, and its mapping is not exclusive\n" +
 		"  because         it was on node west-2, and nothing proves that the Node of that name is the same machine\n" +
 		"  if it lives     delete what uses the volume there; the pod is bound when that node has let go\n" +
-		"  if it is dead   node west-2 has its address now and would be fenced with it; if you know that the machine which had the image is off, or was reinstalled, " +
+		"  if it is dead   node west-2 has its address now and would be fenced with it; if you know that every machine which had the image is off, or was reinstalled, " +
 		"scale the workload to zero, then kubectl cephferry release shop/data --without-proof"
+	// Whoever says that the reinstalled machine is off says so of all holders.
+	const reinstalledAndLost = "volume shop/data (image replicapool/shop.data) may still be written by node west-2, west-3 of this cluster, and its mapping is not exclusive\n" +
+		"  because         it was on node west-2, and nothing proves that the Node of that name is the same machine\n" +
+		"  because         it was on node west-3, whose Node object is gone\n" +
+		"  if it lives     delete what uses the volume there; the pod is bound when that node has let go\n" +
+		"  if it is dead   node west-2 has its address now and would be fenced with it; first cut off node west-3, then read this refusal again\n" +
+		"  if it is dead   kubectl cephferry failover --direct --node west-3"
 	holder := ceph.Node{Name: "west-2", BootID: "boot of west-2", Addresses: []string{"10.0.2.12"}}
 	client := holder
 	client.Clients = []string{"10.0.2.12:0/7"}
@@ -64,6 +71,8 @@ func TestASecondNode(t *testing.T) {
 	}{
 		"the other node is out of service, and its attachment is gone": {oneWriter, owned(west, holder), inUse("west-2"), nil, denied(advice)},
 		"it was reinstalled, with the same address":                    {oneWriter, owned(west, ceph.Node{Name: "west-2", BootID: "an earlier boot", MachineID: "m1", Addresses: []string{"10.0.2.12"}}), reports("west-2"), nil, denied(reinstalled)},
+		"it was reinstalled, and a third node is lost": {oneWriter, owned(west, ceph.Node{Name: "west-2", BootID: "an earlier boot", MachineID: "m1", Addresses: []string{"10.0.2.12"}},
+			ceph.Node{Name: "west-3", BootID: "boot of west-3", Addresses: []string{"10.0.2.13"}}), reports("west-2"), nil, denied(reinstalledAndLost)},
 		"it has let go":                              {oneWriter, owned(west, holder), reports("west-2"), nil, allowed(guard.NoWatcher)},
 		"it is cut off":                              {oneWriter, owned(west, client), inUse("west-2"), fenced("10.0.2.12:0/0"), allowed(guard.NoWatcher)},
 		"only its client is":                         {oneWriter, owned(west, client), inUse("west-2"), fenced("10.0.2.12:0/7"), denied(advice)},

@@ -160,7 +160,8 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 		c.Events.normal(claim, eventGrown, strings.Join(provision.Summary(requests, results), "; "))
 	}
 	pending := conditionOf(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
-	switch online := isClusters(pv) && raised == (doorOf(claim) == byClass); {
+	// ceph-csi's node plugin expands no subvolume.
+	switch online := isClusters(pv) && p.Class.RBD != nil && raised == (doorOf(claim) == byClass); {
 	case raised && (p.atOnce() || !attached):
 		return nil // it is shown on the claim, and then on the volume
 	case online:

@@ -126,6 +126,10 @@ func (c *Claims) growOnline(ctx context.Context, claim *corev1.PersistentVolumeC
 			return err
 		}
 	case done:
+		if s.Requested && s.Claim < s.Asked {
+			return failure{filesystem, fmt.Sprintf("PersistentVolume %s says %s, which is more than its image %s has, so no node grows the filesystem; "+
+				"ceph-csi does when the volume is staged the next time: scale the workload to zero and up again", pv.Name, to.String(), p.Image)}
+		}
 		return nil
 	case await:
 	}
