@@ -39,7 +39,7 @@ It talks only to the API server. The webhook must be running: it adopts the imag
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			if a.limit <= 0 {
-				return fmt.Errorf("--timeout %s: must be more than nothing", a.limit)
+				return fmt.Errorf("--timeout %s: must be more than zero", a.limit)
 			}
 			return a.run(command.Context(), args)
 		},
@@ -67,7 +67,7 @@ func (a *adoptOptions) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if parsed.cluster == "" {
-		return errors.New("the webhook's Deployment is not there: it has to run, because it adopts the image")
+		return errors.New("the webhook's Deployment is missing: it must run, because it adopts the image")
 	}
 	adopter := &adopt.Adopter{
 		API: c.Client, Files: adopt.Files{Dir: a.save, Cluster: parsed.cluster}, Class: a.class, Granted: provisioner.Granted,
@@ -115,7 +115,7 @@ func (a *adoptOptions) adopt(ctx context.Context, adopter *adopt.Adopter, claims
 			return err
 		}
 		if plan.Step != adopt.Done {
-			fmt.Fprintf(a.std.stdout, "Its manifest has to say from now on: %s\n", plan.Manifest())
+			fmt.Fprintf(a.std.stdout, "From now on its manifest must say: %s\n", plan.Manifest())
 		}
 	}
 	return nil

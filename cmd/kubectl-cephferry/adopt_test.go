@@ -38,7 +38,7 @@ func TestAdoptCommand(t *testing.T) {
 		"all is done":             {claims: []string{"data"}, out: "claim shop/data: is a migratable pair\n"},
 		"the answer is no":        {claims: []string{"old"}, stdin: "no\n", code: exitRefused, out: "claim shop/old: PersistentVolume pvc-1, csi-vol-", err: "that is not its name; nothing was changed"},
 		"several, and one answer": {claims: []string{"old", "data"}, stdin: "shop/old\n", code: exitRefused, out: "is a migratable pair", err: "that is not its name; nothing was changed"},
-		"one is refused":          {claims: []string{"old", "none"}, code: exitRefused, err: "nothing was changed\nclaim shop/none is not there"},
+		"one is refused":          {claims: []string{"old", "none"}, code: exitRefused, err: "nothing was changed\nclaim shop/none does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -57,13 +57,13 @@ func askForRefusal(ctx context.Context, api client.Client, namespace string, pau
 		_, refusal, refused := strings.Cut(said, fmt.Sprintf("admission webhook %q denied the request: ", gate))
 		switch {
 		case err == nil:
-			return "", fmt.Errorf("a pod that must be refused was let start in namespace %s: nobody asks the webhook about its pods\n"+
+			return "", fmt.Errorf("a pod that must be refused was admitted in namespace %s: the API server does not ask the webhook about its pods\n"+
 				"  do this   see whether the namespace is guarded: kubectl get namespace %s --show-labels has cephferry.io/guarded=true; "+
-				"and whether the guard is there: kubectl get validatingwebhookconfigurations", namespace, namespace)
+				"and whether the guard exists: kubectl get validatingwebhookconfigurations", namespace, namespace)
 		case refused:
 			return refusal, nil
 		case !strings.Contains(said, fmt.Sprintf("failed calling webhook %q", gate)) && ctx.Err() == nil:
-			return "", unknown(fmt.Errorf("the API server does not come to ask the webhook: %w", err))
+			return "", unknown(fmt.Errorf("the API server does not get as far as asking the webhook: %w", err))
 		}
 		if waited := pause(ctx); waited != nil {
 			return "", fmt.Errorf("pods of namespace %s pass the webhook, and it does not answer: %w\n"+

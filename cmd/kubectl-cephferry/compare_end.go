@@ -92,7 +92,7 @@ func (e end) expected(ctx context.Context, name types.NamespacedName, claim *cor
 		if pvs[i].Name == claim.Spec.VolumeName && claim.UID != "" || claim.Spec.VolumeName == "" && ref != nil && ref.Namespace == name.Namespace && ref.Name == name.Name {
 			volume, ours := e.volume(ctx, &pvs[i])
 			if !ours {
-				volume = compare.Volume{Instead: fmt.Sprintf("its PersistentVolume %s is none that is guarded: it has other data", pvs[i].Name)}
+				volume = compare.Volume{Instead: fmt.Sprintf("its PersistentVolume %s is not guarded: it has other data", pvs[i].Name)}
 			}
 			return volume
 		}

@@ -98,7 +98,7 @@ func printHistory(out io.Writer, spec ceph.ImageSpec, record ceph.Record) error 
 func describe(record ceph.Record) string {
 	switch {
 	case record.Takeover != nil:
-		return fmt.Sprintf("cluster %s owns it; %s takes it for cluster %s since %s",
+		return fmt.Sprintf("cluster %s owns it; %s has been taking it for cluster %s since %s",
 			record.Owner.Name, record.Takeover.By, record.Takeover.Name, record.Takeover.Since.Format(time.RFC3339))
 	case record.Owner != nil:
 		return fmt.Sprintf("cluster %s owns it, claim %s/%s, since %s",

@@ -22,7 +22,7 @@ import (
 // runDirect asks Ceph itself, and fences from here.
 func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 	if f.takeover != "" {
-		return errors.New("--takeover: with --direct there is none; name claims")
+		return errors.New("--takeover: with --direct there is no Takeover; name claims")
 	}
 	c, err := f.connect(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 			return err
 		}
 		if len(on) == 0 {
-			fmt.Fprintf(f.std.stdout, "Nothing is to be done: node %s has no guarded volume.\n", f.node)
+			fmt.Fprintf(f.std.stdout, "Nothing to do: node %s has no guarded volume.\n", f.node)
 			return nil
 		}
 		for _, name := range on {
@@ -77,9 +77,9 @@ func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 	todo := slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool { return v.Plan.Done })
 	if len(todo) == 0 {
 		if f.node != "" {
-			fmt.Fprintf(f.std.stdout, "Nothing is to be done: node %s has none of them.\n", f.node)
+			fmt.Fprintf(f.std.stdout, "Nothing to do: node %s has none of them.\n", f.node)
 		} else {
-			fmt.Fprintln(f.std.stdout, "Nothing is to be done. Start the workload here.")
+			fmt.Fprintln(f.std.stdout, "Nothing to do. Start the workload here.")
 		}
 		return nil
 	}
@@ -166,7 +166,7 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []planni
 	}
 	if err := errors.Join(planning.Failures(todo, errs)...); err != nil {
 		if len(taken) > 0 {
-			fmt.Fprintf(f.std.stdout, "%d of %d volumes are taken. The same command, run again, goes on with the others.\n", len(taken), len(todo))
+			fmt.Fprintf(f.std.stdout, "%d of %d volumes are taken. Run the same command again to go on with the others.\n", len(taken), len(todo))
 		}
 		return err
 	}

@@ -87,13 +87,13 @@ func (f *failoverOptions) check(args []string) error {
 	case f.node != "" && !f.direct:
 		return errors.New("--node: only with --direct")
 	case f.node != "" && (f.from != "" || f.drop || f.resume || len(f.only) > 0):
-		return errors.New("--node: it is one of this cluster, so that --from, --only-node, --resume and --drop mean nothing")
+		return errors.New("--node: it is one of this cluster, so --from, --only-node, --resume and --drop mean nothing")
 	case f.although && f.node == "":
 		return errors.New("--although-reporting: name the node with --node")
 	case f.all && f.from == "":
 		return errors.New("--all: name the cluster that is dead with --from")
 	case f.yes && f.from == "" && !f.drop && f.node == "":
-		return errors.New("--yes: name the cluster that is dead with --from, so that it cannot be another one than you think")
+		return errors.New("--yes: name the cluster that is dead with --from, so that it cannot be the wrong one")
 	case f.direct:
 		return nil
 	case f.drop:

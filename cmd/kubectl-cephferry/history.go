@@ -63,7 +63,7 @@ func (o *options) printShownHistory(volume *v1alpha1.MigratableVolume) error {
 	switch {
 	case status.Owner == nil:
 	case status.Takeover != nil:
-		state = fmt.Sprintf("cluster %s owns it; %s takes it for cluster %s since %s",
+		state = fmt.Sprintf("cluster %s owns it; %s has been taking it for cluster %s since %s",
 			status.Owner.Name, status.Takeover.By, status.Takeover.Cluster, status.Takeover.Since.UTC().Format(time.RFC3339))
 	default:
 		state = fmt.Sprintf("cluster %s owns it, claim %s/%s", status.Owner.Name, status.Owner.Namespace, status.Owner.Claim)

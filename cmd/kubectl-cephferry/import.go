@@ -167,7 +167,7 @@ func makeVolume(ctx context.Context, api client.Client, pv *corev1.PersistentVol
 	ref := now.Spec.ClaimRef
 	same := ref != nil && ref.Namespace == pv.Spec.ClaimRef.Namespace && ref.Name == pv.Spec.ClaimRef.Name
 	if !same || !equality.Semantic.DeepEqual(now.Spec.CSI, pv.Spec.CSI) {
-		return "", fmt.Errorf("PersistentVolume %s is there, and leads elsewhere or is for another claim; delete it if it is not meant, then run the same command again", pv.Name)
+		return "", fmt.Errorf("PersistentVolume %s exists, and leads elsewhere or is for another claim; delete it if it is not intended, then run the same command again", pv.Name)
 	}
 	before := now.DeepCopy()
 	if dynamicpv.Share(&now) {
@@ -175,5 +175,5 @@ func makeVolume(ctx context.Context, api client.Client, pv *corev1.PersistentVol
 			return "", fmt.Errorf("guard PersistentVolume %s and set its policy to Retain: %w", pv.Name, err)
 		}
 	}
-	return "is there already", nil
+	return "exists already", nil
 }

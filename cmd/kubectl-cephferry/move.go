@@ -71,7 +71,7 @@ func (m *moveOptions) wish(args []string, namespace string) (move.Wish, error) {
 	case named != 1:
 		return wish, errors.New("name workloads, such as statefulset/db, or those of a release with --release, or all of the namespace with --all")
 	case m.limit <= 0:
-		return wish, fmt.Errorf("--timeout %s: must be more than nothing", m.limit)
+		return wish, fmt.Errorf("--timeout %s: must be more than zero", m.limit)
 	}
 	for _, arg := range args {
 		kind, name, ok := strings.Cut(arg, "/")
@@ -149,9 +149,9 @@ func (m *moveOptions) brokenOff(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return errors.New("broken off; the same command goes on, and with --undo it goes back")
+		return errors.New("interrupted; run the same command to continue, or with --undo to go back")
 	case errors.Is(err, move.ErrTaken):
-		return fmt.Errorf("%w\n  do this   look why it does not start: kubectl --context %s describe pods; the same command goes on, and with --undo it goes back", err, m.to)
+		return fmt.Errorf("%w\n  do this   find out why it does not start: kubectl --context %s describe pods; then run the same command to continue, or with --undo to go back", err, m.to)
 	}
 	return err
 }

@@ -155,7 +155,7 @@ shop        moving   Fencing   west (another cluster, u-dead) -> west   n1,n2   
 func TestOldObjects(t *testing.T) {
 	volume := shownVolume("data", heldBy("west", "u-west", true))
 	_, stderr, err := statusOf(t, shows(t, interceptor.Funcs{}, registeredAt(time.Now().Add(-2*time.Hour)), volume), "", "")
-	if err != nil || !strings.Contains(stderr, "warning: the webhook of cluster west has written this last 120m ago") {
+	if err != nil || !strings.Contains(stderr, "warning: the webhook of cluster west last wrote this 120m ago") {
 		t.Errorf("%v, %q", err, stderr)
 	}
 	// Members of an app team may not read that.

@@ -136,7 +136,7 @@ func (r *releaseOptions) prover(c *connection, self ceph.Party) *idle.Prover {
 // wait says what a release waits for. name is for people.
 func (r *releaseOptions) wait(name string) func(context.Context, time.Duration) error {
 	return func(ctx context.Context, rest time.Duration) error {
-		fmt.Fprintf(r.std.stderr, "%s: a pod that was let start may still appear; that is known in %s\n", name, rest.Round(time.Second))
+		fmt.Fprintf(r.std.stderr, "%s: an admitted pod may still appear; this is settled in %s\n", name, rest.Round(time.Second))
 		select {
 		case <-time.After(rest + time.Millisecond):
 			return nil

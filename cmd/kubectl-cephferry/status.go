@@ -215,7 +215,7 @@ func staleness(this v1alpha1.FerryClusterStatus, now time.Time) string {
 	if this.LastSeen == nil || now.Sub(this.LastSeen.Time) < staleAfter {
 		return ""
 	}
-	return fmt.Sprintf("warning: the webhook of cluster %s has written this last %s ago, so it may be old; --direct asks Ceph itself",
+	return fmt.Sprintf("warning: the webhook of cluster %s last wrote this %s ago, so it may be stale; --direct asks Ceph itself",
 		this.Name, duration.HumanDuration(now.Sub(this.LastSeen.Time)))
 }
 

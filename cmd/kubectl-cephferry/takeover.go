@@ -105,7 +105,7 @@ func (t *takeovers) ask(ctx context.Context, claims []claim, by string) (string,
 		asked := one.Spec
 		asked.Confirm = ""
 		if equality.Semantic.DeepEqual(asked, spec) && one.Status.Phase != v1alpha1.TakeoverDone && one.Status.Phase != v1alpha1.TakeoverRefused && one.DeletionTimestamp == nil {
-			fmt.Fprintf(t.std.stderr, "Takeover %s is there already; going on with it.\n", one.Name)
+			fmt.Fprintf(t.std.stderr, "Takeover %s exists already; going on with it.\n", one.Name)
 			return one.Name, nil
 		}
 	}
@@ -233,7 +233,7 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 		return t.waits(takeover, "has begun what was confirmed in")
 	}
 	if t.shown != "" {
-		fmt.Fprintln(t.std.stdout, "The situation is another one than that of the plan. The plan is now:")
+		fmt.Fprintln(t.std.stdout, "The situation has changed since the plan was made. The plan is now:")
 	}
 	t.shown, t.waited = plan.Hash, 0
 	fmt.Fprintln(t.std.stdout, strings.TrimRight(plan.Text, "\n"))
@@ -295,7 +295,7 @@ func (t *takeovers) progress(takeover *v1alpha1.Takeover) {
 // next says what a person does now.
 func (t *takeovers) next(takeover *v1alpha1.Takeover) {
 	if takeover.Status.Confirmed == "" {
-		fmt.Fprintln(t.std.stdout, "Nothing is to be done. Start the workload here.")
+		fmt.Fprintln(t.std.stdout, "Nothing to do. Start the workload here.")
 		return
 	}
 	fmt.Fprintln(t.std.stdout, takeover.Status.Message)

@@ -59,16 +59,16 @@ type atClaims struct {
 }
 
 func (a atClaims) acquired(volume volumes.Volume) {
-	a.note(volume, eventAcquired, "image %s/%s belongs to cluster %s from now on: a pod was admitted", volume.Image.Pool, volume.Image.Name, a.cluster)
+	a.note(volume, eventAcquired, "image %s/%s is now owned by cluster %s: a pod was admitted", volume.Image.Pool, volume.Image.Name, a.cluster)
 }
 
 // changed hears from the keeper that an image has got this cluster as its owner, or has lost it.
 func (a atClaims) changed(volume volumes.Volume, owns bool) {
 	if owns {
-		a.note(volume, eventAcquired, "image %s/%s belongs to cluster %s from now on: the cluster uses it already", volume.Image.Pool, volume.Image.Name, a.cluster)
+		a.note(volume, eventAcquired, "image %s/%s is now owned by cluster %s: the cluster uses it already", volume.Image.Pool, volume.Image.Name, a.cluster)
 		return
 	}
-	a.note(volume, eventReleased, "image %s/%s belongs to nobody from now on: nothing in cluster %s uses it any more", volume.Image.Pool, volume.Image.Name, a.cluster)
+	a.note(volume, eventReleased, "image %s/%s is released: nothing in cluster %s uses it any more", volume.Image.Pool, volume.Image.Name, a.cluster)
 }
 
 func (a atClaims) woken(volume volumes.Volume, workload string) {

@@ -29,11 +29,11 @@ func TestEventsAtClaims(t *testing.T) {
 		want []string
 	}{
 		"a pod acquires it": {func(a atClaims) { a.acquired(volume("")) },
-			[]string{"Normal Acquired image replicapool/shop.data belongs to cluster west from now on: a pod was admitted"}},
+			[]string{"Normal Acquired image replicapool/shop.data is now owned by cluster west: a pod was admitted"}},
 		"it was used already": {func(a atClaims) { a.changed(volume(""), true) },
-			[]string{"Normal Acquired image replicapool/shop.data belongs to cluster west from now on: the cluster uses it already"}},
+			[]string{"Normal Acquired image replicapool/shop.data is now owned by cluster west: the cluster uses it already"}},
 		"it is released": {func(a atClaims) { a.changed(volume(""), false) },
-			[]string{"Normal Released image replicapool/shop.data belongs to nobody from now on: nothing in cluster west uses it any more"}},
+			[]string{"Normal Released image replicapool/shop.data is released: nothing in cluster west uses it any more"}},
 		"a workload is woken": {func(a atClaims) { a.woken(volume(""), "StatefulSet/db") },
 			[]string{"Normal Woken image replicapool/shop.data is free: StatefulSet/db was told to try again"}},
 		"the claim was made again, with another volume": {func(a atClaims) { a.changed(volume("u-0"), false) }, nil},

@@ -181,7 +181,7 @@ func (a *Adopter) claimGoes(ctx context.Context, plan *Plan) error {
 			return "", err
 		}
 		if claim.UID != plan.claim.UID {
-			return "", fmt.Errorf("claim %s was made again meanwhile, by somebody else: stop what makes it, as GitOps does, then delete it and run the same command again", plan.Name)
+			return "", fmt.Errorf("claim %s was created again by somebody else in the meantime: stop what creates it, such as GitOps, then delete it and run the same command again", plan.Name)
 		}
 		return fmt.Sprintf("its finalizers keep it (%s): a pod that uses it may have started", strings.Join(claim.Finalizers, ", ")), nil
 	})
@@ -228,7 +228,7 @@ func (a *Adopter) make(ctx context.Context, plan *Plan) error {
 	}
 	err := a.API.Create(ctx, plan.New.DeepCopy())
 	if apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("claim %s was made again meanwhile, by somebody else: stop what makes it, as GitOps does, then delete it and run the same command again", plan.Name)
+		return fmt.Errorf("claim %s was created again by somebody else in the meantime: stop what creates it, such as GitOps, then delete it and run the same command again", plan.Name)
 	} else if err != nil {
 		return fmt.Errorf("make claim %s: %w", plan.Name, err)
 	}
@@ -264,7 +264,7 @@ func (a *Adopter) bind(ctx context.Context, plan *Plan) error {
 	}
 	a.Say(fmt.Sprintf("claim %s has its volume, %s", plan.Name, plan.Becomes))
 	if plan.Old.Granted && plan.Image != plan.Becomes {
-		if err := a.namespace(ctx, plan, func(grants []string) []string { return grants }, "namespace %s needs the grant no more"); err != nil {
+		if err := a.namespace(ctx, plan, func(grants []string) []string { return grants }, "namespace %s no longer needs the grant"); err != nil {
 			return err
 		}
 	}

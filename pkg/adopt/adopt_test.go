@@ -53,9 +53,9 @@ func TestAdopt(t *testing.T) {
   pvc-1 is set to Retain, read back, and kept in a file with the claim
   the claim is deleted
   PersistentVolume pvc-1 is deleted; no image is
-  the claim is made again, with StorageClass migratable, and adopts the image
+  the claim is created again, with StorageClass migratable, and adopts the image
   the image becomes shop.data, which nobody finds by its old name any more; from then on there is no way back
-  note: The volume names no feature exclusive-lock (layering). If rbd info does not show it either, give it to the image before you go on, now or never: rbd feature enable rbd/csi-vol-24862838-240d-4215-9183-abfc0e9e4002 exclusive-lock`
+  note: The volume does not name the exclusive-lock feature (layering). If rbd info does not show it either, enable it before you go on; afterwards it is too late: rbd feature enable rbd/csi-vol-24862838-240d-4215-9183-abfc0e9e4002 exclusive-lock`
 	if diff := cmp.Diff(want, plan.Text()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -75,7 +75,7 @@ func TestAdopt(t *testing.T) {
 	said := []string{
 		"the way back is in ./shop.data~east.yaml", "namespace shop may use image " + imageName, "PersistentVolume pvc-1 has the policy Retain",
 		"claim shop/data is deleted", "PersistentVolume pvc-1 is deleted; its image stays", "claim shop/data is made, and adopts " + imageName,
-		"claim shop/data has its volume, shop.data", "namespace shop needs the grant no more",
+		"claim shop/data has its volume, shop.data", "namespace shop no longer needs the grant",
 	}
 	if diff := cmp.Diff(said, r.said); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -233,7 +233,7 @@ func TestRefused(t *testing.T) {
 		}, nil, nil, "PersistentVolume pvc-1: spec.csi is missing"},
 		"a static volume": {func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) {
 			pv.Spec.CSI.VolumeHandle = "shop.old"
-		}, nil, nil, "PersistentVolume pvc-1: spec.csi.volumeHandle is shop.old, which is none of ceph-csi's"},
+		}, nil, nil, "PersistentVolume pvc-1: spec.csi.volumeHandle is shop.old, which is not one of ceph-csi's"},
 		"a volume without its image": {func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) {
 			delete(pv.Spec.CSI.VolumeAttributes, "imageName")
 		}, nil, nil, "PersistentVolume pvc-1: spec.csi.volumeAttributes[imageName] is missing"},
@@ -270,7 +270,7 @@ func TestRefused(t *testing.T) {
 		"somebody who may not": {nil, nil, func(r *rig) {
 			r.may = func(verb, resource string) bool { return verb != "delete" || resource != "persistentvolumes" }
 		}, "you may not delete persistentvolumes, which adopting claim shop/data takes"},
-		"neither a claim nor a file": {func(_ *corev1.PersistentVolume, c *corev1.PersistentVolumeClaim) { c.Name = "other" }, nil, nil, "claim shop/data is not there, and neither is "},
+		"neither a claim nor a file": {func(_ *corev1.PersistentVolume, c *corev1.PersistentVolumeClaim) { c.Name = "other" }, nil, nil, "claim shop/data does not exist, and neither does "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, test.change, test.more...)

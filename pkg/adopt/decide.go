@@ -89,7 +89,7 @@ func Decide(seen Seen, class, path string) (*Plan, error) {
 	case saved == nil && seen.Claim != nil && seen.PV != nil && seen.Claim.Status.Phase == corev1.ClaimBound && staticpv.IsPair(seen.PV, seen.Name.Namespace, seen.Name.Name):
 		return &Plan{Step: Done, Name: seen.Name}, nil
 	case seen.Claim == nil && saved == nil:
-		return nil, refuse("claim %s is not there, and neither is %s, which a run that was broken off has left; name its directory with --save", seen.Name, path)
+		return nil, refuse("claim %s does not exist, and neither does %s, which an interrupted run would have left; name its directory with --save", seen.Name, path)
 	case seen.Claim != nil && saved != nil && isNew(seen.Claim, saved):
 		return after(seen, Bind, class)
 	case seen.Claim != nil && saved != nil && seen.Claim.DeletionTimestamp != nil && seen.Claim.Spec.VolumeName == saved.PV.Name:
@@ -99,7 +99,7 @@ func Decide(seen Seen, class, path string) (*Plan, error) {
 	case seen.Claim == nil:
 		return after(seen, Make, class)
 	case saved != nil && seen.Claim.Spec.VolumeName != saved.PV.Name:
-		return nil, refuse("claim %s: spec.volumeName is %q, and not %s, whose adoption %s has begun: somebody else has made the claim again; delete it if it is empty, or move the file away if it is meant",
+		return nil, refuse("claim %s: spec.volumeName is %q, and not %s, whose adoption %s has begun: somebody else has created the claim again; delete it if it is empty, or move the file away if you mean to keep it",
 			seen.Name, seen.Claim.Spec.VolumeName, saved.PV.Name, path)
 	}
 	if reasons := refuseBegin(seen); len(reasons) > 0 {
@@ -145,7 +145,7 @@ func refuseBegin(seen Seen) []string {
 	case !storageclass.IsRBD(csi.Driver) && !storageclass.IsCephFS(csi.Driver):
 		return append(reasons, fmt.Sprintf("PersistentVolume %s: spec.csi.driver is %s; only volumes that ceph-csi made are adopted", pv.Name, csi.Driver))
 	case !staticpv.IsID(csi.VolumeHandle):
-		return append(reasons, fmt.Sprintf("PersistentVolume %s: spec.csi.volumeHandle is %s, which is none of ceph-csi's: it is a static pair already, or somebody else's", pv.Name, csi.VolumeHandle))
+		return append(reasons, fmt.Sprintf("PersistentVolume %s: spec.csi.volumeHandle is %s, which is not one of ceph-csi's: it is a static pair already, or somebody else's", pv.Name, csi.VolumeHandle))
 	}
 	if name, attribute := imageOf(pv); name == "" {
 		add("PersistentVolume %s: spec.csi.volumeAttributes[%s] is missing, so its image is not known", pv.Name, attribute)
@@ -258,7 +258,7 @@ func after(seen Seen, step Step, class string) (*Plan, error) {
 	if settings.RBD != nil {
 		plan.Becomes = staticpv.ImageName(seen.Name.Namespace, seen.Name.Name)
 		if features := saved.PV.Spec.CSI.VolumeAttributes["imageFeatures"]; !slices.Contains(strings.Split(features, ","), "exclusive-lock") {
-			plan.Notes = append(plan.Notes, fmt.Sprintf("The volume names no feature exclusive-lock (%s). If rbd info does not show it either, give it to the image before you go on, now or never: rbd feature enable %s/%s exclusive-lock",
+			plan.Notes = append(plan.Notes, fmt.Sprintf("The volume does not name the exclusive-lock feature (%s). If rbd info does not show it either, enable it before you go on; afterwards it is too late: rbd feature enable %s/%s exclusive-lock",
 				features, saved.PV.Spec.CSI.VolumeAttributes["pool"], image))
 		}
 	}

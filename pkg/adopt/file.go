@@ -66,7 +66,7 @@ func (f Files) write(name types.NamespacedName, saved *Saved) (err error) {
 	text := &bytes.Buffer{}
 	fmt.Fprintf(text, "# Claim %s and its volume before they were adopted. Until the new claim is bound, this goes back:\n", name)
 	fmt.Fprintf(text, "#   kubectl delete pvc %s --namespace %s --ignore-not-found\n#   kubectl create --filename %s\n", name.Name, name.Namespace, filepath.Base(f.Path(name)))
-	text.WriteString("# Afterwards the image has another name, and the file is good for nothing.\n")
+	text.WriteString("# After that the image has another name, and this file no longer helps.\n")
 	if saved.Granted {
 		fmt.Fprintln(text, grantLine)
 	}

@@ -23,7 +23,7 @@ func (p *Plan) Text() string {
 		fmt.Sprintf("%s is set to Retain, read back, and kept in a file with the claim", p.Old.PV.Name),
 		"the claim is deleted",
 		fmt.Sprintf("PersistentVolume %s is deleted; no image is", p.Old.PV.Name),
-		fmt.Sprintf("the claim is made again, %s, and adopts the image", door(p.New)),
+		fmt.Sprintf("the claim is created again, %s, and adopts the image", door(p.New)),
 		"it is bound to the same data",
 	}
 	if p.Image != p.Becomes {

@@ -61,10 +61,10 @@ type Record struct {
 	// Fenced are nodes that the image was taken from. Their addresses are on the
 	// blocklist until it is known that they cannot write any more.
 	Fenced []FencedNode `json:"fenced,omitempty"`
-	// Pending are the UIDs of pods that the owner let start and has not seen at its
+	// Pending are the UIDs of pods that the owner admitted and has not seen at its
 	// API server yet.
 	Pending []string `json:"pending,omitempty"`
-	// Unbound are the UIDs of pods that the owner let start and whose node is not
+	// Unbound are the UIDs of pods that the owner admitted and whose node is not
 	// recorded yet. While there is one, any node of the owner may have the image mapped:
 	// a pod may be bound while no webhook answers.
 	Unbound []string `json:"unbound,omitempty"`

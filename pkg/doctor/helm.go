@@ -49,14 +49,14 @@ func Helm(ctx context.Context, m Machine, self Self) []Finding {
 		h, err := look(ctx, m, path)
 		switch {
 		case err != nil:
-			findings = append(findings, problem("helm", path+" version", "%s does not say its version: %v", path, err))
+			findings = append(findings, problem("helm", path+" version", "%s does not print its version: %v", path, err))
 			continue
 		case strings.HasPrefix(h.version, "v3."):
 			old = append(old, h)
 		case strings.HasPrefix(h.version, "v4."):
 			new = append(new, h)
 		default:
-			findings = append(findings, problem("helm", "install Helm 3 or 4: https://helm.sh/docs/intro/install/", "%s is Helm %s, and only Helm 3 and 4 are known here", path, h.version))
+			findings = append(findings, problem("helm", "install Helm 3 or 4: https://helm.sh/docs/intro/install/", "%s is Helm %s, and only Helm 3 and 4 are supported", path, h.version))
 			continue
 		}
 		findings = append(findings, ok("helm", "Helm %s, %s", h.version, path))

@@ -74,11 +74,11 @@ func TestHelm(t *testing.T) {
 		},
 		"Helm 2": {
 			machine: machine{"helm": {askVersion: "v2.17.0"}},
-			want:    []doctor.Finding{{State: doctor.Problem, Check: "helm", Says: "/bin/helm is Helm v2.17.0, and only Helm 3 and 4 are known here", Do: "install Helm 3 or 4: https://helm.sh/docs/intro/install/"}},
+			want:    []doctor.Finding{{State: doctor.Problem, Check: "helm", Says: "/bin/helm is Helm v2.17.0, and only Helm 3 and 4 are supported", Do: "install Helm 3 or 4: https://helm.sh/docs/intro/install/"}},
 		},
 		"a Helm that does not run": {
 			machine: machine{"helm": {"?" + askVersion: "exec format error"}},
-			want:    []doctor.Finding{{State: doctor.Problem, Check: "helm", Says: "/bin/helm does not say its version: exec format error", Do: "/bin/helm version"}},
+			want:    []doctor.Finding{{State: doctor.Problem, Check: "helm", Says: "/bin/helm does not print its version: exec format error", Do: "/bin/helm version"}},
 		},
 		"Helm 3 without the renderer": {
 			machine: machine{"helm": helm3},

@@ -63,7 +63,7 @@ func running(ctx context.Context, client dynamic.Interface, namespace string, se
 	case err != nil:
 		return problem(check, look, "%v", err)
 	case len(list.Items) == 0:
-		return problem(check, look, "its webhooks point to namespace %s, and no Deployment is there", namespace)
+		return problem(check, look, "its webhooks point to namespace %s, which has no Deployment of it", namespace)
 	}
 	var deployment appsv1.Deployment
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(list.Items[0].Object, &deployment); err != nil {

@@ -107,7 +107,7 @@ func TestInstallation(t *testing.T) {
 		},
 		"the Deployment is gone": {
 			objects: []runtime.Object{configuration()},
-			want:    doctor.Finding{State: doctor.Problem, Says: "its webhooks point to namespace ferry, and no Deployment is there", Do: look},
+			want:    doctor.Finding{State: doctor.Problem, Says: "its webhooks point to namespace ferry, which has no Deployment of it", Do: look},
 		},
 		"nothing is ready": {
 			objects: []runtime.Object{configuration(), deployment("1.2.0", 0)},

@@ -26,8 +26,8 @@ func Nodes(ctx context.Context, connect NodeUser, class storageclass.Class) Find
 		return ok(check, "class %s: the Ceph user of secret %s may blocklist a node that has died", class.Name, secret)
 	case errors.Is(err, ceph.ErrPermission):
 		return problem(check, "give that user the capability mon 'profile rbd'; `ceph auth get client.<user>` shows what it has, and `ceph auth caps` sets all at once",
-			"class %s: the Ceph user of secret %s, by whom nodes map images, may not blocklist: no other node could take the lock of an image over from one that has died", class.Name, secret)
+			"class %s: the Ceph user of secret %s, with which nodes map images, may not blocklist: no other node could take over the lock of an image from one that has died", class.Name, secret)
 	default:
-		return Skip(check, "class %s: whether the Ceph user of secret %s, by whom nodes map images, may blocklist a node that has died is not known: %v", class.Name, secret, err)
+		return Skip(check, "class %s: whether the Ceph user of secret %s, with which nodes map images, may blocklist a node that has died is not known: %v", class.Name, secret, err)
 	}
 }

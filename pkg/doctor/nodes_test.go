@@ -24,12 +24,12 @@ func TestNodes(t *testing.T) {
 	}{
 		"they may": {user: cephtest.Operator, want: doctor.Finding{State: doctor.OK, Check: "nodes", Says: "class block: the Ceph user of secret rook-ceph/node may blocklist a node that has died"}},
 		"they may not": {user: cephtest.Observer, want: doctor.Finding{State: doctor.Problem, Check: "nodes",
-			Says: "class block: the Ceph user of secret rook-ceph/node, by whom nodes map images, may not blocklist: no other node could take the lock of an image over from one that has died",
+			Says: "class block: the Ceph user of secret rook-ceph/node, with which nodes map images, may not blocklist: no other node could take over the lock of an image from one that has died",
 			Do:   "give that user the capability mon 'profile rbd'; `ceph auth get client.<user>` shows what it has, and `ceph auth caps` sets all at once"}},
 		"the secret cannot be read": {connect: secret, want: doctor.Finding{State: doctor.Skipped, Check: "nodes",
-			Says: "class block: whether the Ceph user of secret rook-ceph/node, by whom nodes map images, may blocklist a node that has died is not known: " + secret.Error()}},
+			Says: "class block: whether the Ceph user of secret rook-ceph/node, with which nodes map images, may blocklist a node that has died is not known: " + secret.Error()}},
 		"Ceph is away": {user: cephtest.Operator, away: true, want: doctor.Finding{State: doctor.Skipped, Check: "nodes",
-			Says: "class block: whether the Ceph user of secret rook-ceph/node, by whom nodes map images, may blocklist a node that has died is not known: ask for the right to change the blocklist: ceph does not answer"}},
+			Says: "class block: whether the Ceph user of secret rook-ceph/node, with which nodes map images, may blocklist a node that has died is not known: ask for the right to change the blocklist: ceph does not answer"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func Volumes(ctx context.Context, client dynamic.Interface, namespace string) []
 		}
 	}
 	if len(findings) == 0 {
-		findings = append(findings, ok(check, "%d of claims in namespace %s, and nothing to say about them", seen, namespace))
+		findings = append(findings, ok(check, "%d of claims in namespace %s, with nothing to report", seen, namespace))
 	}
 	return findings
 }

@@ -37,7 +37,7 @@ func TestVolumes(t *testing.T) {
 	}{
 		"nothing to say": {
 			volumes: []runtime.Object{pv("a", "shop", retain, "true"), pv("b", "bank", deletes, "yes"), free},
-			want:    []doctor.Finding{{State: doctor.OK, Check: "volumes", Says: "1 of claims in namespace shop, and nothing to say about them"}},
+			want:    []doctor.Finding{{State: doctor.OK, Check: "volumes", Says: "1 of claims in namespace shop, with nothing to report"}},
 		},
 		"a static volume that does not say so, and one that goes with its claim": {
 			volumes: []runtime.Object{pv("a", "shop", retain, ""), pv("b", "shop", deletes, "true")},

@@ -150,7 +150,7 @@ func (b *batch) claimKeys(ctx context.Context) bool {
 		}
 		b.failed[i] = c.err
 		if c.err == nil && c.key != t.Image.Key {
-			b.failed[i] = refuse("run the same command again", "image %s: the key of this cluster has become %q meanwhile", t.Image, c.key)
+			b.failed[i] = refuse("run the same command again", "image %s: the key of this cluster has changed to %q in the meantime", t.Image, c.key)
 		}
 		ok = ok && b.failed[i] == nil
 	}

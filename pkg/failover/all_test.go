@@ -282,11 +282,11 @@ func TestOneIsRefusedBeforeTheFence(t *testing.T) {
 		want    string
 	}{
 		"its owner lives": {2, func(f *fleet, i int) { f.put(i, keyed(held(east, []ceph.Node{e2}, onE2))) },
-			"image rbd/shop.data-2: cluster east has written something else about itself meanwhile: is it dead?"},
+			"image rbd/shop.data-2: cluster east has changed its own entry in the meantime: is it really dead?"},
 		"its owner lives, and it is the first": {0, func(f *fleet, i int) { f.put(i, keyed(held(east, []ceph.Node{e2}, onE2))) },
-			"image rbd/shop.data-0: cluster east has written something else about itself meanwhile: is it dead?"},
+			"image rbd/shop.data-0: cluster east has changed its own entry in the meantime: is it really dead?"},
 		"somebody else takes it": {3, func(f *fleet, i int) { f.put(i, taking(f.record(i), west, "bob")) },
-			"image rbd/shop.data-3: bob takes it for cluster west since 2026-11-22T14:03:00Z"},
+			"image rbd/shop.data-3: bob has been taking it for cluster west since 2026-11-22T14:03:00Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t, 6)
@@ -418,7 +418,7 @@ func TestOneBreaksOffAfterTheFence(t *testing.T) {
 				t.Errorf("image %d: %v", i, err)
 			}
 		}
-		if errs[3] == nil || !strings.Contains(errs[3].Error(), "client 10.0.7.7:0/8 (client.8) has opened it meanwhile") {
+		if errs[3] == nil || !strings.Contains(errs[3].Error(), "client 10.0.7.7:0/8 (client.8) has opened it in the meantime") {
 			t.Errorf("got %v", errs[3])
 		}
 		if record := f.record(3); record.State != ceph.Fencing {

@@ -164,7 +164,7 @@ func Decide(s Situation, wish Wish) (Plan, error) {
 	name := "cluster " + owner.Name
 	if wish.From != "" && wish.From != owner.Name {
 		return Plan{}, refuse("look at `kubectl cephferry status`; if that cluster is the dead one, name it with --from",
-			"the record says that %s owns it since %s, and not cluster %s", name, owner.Since.Format(time.RFC3339), wish.From)
+			"the record says that %s has owned it since %s, not cluster %s", name, owner.Since.Format(time.RFC3339), wish.From)
 	}
 	if err := s.checkKey(wish.Cluster); err != nil {
 		return Plan{}, err
@@ -216,11 +216,11 @@ func (s Situation) addRegistered(plan *Plan) error {
 }
 
 func refuseTaken(record ceph.Record, wish Wish) *Refusal {
-	what := fmt.Sprintf("%s takes it for cluster %s since %s", record.Takeover.By, record.Takeover.Name, record.Takeover.Since.Format(time.RFC3339))
+	what := fmt.Sprintf("%s has been taking it for cluster %s since %s", record.Takeover.By, record.Takeover.Name, record.Takeover.Since.Format(time.RFC3339))
 	if record.Takeover.UID != wish.Cluster.UID {
 		return refuse("ask them; the image will be in that cluster", "%s", what)
 	}
-	return refuse("ask them, or, if that was broken off, go on for them with --resume", "%s", what)
+	return refuse("ask them; if they were interrupted, continue for them with --resume", "%s", what)
 }
 
 // free reports whether no client has the image open, apart from exempt ones.
@@ -243,7 +243,7 @@ func (s Situation) refuseWatchers(fence Fence, because string) error {
 	var all []error
 	for _, watcher := range s.uncovered(fence) {
 		all = append(all, refuse(
-			"find out who that is; a client of the dead cluster is fenced with --also-fence "+watcher.Addr+", one of any other cluster is scaled down there",
+			"find out who that is; if it is a client of the dead cluster, add --also-fence "+watcher.Addr+"; if it is one of any other cluster, scale its workload down there",
 			"client %s (%s) has the image open, %s", watcher.Addr, watcher.Client, because))
 	}
 	return errors.Join(all...)

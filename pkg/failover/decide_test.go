@@ -112,25 +112,25 @@ func TestDecide(t *testing.T) {
 		},
 		"what somebody else began": {
 			situation: Situation{Record: taking(onBoth, west, "bob")},
-			refused:   []string{"bob takes it for cluster west since 2026-11-22T14:03:00Z\n  do this   ask them, or, if that was broken off, go on for them with --resume"},
+			refused:   []string{"bob has been taking it for cluster west since 2026-11-22T14:03:00Z\n  do this   ask them; if they were interrupted, continue for them with --resume"},
 		},
 		"what somebody else began, to resume": {
 			situation: Situation{Record: taking(onBoth, west, "bob")}, wish: wished(func(w *Wish) { w.Resume = true }), want: Plan{Fence: fenceE1},
 		},
 		"what another cluster began": {
 			situation: Situation{Record: taking(onBoth, north, "bob")}, wish: wished(func(w *Wish) { w.Resume = true }),
-			refused: []string{"bob takes it for cluster north since 2026-11-22T14:03:00Z\n  do this   ask them; the image will be in that cluster"},
+			refused: []string{"bob has been taking it for cluster north since 2026-11-22T14:03:00Z\n  do this   ask them; the image will be in that cluster"},
 		},
 		"the cluster that the person named": {
 			situation: Situation{Record: onBoth}, wish: wished(func(w *Wish) { w.From = "east" }), want: Plan{Fence: fenceE1},
 		},
 		"another cluster than the person named": {
 			situation: Situation{Record: held(north, nil)}, wish: wished(func(w *Wish) { w.From = "east" }),
-			refused: []string{"the record says that cluster north owns it since 2026-11-22T14:03:00Z, and not cluster east"},
+			refused: []string{"the record says that cluster north has owned it since 2026-11-22T14:03:00Z, not cluster east"},
 		},
 		"it is ours": {
 			situation: Situation{Record: held(west, nil), Watchers: watching(onW1), Explained: []string{onW1}},
-			want:      Plan{Done: true, Why: "cluster west owns it since 2026-11-22T14:03:00Z"},
+			want:      Plan{Done: true, Why: "cluster west has owned it since 2026-11-22T14:03:00Z"},
 		},
 		"nobody has it": {situation: Situation{}, want: Plan{Done: true, Why: "nobody owns it"}},
 		"nobody has it, and somebody watches": {
@@ -139,7 +139,7 @@ func TestDecide(t *testing.T) {
 		},
 		"the wrong node: it watches and is not recorded": {
 			situation: Situation{Record: onBoth, Watchers: watching(onE1, onW1)},
-			refused:   []string{"client 10.0.2.11:0/5 (client.4) has the image open, and the record does not say that it is one of cluster east\n  do this   find out who that is; a client of the dead cluster is fenced with --also-fence 10.0.2.11:0/5, one of any other cluster is scaled down there"},
+			refused:   []string{"client 10.0.2.11:0/5 (client.4) has the image open, and the record does not say that it is one of cluster east\n  do this   find out who that is; if it is a client of the dead cluster, add --also-fence 10.0.2.11:0/5; if it is one of any other cluster, scale its workload down there"},
 		},
 		"rbd-mirror": {
 			situation: Situation{Record: onBoth, Watchers: watching(onE1, "10.0.5.1:0/4"), Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.5.0/24")}},
@@ -165,7 +165,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a pod without a node, and a registration of a later version": {
 			situation: Situation{Record: waiting(onBoth, "p"), Clusters: register, Unread: unread},
-			refused:   []string{"a pod was let start, and the record does not say on which node, and the register cannot tell: read registration \"rbd/cephferry.cluster." + east.UID + "\": it is later\n  do this   use a version that understands it, or name the addresses"},
+			refused:   []string{"a pod was admitted, and the record does not say on which node, and the register cannot tell: read registration \"rbd/cephferry.cluster." + east.UID + "\": it is later\n  do this   use a version that understands it, or name the addresses"},
 		},
 		"a certain record, and a registration of a later version": {
 			situation: Situation{Record: onBoth, Unread: unread}, want: Plan{Fence: fenceE1},
@@ -174,17 +174,17 @@ func TestDecide(t *testing.T) {
 			situation: Situation{Record: waiting(held(east, nil), "p"), Clusters: register, Unread: []ceph.RegistrationOf{{UID: north.UID, Err: unread[0].Err}}},
 			wish:      wished(func(w *Wish) { w.Nodes = []string{"e2"} }),
 			want: Plan{Fence: Fence{Machines: []string{"10.0.1.12:0/0"}}, Nodes: []ceph.Node{e2},
-				Doubts: []string{"a pod was let start, and the record does not say on which node"}},
+				Doubts: []string{"a pod was admitted, and the record does not say on which node"}},
 		},
 		"a pod without a node": {
 			situation: Situation{Record: waiting(onBoth, "p"), Clusters: register},
 			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.12:0/0", "[fd00::11]:0/0"}, []string{onE1}}, Nodes: append(slices.Clone(onBoth.Owner.Nodes), e2),
-				Doubts: []string{"a pod was let start, and the record does not say on which node"}},
+				Doubts: []string{"a pod was admitted, and the record does not say on which node"}},
 		},
 		"a pod without a node, and a person who knows": {
 			situation: Situation{Record: waiting(held(east, nil), "p", "q"), Clusters: register}, wish: wished(func(w *Wish) { w.Nodes = []string{"e2"} }),
 			want: Plan{Fence: Fence{Machines: []string{"10.0.1.12:0/0"}}, Nodes: []ceph.Node{e2},
-				Doubts: []string{"pods were let start, and the record does not say on which node"}},
+				Doubts: []string{"pods were admitted, and the record does not say on which node"}},
 		},
 		"a pod without a node, and a person who errs": {
 			situation: Situation{Record: waiting(held(east, nil), "p"), Clusters: register}, wish: wished(func(w *Wish) { w.Nodes = []string{"e8"} }),
@@ -192,17 +192,17 @@ func TestDecide(t *testing.T) {
 		},
 		"a pod without a node, and another cluster's register": {
 			situation: Situation{Record: waiting(onBoth, "p"), Clusters: []ceph.Registration{{Party: north, Nodes: []ceph.Node{e2}}}},
-			refused:   []string{"a pod was let start, and the record does not say on which node, and cluster east has not registered its nodes"},
+			refused:   []string{"a pod was admitted, and the record does not say on which node, and cluster east has not registered its nodes"},
 		},
 		"a pod without a node, and addresses that a person names": {
 			situation: Situation{Record: waiting(onBoth, "p")}, wish: also,
 			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.13:0/0", "[fd00::11]:0/0"}, []string{onE1, "10.0.1.14:0/9"}},
-				Doubts: []string{"a pod was let start, and the record does not say on which node"}},
+				Doubts: []string{"a pod was admitted, and the record does not say on which node"}},
 		},
 		"the same, and the register tells": {
 			situation: Situation{Record: waiting(onBoth, "p"), Clusters: register}, wish: also,
 			want: Plan{Fence: Fence{[]string{"10.0.1.11:0/0", "10.0.1.12:0/0", "10.0.1.13:0/0", "[fd00::11]:0/0"}, []string{onE1, "10.0.1.14:0/9"}},
-				Nodes: append(slices.Clone(onBoth.Owner.Nodes), e2), Doubts: []string{"a pod was let start, and the record does not say on which node"}},
+				Nodes: append(slices.Clone(onBoth.Owner.Nodes), e2), Doubts: []string{"a pod was admitted, and the record does not say on which node"}},
 		},
 		"a node that no client was seen of, behind a storage network": {
 			situation: Situation{Record: held(east, []ceph.Node{e2}), Clusters: register, Others: []ceph.RecordOf{{Image: other, Record: held(east, []ceph.Node{e1}, "192.168.7.5:0/3")}}},
@@ -222,7 +222,7 @@ func TestDecide(t *testing.T) {
 		},
 		"it is ours, and a stranger has it open": {
 			situation: Situation{Record: held(west, nil), Watchers: watching(onW1, onE1), Explained: []string{onW1}},
-			refused:   []string{"client 10.0.1.11:0/1 (client.4) has the image open, and this cluster, which owns it, does not account for it\n  do this   find out who that is; a client of the dead cluster is fenced with --also-fence 10.0.1.11:0/1"},
+			refused:   []string{"client 10.0.1.11:0/1 (client.4) has the image open, and this cluster, which owns it, does not account for it\n  do this   find out who that is; if it is a client of the dead cluster, add --also-fence 10.0.1.11:0/1"},
 		},
 		"it is ours, and a stranger is named": {
 			situation: Situation{Record: held(west, nil), Watchers: watching(onW1, onE1), Explained: []string{onW1}}, wish: wished(func(w *Wish) { w.Also = []string{onE1} }),
@@ -247,7 +247,7 @@ func TestDecide(t *testing.T) {
 		},
 		"an address that is none": {
 			situation: Situation{Record: held(east, []ceph.Node{{Name: "e3", Addresses: []string{"e3.example"}}})},
-			refused:   []string{`the record names the address "e3.example", which is none`},
+			refused:   []string{`the record names "e3.example", which is not an address`},
 		},
 		"a client that is none": {
 			situation: Situation{Record: held(east, nil, "10.0.1.11:6800/1")},
@@ -328,7 +328,7 @@ func TestDecide(t *testing.T) {
 					test.want.Nodes = owner.Nodes
 				}
 				if len(test.want.Fence.Machines) > 0 && len(test.want.Doubts) == 0 {
-					test.want.Because = "the image does not bear its owner's name, so that a machine could map it again as another client"
+					test.want.Because = "the image does not bear its owner's name, so a machine could map it again as another client"
 				}
 			}
 			if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {

@@ -19,7 +19,7 @@ type doubt struct {
 // doubts are why the record alone does not say whom to fence. Nothing is "nobody" because
 // nothing is written.
 //
-//	a pod was let start and has no node        it may have been bound to any, while no webhook answered
+//	a pod was admitted and has no node        it may have been bound to any, while no webhook answered
 //	a node has no address                      its Node object was gone
 //	a node has no client, and clients of its   it reaches Ceph from an address that nobody knows,
 //	cluster come from no node's address        as on a storage network. So many addresses of such
@@ -28,7 +28,7 @@ func (s Situation) doubts() []doubt {
 	var all []doubt
 	owner := *s.Record.Owner
 	if n := len(s.Record.Unbound); n > 0 {
-		all = append(all, doubt{fmt.Sprintf("%s let start, and the record does not say on which node", pods(n)), true})
+		all = append(all, doubt{fmt.Sprintf("%s admitted, and the record does not say on which node", pods(n)), true})
 	}
 	var unseen []string
 	for _, node := range s.alive(owner.Nodes) {

@@ -28,15 +28,15 @@ func (s Situation) inexact(alive []ceph.Node) string {
 	}
 	switch record := s.Record; {
 	case !record.Keyed:
-		return "the image does not bear its owner's name, so that a machine could map it again as another client"
+		return "the image does not bear its owner's name, so a machine could map it again as another client"
 	case !record.Exclusive:
-		return "the image is not mapped exclusively, so that a client that nobody recorded could write unseen"
+		return "the image is not mapped exclusively, so an unrecorded client could write unseen"
 	case !record.Private:
-		return "its mappings are no clients of their own, so that a fence of them cuts off the other volumes of their node as well"
+		return "its mappings are not clients of their own, so fencing them cuts off the other volumes of their node as well"
 	case len(record.Unbound) > 0:
-		return pods(len(record.Unbound)) + " let start, and the record does not say on which node"
+		return pods(len(record.Unbound)) + " admitted, and the record does not say on which node"
 	case len(record.Pending) > 0:
-		return pods(len(record.Pending)) + " let start, and the record does not say what came of it"
+		return pods(len(record.Pending)) + " admitted, and the record does not say what came of it"
 	case len(unseen) > 0:
 		return "no client of node " + strings.Join(unseen, ", ") + " was seen"
 	}
@@ -131,7 +131,7 @@ func (s Situation) coverShort(plan *Plan) {
 			continue
 		}
 		plan.Fence.Machines = unique(append(slices.Clone(plan.Fence.Machines), machineOf(address)))
-		why := fmt.Sprintf("client %s is on the blocklist until %s, and Ceph does not prolong an entry unless another covers it", client, s.Entries[i].Until.UTC().Format(time.RFC3339))
+		why := fmt.Sprintf("client %s is on the blocklist until %s, and Ceph does not extend an entry unless another covers it", client, s.Entries[i].Until.UTC().Format(time.RFC3339))
 		if plan.Exact = false; plan.Because != "" {
 			why = plan.Because + "; " + why
 		}
@@ -146,7 +146,7 @@ func (s Situation) refuseHolder(plan Plan) error {
 		return nil
 	}
 	return refuse(
-		"find out who that is; a client of the dead cluster is fenced with --also-fence "+s.Holder.Addr+", one of any other cluster is scaled down there",
+		"find out who that is; if it is a client of the dead cluster, add --also-fence "+s.Holder.Addr+"; if it is one of any other cluster, scale its workload down there",
 		"client %s (%s) has the image's lock, and the record does not say that it is one of cluster %s", s.Holder.Addr, s.Holder.Client, plan.From.Name)
 }
 
@@ -156,7 +156,7 @@ func (s Situation) checkKey(cluster ceph.Party) error {
 	if !s.Record.Keyed && s.Image.Key == "" {
 		return nil
 	}
-	const anew = "make the volume's PersistentVolume anew, with the volumeHandle "
+	const anew = "recreate the volume's PersistentVolume with the volumeHandle "
 	base := s.Image.Base().Name
 	if !s.Record.Keyed {
 		return refuse(anew+base, "the image does not bear its owner's name, and the volume of this cluster leads to %s", s.Image.Own())

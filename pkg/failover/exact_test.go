@@ -40,7 +40,7 @@ func TestDecideExactly(t *testing.T) {
 	lockedBy := func(addr string) *ceph.LockedError { return &ceph.LockedError{Client: "client.9", Addr: addr} }
 	until := since.Add(time.Hour)
 	short := []ceph.BlocklistEntry{{Addr: onE1, Until: until}}
-	const endsSoon = "client 10.0.1.11:0/1 is on the blocklist until 2026-11-22T15:03:00Z, and Ceph does not prolong an entry unless another covers it"
+	const endsSoon = "client 10.0.1.11:0/1 is on the blocklist until 2026-11-22T15:03:00Z, and Ceph does not extend an entry unless another covers it"
 	tests := map[string]struct {
 		situation Situation
 		wish      Wish
@@ -76,7 +76,7 @@ func TestDecideExactly(t *testing.T) {
 		"its mapping shares the node's client": {
 			situation: Situation{Record: changed(func(r *ceph.Record) { r.Private = false })},
 			fence:     Fence{machines, []string{onE1, ofEast}},
-			because:   "its mappings are no clients of their own, so that a fence of them cuts off the other volumes of their node as well",
+			because:   "its mappings are not clients of their own, so fencing them cuts off the other volumes of their node as well",
 			fenced:    []ceph.FencedNode{{Cluster: east, Node: e1}},
 		},
 		"another image has the same client": {
@@ -107,13 +107,13 @@ func TestDecideExactly(t *testing.T) {
 		"it is not mapped exclusively": {
 			situation: Situation{Record: changed(func(r *ceph.Record) { r.Exclusive = false })},
 			fence:     Fence{machines, []string{onE1, ofEast}},
-			because:   "the image is not mapped exclusively, so that a client that nobody recorded could write unseen",
+			because:   "the image is not mapped exclusively, so an unrecorded client could write unseen",
 			fenced:    []ceph.FencedNode{{Cluster: east, Node: e1}},
 		},
 		"a pod that was not seen": {
 			situation: Situation{Record: changed(func(r *ceph.Record) { r.Pending = []string{"p"} })},
 			fence:     Fence{machines, []string{onE1, ofEast}},
-			because:   "a pod was let start, and the record does not say what came of it",
+			because:   "a pod was admitted, and the record does not say what came of it",
 			fenced:    []ceph.FencedNode{{Cluster: east, Node: e1}},
 		},
 		"a node of which no client was seen": {
@@ -163,7 +163,7 @@ func TestDecideExactly(t *testing.T) {
 		},
 		"a stranger has the lock": {
 			situation: Situation{Record: certain, Holder: lockedBy("10.0.7.7:0/8"), Clusters: register},
-			refused:   "client 10.0.7.7:0/8 (client.9) has the image's lock, and the record does not say that it is one of cluster east\n  do this   find out who that is; a client of the dead cluster is fenced with --also-fence 10.0.7.7:0/8",
+			refused:   "client 10.0.7.7:0/8 (client.9) has the image's lock, and the record does not say that it is one of cluster east\n  do this   find out who that is; if it is a client of the dead cluster, add --also-fence 10.0.7.7:0/8",
 		},
 		"the same, and the person knows": {
 			situation: Situation{Record: certain, Holder: lockedBy("10.0.7.7:0/8")}, wish: wished(func(w *Wish) { w.Also = []string{"10.0.7.7:0/8"} }),
@@ -195,7 +195,7 @@ func TestDecideExactly(t *testing.T) {
 		"Ceph has fenced a renamer for an hour, and the machines are fenced for another reason": {
 			situation: Situation{Record: changed(func(r *ceph.Record) { r.Exclusive = false }), Entries: []ceph.BlocklistEntry{{Addr: ofEast, Until: until}}, Now: since},
 			fence:     Fence{append([]string{"10.0.1.11:0/0", "10.0.1.12:0/0"}, machines[1:]...), []string{onE1, ofEast}},
-			because:   "the image is not mapped exclusively, so that a client that nobody recorded could write unseen; client 10.0.1.12:0/41 is on the blocklist until 2026-11-22T15:03:00Z, and Ceph does not prolong an entry unless another covers it",
+			because:   "the image is not mapped exclusively, so an unrecorded client could write unseen; client 10.0.1.12:0/41 is on the blocklist until 2026-11-22T15:03:00Z, and Ceph does not extend an entry unless another covers it",
 			fenced:    []ceph.FencedNode{{Cluster: east, Node: e1}, {Cluster: east, Node: ceph.Node{Addresses: []string{"10.0.1.12"}}}},
 		},
 
@@ -210,7 +210,7 @@ func TestDecideExactly(t *testing.T) {
 
 		"this cluster has another key": {
 			situation: Situation{Record: certain, Keys: []ceph.Key{{Name: "east", UID: east.UID}, {Name: "occident", UID: west.UID}}},
-			refused:   "the volume of this cluster leads to shop.data~west, and the image would get the name shop.data~occident\n  do this   make the volume's PersistentVolume anew, with the volumeHandle shop.data~occident",
+			refused:   "the volume of this cluster leads to shop.data~west, and the image would get the name shop.data~occident\n  do this   recreate the volume's PersistentVolume with the volumeHandle shop.data~occident",
 		},
 		"another cluster has the key": {
 			situation: Situation{Record: certain, Keys: []ceph.Key{{Name: "west", UID: "u-another"}}},
@@ -222,7 +222,7 @@ func TestDecideExactly(t *testing.T) {
 		},
 		"the volume here has a key, and the image has none": {
 			situation: Situation{Image: westsData, Record: held(east, []ceph.Node{e1}, onE1)},
-			refused:   "the image does not bear its owner's name, and the volume of this cluster leads to shop.data~west\n  do this   make the volume's PersistentVolume anew, with the volumeHandle shop.data",
+			refused:   "the image does not bear its owner's name, and the volume of this cluster leads to shop.data~west\n  do this   recreate the volume's PersistentVolume with the volumeHandle shop.data",
 		},
 	}
 	for name, test := range tests {

@@ -57,7 +57,7 @@ func (s Situation) fence(plan Plan) (Fence, error) {
 	machine := func(text string) error {
 		address, err := netip.ParseAddr(text)
 		if err != nil {
-			return fmt.Errorf("the record names the address %q, which is none", text)
+			return fmt.Errorf("the record names %q, which is not an address", text)
 		}
 		if address = address.Unmap(); !plan.Exact && !slices.Contains(plan.Wish.Spare, address) {
 			fence.Machines = append(fence.Machines, machineOf(address))

@@ -37,21 +37,21 @@ type Sight struct {
 //	otherwise                                          its old mappings are gone
 func MayLift(fenced ceph.FencedNode, sight Sight) error {
 	node, cluster := fenced.Node, "cluster "+fenced.Cluster.Name
-	const word = "if you know that every machine that had the address was switched off since, say so with --without-proof"
+	const word = "if you know that every machine that had the address has been switched off since, confirm that with --without-proof"
 	switch {
 	case node.Name == "":
 		return refuse(word, "%s was fenced by its address only, and no Node object can show that it rebooted", strings.Join(node.Addresses, ", "))
 	case sight.Cluster.UID != fenced.Cluster.UID && !ownership.IsOver(node, sight.Node):
-		return refuse("run this command with --context for "+cluster, "node %s belongs to %s, and this is another one", node.Name, cluster)
+		return refuse("run this command with --context for "+cluster, "node %s belongs to %s, and this is another cluster", node.Name, cluster)
 	case !sight.Exists:
-		return refuse(word, "%s has no Node %s any more that could show that it rebooted", cluster, node.Name)
+		return refuse(word, "%s no longer has a Node %s to show that it rebooted", cluster, node.Name)
 	case node.BootID == "" || sight.Node.BootID == "":
-		return refuse(word, "status.nodeInfo.bootID of node %s was not known when it was fenced, or is not now", node.Name)
+		return refuse(word, "status.nodeInfo.bootID of node %s was not known when it was fenced, or is not known now", node.Name)
 	case sight.Node.BootID == node.BootID:
 		return refuse("reboot the node, then run the same command again",
 			"node %s has not rebooted since it was fenced (bootID %s): what is mapped there would write again", node.Name, node.BootID)
 	case !ownership.IsOver(node, sight.Node):
-		return refuse(word, "nothing proves that the Node %s of now is the machine that was fenced (machineID and systemUUID then %s, now %s)", node.Name, machine(node), machine(sight.Node))
+		return refuse(word, "nothing proves that the current Node %s is the machine that was fenced (machineID and systemUUID then %s, now %s)", node.Name, machine(node), machine(sight.Node))
 	case len(sight.Uses) > 0:
 		return refuse("delete these in "+cluster+", then run the same command again",
 			"node %s would mount volumes that %s does not own, for %s", node.Name, cluster, strings.Join(sight.Uses, ", "))

@@ -37,7 +37,7 @@ func (t *takeover) look(ctx context.Context) error {
 	const do = "look at `ceph osd blocklist ls` and at the image with `rbd status`, then run the same command again"
 	switch timeout := wait.Interrupted(err) && ctx.Err() == nil; {
 	case timeout && late:
-		return refuse(do, "image %s: clients of cluster %s have opened it one after the other for %s", t.Image, t.From.Name, settleLimit)
+		return refuse(do, "image %s: clients of cluster %s have kept opening it for %s", t.Image, t.From.Name, settleLimit)
 	case timeout && len(left) > 0:
 		return refuse(do, "image %s: client %s is on the blocklist, and still has the image open %s later", t.Image, left[0].Addr, settleLimit)
 	case err != nil:
@@ -58,7 +58,7 @@ func (t *takeover) checkEntries() error {
 	}
 	if lifted := slices.Concat(missing.Add, missing.Renew); len(lifted) > 0 {
 		return refuse("find out who lifts entries at the same time, then run the same command again",
-			"somebody took %s off the blocklist meanwhile", strings.Join(lifted, ", "))
+			"somebody took %s off the blocklist in the meantime", strings.Join(lifted, ", "))
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (t *takeover) lookOnce(ctx context.Context) (left []ceph.Watcher, late bool
 		}
 	}
 	for _, stranger := range strangers {
-		if err := t.cut(ctx, stranger.Addr, stranger.Client, "has opened it meanwhile"); err != nil {
+		if err := t.cut(ctx, stranger.Addr, stranger.Client, "has opened it in the meantime"); err != nil {
 			return nil, false, err
 		}
 	}

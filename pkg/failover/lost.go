@@ -98,7 +98,7 @@ func (s Situation) mistaken(name string, boots []ceph.Node) error {
 				}
 			}
 			if other != "" {
-				return refuse("look with rbd device list on node "+other+" whether the client is its own, and drain that node first if it is",
+				return refuse("run rbd device list on node "+other+" to see whether the client is its own; if it is, drain that node first",
 					"client %s may be that of node %s, which has the address that node %s had", client, other, name)
 			}
 		}
@@ -156,9 +156,9 @@ func (s Situation) inexactNode(boots []ceph.Node) string {
 	unseen := slices.ContainsFunc(boots, func(n ceph.Node) bool { return len(n.Clients) == 0 })
 	switch record := s.Record; {
 	case !record.Exclusive:
-		return "the image is not mapped exclusively, so that a client that nobody recorded could write unseen"
+		return "the image is not mapped exclusively, so an unrecorded client could write unseen"
 	case !record.Private:
-		return "its mappings are no clients of their own, so that a fence of them cuts off the other volumes of their node as well"
+		return "its mappings are not clients of their own, so fencing them cuts off the other volumes of their node as well"
 	case unseen:
 		return "no client of node " + boots[0].Name + " was seen"
 	}
@@ -211,15 +211,15 @@ func (s Situation) nodeFence(plan Plan) Fence {
 // beginLost is the record in which the machines stand that are about to be fenced, or a
 // [*Refusal] if a boot of the node has opened the image since the plan was made.
 func (p Plan) beginLost(stored ceph.Record) (ceph.Record, error) {
-	const again = "run the same command again, and look at whom it names"
+	const again = "run the same command again, and check whom it names"
 	if stored.State != ceph.Held || !ownership.Owns(stored, p.Wish.Cluster) {
-		return ceph.Record{}, refuse(again, "image %s: it is not this cluster's any more", p.Image)
+		return ceph.Record{}, refuse(again, "image %s: this cluster no longer owns it", p.Image)
 	}
 	for _, holder := range stored.Owner.Nodes {
 		if holder.Name != p.Wish.Lost || slices.ContainsFunc(p.Record.Owner.Nodes, func(n ceph.Node) bool { return ownership.Same(n, holder) && noMoreThan(holder, n) }) {
 			continue
 		}
-		return ceph.Record{}, refuse(again, "image %s: node %s has written to the record meanwhile: is it lost?", p.Image, holder.Name)
+		return ceph.Record{}, refuse(again, "image %s: node %s has written to the record in the meantime: is it really lost?", p.Image, holder.Name)
 	}
 	return ownership.NoteFenced(stored, p.Fenced()), nil
 }

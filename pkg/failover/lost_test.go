@@ -100,7 +100,7 @@ func TestDecideLostNode(t *testing.T) {
 		"the node reports, and the person says that it is lost": {
 			situation: Situation{Record: certain, Lost: ready}, wish: lostE1(func(w *Wish) { w.AlthoughReporting = true }), fence: Fence{Instances: []string{onE1}}, exact: true,
 		},
-		"somebody takes the image": {situation: Situation{Record: taken, Lost: present}, wish: lostE1(), refused: "bob takes it for cluster west"},
+		"somebody takes the image": {situation: Situation{Record: taken, Lost: present}, wish: lostE1(), refused: "bob has been taking it for cluster west"},
 		"it has no address":        {situation: Situation{Record: held(east, []ceph.Node{poor}), Lost: present}, wish: lostE1(), refused: "neither the record nor a Node object has an address of node e1"},
 		"its clients come from addresses of no node": {
 			situation: Situation{Record: held(east, []ceph.Node{e1}, "10.9.0.1:0/4"), Lost: present}, wish: lostE1(),
@@ -253,7 +253,7 @@ func TestTakeLostNodeThatLives(t *testing.T) {
 		return proceed()
 	})
 	err := d.lose(nil)
-	if err == nil || !strings.Contains(err.Error(), "node e1 has written to the record meanwhile") {
+	if err == nil || !strings.Contains(err.Error(), "node e1 has written to the record in the meantime") {
 		t.Errorf("got %v", err)
 	}
 	if got := d.entries(); len(got) > 0 {

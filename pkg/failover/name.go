@@ -48,7 +48,7 @@ func (t *takeover) cut(ctx context.Context, addr, client, does string) error {
 	}
 	if !t.named() || !t.fence.covers(addr) && !t.isTheirs(addr) {
 		return refuse("find out who that is; then run the same command again, with --also-fence "+addr+" if it is a client of the dead cluster, or with --direct and --drop to give up",
-			"image %s: client %s (%s) %s, and is not one of those that are fenced", t.Image, addr, client, does)
+			"image %s: client %s (%s) %s, and is not one of the fenced clients", t.Image, addr, client, does)
 	}
 	if err := t.storage.Blocklist(ctx, []string{addr}, ceph.MaxFence); err != nil {
 		return err

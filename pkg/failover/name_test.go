@@ -340,11 +340,11 @@ func TestWhoComesWhileTheNameIsTaken(t *testing.T) {
 		},
 		"a stranger takes the lock": {
 			after: "Barrier", happens: func(d *disaster) *cephtest.Writer { return d.opens("10.0.7.7:0/8") },
-			want: "image rbd/shop.data: client 10.0.7.7:0/8 (client.8) has its lock, and is not one of those that are fenced\n  do this   find out who that is; then run the same command again, with --also-fence 10.0.7.7:0/8 if it is a client of the dead cluster, or with --direct and --drop to give up",
+			want: "image rbd/shop.data: client 10.0.7.7:0/8 (client.8) has its lock, and is not one of the fenced clients\n  do this   find out who that is; then run the same command again, with --also-fence 10.0.7.7:0/8 if it is a client of the dead cluster, or with --direct and --drop to give up",
 		},
 		"a stranger comes after the rename": {
 			after: "RenameImage", happens: func(d *disaster) *cephtest.Writer { return d.opens("10.0.7.7:0/8") },
-			want: "client 10.0.7.7:0/8 (client.8) has opened it meanwhile, and is not one of those that are fenced",
+			want: "client 10.0.7.7:0/8 (client.8) has opened it in the meantime, and is not one of the fenced clients",
 		},
 		"a stranger comes after the rename and falls silent": {
 			after: "RenameImage", happens: func(d *disaster) *cephtest.Writer {
@@ -352,7 +352,7 @@ func TestWhoComesWhileTheNameIsTaken(t *testing.T) {
 				d.ceph.RemoveWatcher(d.present(), writer.Watcher())
 				return writer
 			},
-			want: "client 10.0.7.7:0/8 (client.8) has opened it meanwhile, and is not one of those that are fenced",
+			want: "client 10.0.7.7:0/8 (client.8) has opened it in the meantime, and is not one of the fenced clients",
 		},
 		"somebody locks it by hand": {
 			after: "Barrier", happens: func(d *disaster) *cephtest.Writer {
@@ -366,7 +366,7 @@ func TestWhoComesWhileTheNameIsTaken(t *testing.T) {
 				_ = d.storage.Unblocklist(context.Background(), []string{onE1, ofEast})
 				return nil
 			},
-			want: "somebody took 10.0.1.11:0/1, 10.0.1.12:0/41 off the blocklist meanwhile",
+			want: "somebody took 10.0.1.11:0/1, 10.0.1.12:0/41 off the blocklist in the meantime",
 		},
 		"another process of the same person begins": {
 			after: "Self", happens: func(d *disaster) *cephtest.Writer {
@@ -381,7 +381,7 @@ func TestWhoComesWhileTheNameIsTaken(t *testing.T) {
 				}
 				return nil
 			},
-			want: "image rbd/shop.data: client 203.0.113.7:0/4711 has begun to rename it meanwhile",
+			want: "image rbd/shop.data: client 203.0.113.7:0/4711 has begun to rename it in the meantime",
 		},
 	}
 	for name, test := range tests {

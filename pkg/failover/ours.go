@@ -25,7 +25,7 @@ func (s Situation) ours(plan Plan) (Plan, error) {
 		return Plan{}, err
 	}
 	if len(fence.all()) == 0 {
-		plan.Done, plan.Why = true, fmt.Sprintf("cluster %s owns it since %s", s.Record.Owner.Name, s.Record.Owner.Since.Format(time.RFC3339))
+		plan.Done, plan.Why = true, fmt.Sprintf("cluster %s has owned it since %s", s.Record.Owner.Name, s.Record.Owner.Since.Format(time.RFC3339))
 		return plan, nil
 	}
 	plan.Ours, plan.Own, plan.From = true, s.Explained, s.party(plan.Wish.From)

@@ -99,13 +99,13 @@ func (p Plan) begin(stored ceph.Record) (ceph.Record, error) {
 	if err != nil {
 		return ceph.Record{}, refused(err, p)
 	}
-	const again = "run the same command again, and look at whom it names"
+	const again = "run the same command again, and check whom it names"
 	if !reflect.DeepEqual(stored.Owner, p.Record.Owner) || !slices.Equal(stored.Pending, p.Record.Pending) || !slices.Equal(stored.Unbound, p.Record.Unbound) {
-		return ceph.Record{}, refuse(again, "image %s: cluster %s has written something else about itself meanwhile: is it dead?", p.Image, stored.Owner.Name)
+		return ceph.Record{}, refuse(again, "image %s: cluster %s has changed its own entry in the meantime: is it really dead?", p.Image, stored.Owner.Name)
 	}
 	for _, renamer := range stored.Renamers {
 		if renamer != p.Wish.Self && !slices.Contains(p.Record.Renamers, renamer) {
-			return ceph.Record{}, refuse(again, "image %s: client %s has begun to rename it meanwhile", p.Image, renamer)
+			return ceph.Record{}, refuse(again, "image %s: client %s has begun to rename it in the meantime", p.Image, renamer)
 		}
 	}
 	return ownership.NoteFenced(next, p.Fenced()), nil
@@ -122,7 +122,7 @@ func refused(err error, plan Plan) error {
 		refusal.What = fmt.Sprintf("image %s: %s", plan.Image, refusal.What)
 		return refusal
 	}
-	return refuse("run the same command again, and look at whom it names", "image %s: %v", plan.Image, err)
+	return refuse("run the same command again, and check whom it names", "image %s: %v", plan.Image, err)
 }
 
 // Fenced are the nodes of the plan as the record keeps them: with those addresses that

@@ -271,7 +271,7 @@ func TestWhatHappensMeanwhile(t *testing.T) {
 	}{
 		"the holder lives and moves its pod": {
 			"Daemons", func(d *disaster) { d.put(data, held(east, []ceph.Node{e2}, onE2)) },
-			"image rbd/shop.data: cluster east has written something else about itself meanwhile: is it dead?", ceph.Held,
+			"image rbd/shop.data: cluster east has changed its own entry in the meantime: is it really dead?", ceph.Held,
 		},
 		"the holder lives and releases it": {
 			"Daemons", func(d *disaster) { d.put(data, ceph.Record{Epoch: 1}) },
@@ -285,12 +285,12 @@ func TestWhatHappensMeanwhile(t *testing.T) {
 		},
 		"a stranger opens it": {
 			"Barrier", func(d *disaster) { d.ceph.AddWatcher(data, ceph.Watcher{Addr: onW1, Client: "client.7"}) },
-			"client 10.0.2.11:0/5 (client.7) has opened it meanwhile, and is not one of those that are fenced", ceph.Fencing,
+			"client 10.0.2.11:0/5 (client.7) has opened it in the meantime, and is not one of the fenced clients", ceph.Fencing,
 		},
 		"somebody clears the blocklist": {
 			"Barrier", func(d *disaster) {
 				_ = d.storage.Unblocklist(context.Background(), []string{"10.0.1.11:0/0", onE1, "[fd00::11]:0/0"})
-			}, "somebody took 10.0.1.11:0/0, [fd00::11]:0/0, 10.0.1.11:0/1 off the blocklist meanwhile", ceph.Fencing,
+			}, "somebody took 10.0.1.11:0/0, [fd00::11]:0/0, 10.0.1.11:0/1 off the blocklist in the meantime", ceph.Fencing,
 		},
 		"it is dropped": {
 			"Barrier", func(d *disaster) {

@@ -118,7 +118,7 @@ func TestPodAcquires(t *testing.T) {
 	same(t, map[string]int{"acquire": 1}, w.ownerChanges())
 }
 
-// A pod that was let start before its claim had a volume is stored already.
+// A pod that was admitted before its claim had a volume is stored already.
 func TestVolumeAcquiresForPodsThatWait(t *testing.T) {
 	w := newWorld(t, []string{"shop.data"}, pod("db-0", "data"))
 	same(t, allowed(guard.NoWatcher), w.ask("volume", dryRun(createVolume(t, volume("data")))))
@@ -150,7 +150,7 @@ func TestRefusalByOwner(t *testing.T) {
 		watchers []string
 		want     string
 	}{
-		"let start, on no node yet": {owned(east), nil,
+		"admitted, on no node yet": {owned(east), nil,
 			inUse + "  held by         cluster east" + since + advice},
 		"attached": {owned(east, e1), nil,
 			inUse + "  held by         cluster east, node e1 (10.0.1.11)" + since + advice},
@@ -394,7 +394,7 @@ func TestBinding(t *testing.T) {
 		},
 		"without the API server": {
 			request: bound(t, "db-0", "west-1"), change: func(w *world) { w.api.fail = map[string]error{"get *v1.Pod db-0": errors.New("boom")} },
-			want: unknown("cannot know whether a volume of pod shop/db-0 is in use by another cluster: read the pod: boom\n  do this   see to that, then retry here; nothing was changed"),
+			want: unknown("cannot know whether a volume of pod shop/db-0 is in use by another cluster: read the pod: boom\n  do this   fix that, then retry here; nothing was changed"),
 		},
 	}
 	for name, test := range tests {

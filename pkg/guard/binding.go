@@ -17,7 +17,7 @@ import (
 // Binding answers for a pod that is bound to a node, and puts the node into the
 // records of its images before it can use them: a fence has to name it. The pod stays
 // among those without a node until the leader sees it on one, because this binding may
-// fail, and the next one pass while no webhook answers. A pod that was let start before
+// fail, and the next one pass while no webhook answers. A pod that was admitted before
 // its images were taken from this cluster is refused here, and so is one whose image another
 // node of this cluster may write to, see [Guard.alone].
 func (e *Endpoints) Binding(ctx context.Context, request admission.Request) (Answer, client.Object) {

@@ -166,7 +166,7 @@ func TestRequestsCostLittle(t *testing.T) {
 // TestWhatIsNotLookedAtIsSaid: who raises a workload far knows of how much the answer
 // is, if any of it is guarded.
 func TestWhatIsNotLookedAtIsSaid(t *testing.T) {
-	const more = "the volumes of the first 32 claims may be used here; those of 8 more are looked at when their pods are made"
+	const more = "the volumes of the first 32 claims may be used here; those of 8 more are checked when their pods are created"
 	tests := map[string]struct {
 		pair  string
 		watch bool
@@ -191,7 +191,7 @@ func TestWhatIsNotLookedAtIsSaid(t *testing.T) {
 
 func TestTooManyClaimsText(t *testing.T) {
 	w := newWorld(t, nil)
-	same(t, denied("the pod has 257 claims, and no more than 256 volumes of a pod are looked at\n"+
+	same(t, denied("the pod has 257 claims, and at most 256 volumes of a pod are checked\n"+
 		"  do this   spread the volumes over several pods; nothing was changed"), w.ask("pod", createPod(t, pod("db-0", make([]string, 257)...))))
 }
 

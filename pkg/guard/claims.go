@@ -94,19 +94,19 @@ func sameVolume(a, b volumes.Volume) bool {
 
 // notAhead is the warning about a workload with more claims than are looked at.
 func notAhead(claims, more int) string {
-	return fmt.Sprintf("the volumes of the first %d claims may be used here; those of %d more are looked at when their pods are made", claims, more)
+	return fmt.Sprintf("the volumes of the first %d claims may be used here; those of %d more are checked when their pods are created", claims, more)
 }
 
 // tooMany is the text for a pod with too many claims.
 func tooMany(claims int) string {
-	return fmt.Sprintf("the pod has %d claims, and no more than %d volumes of a pod are looked at\n"+
+	return fmt.Sprintf("the pod has %d claims, and at most %d volumes of a pod are checked\n"+
 		"  do this   spread the volumes over several pods; nothing was changed", claims, mostOfPod)
 }
 
 // notBound is the text for a pod that names its node before its claims have volumes. No
 // binding follows, so nobody is asked again when the volumes come.
 func notBound(namespace string, claims []string) string {
-	return fmt.Sprintf("the pod names its node, and has no volume yet for claim %s/%s: nobody would look at the volume before it is mounted\n"+
+	return fmt.Sprintf("the pod names its node, and has no volume yet for claim %s/%s: nothing would check the volume before it is mounted\n"+
 		"  do this   leave spec.nodeName to the scheduler, or retry when the claim is bound; nothing was changed",
 		namespace, strings.Join(claims, ", "+namespace+"/"))
 }

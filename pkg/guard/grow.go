@@ -51,13 +51,13 @@ func (g *Guard) growAll(ctx context.Context, sights []sight, targets []ownership
 // notGrown is the warning for an image that does not get its size yet.
 func notGrown(what string, has, size uint64, err error) string {
 	quantity := func(bytes uint64) string { return resource.NewQuantity(int64(bytes), resource.BinarySI).String() }
-	text := fmt.Sprintf("%s has %s, and is to grow to %s when nobody uses it", what, quantity(has), quantity(size))
+	text := fmt.Sprintf("%s has %s, and should grow to %s once nobody uses it", what, quantity(has), quantity(size))
 	switch {
 	case errors.Is(err, ceph.ErrImageLocked):
 		return text
 	case errors.Is(err, ceph.ErrPermission):
 		return text + ", which the webhook's Ceph user may not do; the provisioner does it, or the renderer when it is run again"
 	default:
-		return text + "; it is tried again at the next start, because now: " + err.Error()
+		return text + "; that failed, and is tried again at the next start: " + err.Error()
 	}
 }

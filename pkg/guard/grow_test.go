@@ -18,7 +18,7 @@ import (
 // TestGrowing: what could not grow while it was mapped exclusively grows before the
 // next pod starts. A pod that is allowed to start does so whatever becomes of that.
 func TestGrowing(t *testing.T) {
-	const waits = "volume shop/data (image replicapool/shop.data) has 1Mi, and is to grow to 3Mi when nobody uses it"
+	const waits = "volume shop/data (image replicapool/shop.data) has 1Mi, and should grow to 3Mi once nobody uses it"
 	const free, own = guard.NoWatcher, guard.OwnWatchers
 	start := withUID(t, "f8", "data")
 	type outcome struct {
@@ -48,7 +48,7 @@ func TestGrowing(t *testing.T) {
 				}
 				return proceed()
 			})
-		}, want: outcome{allowed(free, waits+`; it is tried again at the next start, because now: grow image "replicapool/shop.data": `+ceph.ErrPoolFull.Error()), 1, 3}},
+		}, want: outcome{allowed(free, waits+`; that failed, and is tried again at the next start: grow image "replicapool/shop.data": `+ceph.ErrPoolFull.Error()), 1, 3}},
 		"a user who cannot": {request: start, wish: 3, user: cephtest.Operator, want: outcome{allowed(free, waits+", which the webhook's Ceph user may not do; the provisioner does it, or the renderer when it is run again"), 1, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -200,7 +200,7 @@ func TestLimit(t *testing.T) {
 	}
 	text := func(claim, cause string) string {
 		return "cannot know whether volume shop/" + claim + " (image replicapool/shop." + claim + ") is in use by another cluster: " + cause +
-			"context deadline exceeded\n  do this   see to that, then retry here; nothing was changed"
+			"context deadline exceeded\n  do this   fix that, then retry here; nothing was changed"
 	}
 	tests := map[string]struct {
 		change func(*world)

@@ -242,7 +242,7 @@ func TestTheFirstAcquisitionNames(t *testing.T) {
 // What does not fit is refused, and nothing is changed, or it is given back.
 func TestKeysThatDoNotFit(t *testing.T) {
 	const volumeData = "volume shop/data (image replicapool/shop.data) cannot be used "
-	const made = "\n  do this   delete the PersistentVolume, and let it be made again; nothing was changed"
+	const made = "\n  do this   delete the PersistentVolume and let it be created again; nothing was changed"
 	tests := map[string]struct {
 		key     string
 		prepare func(w *keyedWorld)
@@ -251,7 +251,7 @@ func TestKeysThatDoNotFit(t *testing.T) {
 		"the key of another cluster": {
 			"east", nil,
 			volumeData + `here: the volumeHandle "shop.data~east" has the key "east", and that of cluster west is "west"` +
-				"\n  do this   delete the PersistentVolume, and let it be made again in this cluster; no pod was started",
+				"\n  do this   delete the PersistentVolume and let it be created again in this cluster; no pod was started",
 		},
 		"the key of a cluster of the same name": {
 			"west", func(w *keyedWorld) { w.claimKey(ceph.Party{UID: "u-3", Name: "west"}) },
@@ -264,7 +264,7 @@ func TestKeysThatDoNotFit(t *testing.T) {
 		},
 		"a key for an image without a record": {
 			"west", func(w *keyedWorld) { w.ceph.RemoveImage(exactly(baseName)); w.make(baseName) },
-			volumeData + "by PersistentVolume shop.data: the handle has the key west, and the image has no record, which would say that it is keyed" + made,
+			volumeData + "by PersistentVolume shop.data: the handle has the key west, and the image has no record to say that it is keyed" + made,
 		},
 		"no key for an image that is keyed": {
 			"", nil,

@@ -145,7 +145,7 @@ func advice(err error) string {
 	if known := ceph.Advice(err); known != "" {
 		return known
 	}
-	return "see to that, then retry here"
+	return "fix that, then retry here"
 }
 
 // unguarded is the warning for a volume on CephFS.

@@ -84,10 +84,10 @@ func (g *Guard) inTheWay(ctx context.Context, s sight) ([]ceph.Watcher, error) {
 // somebody owns the image, or leads there although somebody else does.
 func otherKind(volume volumes.Volume, image ceph.Image, record ceph.Record) string {
 	var why string
-	do := "delete the PersistentVolume, and let it be made again"
+	do := "delete the PersistentVolume and let it be created again"
 	switch keyed := image.Key != ""; {
 	case keyed && record.Revision == 0:
-		why = "the handle has the key " + image.Key + ", and the image has no record, which would say that it is keyed"
+		why = "the handle has the key " + image.Key + ", and the image has no record to say that it is keyed"
 	case keyed && !record.Keyed:
 		why = "the handle has the key " + image.Key + ", and the image is not keyed"
 	case !keyed && record.Keyed:

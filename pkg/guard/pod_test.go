@@ -242,14 +242,14 @@ func TestPod(t *testing.T) {
 			pod:     pod("db-0", "data"),
 			want: unknown("cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: " +
 				"find clusterID \"south-id\": not configured\n" +
-				"  do this   see to that, then retry here; nothing was changed"),
+				"  do this   fix that, then retry here; nothing was changed"),
 		},
 		"a static volume that does not say where its image is": {
 			objects: pair("data", without("clusterID")),
 			pod:     pod("db-0", "data"),
 			want: unknown("cannot know whether a volume of namespace shop is in use by another cluster: " +
 				"PersistentVolume shop.data: spec.csi.volumeAttributes[clusterID] is missing, so its image is not known\n" +
-				"  do this   see to that, then retry here; nothing was changed"),
+				"  do this   fix that, then retry here; nothing was changed"),
 		},
 		"an ephemeral volume that another cluster watches": {
 			images: []string{"shop.db-0-scratch"}, objects: pair("db-0-scratch"),
@@ -360,7 +360,7 @@ func TestPod(t *testing.T) {
 			pod:     pod("db-0", "data"),
 			want: unknown("cannot know whether a volume of namespace shop is in use by another cluster: " +
 				"PersistentVolume shop.data: spec.csi.volumeAttributes[imageName] is missing, so its image is not known\n" +
-				"  do this   see to that, then retry here; nothing was changed"),
+				"  do this   fix that, then retry here; nothing was changed"),
 		},
 		"CephFS": {
 			objects: pair("data", cephFS),
@@ -439,7 +439,7 @@ func TestCephErrors(t *testing.T) {
 	for cause, text := range wants {
 		advice := ceph.Advice(cause)
 		if advice == "" {
-			advice = "see to that, then retry here"
+			advice = "fix that, then retry here"
 		}
 		message := "cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: %s" + text +
 			"\n  do this   " + advice + "; nothing was changed"
@@ -473,7 +473,7 @@ func TestAnotherInstallation(t *testing.T) {
 		return proceed()
 	})
 	same(t, unknown("cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: driver rook-ceph.rbd.csi.ceph.com: elsewhere"+
-		"\n  do this   see to that, then retry here; nothing was changed"), w.ask("pod", createPod(t, pod("db-0", "data"))))
+		"\n  do this   fix that, then retry here; nothing was changed"), w.ask("pod", createPod(t, pod("db-0", "data"))))
 }
 
 // noCluster cannot be connected to.
@@ -488,7 +488,7 @@ func (c noCluster) Cluster(context.Context, string) (guard.Ceph, string, error) 
 func TestKubernetesErrors(t *testing.T) {
 	const (
 		own    = "10.0.2.11:0/1"
-		advice = "\n  do this   see to that, then retry here; nothing was changed"
+		advice = "\n  do this   fix that, then retry here; nothing was changed"
 		data   = "cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: "
 		any    = "cannot know whether a volume of namespace shop is in use by another cluster: "
 	)
@@ -668,7 +668,7 @@ func TestTheCacheStoodStill(t *testing.T) {
 				w.api.fail = map[string]error{"get *v1.PersistentVolumeClaim data": errors.New("boom")}
 			},
 			want: unknown("cannot know whether a volume of namespace shop is in use by another cluster: read PersistentVolumeClaim shop/data: boom\n" +
-				"  do this   see to that, then retry here; nothing was changed"),
+				"  do this   fix that, then retry here; nothing was changed"),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -693,7 +693,7 @@ func TestTheCacheStoodStill(t *testing.T) {
 // nobody would look at the volume.
 func TestAPodThatNamesItsNode(t *testing.T) {
 	refused := func(claims string) answer {
-		return denied("the pod names its node, and has no volume yet for claim " + claims + ": nobody would look at the volume before it is mounted\n" +
+		return denied("the pod names its node, and has no volume yet for claim " + claims + ": nothing would check the volume before it is mounted\n" +
 			"  do this   leave spec.nodeName to the scheduler, or retry when the claim is bound; nothing was changed")
 	}
 	ephemeral := pod("db-0")

@@ -84,7 +84,7 @@ func TestASecondNode(t *testing.T) {
 		"the pod goes where the volume was": {oneWriter, owned(west, ceph.Node{Name: "west-1", BootID: "boot of west-1"}), reports("west-2"), nil, allowed(guard.NoWatcher)},
 		"the API server does not answer": {oneWriter, owned(west, holder), inUse("west-2"), func(w *world) {
 			w.api.fail = map[string]error{"list *v1.NodeList": errors.New("it is down")}
-		}, unknown("cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: list nodes: it is down\n  do this   see to that, then retry here; nothing was changed")},
+		}, unknown("cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: list nodes: it is down\n  do this   fix that, then retry here; nothing was changed")},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestASecondNodeAtTheSameTime(t *testing.T) {
 		return proceed()
 	})
 	same(t, denied("volume shop/data (image replicapool/shop.data) may still be written by node west-2 of this cluster, and its mapping is not exclusive\n"+
-		"  because         it was on node west-2, whose Node object was made anew, and lists no volume in use yet\n"+
+		"  because         it was on node west-2, whose Node object was recreated, and lists no volume in use yet\n"+
 		"  if it lives     delete what uses the volume there; the pod is bound when that node has let go\n"+
 		"  if it is dead   kubectl cephferry failover --direct --node west-2"), w.ask("binding", bound(t, "db-0", "west-1")))
 }

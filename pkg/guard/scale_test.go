@@ -39,7 +39,7 @@ var usesData = []any{map[string]any{"name": "data", "persistentVolumeClaim": map
 // TestScale asks about workload shop/db, whose claim data, or data-db-1 of a
 // StatefulSet, another cluster uses.
 func TestScale(t *testing.T) {
-	const advice = "\n  do this   see to that, then retry here; nothing was changed"
+	const advice = "\n  do this   fix that, then retry here; nothing was changed"
 	refused := denied(inUse("data", "shop.data"))
 	refusedOrdinal := denied(inUse("data-db-1", "shop.data-db-1"))
 	// What is created is stored, and says why it has no pods yet.
@@ -185,7 +185,7 @@ func TestScale(t *testing.T) {
 func TestScaleWithoutRights(t *testing.T) {
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "db.example", Resource: "shards"}, "db", errors.New("no"))
 	const text = `cannot know whether what shop/db uses is in use by another cluster: read %s shop/db: shards.db.example "db" is forbidden: no` +
-		"\n  do this   see to that, then retry here; nothing was changed"
+		"\n  do this   fix that, then retry here; nothing was changed"
 	tests := map[string]struct {
 		call    string
 		request admission.Request

@@ -18,14 +18,14 @@ func TestARefusalSaysWhatTheOwnerTells(t *testing.T) {
 		wait   = "\n  if it lives     no pod of east needs it any more, so wait until it is released; nothing was changed"
 		dead   = "\n  if it is dead   kubectl cephferry failover shop/data"
 		leader = "\n  missing         the webhook of cluster east has written nothing by its own clock, so perhaps nobody there releases the image, since 2026-11-22 11:00:00 UTC" +
-			"\n  way out         see to the pods of cephferry there; while none of them runs, kubectl cephferry release shop/data in east gives the image up"
-		missing = "\n  missing         in cluster east, VolumeAttachment csi-1 of node e1 is being deleted and does not go, since 2026-11-22 11:30:00 UTC" +
+			"\n  way out         check the pods of cephferry there; while none of them runs, kubectl cephferry release shop/data in east gives the image up"
+		missing = "\n  missing         in cluster east, VolumeAttachment csi-1 of node e1 is being deleted and does not go away, since 2026-11-22 11:30:00 UTC" +
 			"\n  way out         in east: look at ceph-csi"
 	)
 	running := ceph.NotedPod{Name: "shop/db-0", Node: "e1"}
 	ending := ceph.NotedPod{Name: "shop/db-0", Node: "e1", Ending: true}
 	stuck := []ceph.Missing{{
-		Kind: "AttachmentNotGone", Subject: "VolumeAttachment/csi-1", What: "VolumeAttachment csi-1 of node e1 is being deleted and does not go",
+		Kind: "AttachmentNotGone", Subject: "VolumeAttachment/csi-1", What: "VolumeAttachment csi-1 of node e1 is being deleted and does not go away",
 		Since: noon.Add(-30 * time.Minute), WayOut: "look at ceph-csi",
 	}}
 	for name, test := range map[string]struct {

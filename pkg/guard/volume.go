@@ -63,7 +63,7 @@ func (e *Endpoints) volume(ctx context.Context, request admission.Request, volum
 	if len(pods) == 0 {
 		return allowed(NobodyWaits), nil
 	}
-	// They were let start when their claim had no volume.
+	// They were admitted when their claim had no volume.
 	start := &start{dryRun: isDryRun(request), scc: e.scc(ctx, volume.Namespace)}
 	for i := range pods {
 		if pods[i].Spec.NodeName == "" {

@@ -15,7 +15,7 @@ import (
 )
 
 func TestVolume(t *testing.T) {
-	const advice = "\n  do this   see to that, then retry here; nothing was changed"
+	const advice = "\n  do this   fix that, then retry here; nothing was changed"
 	waiting, stranger, done, failed := pod("db-0", "data"), pod("web-0", "logs"), pod("job-0", "data"), pod("job-1", "data")
 	done.Status.Phase, failed.Status.Phase = corev1.PodSucceeded, corev1.PodFailed
 	elsewhere := pod("db-0", "data")

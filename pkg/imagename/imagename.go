@@ -213,7 +213,7 @@ func CheckKey(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec, 
 	case key != image.Key:
 		return &Refusal{
 			What: fmt.Sprintf("the volumeHandle %q has the key %q, and that of cluster %s is %q", image.Own(), image.Key, cluster.Name, key),
-			Do:   "delete the PersistentVolume, and let it be made again in this cluster",
+			Do:   "delete the PersistentVolume and let it be created again in this cluster",
 		}
 	}
 	return nil

@@ -154,7 +154,7 @@ func TestTakeIsRefused(t *testing.T) {
 		"the key of another cluster": {
 			key: "east", names: []string{base},
 			want: `the volumeHandle "shop.data~east" has the key "east", and that of cluster west is "west"` +
-				"\n  do this   delete the PersistentVolume, and let it be made again in this cluster",
+				"\n  do this   delete the PersistentVolume and let it be created again in this cluster",
 		},
 		"a cluster that has no key, because another one of its name was first": {
 			prepare: func(r *rig) {

@@ -58,7 +58,7 @@ func lost(record ceph.Record, self ceph.Party) bool {
 }
 
 // doomed are the bound pods. The record is read again after them: had this cluster owned the
-// image in between, one of them could be a pod that was let start then.
+// image in between, one of them could have been admitted then.
 func (k *Keeper) doomed(ctx context.Context, storage idle.Ceph, look idle.Look) ([]corev1.Pod, error) {
 	// A pod of a claim that is bound to another volume has that one.
 	claim, err := k.claimOf(ctx, look.Volume)

@@ -281,7 +281,7 @@ func TestLifeOfAPod(t *testing.T) {
 	}
 }
 
-// A pod that was let start and is not at the API server may still come.
+// A pod that was admitted and is not at the API server may still come.
 func TestACrashAfterTheAdmission(t *testing.T) {
 	w := newWorld(t)
 	w.admits(west, "p")

@@ -94,7 +94,7 @@ func TestWhatIsMissingIsTold(t *testing.T) {
 		pod     bool
 	}{
 		"an attachment that does not go": {objects: []client.Object{deleting()}, kind: "AttachmentNotGone",
-			says: "VolumeAttachment csi-shop.data-w1 of node w1 is being deleted and does not go (rpc error), since 2026-11-22 12:00:00 UTC; the node has unmounted the volume"},
+			says: "VolumeAttachment csi-shop.data-w1 of node w1 is being deleted and does not go away (rpc error), since 2026-11-22 12:00:00 UTC; the node has unmounted the volume"},
 		"a node that does not report": {objects: []client.Object{boundPod("p"), attachment("shop.data", "w1")}, instead: silentNode(), kind: "NodeSilent", pod: true,
 			says: "node w1 has pod shop/pod-p and does not report, since 2026-11-22 12:00:00 UTC; bring node w1 back"},
 		"a watcher that is nobody's": {watcher: ceph.Watcher{Addr: "10.0.9.9:0/7", Client: "client.7"}, kind: "ClientUnknown",

@@ -14,7 +14,7 @@ func elsewhere(f Facts) []ceph.Missing {
 		all = append(all, ceph.Missing{
 			Kind: LeaderGone, Subject: "FerryCluster/" + owner.Name, Since: f.Leader.UTC(),
 			What: fmt.Sprintf("the webhook of cluster %s has written nothing by its own clock, so perhaps nobody there releases the image", owner.Name),
-			WayOut: fmt.Sprintf("see to the pods of cephferry there; while none of them runs, kubectl cephferry release %s/%s in %s gives the image up",
+			WayOut: fmt.Sprintf("check the pods of cephferry there; while none of them runs, kubectl cephferry release %s/%s in %s gives the image up",
 				owner.Namespace, owner.Claim, owner.Name),
 		})
 	}

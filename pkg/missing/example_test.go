@@ -25,6 +25,6 @@ func ExampleOf() {
 	}
 	// Output:
 	// AttachmentNotGone since 12:00:00
-	// VolumeAttachment csi-4f of node e1 is being deleted and does not go
-	// way out: the node has unmounted the volume, so ceph-csi's attacher does not answer: look at its provisioner pods, container csi-attacher; the attachment of a PersistentVolume with controllerPublishSecretRef never goes
+	// VolumeAttachment csi-4f of node e1 is being deleted and does not go away
+	// way out: the node has unmounted the volume, so ceph-csi's attacher does not answer: look at its provisioner pods, container csi-attacher; the attachment of a PersistentVolume with controllerPublishSecretRef never goes away
 }

@@ -69,9 +69,9 @@ func attachments(f Facts) []ceph.Missing {
 			continue
 		}
 		one := ceph.Missing{Kind: AttachmentNotGone, Subject: "VolumeAttachment/" + use.Object, Since: use.Ends}
-		one.What = fmt.Sprintf("VolumeAttachment %s of node %s is there although no pod needs it", use.Object, use.Node)
+		one.What = fmt.Sprintf("VolumeAttachment %s of node %s exists although no pod needs it", use.Object, use.Node)
 		if !use.Ends.IsZero() {
-			one.What = fmt.Sprintf("VolumeAttachment %s of node %s is being deleted and does not go", use.Object, use.Node)
+			one.What = fmt.Sprintf("VolumeAttachment %s of node %s is being deleted and does not go away", use.Object, use.Node)
 		}
 		if use.Trouble != "" {
 			one.What += " (" + use.Trouble + ")"
@@ -85,7 +85,7 @@ func attachments(f Facts) []ceph.Missing {
 			one.WayOut = notUnmounted(use.Node)
 		default:
 			one.WayOut = "the node has unmounted the volume, so ceph-csi's attacher does not answer: look at its provisioner pods, container csi-attacher; " +
-				"the attachment of a PersistentVolume with controllerPublishSecretRef never goes"
+				"the attachment of a PersistentVolume with controllerPublishSecretRef never goes away"
 		}
 		all = append(all, one)
 	}
@@ -144,7 +144,7 @@ func client(claim string, record ceph.Record, foreign usage.Foreign) ceph.Missin
 	return one
 }
 
-// admitted are pods that were let start and are not at the API server.
+// admitted are pods that were admitted and are not at the API server.
 func admitted(f Facts) []ceph.Missing {
 	pending := f.Record.Pending
 	if len(pending) == 0 && len(f.Record.Unbound) == 0 {

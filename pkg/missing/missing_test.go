@@ -62,7 +62,7 @@ func TestOf(t *testing.T) {
 		unmount  = "node e1 has not unmounted the volume: look at its kubelet and at ceph-csi's pod there; a reboot of the node ends it"
 		onNode   = "on node e1, rbd device list shows what has the image mapped: unmount and unmap it there, or drain and reboot the node"
 		attacher = "the node has unmounted the volume, so ceph-csi's attacher does not answer: look at its provisioner pods, container csi-attacher; " +
-			"the attachment of a PersistentVolume with controllerPublishSecretRef never goes"
+			"the attachment of a PersistentVolume with controllerPublishSecretRef never goes away"
 		off = "if you know that the machine which had the image is off, kubectl cephferry release shop/data --without-proof"
 	)
 	reports := usage.Use{Node: "e1"}
@@ -89,14 +89,14 @@ func TestOf(t *testing.T) {
 			of(missing.PodWithoutNode, "Pod/shop/db-0", "pod shop/db-0 was admitted and no node takes it", noon,
 				"kubectl -n shop describe pod db-0 says why; delete it or scale its workload to zero to give the image up")},
 		"an attachment that nobody deletes": {missing.Facts{Record: heldBy(east), Evidence: uses(attachment())},
-			of(missing.AttachmentNotGone, "VolumeAttachment/csi-1", "VolumeAttachment csi-1 of node e1 is there although no pod needs it", time.Time{}, attacher)},
+			of(missing.AttachmentNotGone, "VolumeAttachment/csi-1", "VolumeAttachment csi-1 of node e1 exists although no pod needs it", time.Time{}, attacher)},
 		"an attachment that does not go": {missing.Facts{Record: heldBy(east), Evidence: uses(usage.Use{Node: "e1", Object: "csi-1", Ends: noon, Trouble: "rpc error: no secret"})},
-			of(missing.AttachmentNotGone, "VolumeAttachment/csi-1", "VolumeAttachment csi-1 of node e1 is being deleted and does not go (rpc error: no secret)", noon, attacher)},
+			of(missing.AttachmentNotGone, "VolumeAttachment/csi-1", "VolumeAttachment csi-1 of node e1 is being deleted and does not go away (rpc error: no secret)", noon, attacher)},
 		"an attachment whose node has not unmounted": {missing.Facts{Record: heldBy(east), Evidence: uses(attachment(noon), reports)},
-			of(missing.AttachmentNotGone, "VolumeAttachment/csi-1", "VolumeAttachment csi-1 of node e1 is being deleted and does not go", noon, unmount)},
+			of(missing.AttachmentNotGone, "VolumeAttachment/csi-1", "VolumeAttachment csi-1 of node e1 is being deleted and does not go away", noon, unmount)},
 		"an attachment whose node does not report": {missing.Facts{Record: heldBy(east), Evidence: usage.Evidence{Uses: []usage.Use{attachment(noon), reports}, Silent: silent}},
 			of(missing.AttachmentNotGone, "VolumeAttachment/csi-1",
-				"VolumeAttachment csi-1 of node e1 is being deleted and does not go, and the node has not reported since 2026-11-27 12:00 UTC", noon, back)},
+				"VolumeAttachment csi-1 of node e1 is being deleted and does not go away, and the node has not reported since 2026-11-27 12:00 UTC", noon, back)},
 		"a node that lists the volume": {missing.Facts{Record: heldBy(east), Evidence: uses(reports)},
 			of(missing.VolumeNotUnmounted, "Node/e1", "node e1 lists the volume in status.volumesInUse although no pod needs it", time.Time{}, unmount)},
 		"a node that lists the volume and does not report": {missing.Facts{Record: heldBy(east), Evidence: usage.Evidence{Uses: []usage.Use{reports}, Silent: silent}},
@@ -119,7 +119,7 @@ func TestOf(t *testing.T) {
 				"start the machine, so that its kubelet registers and says that it has let go; "+off)},
 		"a holder whose Node was made anew": {missing.Facts{Record: heldBy(east, on(e1)), Evidence: usage.Evidence{Seen: ownership.Seen{Present: []ownership.Present{
 			{Node: ceph.Node{Name: "e1", BootID: "b1", UID: "n2", MachineID: "m1"}}}}}},
-			of(missing.NodeNotConfirmed, "Node/e1", "the image was on node e1, whose Node object was made anew, and lists no volume in use yet", time.Time{},
+			of(missing.NodeNotConfirmed, "Node/e1", "the image was on node e1, whose Node object was recreated, and lists no volume in use yet", time.Time{},
 				"it says so as soon as it lists any volume: start a pod with a volume there, or reboot the node")},
 		"a holder whose name another machine may have": {missing.Facts{Record: heldBy(east, on(e1)), Evidence: usage.Evidence{Silent: silent, Seen: ownership.Seen{Present: []ownership.Present{
 			{Node: ceph.Node{Name: "e1", BootID: "b2", UID: "n2", MachineID: "m2"}}}}}},
@@ -142,7 +142,7 @@ func TestOf(t *testing.T) {
 		"another cluster has registered never": {missing.Facts{Record: heldBy(west)}, nil},
 		"another cluster has no leader": {missing.Facts{Record: heldBy(west), Leader: noon.Add(-3 * time.Minute)},
 			of(missing.LeaderGone, "FerryCluster/west", "the webhook of cluster west has written nothing by its own clock, so perhaps nobody there releases the image", noon.Add(-3*time.Minute),
-				"see to the pods of cephferry there; while none of them runs, kubectl cephferry release shop/data in west gives the image up")},
+				"check the pods of cephferry there; while none of them runs, kubectl cephferry release shop/data in west gives the image up")},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

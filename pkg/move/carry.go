@@ -101,7 +101,7 @@ func (m *Mover) held(one volume, seen *v1alpha1.MigratableVolume, may string) st
 	case !one.owned:
 		return ""
 	case seen == nil:
-		return fmt.Sprintf("volume %s is not shown any more", one.claim)
+		return fmt.Sprintf("volume %s is no longer shown", one.claim)
 	case seen.Status.State == v1alpha1.VolumeFree:
 		return ""
 	case seen.Status.State == v1alpha1.VolumeHeld && seen.Status.Owner != nil && seen.Status.Owner.UID == may:

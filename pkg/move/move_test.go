@@ -359,7 +359,7 @@ func TestMoveIsRefused(t *testing.T) {
 			volume := shownAs("data-db-0", "rbd/shop.data-db-0", "")
 			volume.Status.State = v1alpha1.VolumeUnknown
 			return []client.Object{statefulSet(1), volume}
-		}, nil), named, "whose the volume of claim data-db-0 is, cluster east does not know"},
+		}, nil), named, "who owns the volume of claim data-db-0 is not known to cluster east"},
 		"nothing to undo": {runsInEast, Wish{Namespace: "shop", Names: named.Names, Undo: true}, "no move of statefulset/db was begun"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -181,7 +181,7 @@ func (m *Mover) decide(wish Wish, source, target *workload) (one item, skip bool
 		one.replicas = running // it was begun anew, or somebody has started it again
 	}
 	if owner := metav1.GetControllerOf(source.object); owner != nil {
-		return one, false, refuse("scale that one by what it has for it, and start it in the other cluster when the volumes are free",
+		return one, false, refuse("scale it with the setting that this controller has for it, and start it in the other cluster when the volumes are free",
 			"%s is controlled by %s %s, which would undo it", source.Name, owner.Kind, owner.Name)
 	}
 	if target == nil {
@@ -258,7 +258,7 @@ func (m *Mover) owned(one volume, here *v1alpha1.MigratableVolume) error {
 	case status.State == v1alpha1.VolumeHeld:
 		return refuse("move it from there", "the volume of claim %s is cluster %s's", one.claim, ownerOf(here))
 	}
-	return refuse("look at kubectl cephferry status", "whose the volume of claim %s is, cluster %s does not know", one.claim, m.From.Name)
+	return refuse("look at kubectl cephferry status", "who owns the volume of claim %s is not known to cluster %s", one.claim, m.From.Name)
 }
 
 func ownerOf(volume *v1alpha1.MigratableVolume) string {

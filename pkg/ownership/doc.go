@@ -1,7 +1,7 @@
 // Package ownership decides which Kubernetes cluster may use an image. The answer is
 // in the image's record ([ceph.Record]), a RADOS object that every cluster reads and
 // swaps: who lists an image's watchers learns who has it open, and not who was just
-// let start, is cut off for the moment, or asks at the same time.
+// admitted, is cut off for the moment, or asks at the same time.
 //
 //  1. A cluster may start pods on an image only while it is the recorded owner. It
 //     acquires all volumes of a pod, or none, when the pod is admitted.

@@ -49,7 +49,7 @@ const (
 	// NodeGone: its Node object is gone.
 	NodeGone Doubt = "whose Node object is gone"
 	// NodeAnew: its Node object was made anew, during the same boot.
-	NodeAnew Doubt = "whose Node object was made anew, and lists no volume in use yet"
+	NodeAnew Doubt = "whose Node object was recreated, and lists no volume in use yet"
 	// OtherMachine: the Node of its name may be another machine.
 	OtherMachine Doubt = "and nothing proves that the Node of that name is the same machine"
 	// BootUnknown: of the holder or of the Node of its name, the boot is not known.

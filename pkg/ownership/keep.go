@@ -39,7 +39,7 @@ type Seen struct {
 	// WithoutProof: a person answers for the holders that nothing shows to use the image.
 	WithoutProof bool
 	// Quiet: the admissions have been the same for longer than a request to the API
-	// server may take, on one monotonic clock. No pod that was let start before can
+	// server may take, on one monotonic clock. No pod that was admitted before can
 	// still appear.
 	Quiet bool
 }
@@ -79,7 +79,7 @@ const (
 //	fencing          any                                         leave
 //	held by us       a pod, an attachment or any watcher         refresh, or leave
 //	held by us       a holder is not known to have let go        refresh, or leave
-//	held by us       a pod was let start and may still appear    refresh, or leave
+//	held by us       a pod was admitted and may still appear    refresh, or leave
 //	held by us       nothing of all that                         release
 //
 // A pod may still appear while it stands in Pending: it was admitted, and the API
@@ -126,9 +126,9 @@ func busy(record ceph.Record, seen Seen) string {
 	case len(seen.Watchers) > 0:
 		return "client " + seen.Watchers[0] + " has it open"
 	case len(record.Pending) > 0:
-		return "a pod that was let start may still appear"
+		return "an admitted pod may still appear"
 	case len(record.Unbound) > 0:
-		return "a pod that was let start may have been bound to a node"
+		return "an admitted pod may have been bound to a node"
 	case len(record.Owner.Nodes) > 0:
 		// refresh keeps only those that are attached or may still have it mapped.
 		return cmp.Or(held(record.Owner.Nodes[0], seen.Present), "it may be on node "+record.Owner.Nodes[0].Name)

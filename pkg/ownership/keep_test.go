@@ -99,7 +99,7 @@ func TestKeep(t *testing.T) {
 		},
 		"ours, and a pod may still appear": {
 			stored: held(east, pending("p")),
-			want:   held(east, pending("p")), step: ownership.Leave, reason: "a pod that was let start may still appear",
+			want:   held(east, pending("p")), step: ownership.Leave, reason: "an admitted pod may still appear",
 		},
 		"ours, and a pod cannot appear any more": {
 			stored: held(east, pending("p", ownership.Many)), seen: seen{Quiet: true},
@@ -191,7 +191,7 @@ func TestKeep(t *testing.T) {
 		"ours, and the Node object was made anew, and has not reported": {
 			stored: held(east, on(opened(e1, clientOnE1))), seen: seen{Present: now(anew)},
 			want: held(east, on(opened(e1, clientOnE1))), step: ownership.Leave,
-			reason: "it was on node e1, whose Node object was made anew, and lists no volume in use yet",
+			reason: "it was on node e1, whose Node object was recreated, and lists no volume in use yet",
 		},
 		"ours, and the Node object was made anew, and has reported": {
 			stored: held(east, on(opened(e1, clientOnE1))), seen: seen{Present: []ownership.Present{{Node: anew, Reports: true}}},
@@ -224,11 +224,11 @@ func TestKeep(t *testing.T) {
 		},
 		"ours, and a pod without a node is not in the cache": {
 			stored: held(east, unbound("p")), seen: seen{Cached: true},
-			want: held(east, unbound("p")), step: ownership.Leave, reason: "a pod that was let start may have been bound to a node",
+			want: held(east, unbound("p")), step: ownership.Leave, reason: "an admitted pod may have been bound to a node",
 		},
 		"ours, and a pod without a node was not seen yet": {
 			stored: held(east, pending("p"), unbound("p", "q")),
-			want:   held(east, pending("p"), unbound("p", "q")), step: ownership.Leave, reason: "a pod that was let start may still appear",
+			want:   held(east, pending("p"), unbound("p", "q")), step: ownership.Leave, reason: "an admitted pod may still appear",
 		},
 		"ours, and many pods have their nodes": {
 			stored: held(east, unbound(ownership.Many, "p")), seen: seen{Pods: []string{"p", "q"}, Unbound: []string{"q"}},
@@ -240,7 +240,7 @@ func TestKeep(t *testing.T) {
 		},
 		"ours, and a pod that names its node may still appear": {
 			stored: held(east, on(e1), pending("p")),
-			want:   held(east, on(e1), pending("p")), step: ownership.Leave, reason: "a pod that was let start may still appear",
+			want:   held(east, on(e1), pending("p")), step: ownership.Leave, reason: "an admitted pod may still appear",
 		},
 		"ours, and every pod has its node": {
 			stored: held(east, on(e1, e2), pending("p")), seen: seen{Pods: []string{"p"}, Attached: []ceph.Node{e2}, Present: now(e1, e2)},

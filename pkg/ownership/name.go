@@ -7,7 +7,7 @@ import (
 )
 
 // Unnamed reports whether the image is to get its owner's name yet, or may have another
-// one besides. Until then no pod of the owner is let start.
+// one besides. Until then no pod of the owner is admitted.
 func Unnamed(record ceph.Record) bool { return record.Keyed && record.Owner != nil && !record.Named }
 
 // withRenamer is the record that names a client instance which will rename the image for

@@ -30,10 +30,10 @@ const (
 	// NotFencing: nobody began to take the image from its owner.
 	NotFencing Reason = "nobody is taking the image from its owner"
 	// BegunAgain: the takeover that was begun is not the one that goes on now.
-	BegunAgain Reason = "somebody began to take the image anew, so that its holders have to be fenced anew"
+	BegunAgain Reason = "somebody began to take the image again, so its holders must be fenced again"
 	// AcquiredAnew: the image was released and acquired again, so that it may have lost its
 	// name.
-	AcquiredAnew Reason = "the image was released and acquired anew meanwhile"
+	AcquiredAnew Reason = "the image was released and acquired again in the meantime"
 )
 
 func (r Reason) Error() string { return string(r) }

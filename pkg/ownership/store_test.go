@@ -141,7 +141,7 @@ func TestUndoIsForItsOwnWriteOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.owner("a") != "west" {
-		t.Errorf("a is owned by %q, want west, where another pod was let start", r.owner("a"))
+		t.Errorf("a is owned by %q, want west, where another pod was admitted", r.owner("a"))
 	}
 }
 

@@ -22,7 +22,7 @@ func TestPlanIsShown(t *testing.T) {
 	other := ceph.Owner{Party: ceph.Party{Name: "east"}, Namespace: "shop", Claim: "cache"}
 	v := Volume{Claim: types.NamespacedName{Namespace: "shop", Name: "data"}, Spaces: []failover.Space{{Pool: "rbd"}, {Pool: "rbd", Namespace: "north"}}, Plan: failover.Plan{
 		Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, Record: ceph.Record{Owner: owner},
-		From: owner.Party, Nodes: owner.Nodes, Doubts: []string{"a pod was let start, and the record does not say on which node"},
+		From: owner.Party, Nodes: owner.Nodes, Doubts: []string{"a pod was admitted, and the record does not say on which node"},
 		Fence:   failover.Fence{Machines: []string{"10.0.1.11:0/0", "10.9.9.9:0/0"}, Instances: []string{"10.0.1.11:0/1"}},
 		Carried: []failover.Carried{{Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.cache"}, Owner: other, By: []string{"10.0.1.11:0/0"}}},
 		Unknown: []ceph.ImageSpec{{Pool: "rbd", Name: "later"}},
@@ -30,7 +30,7 @@ func TestPlanIsShown(t *testing.T) {
 	var out bytes.Buffer
 	printOne(&out, v)
 	want := `volume shop/data (image rbd/shop.data)
-  uncertain   a pod was let start, and the record does not say on which node
+  uncertain   a pod was admitted, and the record does not say on which node
   owner       cluster east, claim shop/data, since 2026-11-22T14:03:00Z
   cut off     10.0.1.11 (node e1): everything that comes from there
               10.9.9.9: everything that comes from there

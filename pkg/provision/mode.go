@@ -49,7 +49,7 @@ func decideMode(request Request, seen *found) (bool, error) {
 		exclusive = request.NewExclusive
 	}
 	if exclusive && seen != nil && !slices.Contains(seen.features, exclusiveLock) {
-		return false, fmt.Errorf("%w: image %s has not the feature exclusive-lock; while nobody uses it, run `rbd feature enable %[2]s exclusive-lock`", ErrNoLock, request.Volume)
+		return false, fmt.Errorf("%w: image %s lacks the exclusive-lock feature; while nobody uses it, run `rbd feature enable %[2]s exclusive-lock`", ErrNoLock, request.Volume)
 	}
 	return exclusive, nil
 }

@@ -20,7 +20,7 @@ func TestDecideMode(t *testing.T) {
 			"so the mode stays as it was when the image was made: change the annotation cephferry.io/exclusive, the access modes or the class"
 		shared    = "the image is mapped in another mode: image replicapool/shop.data is mapped without krbd's option exclusive, and this claim would map it with" + change
 		exclusive = "the image is mapped in another mode: image replicapool/shop.data is mapped with krbd's option exclusive, and this claim would map it without" + change
-		noLock    = "the image cannot be mapped exclusively: image replicapool/shop.data has not the feature exclusive-lock; while nobody uses it, run `rbd feature enable replicapool/shop.data exclusive-lock`"
+		noLock    = "the image cannot be mapped exclusively: image replicapool/shop.data lacks the exclusive-lock feature; while nobody uses it, run `rbd feature enable replicapool/shop.data exclusive-lock`"
 	)
 	for name, test := range map[string]struct {
 		request Request

@@ -167,7 +167,7 @@ func TestMistakes(t *testing.T) {
 		"an image that another claim has": {pvc("image=shop.other"), []client.Object{ptr(volume(named("shop.other"), forClaim("shop", "other", "2")))},
 			"PersistentVolume shop.other has image shop.other already, for claim shop/other"},
 		"the renderer's volume": {pvc(), []client.Object{ptr(volume(byRenderer))},
-			"PersistentVolume shop.data exists, and was not created by the cluster: it is for claim shop/data; delete one of the two, or name it in spec.volumeName if it is meant"},
+			"PersistentVolume shop.data exists, and was not created by the cluster: it is for claim shop/data; delete one of the two, or name it in spec.volumeName if it is the one you want"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, nil, append(test.objects, test.claim)...)

@@ -115,13 +115,13 @@ func decide(claim *corev1.PersistentVolumeClaim, p plan, volumes []corev1.Persis
 	case found.DeletionTimestamp != nil:
 		return wait, fmt.Errorf("PersistentVolume %s is being deleted", found.Name)
 	case !isClusters(found):
-		return refused, fmt.Errorf("PersistentVolume %s exists, and was not created by the cluster: it is for %s; delete one of the two, or name it in spec.volumeName if it is meant", found.Name, who(ref, claim.Namespace))
+		return refused, fmt.Errorf("PersistentVolume %s exists, and was not created by the cluster: it is for %s; delete one of the two, or name it in spec.volumeName if it is the one you want", found.Name, who(ref, claim.Namespace))
 	case same && staticpv.ImageOfPair(found) != p.Image:
-		return refused, fmt.Errorf("PersistentVolume %s has %s %q, and the claim's is %q; delete it if that is not meant", found.Name, p.kind(), staticpv.ImageOfPair(found), p.Image)
+		return refused, fmt.Errorf("PersistentVolume %s has %s %q, and the claim's is %q; delete it if that is not intended", found.Name, p.kind(), staticpv.ImageOfPair(found), p.Image)
 	case same && (ref.UID == claim.UID || ref.UID == ""):
 		return bind, nil
 	case same:
-		return wait, fmt.Errorf("PersistentVolume %s is that of the claim's predecessor, and goes when no node has it attached", found.Name)
+		return wait, fmt.Errorf("PersistentVolume %s belongs to the claim's predecessor, and goes away once no node has it attached", found.Name)
 	default:
 		return refused, fmt.Errorf("PersistentVolume %s has %s %s already, for %s", found.Name, p.kind(), p.Image, who(ref, claim.Namespace))
 	}

@@ -171,7 +171,7 @@ func (c *Claims) growImage(ctx context.Context, claim *corev1.PersistentVolumeCl
 		return nil
 	}
 	return failure{filesystem, fmt.Sprintf(
-		"image %s has %s; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again", p.Image, p.larger())}
+		"image %s has %s; ceph-csi grows the filesystem the next time the volume is staged: scale the workload to zero and up again", p.Image, p.larger())}
 }
 
 // attachedBefore reports whether a node has had the volume since before the image

@@ -26,8 +26,8 @@ func TestGrowing(t *testing.T) {
 		After      time.Duration
 	}
 	const grown = "Normal Resized: grew image replicapool/north/shop.data to 4Mi"
-	const follows = "image shop.data has 4Mi; the node that has it mounted grows the filesystem, as a rule within two minutes; where it does not, scale the workload to zero and up again"
-	const staged = "image shop.data has 4Mi; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again"
+	const follows = "image shop.data has 4Mi; the node that has it mounted grows the filesystem, usually within two minutes; where it does not, scale the workload to zero and up again"
+	const staged = "image shop.data has 4Mi; ceph-csi grows the filesystem the next time the volume is staged: scale the workload to zero and up again"
 	const deferred = "image shop.data is mapped exclusively and cannot grow now; it grows to 4Mi when nobody uses it, and the filesystem with it: scale the workload to zero and up again"
 	fails := func(size uint64, text string) outcome {
 		return outcome{size, []string{"ControllerResizeError: " + text}, []string{"Warning VolumeResizeFailed: " + text}, retryInvalid}

@@ -67,10 +67,10 @@ func (c *Claims) nodesMayFence(ctx context.Context, class storageclass.Class) (u
 	case answer.err == nil:
 		return "", nil
 	case errors.Is(answer.err, ceph.ErrPermission):
-		return "", failure{invalid, fmt.Sprintf("StorageClass %s: parameters[csi.storage.k8s.io/node-stage-secret-name]: the Ceph user of secret %s, by whom nodes map the image, may not blocklist: "+
-			"no other node could take the image's lock over from one that has died; give that user the capability mon 'profile rbd' (`ceph auth get client.<user>` shows what it has)", class.Name, secret)}
+		return "", failure{invalid, fmt.Sprintf("StorageClass %s: parameters[csi.storage.k8s.io/node-stage-secret-name]: the Ceph user of secret %s, with which nodes map the image, may not blocklist: "+
+			"no other node could take over the image's lock from one that has died; give that user the capability mon 'profile rbd' (`ceph auth get client.<user>` shows what it has)", class.Name, secret)}
 	default:
-		return fmt.Sprintf("whether the Ceph user of secret %s, by whom nodes map the image, may blocklist a node that has died is not known: %s", secret, explainSecret(answer.err).text), nil
+		return fmt.Sprintf("whether the Ceph user of secret %s, with which nodes map the image, may blocklist a node that has died is not known: %s", secret, explainSecret(answer.err).text), nil
 	}
 }
 

@@ -36,9 +36,9 @@ func (b *byUser) ClusterAs(ctx context.Context, clusterID string, secret corev1.
 
 // TestNodesThatMayNotBlocklist: no image depends on a user who cannot take its lock over.
 func TestNodesThatMayNotBlocklist(t *testing.T) {
-	const missing = "StorageClass block: parameters[csi.storage.k8s.io/node-stage-secret-name]: the Ceph user of secret rook-ceph/node, by whom nodes map the image, may not blocklist: " +
-		"no other node could take the image's lock over from one that has died; give that user the capability mon 'profile rbd' (`ceph auth get client.<user>` shows what it has)"
-	const unknown = "whether the Ceph user of secret rook-ceph/node, by whom nodes map the image, may blocklist a node that has died is not known: "
+	const missing = "StorageClass block: parameters[csi.storage.k8s.io/node-stage-secret-name]: the Ceph user of secret rook-ceph/node, with which nodes map the image, may not blocklist: " +
+		"no other node could take over the image's lock from one that has died; give that user the capability mon 'profile rbd' (`ceph auth get client.<user>` shows what it has)"
+	const unknown = "whether the Ceph user of secret rook-ceph/node, with which nodes map the image, may blocklist a node that has died is not known: "
 	made := []string{"Normal Provisioning: makes image shop.data for class block", "Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data"}
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "node", errors.New("no"))
 	for name, test := range map[string]struct {

@@ -137,7 +137,7 @@ func (c *Claims) growOnline(ctx context.Context, claim *corev1.PersistentVolumeC
 		return nil
 	}
 	return failure{filesystem, fmt.Sprintf(
-		"image %s has %s; the node that has it mounted grows the filesystem, as a rule within two minutes; where it does not, scale the workload to zero and up again", p.Image, to.String())}
+		"image %s has %s; the node that has it mounted grows the filesystem, usually within two minutes; where it does not, scale the workload to zero and up again", p.Image, to.String())}
 }
 
 // allocateFor marks a claim so that a node expands its filesystem to that size.

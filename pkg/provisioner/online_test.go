@@ -82,7 +82,7 @@ func (w *world) kubelet() bool {
 
 // TestGrowingOnline: a pod has the volume mounted all the time.
 func TestGrowingOnline(t *testing.T) {
-	const pending = "FileSystemResizePending: image shop.data has 4Mi; the node that has it mounted grows the filesystem, as a rule within two minutes; where it does not, scale the workload to zero and up again"
+	const pending = "FileSystemResizePending: image shop.data has 4Mi; the node that has it mounted grows the filesystem, usually within two minutes; where it does not, scale the workload to zero and up again"
 	byAnnotation := func() *corev1.PersistentVolumeClaim {
 		return edit(pvc("size=4Mi"), func(c *corev1.PersistentVolumeClaim) {
 			c.Spec.VolumeName, c.Status.Phase, c.Status.Capacity = "shop.data", corev1.ClaimBound, storageOf("1Mi")

@@ -95,7 +95,7 @@ func (w *world) sizes() string {
 
 // TestARaisedRequest is what becomes of a request that the API server has stored.
 func TestARaisedRequest(t *testing.T) {
-	const follows = "FileSystemResizePending: image shop.data has 4Mi; ceph-csi grows the filesystem when the volume is staged the next time: scale the workload to zero and up again"
+	const follows = "FileSystemResizePending: image shop.data has 4Mi; ceph-csi grows the filesystem the next time the volume is staged: scale the workload to zero and up again"
 	const deferred = "FileSystemResizePending: image shop.data is mapped exclusively and cannot grow now; it grows to 4Mi when nobody uses it, and the filesystem with it: scale the workload to zero and up again"
 	const grown, asIs = "image 4, volume 4Mi, claim 4Mi, allocated 1Mi NodeResizePending", "image 1, volume 1Mi, claim 1Mi, allocated 1Mi NodeResizePending"
 	block := func(c *corev1.PersistentVolumeClaim) {

@@ -75,5 +75,5 @@ func TestTwoImagesWithOneVolumeName(t *testing.T) {
 	if _, err := w.reconcile("data"); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "conditions", []string{"Stalled: PersistentVolume " + there.Name + ` has image "shop.Your_Data", and the claim's is "shop.My_Data"; delete it if that is not meant`}, w.conditions("data"))
+	same(t, "conditions", []string{"Stalled: PersistentVolume " + there.Name + ` has image "shop.Your_Data", and the claim's is "shop.My_Data"; delete it if that is not intended`}, w.conditions("data"))
 }

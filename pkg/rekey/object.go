@@ -70,7 +70,7 @@ func (r *Rekeyer) make(ctx context.Context, next *corev1.PersistentVolume) error
 		return fmt.Errorf("read PersistentVolume %s: %w", next.Name, err)
 	}
 	if now.Spec.CSI == nil || now.Spec.CSI.VolumeHandle != next.Spec.CSI.VolumeHandle {
-		return fmt.Errorf("somebody else has made PersistentVolume %s meanwhile, with another handle; delete that one, then run `kubectl create --filename %s`", next.Name, r.Copies.Path(next.Name))
+		return fmt.Errorf("somebody else has created PersistentVolume %s in the meantime, with another handle; delete that one, then run `kubectl create --filename %s`", next.Name, r.Copies.Path(next.Name))
 	}
 	return nil
 }

@@ -261,7 +261,7 @@ func TestKubernetesDoesNotFollow(t *testing.T) {
 
 // TestSomebodyElseMakesTheVolume: what is not ours is no success.
 func TestSomebodyElseMakesTheVolume(t *testing.T) {
-	for handle, want := range map[string]string{"shop.data~east": "", "shop.data": "somebody else has made PersistentVolume shop.data meanwhile"} {
+	for handle, want := range map[string]string{"shop.data~east": "", "shop.data": "somebody else has created PersistentVolume shop.data in the meantime"} {
 		r := newRig(t, nil, nil)
 		next := volume("data")
 		next.Spec.CSI.VolumeHandle = "shop.data~east"

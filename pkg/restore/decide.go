@@ -142,7 +142,7 @@ func Decide(wish Wish, spaces []Space, here Here) (*Plan, error) {
 		case here.Claims[name]:
 			plan.There = append(plan.There, name)
 		case len(of) > 1:
-			plan.leave(name, "the records of two images name it, %s and %s; look which one it had with kubectl cephferry history --image, and write it by hand", of[0].Image, of[1].Image)
+			plan.leave(name, "the records of two images name it, %s and %s; check which one it had with kubectl cephferry history --image, and write it by hand", of[0].Image, of[1].Image)
 		default:
 			made, modes := plan.claim(wish, here, of[0], missing)
 			if made != nil {
@@ -213,10 +213,10 @@ func (p *Plan) find(wish Wish, spaces []Space, here Here) ([]owned, error) {
 		if wish.From == here.Self.Name || wish.From == here.Self.UID {
 			return nil, refuse("run this in the cluster that is to have the claims", "cluster %s is this one, and no record names an older one of that name", wish.From)
 		}
-		return nil, refuse("name one of these clusters with --from, and see that this cluster has a StorageClass for each pool of the lost one",
+		return nil, refuse("name one of these clusters with --from, and make sure that this cluster has a StorageClass for each pool of the lost one",
 			"no record in the pools of this cluster's StorageClasses names cluster %s; they name %s", wish.From, cmp.Or(strings.Join(names, ", "), "no other cluster"))
 	default:
-		return nil, refuse("name the one that is meant by its uid: --from "+uids[0], "records name several clusters called %s: %s", wish.From, strings.Join(uids, ", "))
+		return nil, refuse("name the one you mean by its uid: --from "+uids[0], "records name several clusters called %s: %s", wish.From, strings.Join(uids, ", "))
 	}
 }
 
@@ -261,11 +261,11 @@ func (p *Plan) leave(name types.NamespacedName, format string, arguments ...any)
 func (p *Plan) claim(wish Wish, here Here, image owned, missing map[string]bool) (made *Claim, noModes bool) {
 	name, record := image.claim(), image.Record
 	if bad := cmp.Or(strings.Join(validation.IsDNS1123Label(name.Namespace), "; "), strings.Join(validation.IsDNS1123Subdomain(name.Name), "; ")); bad != "" {
-		p.leave(name, "the record of image %s names no claim that there can be: %s", image.Image, bad)
+		p.leave(name, "the record of image %s names no valid claim: %s", image.Image, bad)
 		return nil, false
 	}
 	if record.ClaimSize == 0 || record.ClaimSize > annotations.MaxSize {
-		p.leave(name, "the record of image %s says no size that a claim can have: %d bytes", image.Image, record.ClaimSize)
+		p.leave(name, "the record of image %s has a size that no claim can have: %d bytes", image.Image, record.ClaimSize)
 		return nil, false
 	}
 	class, why := choose(wish, image)
@@ -400,7 +400,7 @@ func choose(wish Wish, image owned) (*Class, string) {
 	case len(ours) == 0 && len(all) == 1:
 		return all[0], ""
 	}
-	return nil, fmt.Sprintf("several StorageClasses lead to its image (%s); name the one that is meant with --class: %s", where, strings.Join(names, ", "))
+	return nil, fmt.Sprintf("several StorageClasses lead to its image (%s); name the one you mean with --class: %s", where, strings.Join(names, ", "))
 }
 
 // few names some of many.

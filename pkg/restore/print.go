@@ -25,7 +25,7 @@ func (p *Plan) Print(out io.Writer) error {
 	comment("Claims of cluster %s (uid %s), out of the records of its images.", cmp.Or(p.From.Name, "-"), p.From.UID)
 	comment("Access modes and volume mode are those of the command line. Labels, and volumes on CephFS, are in no record.")
 	if slices.ContainsFunc(p.Claims, func(c Claim) bool { return claims.VolumeMode(c.Object) == corev1.PersistentVolumeFilesystem }) {
-		comment("A raw device that is mounted as Filesystem is formatted: see that none is among them.")
+		comment("A raw device that is mounted as Filesystem is formatted: make sure that none is among them.")
 	}
 	for _, before := range p.Before {
 		comment("Before: %s", before)
@@ -34,7 +34,7 @@ func (p *Plan) Print(out io.Writer) error {
 		comment("Is here already: claim %s", name)
 	}
 	for _, image := range p.Free {
-		comment("Cannot know whose image %s was: the cluster gave it up, and its record names no claim any more", image)
+		comment("Cannot know whose image %s was: the cluster gave it up, and its record no longer names a claim", image)
 	}
 	for _, left := range p.Left {
 		comment("Left out: %s", left)

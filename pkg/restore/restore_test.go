@@ -88,15 +88,15 @@ func TestPrint(t *testing.T) {
 	}
 	want := `# Claims of cluster east (uid u-east), out of the records of its images.
 # Access modes and volume mode are those of the command line. Labels, and volumes on CephFS, are in no record.
-# A raw device that is mounted as Filesystem is formatted: see that none is among them.
+# A raw device that is mounted as Filesystem is formatted: make sure that none is among them.
 # Before: kubectl create namespace shop
 # Before: grant image csi-vol-1 to namespace shop: its annotation cephferry.io/images has to name it (docs/provisioner.md)
 # Is here already: claim shop/here
-# Cannot know whose image rbd/shop.cache was: the cluster gave it up, and its record names no claim any more
-# Left out: claim shop/Bad_Claim: the record of image rbd/shop.bad names no claim that there can be: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
+# Cannot know whose image rbd/shop.cache was: the cluster gave it up, and its record no longer names a claim
+# Left out: claim shop/Bad_Claim: the record of image rbd/shop.bad names no valid claim: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
 # Left out: claim shop/disk: metadata.annotations[cephferry.io/image]: Invalid value: "Old Disk": must be letters, digits, '-', '_' and '.', and must not begin or end with '-' or '.'
-# Left out: claim shop/empty: the record of image rbd/shop.empty says no size that a claim can have: 0 bytes
-# Left out: claim shop/twice: the records of two images name it, rbd/shop.twice and rbd/shop.again; look which one it had with kubectl cephferry history --image, and write it by hand
+# Left out: claim shop/empty: the record of image rbd/shop.empty has a size that no claim can have: 0 bytes
+# Left out: claim shop/twice: the records of two images name it, rbd/shop.twice and rbd/shop.again; check which one it had with kubectl cephferry history --image, and write it by hand
 # Cannot know the record of image rbd/shop.later: decode record: the volume's record is not one this version understands
 ---
 # image rbd/shop.data-db-0, owned since 2026-11-22 14:03:00Z
@@ -214,7 +214,7 @@ spec:
   volumeMode: Filesystem
   volumeName: shop.data
 `
-	_, got, _ := strings.Cut(out.String(), "see that none is among them.\n")
+	_, got, _ := strings.Cut(out.String(), "make sure that none is among them.\n")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -307,7 +307,7 @@ func TestWhatIsPrinted(t *testing.T) {
 		},
 		"several classes": {
 			records: []ceph.RecordOf{held("shop.a", "a", east)}, classes: []Class{other},
-			left: "claim shop/a: several StorageClasses lead to its image (pool rbd); name the one that is meant with --class: ceph-block, ceph-block-2",
+			left: "claim shop/a: several StorageClasses lead to its image (pool rbd); name the one you mean with --class: ceph-block, ceph-block-2",
 		},
 		"several, and one is named": {
 			records: []ceph.RecordOf{held("shop.a", "a", east)}, classes: []Class{other},

@@ -192,7 +192,7 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 		status.Message = "nothing was done\n" + errors.Join(failures...).Error()
 	default:
 		status.Phase = v1alpha1.TakeoverFailed
-		status.Message = "it broke off, and is tried again\n" + errors.Join(failures...).Error()
+		status.Message = "it was interrupted, and is tried again\n" + errors.Join(failures...).Error()
 	}
 	if err := c.note(ctx, t, status); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)

@@ -82,7 +82,7 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 		}
 		return say("it waits for its confirmation: " + how)
 	case confirm == t.Status.Rejected && confirm == plan.Hash:
-		return say("plan "+confirm+" was confirmed when the situation was another one", "To confirm it again, empty spec.confirm first")
+		return say("plan "+confirm+" was confirmed for a different situation", "To confirm it again, empty spec.confirm first")
 	case confirm == plan.Hash:
 		d.status.Phase, d.status.Message = v1alpha1.TakeoverRunning, ""
 		d.status.Confirmed, d.status.Rejected = confirm, ""
@@ -92,7 +92,7 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 		return d // what was said about it stands
 	default:
 		d.status.Rejected = confirm
-		return say(cmp.Or(stopped, "plan "+confirm+" was confirmed, and the situation is another one now, so that nothing was done"), "The plan of now is "+plan.Hash+": "+how)
+		return say(cmp.Or(stopped, "plan "+confirm+" was confirmed, but the situation has changed since, so nothing was done"), "The current plan is "+plan.Hash+": "+how)
 	}
 }
 
@@ -139,7 +139,7 @@ func (d decision) done(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Pa
 		finish(&d.status, t.Generation, all, self)
 		return d
 	}
-	d.status.Phase, d.status.Message, d.status.Plan = v1alpha1.TakeoverDone, "nothing is to be done", nil
+	d.status.Phase, d.status.Message, d.status.Plan = v1alpha1.TakeoverDone, "nothing to do", nil
 	_, d.status.Volumes = shown(t.Spec, all)
 	d.status.VolumeCount, d.status.TakenCount = int32(len(all)), taken(all, self)
 	return d

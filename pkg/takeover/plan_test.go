@@ -45,7 +45,7 @@ func TestHash(t *testing.T) {
 		"another record":                func(v *planning.Volume) { v.Plan.Record.Admissions++ },
 		"another volume that is hit":    func(v *planning.Volume) { v.Plan.Carried = []failover.Carried{{Image: spec("b")}} },
 		"an image that nobody can read": func(v *planning.Volume) { v.Plan.Unknown = []ceph.ImageSpec{spec("b")} },
-		"a doubt":                       func(v *planning.Volume) { v.Plan.Doubts = []string{"a pod was let start"} },
+		"a doubt":                       func(v *planning.Volume) { v.Plan.Doubts = []string{"a pod was admitted"} },
 	} {
 		if hash(asked, planned(change)) == first {
 			t.Errorf("%s: the hash is the same", what)
@@ -143,7 +143,7 @@ func TestWhatIsAskedFor(t *testing.T) {
 			says: []string{"no claim whose image cluster north owns", "kubectl cephferry status -A"}},
 		"a claim that another one has": {change: func(s *v1alpha1.TakeoverSpec) {
 			s.From, s.All, s.Claims = "north", false, []v1alpha1.ClaimReference{{Namespace: "shop", Name: "a"}}
-		}, phase: v1alpha1.TakeoverRefused, says: []string{"volume shop/a: the record says that cluster east owns it", "not cluster north"}},
+		}, phase: v1alpha1.TakeoverRefused, says: []string{"volume shop/a: the record says that cluster east has owned it since", "not cluster north"}},
 		"a claim that is not there": {change: func(s *v1alpha1.TakeoverSpec) {
 			s.All, s.Claims = false, []v1alpha1.ClaimReference{{Namespace: "shop", Name: "a"}, {Namespace: "shop", Name: "typo"}}
 		}, phase: v1alpha1.TakeoverRefused, says: []string{"volume shop/typo: claim shop/typo: this cluster has neither the claim nor"}},

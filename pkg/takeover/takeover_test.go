@@ -135,7 +135,7 @@ func TestTheSituationChanges(t *testing.T) {
 		r.put("a", changed)
 		r.confirm("lost", old)
 		asked := r.must("lost", v1alpha1.TakeoverPlanned)
-		wantSays(t, asked.Status.Message, "plan "+old+" was confirmed, and the situation is another one now", asked.Status.Plan.Hash)
+		wantSays(t, asked.Status.Message, "plan "+old+" was confirmed, but the situation has changed since", asked.Status.Plan.Hash)
 		if len(r.changes) > 0 || asked.Status.Plan.Hash == old || asked.Status.Confirmed != "" {
 			t.Errorf("%q, %+v", r.changes, asked.Status)
 		}
@@ -176,7 +176,7 @@ func TestTwoPeople(t *testing.T) {
 		}
 		r.before = nil
 		refused := r.must("bobs", v1alpha1.TakeoverRefused)
-		wantSays(t, refused.Status.Message, "volume shop/b: ann takes it for cluster west")
+		wantSays(t, refused.Status.Message, "volume shop/b: ann has been taking it for cluster west")
 		r.wantEasts("c")
 
 		r.must("anns", v1alpha1.TakeoverDone)
@@ -193,7 +193,7 @@ func TestAnotherPersonGoesOn(t *testing.T) {
 	in(t, func(t *testing.T, r *rig) {
 		r.create("anns", "ann", "a")
 		r.put("a", taking(r.record("a"), "zoe"))
-		wantSays(t, r.must("anns", v1alpha1.TakeoverRefused).Status.Message, "zoe takes it for cluster west", "--resume")
+		wantSays(t, r.must("anns", v1alpha1.TakeoverRefused).Status.Message, "zoe has been taking it for cluster west", "--resume")
 		r.add(&v1alpha1.Takeover{
 			ObjectMeta: metav1.ObjectMeta{Name: "resumes", CreationTimestamp: metav1.Now()},
 			Spec:       v1alpha1.TakeoverSpec{From: "east", By: "ann", Resume: true, Claims: []v1alpha1.ClaimReference{{Namespace: "shop", Name: "a"}}},
@@ -470,7 +470,7 @@ func TestTheSituationChangesWhileItBegins(t *testing.T) {
 			return nil
 		}
 		broken := r.must("lost", v1alpha1.TakeoverPlanning)
-		wantSays(t, broken.Status.Message, "nothing was done", "volume shop/b: image rbd/shop.b: cluster east has written something else about itself meanwhile", "volume shop/a: not begun")
+		wantSays(t, broken.Status.Message, "nothing was done", "volume shop/b: image rbd/shop.b: cluster east has changed its own entry in the meantime", "volume shop/a: not begun")
 		if broken.Status.Confirmed != "" || broken.Status.Rejected != old {
 			t.Errorf("%+v", broken.Status)
 		}

@@ -75,7 +75,7 @@ func TestAClusterHangsAndWakesUp(t *testing.T) {
 
 	// It may come back when it has rebooted, and mounts nothing that is west's.
 	unfence := func(c *scene.Cluster) scene.Result { return s.cephferry(c, "unfence", e1.Name) }
-	s.refused(unfence(s.west), "node "+e1.Name+" belongs to cluster east, and this is another one")
+	s.refused(unfence(s.west), "node "+e1.Name+" belongs to cluster east, and this is another cluster")
 	s.refused(unfence(s.east), "node "+e1.Name+" has not rebooted since it was fenced")
 	if err := e1.Kill(); err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func TestWhoAnswersWrongChangesNothing(t *testing.T) {
 		s.refused(s.answered(s.plugin(s.west, "failover", claim), answer), "that is not its name; nothing was changed")
 	}
 	s.refused(s.cephferry(s.west, "failover", claim, "--yes"), "--yes: name the cluster that is dead with --from")
-	s.refused(s.cephferry(s.west, "failover", claim, "--yes", "--from", "north"), "the record says that cluster east owns it since")
+	s.refused(s.cephferry(s.west, "failover", claim, "--yes", "--from", "north"), "the record says that cluster east has owned it since")
 	s.refused(s.cephferry(s.west, "failover", claim, s.Namespace+"/other", "--yes", "--from", "east"), "nothing was changed", "has neither the claim nor a guarded PersistentVolume")
 	if after := s.Record("data"); after.Revision != before.Revision {
 		t.Errorf("the record became %+v", after)
@@ -221,9 +221,9 @@ func TestKilledAfterEachStep(t *testing.T) {
 		t.Run(string(step), func(t *testing.T) {
 			s, args := brokenOff(t, step)
 			e3, w3 := s.east.Nodes[2], s.west.Nodes[2]
-			s.refused(s.cephferry(s.west, append(args, "--by", "bob")...), "ask them, or, if that was broken off, go on for them with --resume")
+			s.refused(s.cephferry(s.west, append(args, "--by", "bob")...), "ask them; if they were interrupted, continue for them with --resume")
 			s.Must(s.cephferry(s.west, args...))
-			if again := s.Must(s.cephferry(s.west, args...)); !strings.Contains(again, "Nothing is to be done. Start the workload here.") {
+			if again := s.Must(s.cephferry(s.west, args...)); !strings.Contains(again, "Nothing to do. Start the workload here.") {
 				t.Errorf("again: %s", again)
 			}
 			s.starts(s.west, w3, "p", "data")
@@ -396,7 +396,7 @@ func TestRelease(t *testing.T) {
 		if r.Err != nil {
 			return fmt.Errorf("%w: %s", r.Err, r.Stderr)
 		}
-		if !strings.Contains(r.Stderr, "a pod that was let start may still appear; that is known in 2s") {
+		if !strings.Contains(r.Stderr, "an admitted pod may still appear; this is settled in 2s") {
 			t.Errorf("it did not wait: %s", r.Stderr)
 		}
 		return nil

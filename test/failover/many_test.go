@@ -95,7 +95,7 @@ func TestSeveralVolumesWithOneCommand(t *testing.T) {
 			t.Errorf("the record of %s says %s, %+v, fenced %+v", claim, record.State, record.Owner, record.Fenced)
 		}
 	}
-	if again := s.Must(s.cephferry(s.west, yes...)); !strings.Contains(again, "Nothing is to be done. Start the workload here.") {
+	if again := s.Must(s.cephferry(s.west, yes...)); !strings.Contains(again, "Nothing to do. Start the workload here.") {
 		t.Errorf("again: %s", again)
 	}
 	for claim := range on {

@@ -47,10 +47,10 @@ func TestABindingThatNobodySaw(t *testing.T) {
 	// The volume that nobody has open first: nothing but the register says whom to fence.
 	out := s.Must(s.answered(s.plugin(west, "failover", s.Namespace+"/after", s.Namespace+"/before"), "east\n"))
 	for want, times := range map[string]int{
-		"uncertain   a pod was let start, and the record does not say on which node\n": 1,
-		e1.Address + " (node " + e1.Name + "): everything that comes from there":       1,
-		e2.Address + " (node " + e2.Name + "): everything that comes from there":       1,
-		e1.Address + ", " + e2.Address:                                                 2, // in the line of each volume
+		"uncertain   a pod was admitted, and the record does not say on which node\n": 1,
+		e1.Address + " (node " + e1.Name + "): everything that comes from there":      1,
+		e2.Address + " (node " + e2.Name + "): everything that comes from there":      1,
+		e1.Address + ", " + e2.Address:                                                2, // in the line of each volume
 	} {
 		if n := strings.Count(out, want); n != times {
 			t.Errorf("%q is there %d times, want %d:\n%s", want, n, times, out)

@@ -44,7 +44,7 @@ func TestAnImageThatCouldNotGrowGrowsWhenItIsFree(t *testing.T) {
 
 	second := s.Run(east, scene.Pod("second", "data"), "create", "-f", "-")
 	s.Must(second)
-	want := fmt.Sprintf("volume %s/data (image %s) has 16Mi, and is to grow to 32Mi when nobody uses it", s.Namespace, s.Image("data"))
+	want := fmt.Sprintf("volume %s/data (image %s) has 16Mi, and should grow to 32Mi once nobody uses it", s.Namespace, s.Image("data"))
 	if !strings.Contains(second.Stderr, want) {
 		t.Errorf("kubectl says %q, want %q", second.Stderr, want)
 	}

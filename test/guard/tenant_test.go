@@ -32,7 +32,7 @@ func TestATenantTakesNothingByNamingAnothersVolume(t *testing.T) {
 	victim.Holds(east, "data")
 	evil.Create(west, scene.Pod("x", "greedy"))
 	got := evil.Run(west, scene.Pod("on-node", "greedy", "nodeName: "+west.Nodes[0].Name), "create", "-f", "-")
-	want := "the pod names its node, and has no volume yet for claim " + evil.Namespace + "/greedy: nobody would look at the volume before it is mounted\n" +
+	want := "the pod names its node, and has no volume yet for claim " + evil.Namespace + "/greedy: nothing would check the volume before it is mounted\n" +
 		"  do this   leave spec.nodeName to the scheduler, or retry when the claim is bound; nothing was changed"
 	evil.Refused(got, scene.Forbidden("pod", want, scene.Creating))
 	if events := fmt.Sprint(evil.Events(west)); strings.Contains(events, "replicapool") {

@@ -176,7 +176,7 @@ func TestMoveThatTheTargetCannotTake(t *testing.T) {
 	if taken.Code != 1 {
 		t.Errorf("exit code %d", taken.Code)
 	}
-	s.says(taken, "west: has volume data", "the target has volumes by now, so nothing was undone: data", "kubectl --context west describe pods", "with --undo it goes back")
+	s.says(taken, "west: has volume data", "the target has volumes by now, so nothing was undone: data", "kubectl --context west describe pods", "with --undo to go back")
 	s.named("data", "west")
 	if e, w := s.noted(east, "deployment/db"), s.noted(west, "deployment/db"); e != "0 1" || w != "1" {
 		t.Errorf("it has the replicas, now and before, %q in east and %q in west", e, w)

@@ -131,7 +131,7 @@ func (s *shop) testCheck() {
 	if r := s.laptop("", append(check, "--namespace", "default")...); r.Code != 3 || !strings.Contains(r.Stderr, `cannot create resource "pods"`) {
 		s.Errorf("elsewhere the account of helm test may do something, exit code %d", r.Code)
 	}
-	if r := s.laptop("", "check", "--context", "west", "--namespace", "default"); r.Code != 1 || !strings.Contains(r.Stderr, "was let start in namespace default: nobody asks the webhook about its pods") {
+	if r := s.laptop("", "check", "--context", "west", "--namespace", "default"); r.Code != 1 || !strings.Contains(r.Stderr, "was admitted in namespace default: the API server does not ask the webhook about its pods") {
 		s.Errorf("where no webhook is asked, exit code %d", r.Code)
 	}
 	if pods := s.Kubectl(west, "get", "pods", "--namespace", space, "-o=name") + s.Kubectl(west, "get", "pods", "--namespace", "default", "-o=name"); pods != "" {

@@ -144,7 +144,7 @@ func TestABindingThatNobodySaw(t *testing.T) {
 	}
 	for _, claim := range []string{"before", "after", "plain"} {
 		out := s.Must(s.cephferry(west, "east\n", "failover", s.Namespace+"/"+claim, "--only-node", e4.Name))
-		if want := "uncertain   a pod was let start, and the record does not say on which node"; !strings.Contains(out, want) {
+		if want := "uncertain   a pod was admitted, and the record does not say on which node"; !strings.Contains(out, want) {
 			t.Errorf("%q is missing:\n%s", want, out)
 		}
 	}

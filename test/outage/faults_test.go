@@ -17,7 +17,7 @@ import (
 
 // Not parallel: it ends the webhook of west while that acquires the images of a pod,
 // as soon as the first record is written. Some are then west's, for a pod that nobody
-// has let start.
+// has admitted.
 func TestAWebhookThatDiesWhileItAcquires(t *testing.T) {
 	const rounds = 5
 	for round := 1; ; round++ {

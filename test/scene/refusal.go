@@ -102,7 +102,7 @@ func (c *Cluster) nodeAt(address string) string {
 	return ""
 }
 
-// OwnedBy is the refusal in another cluster while a pod of c was let start and is on
+// OwnedBy is the refusal in another cluster while a pod of c was admitted and is on
 // no node.
 func (s *Shop) OwnedBy(c *Cluster, claim string) string {
 	s.Helper()
