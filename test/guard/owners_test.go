@@ -107,7 +107,7 @@ func TestAnImageOfAPodThatNeverAppearsIsReleased(t *testing.T) {
 	s.Wrote("data", east)
 }
 
-// An admitted pod, and is on no node when its image is taken away, gets none.
+// A pod that was admitted, and is on no node when its image is taken away, gets none.
 func TestAPodOfBeforeATakeoverIsNotBound(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -104,7 +104,7 @@ func filesystem(t *testing.T, w *world, holder, newcomer *machine) {
 // the image has grown, and resize2fs, which ceph-csi calls then, grows what is mounted. A file that
 // is open all the time is written on.
 func mountedGrows(t *testing.T, w *world, holder, _ *machine) {
-	spec := w.create(t, "mounted")
+	spec := w.create(t, "grows")
 	held := holder.mapImage(t, spec, plain)
 	sums := holder.run(t, fmt.Sprintf(fill, held.path))
 	kilobytes := func() int {
