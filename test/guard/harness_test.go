@@ -24,13 +24,13 @@ func newShop(t *testing.T) *shop {
 // changed, and returns a check that they are the same.
 func (s *shop) unchanged(c *scene.Cluster) (check func()) {
 	s.Helper()
-	look := func() string {
+	look := func() (versions string) {
 		s.Helper()
-		versions, err := c.Versions(s.Context(), s.Namespace, "pods", "replicationcontrollers", "deployments", "replicasets", "statefulsets",
-			"daemonsets", "jobs", "cronjobs", "services", "horizontalpodautoscalers", "persistentvolumeclaims", "databases", "hiddens")
-		if err != nil {
-			s.Fatal(err)
-		}
+		s.Eventually("controllers to have seen what is in "+c.Name, func() (err error) {
+			versions, err = c.Versions(s.Context(), s.Namespace, "pods", "replicationcontrollers", "deployments", "replicasets", "statefulsets",
+				"daemonsets", "jobs", "cronjobs", "services", "horizontalpodautoscalers", "persistentvolumeclaims", "databases", "hiddens")
+			return err
+		})
 		for _, known := range [][2]string{{"namespaces", s.Namespace}, {"persistentvolumes", s.Namespace + ".data"}} {
 			object, err := c.Get(s.Context(), "", known[0], known[1])
 			if err != nil {

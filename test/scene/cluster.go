@@ -111,7 +111,9 @@ func (c *Cluster) Get(ctx context.Context, namespace, resource, name string) (*u
 	return object, err
 }
 
-// Versions are the versions of all objects of the resources in a namespace, a line each.
+// Versions tell in which version all objects of the resources in a namespace are, a line each.
+// Of what a controller of Kubernetes keeps the status of, it is the version of the rest, and only
+// when the controller has seen that: until then, it adds annotations.
 func (c *Cluster) Versions(ctx context.Context, namespace string, resources ...string) (string, error) {
 	var lines strings.Builder
 	for _, resource := range resources {
@@ -124,8 +126,22 @@ func (c *Cluster) Versions(ctx context.Context, namespace string, resources ...s
 			return "", err
 		}
 		for _, object := range list.Items {
-			fmt.Fprintf(&lines, "%s/%s %s\n", object.GetKind(), object.GetName(), object.GetResourceVersion())
+			version := object.GetResourceVersion()
+			if keepsStatus[object.GetKind()] {
+				seen, _, err := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
+				if err != nil {
+					return "", err
+				}
+				if seen < object.GetGeneration() {
+					return "", fmt.Errorf("%s %s: its controller has seen generation %d of %d", object.GetKind(), object.GetName(), seen, object.GetGeneration())
+				}
+				version = fmt.Sprint(object.GetGeneration(), object.GetLabels(), object.GetAnnotations())
+			}
+			fmt.Fprintf(&lines, "%s/%s %s\n", object.GetKind(), object.GetName(), version)
 		}
 	}
 	return lines.String(), nil
 }
+
+// keepsStatus are the kinds whose controllers say which generation they have seen.
+var keepsStatus = map[string]bool{"Deployment": true, "ReplicaSet": true, "StatefulSet": true, "DaemonSet": true, "ReplicationController": true}
