@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -16,6 +17,18 @@ const (
 	createClient  = "client"
 	createNever   = "never"
 )
+
+// Commands besides rendering.
+const (
+	// doctorCommand examines the machine.
+	doctorCommand = "doctor"
+	// listCommand shows what would be selected.
+	listCommand = "list"
+	// pathCommand prints the program's own path.
+	pathCommand = "path"
+)
+
+var commands = []string{doctorCommand, listCommand, pathCommand}
 
 type options struct {
 	namespace      string
@@ -34,12 +47,8 @@ type options struct {
 	version   bool
 	// selectors pick claims that have not the annotation.
 	selectors []postrender.Selector
-	// doctor means that the machine is examined, and nothing rendered.
-	doctor bool
-	// list means that what would be selected is shown, and nothing rendered.
-	list bool
-	// path means that the program's own path is printed, and nothing rendered.
-	path bool
+	// command is what a person has asked for instead of rendering; empty: render.
+	command string
 }
 
 func newFlagSet(o *options) *pflag.FlagSet {
@@ -87,19 +96,22 @@ Flags:
 ` + newFlagSet(&options{}).FlagUsages()
 }
 
+// parseFlags also returns options with an error: whom the error is for depends on the command.
 func parseFlags(args []string) (options, error) {
 	var o options
 	flags := newFlagSet(&o)
 	if err := flags.Parse(args); err != nil {
+		if len(args) > 0 && slices.Contains(commands, args[0]) {
+			o.command = args[0]
+		}
 		return o, err
 	}
 	switch {
-	case flags.NArg() == 1 && flags.Arg(0) == "doctor":
-		o.doctor = true
-	case flags.NArg() == 1 && flags.Arg(0) == "list":
-		o.list = true
-	case flags.NArg() == 1 && flags.Arg(0) == "path":
-		o.path = true
+	case flags.NArg() > 0 && slices.Contains(commands, flags.Arg(0)):
+		o.command = flags.Arg(0)
+		if flags.NArg() > 1 {
+			return o, fmt.Errorf("unexpected argument %q after %s", flags.Arg(1), o.command)
+		}
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q; manifests are read from standard input", flags.Arg(0))
 	}

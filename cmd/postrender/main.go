@@ -48,17 +48,17 @@ func run(ctx context.Context, args []string, sys system) int {
 	case err == nil && options.version:
 		fmt.Fprintln(sys.stdout, version.String())
 		return 0
-	case err == nil && options.doctor:
+	case err == nil && options.command == doctorCommand:
 		var healthy bool
 		if healthy, err = examine(ctx, options, sys); err == nil && !healthy {
 			return 1
 		}
-	case err == nil && options.path:
+	case err == nil && options.command == pathCommand:
 		var path string
 		if path, err = os.Executable(); err == nil {
 			fmt.Fprintln(sys.stdout, path)
 		}
-	case err == nil && options.list:
+	case err == nil && options.command == listCommand:
 		err = list(ctx, options, sys)
 	case err == nil:
 		err = render(ctx, options, sys)
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, sys system) int {
 		return 0
 	}
 	fmt.Fprintf(sys.stderr, "postrender: %v\n", err)
-	if sys.getenv("HELM_PLUGIN_NAME") != "" && !options.list && !options.doctor && !options.path {
+	if sys.getenv("HELM_PLUGIN_NAME") != "" && options.command == "" {
 		return tellHelm4(sys.stdout, err)
 	}
 	return 1

@@ -207,9 +207,15 @@ func TestHelm4Plugin(t *testing.T) {
 
 // TestHelm3Plugin: what people run as `helm cephferry list` ends as any program does.
 func TestHelm3Plugin(t *testing.T) {
-	got := runWith(t, readFile(t, claim), map[string]string{"HELM_PLUGIN_NAME": "cephferry"}, "list", "--select", "pvc/no-such-claim")
-	if got.Code != 1 || got.Stdout != "" || !strings.Contains(got.Stderr, "no-such-claim") {
-		t.Errorf("got %+v; want code 1 and the reason on standard error", got)
+	for reason, args := range map[string][]string{
+		"no-such-claim":         {"list", "--select", "pvc/no-such-claim"},
+		"unknown flag: --magic": {"path", "--magic"},
+		`"here" after path`:     {"path", "here"},
+	} {
+		got := runWith(t, readFile(t, claim), map[string]string{"HELM_PLUGIN_NAME": "cephferry"}, args...)
+		if got.Code != 1 || got.Stdout != "" || !strings.Contains(got.Stderr, reason) {
+			t.Errorf("%v: got %+v; want code 1 and %s on standard error", args, got, reason)
+		}
 	}
 }
 

@@ -1,12 +1,10 @@
 package provisioner
 
 import (
-	"errors"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func exclusively(pv *corev1.PersistentVolume) {
@@ -54,14 +52,7 @@ func TestNextStep(t *testing.T) {
 // allocated, and nothing without a mark. It reports whether it called NodeExpandVolume.
 func (w *world) kubelet() bool {
 	w.Helper()
-	var claim corev1.PersistentVolumeClaim
-	var pv corev1.PersistentVolume
-	if err := errors.Join(
-		w.objects.Get(w.Context(), client.ObjectKey{Namespace: "shop", Name: "data"}, &claim),
-		w.objects.Get(w.Context(), client.ObjectKey{Name: "shop.data"}, &pv),
-	); err != nil {
-		w.Fatal(err)
-	}
+	claim, pv := w.stored()
 	size := *pv.Spec.Capacity.Storage()
 	if size.Cmp(*claim.Status.Capacity.Storage()) <= 0 {
 		return false

@@ -78,17 +78,22 @@ func taking(r *ceph.Record) {
 	r.State, r.Takeover = ceph.Fencing, &ceph.Takeover{Party: west, By: "somebody", Since: time.Unix(1, 0).UTC()}
 }
 
-// sizes are what Ceph, the PersistentVolume and the claim say, and the mark.
-func (w *world) sizes() string {
+// stored are claim shop/data and its PersistentVolume.
+func (w *world) stored() (claim corev1.PersistentVolumeClaim, pv corev1.PersistentVolume) {
 	w.Helper()
-	var claim corev1.PersistentVolumeClaim
-	var pv corev1.PersistentVolume
 	if err := errors.Join(
 		w.objects.Get(w.Context(), client.ObjectKey{Namespace: "shop", Name: "data"}, &claim),
 		w.objects.Get(w.Context(), client.ObjectKey{Name: "shop.data"}, &pv),
 	); err != nil {
 		w.Fatal(err)
 	}
+	return claim, pv
+}
+
+// sizes are what Ceph, the PersistentVolume and the claim say, and the mark.
+func (w *world) sizes() string {
+	w.Helper()
+	claim, pv := w.stored()
 	return fmt.Sprintf("image %d, volume %s, claim %s, allocated %s %s", w.ceph.ImageLayout(spec).Size/mib, pv.Spec.Capacity.Storage(),
 		claim.Status.Capacity.Storage(), claim.Status.AllocatedResources.Storage(), claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage])
 }
