@@ -100,15 +100,20 @@ func (c *Cluster) Restarts(t testing.TB) (restart func()) {
 // Get reads an object of a namespace, and nil if there is none. The resource is what kubectl
 // knows it by, without short names.
 func (c *Cluster) Get(ctx context.Context, namespace, resource, name string) (*unstructured.Unstructured, error) {
-	mapped, err := c.mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
+	objects, err := c.objects(namespace, resource)
 	if err != nil {
 		return nil, err
 	}
-	object, err := c.Dynamic.Resource(mapped).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	object, err := objects.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	return object, err
+}
+
+func (c *Cluster) objects(namespace, resource string) (dynamic.ResourceInterface, error) {
+	mapped, err := c.mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
+	return c.Dynamic.Resource(mapped).Namespace(namespace), err
 }
 
 // Versions tell in which version all objects of the resources in a namespace are, a line each.
@@ -117,11 +122,11 @@ func (c *Cluster) Get(ctx context.Context, namespace, resource, name string) (*u
 func (c *Cluster) Versions(ctx context.Context, namespace string, resources ...string) (string, error) {
 	var lines strings.Builder
 	for _, resource := range resources {
-		mapped, err := c.mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
+		objects, err := c.objects(namespace, resource)
 		if err != nil {
 			return "", err
 		}
-		list, err := c.Dynamic.Resource(mapped).Namespace(namespace).List(ctx, metav1.ListOptions{})
+		list, err := objects.List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return "", err
 		}
