@@ -4,6 +4,7 @@ package chart
 
 import (
 	"cmp"
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -41,6 +42,7 @@ const (
 type world struct {
 	*lab.Cluster
 	client             *kubernetes.Clientset
+	seen               func(ctx context.Context, namespace string) error
 	helm3, helm4, home string
 }
 
@@ -52,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.client = connected.Client
+	w.client, w.seen = connected.Client, connected.Seen
 	return w
 }
 

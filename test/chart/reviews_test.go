@@ -297,6 +297,8 @@ func TestReviews(t *testing.T) {
 				w.namespace(t, namespace, c.guarded)
 				if c.before != "" {
 					w.apply(t, namespace, c.before)
+					// The API server asks once more when a controller has written meanwhile.
+					scene.Eventually(t, "controllers to have seen "+namespace, func() error { return w.seen(t.Context(), namespace) })
 				}
 				w.waitPods(t, namespace, c.podsBefore)
 				recorder.take("migratable", namespace)

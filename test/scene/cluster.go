@@ -133,12 +133,8 @@ func (c *Cluster) Versions(ctx context.Context, namespace string, resources ...s
 		for _, object := range list.Items {
 			version := object.GetResourceVersion()
 			if keepsStatus[object.GetKind()] {
-				seen, _, err := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
-				if err != nil {
+				if err := seen(object); err != nil {
 					return "", err
-				}
-				if seen < object.GetGeneration() {
-					return "", fmt.Errorf("%s %s: its controller has seen generation %d of %d", object.GetKind(), object.GetName(), seen, object.GetGeneration())
 				}
 				version = fmt.Sprint(object.GetGeneration(), object.GetLabels(), object.GetAnnotations())
 			}
@@ -146,6 +142,21 @@ func (c *Cluster) Versions(ctx context.Context, namespace string, resources ...s
 		}
 	}
 	return lines.String(), nil
+}
+
+// Seen returns an error while a controller of Kubernetes has not seen all workloads of a namespace
+// as they are: until it has, it writes to them beside everybody else.
+func (c *Cluster) Seen(ctx context.Context, namespace string) error {
+	_, err := c.Versions(ctx, namespace, "deployments", "replicasets", "statefulsets", "daemonsets", "replicationcontrollers")
+	return err
+}
+
+func seen(workload unstructured.Unstructured) error {
+	generation, _, err := unstructured.NestedInt64(workload.Object, "status", "observedGeneration")
+	if err == nil && generation < workload.GetGeneration() {
+		err = fmt.Errorf("%s %s: its controller has seen generation %d of %d", workload.GetKind(), workload.GetName(), generation, workload.GetGeneration())
+	}
+	return err
 }
 
 // keepsStatus are the kinds whose controllers say which generation they have seen.
