@@ -179,6 +179,19 @@ func (d *device) unmap(t *testing.T) {
 	d.machine.run(t, d.removal())
 }
 
+// start starts a command that goes on until end is called with the same name.
+func (m *machine) start(t *testing.T, name, command string) {
+	t.Helper()
+	m.run(t, fmt.Sprintf("{ %s & echo $! >%[2]s.pid; wait $! || true; rm %[2]s.pid; } >/dev/null 2>&1 &\nuntil [ -s %[2]s.pid ]; do sleep 0.1; done", command, name))
+}
+
+// end ends it, and returns when its files are closed. Its shell knows that: a process that
+// the kernel has stopped has files open for a while after its memory is gone.
+func (m *machine) end(t *testing.T, name string) {
+	t.Helper()
+	m.run(t, fmt.Sprintf("kill $(cat %[1]s.pid); while [ -e %[1]s.pid ]; do sleep 0.1; done", name))
+}
+
 // removal is a script that unmaps the device.
 func (d *device) removal() string {
 	return "echo " + strings.TrimPrefix(d.path, "/dev/rbd") + " >/sys/bus/rbd/remove_single_major"
@@ -190,14 +203,15 @@ func (d *device) stateFile() string { return "/tmp/" + strings.TrimPrefix(d.path
 // there.
 func (d *device) write(t *testing.T) {
 	t.Helper()
-	d.machine.run(t, fmt.Sprintf("rm -f %[3]s; krbd-guest write %[1]s %[2]s %[3]s >%[3]s.log 2>&1 & echo $! >%[3]s.pid", d.path, d.machine.Name, d.stateFile()))
+	d.machine.run(t, "rm -f "+d.stateFile())
+	d.machine.start(t, d.stateFile(), fmt.Sprintf("krbd-guest write %s %s %[3]s >%[3]s.log 2>&1", d.path, d.machine.Name, d.stateFile()))
 	d.await(t, "writes", func(s serial.Writing) bool { return s.Written >= 5 })
 }
 
 // stop ends the writing.
 func (d *device) stop(t *testing.T) {
 	t.Helper()
-	d.machine.run(t, fmt.Sprintf("pid=$(cat %s.pid); kill $pid; while [ -e /proc/$pid/exe ]; do sleep 0.1; done", d.stateFile()))
+	d.machine.end(t, d.stateFile())
 }
 
 // writing says how it goes.

@@ -75,7 +75,7 @@ func deadDevice(t *testing.T, w *world, holder *machine) {
 	spec := w.create(t, "mounted")
 	dead := holder.mapImage(t, spec, private+exclusive)
 	sums := holder.run(t, fmt.Sprintf(fill, dead.path))
-	holder.run(t, "sleep 1000 </mnt/1 >/dev/null 2>&1 & echo $! >/tmp/reader.pid")
+	holder.start(t, "/tmp/reader", "sleep 1000 </mnt/1")
 	w.fence(t, spec, dead)
 
 	devices := func() string {
@@ -96,7 +96,8 @@ func deadDevice(t *testing.T, w *world, holder *machine) {
 	}
 
 	// The way out: end who has it open, and unmount.
-	holder.run(t, "pid=$(cat /tmp/reader.pid); kill $pid; while [ -e /proc/$pid/exe ]; do sleep 0.1; done; umount /mnt")
+	holder.end(t, "/tmp/reader")
+	holder.run(t, "umount /mnt")
 	dead.unmap(t)
 	if got := devices(); got != next.path {
 		t.Errorf("the devices of %s are %s", spec, got)

@@ -55,7 +55,7 @@ func TestSnapshotIsComplete(t *testing.T) {
 		},
 		"krew gets another sum": {
 			func(dist string) {
-				mustRun(t, nil, "sh", "-c", `cd "$1" && sed -i "s/sha256: ./sha256: x/" cephferry.yaml && sha256sum * | grep -v SHA256SUMS >sums && mv sums SHA256SUMS`, "sh", dist)
+				mustRun(t, nil, "sh", "-c", `cd "$1" && sed -i "s/sha256: ./sha256: x/" cephferry.yaml && rm SHA256SUMS && sums=$(sha256sum *) && echo "$sums" >SHA256SUMS`, "sh", dist)
 			}, "cephferry.yaml has another sum of kubectl-cephferry",
 		},
 	} {
