@@ -137,10 +137,17 @@ func TestReadPackages(t *testing.T) {
 				{"zlib1g", "1:1.2.13.dfsg-1", "pkg:deb/debian/zlib1g@1%3A1.2.13.dfsg-1?arch=amd64&distro=debian-12"},
 			}, "",
 		},
-		"those of CentOS": {"rpm librados2 20.2.4-0.el9 x86_64\n", "centos-9", []osPackage{{"librados2", "20.2.4-0.el9", "pkg:rpm/centos/librados2@20.2.4-0.el9?arch=x86_64&distro=centos-9"}}, ""},
-		"none":            {"", "debian-12", nil, "read packages: there are none"},
-		"a message":       {"rpm: not found\n", "debian-12", nil, `read packages: line "rpm: not found"`},
-		"no distribution": {"deb a 1 all\n", "12x", nil, "--distribution 12x: must be as debian-12"},
+		"those of CentOS": {
+			"rpm librados2 2:20.2.4-0.el9 x86_64\nrpm bash 0:5.1.8-9.el9 x86_64\nrpm gpg-pubkey 0:460f3994-5657b0a0 (none)\n", "centos-9",
+			[]osPackage{
+				{"bash", "5.1.8-9.el9", "pkg:rpm/centos/bash@5.1.8-9.el9?arch=x86_64&distro=centos-9"},
+				{"librados2", "2:20.2.4-0.el9", "pkg:rpm/centos/librados2@20.2.4-0.el9?arch=x86_64&distro=centos-9&epoch=2"},
+			}, "",
+		},
+		"an rpm whose epoch nobody said": {"rpm librados2 20.2.4-0.el9 x86_64\n", "centos-9", nil, `read packages: no epoch in line "rpm librados2 20.2.4-0.el9 x86_64"`},
+		"none":                           {"", "debian-12", nil, "read packages: there are none"},
+		"a message":                      {"rpm: not found\n", "debian-12", nil, `read packages: line "rpm: not found"`},
+		"no distribution":                {"deb a 1 all\n", "12x", nil, "--distribution 12x: must be as debian-12"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := readPackages(strings.NewReader(test.lines), test.distribution)
@@ -165,7 +172,7 @@ func TestRun(t *testing.T) {
 		dir := t.TempDir()
 		sbom := filepath.Join(dir, "sbom")
 		args := []string{"--name=n", "--version=1", "--digest=sha256:" + strings.Repeat("a", 64), "--architecture=amd64", "--base=b", "--base-digest=sha256:" + strings.Repeat("b", 64),
-			"--commit=c", "--created=1", "--builder=https://example.com", "--distribution=debian-12", "--program=" + self, "--sbom=" + sbom, "--provenance=" + filepath.Join(dir, "p")}
+			"--commit=c", "--created=1", "--builder=https://example.com", "--distribution=debian-12", "--program=" + self, "--sbom=" + sbom, "--provenance=" + filepath.Join(dir, "p"), "--predicate=" + filepath.Join(dir, "predicate")}
 		var stderr bytes.Buffer
 		if code := run(args, strings.NewReader("deb a 1 all\n"), &stderr); code != 0 {
 			t.Fatalf("code %d: %s", code, stderr.String())

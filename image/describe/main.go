@@ -55,7 +55,7 @@ func describe(args []string, packages io.Reader) error {
 	var i image
 	var files []string
 	var created int64
-	var distribution, sbomFile, provenanceFile string
+	var distribution, sbomFile, provenanceFile, predicateFile string
 	flags := pflag.NewFlagSet("describe", pflag.ContinueOnError)
 	flags.StringVar(&i.name, "name", "", "the image's name")
 	flags.StringVar(&i.version, "version", "", "its version")
@@ -70,6 +70,7 @@ func describe(args []string, packages io.Reader) error {
 	flags.StringArrayVar(&files, "program", nil, "one of its programs, repeatable")
 	flags.StringVar(&sbomFile, "sbom", "", "where the bill of materials is written")
 	flags.StringVar(&provenanceFile, "provenance", "", "where the provenance is written")
+	flags.StringVar(&predicateFile, "predicate", "", "where the provenance's predicate is written, for who signs it as a statement of their own")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func describe(args []string, packages io.Reader) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(sbomFile, i.sbom()), write(provenanceFile, statement))
+	return errors.Join(write(sbomFile, i.sbom()), write(provenanceFile, statement), write(predicateFile, statement.Predicate))
 }
 
 func readProgram(file string) (program, error) {

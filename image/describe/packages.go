@@ -13,7 +13,8 @@ import (
 // osPackage is a package of the image's distribution.
 type osPackage struct{ name, version, purl string }
 
-// readPackages reads a line per package: "deb" or "rpm", name, version and architecture.
+// readPackages reads a line per package: "deb" or "rpm", name, version and architecture. The version
+// of an rpm begins with its epoch, 0 where it has none.
 func readPackages(r io.Reader, distribution string) ([]osPackage, error) {
 	vendor, _, ok := strings.Cut(distribution, "-")
 	if !ok {
@@ -30,8 +31,22 @@ func readPackages(r io.Reader, distribution string) ([]osPackage, error) {
 		if len(fields) != 4 || fields[0] != "deb" && fields[0] != "rpm" {
 			return nil, fmt.Errorf("read packages: line %q", lines.Text())
 		}
-		found = append(found, osPackage{fields[1], fields[2], fmt.Sprintf("pkg:%s/%s/%s@%s?arch=%s&distro=%s",
-			fields[0], vendor, escaped(fields[1]), escaped(fields[2]), fields[3], distribution)})
+		version, qualifiers := fields[2], "?arch="+fields[3]+"&distro="+distribution
+		escapedVersion := escaped(version)
+		if fields[0] == "rpm" {
+			// A package URL has an rpm's epoch beside the version, and a deb's in it.
+			epoch, rest, ok := strings.Cut(version, ":")
+			if !ok {
+				return nil, fmt.Errorf("read packages: no epoch in line %q", lines.Text())
+			}
+			escapedVersion = escaped(rest)
+			if epoch == "0" {
+				version = rest
+			} else {
+				qualifiers += "&epoch=" + epoch
+			}
+		}
+		found = append(found, osPackage{fields[1], version, "pkg:" + fields[0] + "/" + vendor + "/" + escaped(fields[1]) + "@" + escapedVersion + qualifiers})
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read packages: %w", err)
