@@ -166,7 +166,7 @@ deps: ## Install the Debian packages that build and tests need
 	@test/deps $(DEBIAN_PACKAGES) $(BROWSER_PACKAGES)
 
 .PHONY: tools
-tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(CERT_MANAGER) $(KREW) $(REGISTRY) ## Build the programs that tests run, once
+tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(CERT_MANAGER) $(KREW) $(REGISTRY_PROGRAM) ## Build the programs that tests run, once
 
 .PHONY: clean
 clean: ## Remove bin and what is made in dist, dist-site and dist-image

@@ -22,7 +22,7 @@ KUSTOMIZE     := $(KUSTOMIZE_DIR)/kustomize
 RESIZER       := $(addprefix $(RESIZER_DIR)/,csi-resizer csi-driver)
 CERT_MANAGER  := $(CERT_MANAGER_DIR)/cert-manager
 KREW          := $(addprefix $(KREW_DIR)/,krew validate-krew-manifest)
-REGISTRY      := $(REGISTRY_DIR)/registry
+REGISTRY_PROGRAM := $(REGISTRY_DIR)/registry
 COSIGN        := $(COSIGN_DIR)/cosign
 CONTROLLER_GEN := $(CONTROLLER_GEN_DIR)/controller-gen
 
@@ -84,7 +84,7 @@ $(RESIZER_DIR)/csi-driver: test/tools/resizer/driver/main.go
 $(KREW_DIR)/%:
 	$(call build-tool,krew,sigs.k8s.io/krew/cmd/$*,$@)
 
-$(REGISTRY): test/tools/registry/main.go
+$(REGISTRY_PROGRAM): test/tools/registry/main.go
 	$(call build-tool,registry,.,$@)
 
 # Only releases need it, because it takes long to build.

@@ -1,6 +1,8 @@
 # The container image, of the Dockerfile.
 
 IMAGE_ARCH ?= $(shell go env GOARCH)
+# Those of a release.
+IMAGE_ARCHS := amd64 arm64
 # A storage of our own: what `podman images` shows people is theirs.
 IMAGE_DIR     := $(CEPHFERRY_CACHE)/image
 IMAGE_STORAGE := --root $(IMAGE_DIR)/storage --runroot /run/cephferry-image
@@ -10,7 +12,7 @@ IMAGE_ARCHIVE  = $(DIST)-image/cephferry-webhook-$(RELEASE)-linux-$(IMAGE_ARCH).
 # Who builds, as the provenance says it.
 BUILDER ?= https://github.com/cephferry/cephferry/blob/main/docs/image.md
 # Debian packages besides those of the other targets.
-IMAGE_PACKAGES := buildah crun podman
+IMAGE_PACKAGES := buildah crun podman skopeo
 
 .PHONY: image-deps
 image-deps:
@@ -26,5 +28,12 @@ image-here: deps image-deps
 	@options=$$(image/base '$(IMAGE_ARCH)') && image/build '$(IMAGE_ARCH)' '$(VERSION)' '$(IMAGE_ARCHIVE)' '$(BUILDER)' $$options
 
 .PHONY: test-image
-test-image: image-here $(CONTROL_PLANE) $(HELM3) ## Build the image on Debian's Ceph libraries, and run it as the chart says
-	CEPHFERRY_IMAGE_ARCHIVE='$(CURDIR)/$(IMAGE_ARCHIVE)' CEPHFERRY_IMAGE='localhost/cephferry/webhook:$(IMAGE_ARCH)' go test -tags '$(GO_CEPH_TAGS) lab image' -count=1 -timeout 10m ./test/image
+test-image: image-here $(CONTROL_PLANE) $(HELM3) $(REGISTRY_PROGRAM) $(COSIGN) ## Build the image on Debian's Ceph libraries, run it as the chart says, and publish it to a registry on this machine
+	CEPHFERRY_TOOLS='$(CEPHFERRY_TOOLS):$(COSIGN_DIR)' CEPHFERRY_IMAGE_ARCHIVE='$(CURDIR)/$(IMAGE_ARCHIVE)' CEPHFERRY_IMAGE='localhost/cephferry/webhook:$(IMAGE_ARCH)' go test -tags '$(GO_CEPH_TAGS) lab image' -vet=off -count=1 -timeout 10m ./test/image
+
+.PHONY: image-push image-index
+image-push: image-deps $(COSIGN) ## Push to REGISTRY what make image has left in dist-image, signed and with its attestations; for the release workflow
+	@$(PUBLISH) image/push '$(IMAGE_ARCHIVE)' '$(RELEASE)' '$(IMAGE_ARCH)' '$(REGISTRY)'
+
+image-index: image-deps $(COSIGN) ## Make one image of those that image-push has pushed, and sign it; for the release workflow
+	@$(PUBLISH) image/index '$(RELEASE)' '$(REGISTRY)' $(IMAGE_ARCHS)

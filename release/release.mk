@@ -3,6 +3,9 @@
 DIST ?= dist
 HOST  = $(subst /,-,$(STATIC:static/%=%))
 RELEASE_PATH = PATH='$(HELM3_DIR):$(COSIGN_DIR):$(PATH)'
+# Where the chart and the image go.
+REGISTRY ?= ghcr.io/cephferry
+PUBLISH   = $(RELEASE_PATH) release/login '$(REGISTRY)'
 
 .PHONY: release-files
 release-files: $(HELM3) build-static
@@ -20,13 +23,13 @@ release-again: release-files
 	@rm -rf '$(DIST).again'
 
 .PHONY: release-snapshot
-release-snapshot: release-files release-again $(COSIGN) ## Make all of a release that needs no network into dist, sign it with a key of the moment, and check it
+release-snapshot: release-files release-again $(COSIGN) $(REGISTRY_PROGRAM) ## Make all of a release that needs no network into dist, sign it with a key of the moment, and check it
 	@keys=$$(mktemp -d) && trap 'rm -rf "$$keys"' EXIT && export COSIGN_PASSWORD= && $(RELEASE_PATH) && \
 	(cd "$$keys" && cosign generate-key-pair 2>/dev/null) && \
 	COSIGN_PRIVATE_KEY="$$keys/cosign.key" release/sign '$(DIST)' && \
 	COSIGN_PUBLIC_KEY="$$keys/cosign.pub" release/check '$(RELEASE)' '$(DIST)'
 	@rm '$(DIST)/SHA256SUMS.sigstore.json'
-	CEPHFERRY_TOOLS='$(CEPHFERRY_TOOLS):$(COSIGN_DIR)' CGO_ENABLED=0 go test -tags 'lab cosign' -count=1 -run '^TestSignature$$' ./test/release
+	CEPHFERRY_TOOLS='$(CEPHFERRY_TOOLS):$(COSIGN_DIR)' CGO_ENABLED=0 go test -tags 'lab cosign' -vet=off -count=1 -run '^(TestSignature|TestPublishedChart)$$' ./test/release
 
 .PHONY: release
 release: release-files release-again $(COSIGN) ## Make the release VERSION, whose tag is checked out, sign it as the workflow that runs this, and check it
@@ -35,5 +38,5 @@ release: release-files release-again $(COSIGN) ## Make the release VERSION, whos
 	@$(RELEASE_PATH) release/check '$(RELEASE)' '$(DIST)'
 
 .PHONY: release-publish
-release-publish: $(HELM3) ## Publish what make release has left in dist; for the release workflow
-	@$(RELEASE_PATH) release/publish '$(RELEASE)' '$(DIST)'
+release-publish: $(HELM3) $(COSIGN) ## Publish what make release has left in dist, the chart in REGISTRY; for the release workflow
+	@$(PUBLISH) release/publish '$(RELEASE)' '$(DIST)' '$(REGISTRY)'

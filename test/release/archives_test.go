@@ -3,13 +3,13 @@
 package release
 
 import (
-	"bufio"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/cephferry/cephferry/test/lab/labtest"
 )
 
 const version = "1.2.3-rc.1"
@@ -143,31 +143,10 @@ func TestKrew(t *testing.T) {
 func TestChartInARegistry(t *testing.T) {
 	tools(t)
 	dist := snapshot(t)
-	registry := exec.Command("registry")
-	stdin, err := registry.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := registry.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := registry.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		if err := registry.Wait(); err != nil {
-			t.Error(err)
-		}
-	})
-	address, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := labtest.Registry(t)
 	for name, h := range helms(t, "") {
 		t.Run(name, func(t *testing.T) {
-			charts := "oci://" + strings.TrimSpace(address) + "/" + h.program
+			charts := "oci://" + address + "/" + h.program
 			mustRun(t, h.env, h.program, "push", "--plain-http", filepath.Join(dist, "cephferry-"+version+".tgz"), charts)
 			pulled := t.TempDir()
 			mustRun(t, h.env, h.program, "pull", "--plain-http", charts+"/cephferry", "--version", version, "--destination", pulled)

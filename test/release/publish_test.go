@@ -5,39 +5,115 @@ package release
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
+// gitHub is a gh that knows the releases in a file, each with whether it is a draft.
+const gitHub = `#!/bin/sh
+echo "gh $*" >>"$0.calls"
+touch "$0.releases"
+case "$1 $2" in
+"release list") [ ! -e "$0.down" ] || { echo "no connection" >&2; exit 1; }; cat "$0.releases" ;;
+"release create") echo true >>"$0.releases" ;;
+"release edit") sed -i s/true/false/ "$0.releases" ;;
+esac
+`
+
+// registryOf is a helm and a cosign that only note what they are asked.
+const registryOf = `#!/bin/sh
+echo "${0##*/} $*" >>"${0%/*}/gh.calls"
+[ ! -e "$0.down" ] || { echo "no connection" >&2; exit 1; }
+[ "$1" != push ] || echo "Digest: sha256:aa" >&2
+`
+
+// published runs release/publish with these programs, and returns what was called, without folders.
+func published(t *testing.T, programs, version string) (calls []string, out string, err error) {
+	t.Helper()
+	dist := t.TempDir()
+	write(t, filepath.Join(dist, "cephferry-"+version+".tgz"), "")
+	write(t, filepath.Join(dist, "SHA256SUMS"), "")
+	if err := os.RemoveAll(filepath.Join(programs, "gh.calls")); err != nil {
+		t.Fatal(err)
+	}
+	out, err = run([]string{"PATH=" + programs + string(os.PathListSeparator) + os.Getenv("PATH"), "DOCKER_CONFIG=/config", "COSIGN_PRIVATE_KEY="},
+		filepath.Join(root, "release", "publish"), version, dist, "registry.example/cephferry")
+	said := strings.ReplaceAll(read(t, filepath.Join(programs, "gh.calls")), dist+"/", "")
+	return strings.Split(strings.TrimSpace(said), "\n"), out, err
+}
+
 // TestPublish: nothing of a release can be seen before all of it is there, and a release that is
 // tried out is not the newest.
 func TestPublish(t *testing.T) {
-	for name, test := range map[string]struct{ version, flag string }{
-		"a release":    {"1.2.3", ""},
-		"a prerelease": {"1.2.3-rc.1", "--prerelease "},
+	push := func(version string) []string {
+		return []string{
+			"helm push --registry-config /config/config.json cephferry-" + version + ".tgz oci://registry.example/cephferry/charts",
+			"cosign sign --yes registry.example/cephferry/charts/cephferry@sha256:aa",
+		}
+	}
+	list := func(version string) string {
+		return "gh release list --limit 1000 --json tagName,isDraft --jq .[] | select(.tagName == \"v" + version + "\") | .isDraft"
+	}
+	create := func(version, flag string) string {
+		return "gh release create v" + version + " --verify-tag --draft " + flag + "--title v" + version + " --generate-notes SHA256SUMS cephferry-" + version + ".tgz"
+	}
+	edit := "gh release edit v1.2.3 --draft=false"
+	for name, test := range map[string]struct {
+		version string
+		// releases are those of the version that are there, each with whether it is a draft.
+		releases string
+		down     string
+		want     []string
+		err      string
+	}{
+		"a release":             {"1.2.3", "", "", slices.Concat([]string{list("1.2.3"), create("1.2.3", "")}, push("1.2.3"), []string{edit}), ""},
+		"a prerelease":          {"1.2.3-rc.1", "", "", slices.Concat([]string{list("1.2.3-rc.1"), create("1.2.3-rc.1", "--prerelease ")}, push("1.2.3-rc.1"), []string{"gh release edit v1.2.3-rc.1 --draft=false"}), ""},
+		"once more":             {"1.2.3", "true\n", "", slices.Concat([]string{list("1.2.3"), "gh release upload v1.2.3 --clobber SHA256SUMS cephferry-1.2.3.tgz"}, push("1.2.3"), []string{edit}), ""},
+		"one that is published": {"1.2.3", "false\n", "", []string{list("1.2.3")}, "release: v1.2.3 is published already; nothing was changed"},
+		"two drafts":            {"1.2.3", "true\ntrue\n", "", []string{list("1.2.3")}, "release: there is more than one release v1.2.3"},
+		"GitHub is away":        {"1.2.3", "", "gh", []string{list("1.2.3")}, "no connection"},
+		"the registry is away":  {"1.2.3", "", "helm", slices.Concat([]string{list("1.2.3"), create("1.2.3", "")}, push("1.2.3")[:1]), "release: cannot push the chart: no connection"},
+		"nobody signs":          {"1.2.3", "", "cosign", slices.Concat([]string{list("1.2.3"), create("1.2.3", "")}, push("1.2.3")), "no connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			programs, dist := t.TempDir(), t.TempDir()
-			for _, program := range []string{"gh", "helm"} {
-				write(t, filepath.Join(programs, program), "#!/bin/sh\necho \""+program+" $*\"\n")
+			programs := t.TempDir()
+			for program, body := range map[string]string{"gh": gitHub, "helm": registryOf, "cosign": registryOf} {
+				write(t, filepath.Join(programs, program), body)
 			}
-			chart, sums := filepath.Join(dist, "cephferry-"+test.version+".tgz"), filepath.Join(dist, "SHA256SUMS")
-			write(t, chart, "")
-			write(t, sums, "")
-			out := mustRun(t, []string{"GH_TOKEN=secret", "REGISTRY_USER=ann", "PATH=" + programs + string(os.PathListSeparator) + os.Getenv("PATH")},
-				filepath.Join(root, "release", "publish"), test.version, dist)
-			want := []string{
-				"gh release create v" + test.version + " --verify-tag --draft " + test.flag + "--title v" + test.version + " --generate-notes " + sums + " " + chart,
-				"helm registry login ghcr.io --username ann --password-stdin",
-				"helm push " + chart + " oci://ghcr.io/cephferry/charts",
-				"gh release edit v" + test.version + " --draft=false",
+			write(t, filepath.Join(programs, "gh.releases"), test.releases)
+			if test.down != "" {
+				write(t, filepath.Join(programs, test.down+".down"), "")
 			}
-			if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(out), "\n")); diff != "" {
+			calls, out, err := published(t, programs, test.version)
+			if diff := cmp.Diff(test.want, calls); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
+			if (err != nil) != (test.err != "") || !strings.Contains(out, test.err) {
+				t.Errorf("%v: %s; want %q", err, out, test.err)
+			}
 		})
+	}
+}
+
+// TestPublishTwice: a release whose chart could not be pushed is published by the same draft.
+func TestPublishTwice(t *testing.T) {
+	programs := t.TempDir()
+	for program, body := range map[string]string{"gh": gitHub, "helm": registryOf, "cosign": registryOf} {
+		write(t, filepath.Join(programs, program), body)
+	}
+	releases, down := filepath.Join(programs, "gh.releases"), filepath.Join(programs, "helm.down")
+	write(t, down, "")
+	if _, out, err := published(t, programs, "1.2.3"); err == nil || read(t, releases) != "true\n" {
+		t.Fatalf("without a registry: %v, %s; releases that are drafts: %s", err, out, read(t, releases))
+	}
+	if err := os.Remove(down); err != nil {
+		t.Fatal(err)
+	}
+	if _, out, err := published(t, programs, "1.2.3"); err != nil || read(t, releases) != "false\n" {
+		t.Errorf("the second time: %v, %s; releases that are drafts: %s", err, out, read(t, releases))
 	}
 }
 

@@ -7,7 +7,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cephferry/cephferry/test/lab/labtest"
 )
+
+// keyPair makes the keys cosign.key and cosign.pub, and returns what has release/cosign use them.
+func keyPair(t *testing.T, dir string) []string {
+	t.Helper()
+	mustRun(t, []string{"COSIGN_PASSWORD="}, "sh", "-c", `cd "$1" && cosign generate-key-pair`, "sh", dir)
+	return []string{"COSIGN_PASSWORD=", "COSIGN_PRIVATE_KEY=" + filepath.Join(dir, "cosign.key"), "COSIGN_PUBLIC_KEY=" + filepath.Join(dir, "cosign.pub")}
+}
 
 // TestSignature: where there is a cosign, checksums that the key did not sign are no reason to
 // install what agrees with them.
@@ -16,8 +25,7 @@ func TestSignature(t *testing.T) {
 	released := newReleases(t)
 	source := newRepository(t)
 	keys := t.TempDir()
-	signing := []string{"COSIGN_PASSWORD=", "COSIGN_PRIVATE_KEY=" + filepath.Join(keys, "cosign.key")}
-	mustRun(t, signing, "sh", "-c", `cd "$1" && cosign generate-key-pair`, "sh", keys)
+	signing := keyPair(t, keys)
 	sign := func(version string) {
 		released.publish(t, version, saying(version))
 		mustRun(t, signing, filepath.Join(root, "release", "sign"), filepath.Join(released.dir, "v"+version))
@@ -46,5 +54,42 @@ func TestSignature(t *testing.T) {
 				t.Errorf("plugins are %q", got)
 			}
 		})
+	}
+}
+
+// TestPublishedChart: what is published by its tag can be pulled by the digest that was printed, is
+// what was made, and is signed by who published it and nobody else.
+func TestPublishedChart(t *testing.T) {
+	tools(t)
+	dist, programs, address := snapshot(t), t.TempDir(), labtest.Registry(t)
+	write(t, filepath.Join(programs, "gh"), gitHub)
+	t.Setenv("PATH", programs+string(os.PathListSeparator)+os.Getenv("PATH"))
+	keys, others := keyPair(t, t.TempDir()), keyPair(t, t.TempDir())
+	h := helms(t, "")["Helm 3"]
+	script := func(name string) string {
+		path, err := filepath.Abs(filepath.Join(root, "release", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	out := mustRun(t, append(h.env, keys...), script("login"), address+"/cephferry", script("publish"), version, dist, address+"/cephferry")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	reference := lines[len(lines)-1]
+	chart, digest, _ := strings.Cut(reference, "@")
+	if chart != address+"/cephferry/charts/cephferry" || !strings.HasPrefix(digest, "sha256:") {
+		t.Fatalf("it prints %q", out)
+	}
+	pulled := t.TempDir()
+	mustRun(t, h.env, h.program, "pull", "--plain-http", "oci://"+reference, "--destination", pulled)
+	found, err := filepath.Glob(filepath.Join(pulled, "*.tgz"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%q, %v", found, err)
+	}
+	mustRun(t, nil, "cmp", filepath.Join(dist, "cephferry-"+version+".tgz"), found[0])
+	mustRun(t, h.env, h.program, "pull", "--plain-http", "oci://"+chart, "--version", version, "--destination", t.TempDir())
+	mustRun(t, append(keys, "COSIGN_PLAIN_HTTP=true"), script("cosign"), "verify", reference)
+	if out, err := run(append(others, "COSIGN_PLAIN_HTTP=true"), script("cosign"), "verify", reference); err == nil {
+		t.Errorf("the key of somebody else has signed it: %s", out)
 	}
 }
