@@ -368,22 +368,22 @@ var valueCases = []struct {
 	{
 		"image.repository", "registry.example/cephferry",
 		func(r *rendered) any { return r.container().Image },
-		"cephferry/webhook:0.1.0", "registry.example/cephferry:0.1.0",
+		"ghcr.io/cephferry/webhook:0.1.0", "registry.example/cephferry:0.1.0",
 	},
 	{
 		"image.tag", "'1'",
 		func(r *rendered) any { return r.container().Image },
-		"cephferry/webhook:0.1.0", "cephferry/webhook:1",
+		"ghcr.io/cephferry/webhook:0.1.0", "ghcr.io/cephferry/webhook:1",
 	},
 	{
 		"image", "{digest: '" + digest + "', tag: '1'}",
 		func(r *rendered) any { return r.container().Image },
-		"cephferry/webhook:0.1.0", "cephferry/webhook@" + digest,
+		"ghcr.io/cephferry/webhook:0.1.0", "ghcr.io/cephferry/webhook@" + digest,
 	},
 	{
 		"image.digest", digest,
 		func(r *rendered) any { return r.container().Image },
-		"cephferry/webhook:0.1.0", "cephferry/webhook@" + digest,
+		"ghcr.io/cephferry/webhook:0.1.0", "ghcr.io/cephferry/webhook@" + digest,
 	},
 	{
 		"image.pullPolicy", "Always",
@@ -496,7 +496,7 @@ var valueCases = []struct {
 	{
 		"global.imageRegistry", "mirror.example:5000/docker",
 		func(r *rendered) any { return r.container().Image },
-		"cephferry/webhook:0.1.0", "mirror.example:5000/docker/cephferry/webhook:0.1.0",
+		"ghcr.io/cephferry/webhook:0.1.0", "mirror.example:5000/docker/cephferry/webhook:0.1.0",
 	},
 	{
 		"global.imagePullSecrets", "[mirror, {name: mirror}, {name: other}]",
