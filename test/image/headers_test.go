@@ -20,7 +20,7 @@ func TestHeaders(t *testing.T) {
 		"Ceph's own image": {
 			programs: map[string]string{"rpm": "echo 2:20.2.4-0.el9", "dnf": ""},
 			calls: []string{
-				"dnf install -y --setopt=install_weak_deps=False gcc gcc-c++ make gawk librados-devel-2:20.2.4-0.el9 libradospp-devel-2:20.2.4-0.el9 librbd-devel-2:20.2.4-0.el9",
+				"dnf install -y --disablerepo=* --enablerepo=baseos,appstream,[Cc]eph --setopt=install_weak_deps=False gcc gcc-c++ make gawk librados-devel-2:20.2.4-0.el9 libradospp-devel-2:20.2.4-0.el9 librbd-devel-2:20.2.4-0.el9",
 				"dnf clean all",
 			},
 		},

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestWorkflowsCallMake: what CI runs can be run by anybody at home, so a step is an action or
@@ -44,6 +46,37 @@ func TestWorkflowsCallMake(t *testing.T) {
 		if made == 0 {
 			t.Errorf("%s makes nothing", filepath.Base(file))
 		}
+	}
+}
+
+// TestPartsOfCI: what CI runs is run by .ci/run too, but for Debian 13's root, and documents name the
+// same parts, because a check that nobody knows of is not run before a change is sent.
+func TestPartsOfCI(t *testing.T) {
+	parts := strings.Fields(submatch(t, read(t, ".ci/run"), `(?m)^for part in (.*); do$`))
+	want := append(parts, "test-reef")
+	jobs := strings.Split(submatch(t, read(t, ".github/workflows/ci.yaml"), `(?m)^ +target: \[(.*)\]$`), ", ")
+	if diff := cmp.Diff(want, jobs); diff != "" {
+		t.Errorf(".github/workflows/ci.yaml (-.ci/run and test-reef +jobs):\n%s", diff)
+	}
+	targets := func(text string) []string {
+		var found []string
+		for _, m := range regexp.MustCompile("`make ([a-z-]+)`").FindAllStringSubmatch(text, -1) {
+			found = append(found, m[1])
+		}
+		return found
+	}
+	table := regexp.MustCompile("(?m)^\\| `make [a-z-]+` \\|").FindAllString(sectionOf(t, "CONTRIBUTING.md", "First change in ten minutes"), -1)
+	if diff := cmp.Diff(want, targets(strings.Join(table, ""))); diff != "" {
+		t.Errorf("CONTRIBUTING.md (-CI +table):\n%s", diff)
+	}
+	beside := want[1:]
+	sentence := submatch(t, read(t, "README.md"), "(?m)((?:`make [a-z-]+`(?:, | and\\s))+`make [a-z-]+`) are not part of it")
+	if diff := cmp.Diff(beside, targets(sentence)); diff != "" {
+		t.Errorf("README.md (-CI +README):\n%s", diff)
+	}
+	help := submatch(t, read(t, "Makefile"), `(?m)^test: .*## Run every check but (.*), which CI runs beside it$`)
+	if diff := cmp.Diff(beside, strings.Split(strings.ReplaceAll(help, " and ", ", "), ", ")); diff != "" {
+		t.Errorf("Makefile (-CI +help):\n%s", diff)
 	}
 }
 
