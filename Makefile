@@ -6,6 +6,7 @@ include vulncheck.mk
 include test/lab/lab.mk
 include test/krbd/krbd.mk
 include test/fresh/fresh.mk
+include test/neighbours/neighbours.mk
 include release/release.mk
 include site/site.mk
 include image/image.mk
@@ -82,7 +83,7 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 ##### Check
 
 .PHONY: test
-test: deps lint test-fresh test-unit test-servers fuzz ## Run every check but release-snapshot, test-image, test-site and test-reef, which CI runs beside it
+test: deps lint test-fresh test-unit test-servers fuzz ## Run every check but release-snapshot, test-image, test-site, test-reef and test-neighbours, which CI runs beside it
 
 # The virtual machines mostly wait for Ceph's timeouts, and do so beside the lab. What
 # each of the two says is shown when it ends; if one fails, the other goes on.

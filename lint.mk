@@ -15,7 +15,7 @@ LINT     = $(GOLANGCI_LINT) run --allow-parallel-runners --config '$(CURDIR)/.go
 
 # Everything that can be compiled in is looked at once, and without tags and cgo again only
 # what is made of other files then.
-LINT_TAGS  = $(GO_CEPH_TAGS),lab,krbd,image,site,cosign
+LINT_TAGS  = $(GO_CEPH_TAGS),lab,krbd,image,site,cosign,neighbours
 LINT_FILES = go list -f '{{.ImportPath}} {{.GoFiles}} {{.CgoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}'
 LINT_AGAIN = { $(LINT_FILES) -tags '$(LINT_TAGS)' ./... | sed p; CGO_ENABLED=0 $(LINT_FILES) ./...; } | sort | uniq -u | sed 's| .*||; s|^$(MODULE)|.|'
 

@@ -10,6 +10,9 @@ HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
 KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
 RESIZER_DIR     := $(CEPHFERRY_CACHE)/external-resizer-$(RESIZER_VERSION)
 CERT_MANAGER_DIR := $(CEPHFERRY_CACHE)/cert-manager-$(CERT_MANAGER_VERSION)
+CLOUDNATIVE_PG_DIR := $(CEPHFERRY_CACHE)/cloudnative-pg-$(CLOUDNATIVE_PG_VERSION)
+HELM_CONTROLLER_DIR := $(CEPHFERRY_CACHE)/helm-controller-$(HELM_CONTROLLER_VERSION)
+GITOPS_ENGINE_DIR := $(CEPHFERRY_CACHE)/gitops-engine-$(GITOPS_ENGINE_VERSION)
 KREW_DIR        := $(CEPHFERRY_CACHE)/krew-$(KREW_VERSION)
 REGISTRY_DIR    := $(CEPHFERRY_CACHE)/registry-$(REGISTRY_VERSION)
 COSIGN_DIR      := $(CEPHFERRY_CACHE)/cosign-$(COSIGN_VERSION)
@@ -21,6 +24,9 @@ HELM4         := $(HELM4_DIR)/helm4
 KUSTOMIZE     := $(KUSTOMIZE_DIR)/kustomize
 RESIZER       := $(addprefix $(RESIZER_DIR)/,csi-resizer csi-driver)
 CERT_MANAGER  := $(CERT_MANAGER_DIR)/cert-manager
+CLOUDNATIVE_PG := $(CLOUDNATIVE_PG_DIR)/cloudnative-pg
+HELM_CONTROLLER := $(HELM_CONTROLLER_DIR)/helm-controller
+GITOPS_ENGINE := $(GITOPS_ENGINE_DIR)/argocd
 KREW          := $(addprefix $(KREW_DIR)/,krew validate-krew-manifest)
 REGISTRY_PROGRAM := $(REGISTRY_DIR)/registry
 COSIGN        := $(COSIGN_DIR)/cosign
@@ -75,6 +81,21 @@ $(CERT_MANAGER): test/tools/cert-manager/cert-manager/main.go
 	$(call build-tool,cert-manager,./cert-manager,$@)
 	@mkdir -p $(CERT_MANAGER_DIR)/crds
 	@install -m 644 "$$(go -C test/tools/cert-manager list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)"/deploy/crds/cert-manager.io_*.yaml $(CERT_MANAGER_DIR)/crds
+
+# Only test-neighbours needs these. Beside them are their CRDs.
+$(CLOUDNATIVE_PG):
+	$(call build-tool,cloudnative-pg,github.com/cloudnative-pg/cloudnative-pg/cmd/manager,$@)
+	@mkdir -p $(CLOUDNATIVE_PG_DIR)/crds
+	@install -m 644 "$$(go -C test/tools/cloudnative-pg list -m -f '{{.Dir}}' github.com/cloudnative-pg/cloudnative-pg)"/config/crd/bases/*.yaml $(CLOUDNATIVE_PG_DIR)/crds
+
+$(HELM_CONTROLLER):
+	$(call build-tool,flux,github.com/fluxcd/helm-controller,$@)
+	@mkdir -p $(HELM_CONTROLLER_DIR)/crds
+	@install -m 644 "$$(go -C test/tools/flux list -m -f '{{.Dir}}' github.com/fluxcd/helm-controller)"/config/crd/bases/*.yaml $(HELM_CONTROLLER_DIR)/crds
+
+# Its main is ours, so it is built whenever that has changed.
+$(GITOPS_ENGINE): test/tools/argocd/argocd/main.go
+	$(call build-tool,argocd,./argocd,$@)
 
 # Ours, so it is built whenever it has changed.
 $(RESIZER_DIR)/csi-driver: test/tools/resizer/driver/main.go

@@ -18,6 +18,11 @@ COSIGN_VERSION      := v3.0.6
 RESIZER_VERSION     := v1.14.0
 # What makes the webhook's certificate where the chart says so.
 CERT_MANAGER_VERSION := v1.21.2
+# Programs that make or apply claims, of test-neighbours: the newest whose modules the module
+# proxy has. Argo CD's main branch is compared and synchronized with its gitops-engine.
+CLOUDNATIVE_PG_VERSION  := v1.30.0
+HELM_CONTROLLER_VERSION := v1.6.0
+GITOPS_ENGINE_VERSION   := v0.0.0-20260914071520-c9c369efcc5b
 
 # What makes the site of the documents: Hugo, and the package of npm's that draws the diagrams,
 # with its hash.

@@ -54,7 +54,7 @@ type goPackage struct {
 // packages lists the module's packages with their imports, cgo ones too.
 func packages(t *testing.T) []goPackage {
 	t.Helper()
-	list := exec.Command("go", "list", "-e", "-tags", "pacific lab krbd image", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	list := exec.Command("go", "list", "-e", "-tags", "pacific lab krbd image neighbours", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	list.Dir = root
 	list.Env = append(os.Environ(), "CGO_ENABLED=1")
 	out, err := list.Output()
@@ -161,23 +161,26 @@ func TestVocabularyOfCephIsPlain(t *testing.T) {
 func TestToolVersions(t *testing.T) {
 	versions := read(t, "versions.mk")
 	for file, variable := range map[string]string{
-		"test/tools/kubernetes/go.mod k8s.io/kubernetes":                       "KUBERNETES_VERSION",
-		"test/tools/helm3/go.mod helm.sh/helm/v3":                              "HELM3_VERSION",
-		"go.mod helm.sh/helm/v3":                                               "HELM3_VERSION",
-		"examples/sdk/go.mod helm.sh/helm/v3":                                  "HELM3_VERSION",
-		"test/tools/helm4/go.mod helm.sh/helm/v4":                              "HELM4_VERSION",
-		"examples/sdk/go.mod helm.sh/helm/v4":                                  "HELM4_VERSION",
-		"test/tools/kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5":       "KUSTOMIZE_VERSION",
-		"test/tools/resizer/go.mod github.com/kubernetes-csi/external-resizer": "RESIZER_VERSION",
-		"test/tools/golangci-lint/go.mod github.com/golangci/golangci-lint/v2": "GOLANGCI_LINT_VERSION",
-		"test/tools/krew/go.mod sigs.k8s.io/krew":                              "KREW_VERSION",
-		"test/tools/registry/go.mod github.com/google/go-containerregistry":    "REGISTRY_VERSION",
-		"test/tools/cosign/go.mod github.com/sigstore/cosign/v3":               "COSIGN_VERSION",
-		"test/tools/govulncheck/go.mod golang.org/x/vuln":                      "GOVULNCHECK_VERSION",
-		"test/tools/cert-manager/go.mod github.com/cert-manager/cert-manager":  "CERT_MANAGER_VERSION",
-		"test/chart/render/go.mod github.com/cert-manager/cert-manager":        "CERT_MANAGER_VERSION",
-		"test/tools/controller-gen/go.mod sigs.k8s.io/controller-tools":        "CONTROLLER_GEN_VERSION",
-		"test/tools/hugo/go.mod github.com/gohugoio/hugo":                      "HUGO_VERSION",
+		"test/tools/kubernetes/go.mod k8s.io/kubernetes":                            "KUBERNETES_VERSION",
+		"test/tools/helm3/go.mod helm.sh/helm/v3":                                   "HELM3_VERSION",
+		"go.mod helm.sh/helm/v3":                                                    "HELM3_VERSION",
+		"examples/sdk/go.mod helm.sh/helm/v3":                                       "HELM3_VERSION",
+		"test/tools/helm4/go.mod helm.sh/helm/v4":                                   "HELM4_VERSION",
+		"examples/sdk/go.mod helm.sh/helm/v4":                                       "HELM4_VERSION",
+		"test/tools/kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5":            "KUSTOMIZE_VERSION",
+		"test/tools/resizer/go.mod github.com/kubernetes-csi/external-resizer":      "RESIZER_VERSION",
+		"test/tools/golangci-lint/go.mod github.com/golangci/golangci-lint/v2":      "GOLANGCI_LINT_VERSION",
+		"test/tools/krew/go.mod sigs.k8s.io/krew":                                   "KREW_VERSION",
+		"test/tools/registry/go.mod github.com/google/go-containerregistry":         "REGISTRY_VERSION",
+		"test/tools/cosign/go.mod github.com/sigstore/cosign/v3":                    "COSIGN_VERSION",
+		"test/tools/govulncheck/go.mod golang.org/x/vuln":                           "GOVULNCHECK_VERSION",
+		"test/tools/cert-manager/go.mod github.com/cert-manager/cert-manager":       "CERT_MANAGER_VERSION",
+		"test/chart/render/go.mod github.com/cert-manager/cert-manager":             "CERT_MANAGER_VERSION",
+		"test/tools/controller-gen/go.mod sigs.k8s.io/controller-tools":             "CONTROLLER_GEN_VERSION",
+		"test/tools/cloudnative-pg/go.mod github.com/cloudnative-pg/cloudnative-pg": "CLOUDNATIVE_PG_VERSION",
+		"test/tools/flux/go.mod github.com/fluxcd/helm-controller":                  "HELM_CONTROLLER_VERSION",
+		"test/tools/argocd/go.mod github.com/argoproj/argo-cd/gitops-engine":        "GITOPS_ENGINE_VERSION",
+		"test/tools/hugo/go.mod github.com/gohugoio/hugo":                           "HUGO_VERSION",
 	} {
 		name, required, _ := strings.Cut(file, " ")
 		want := submatch(t, versions, `(?m)^`+variable+`\s*:= (\S+)$`)
