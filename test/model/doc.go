@@ -91,6 +91,14 @@
 // does not show a client that was made after it was written. That the product asks besides
 // for mappings that are clients of their own concerns what else is cut off, not who writes.
 //
+// When a leader looks decides which client the record names, and not whether a failover is safe.
+// It may look any time later, or not before the failover (Config.Slow): then the record has a
+// node and no client of it, and the machine is fenced, which keeps off a late map as well
+// (rule-8-unseen.txt). A client that replaces a recorded one of the same boot is found by its
+// lock or its watch (rule-8-holder.txt, rule-8-look.txt). What does depend on how soon the
+// owner's leader looks is how long a late map writes that it fences, so of images that are not
+// mapped exclusively it has to look soon.
+//
 // # One node of a cluster
 //
 // With Config.Single the volume is for one writer. Then no two nodes of one cluster can write

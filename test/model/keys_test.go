@@ -25,6 +25,13 @@ func around() map[string]Config {
 
 var west = clusters{false, true}
 
+// unseen is a failover that comes before east's leader has looked at the watchers. Nothing else
+// than the machine's fence keeps off a map that is late, too.
+var unseen = Config{
+	Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone,
+	Mapping: Exclusive, LateMaps: true, Slow: east, Reboot: east,
+}
+
 // trusted are what the names rest on, by how images are mapped: the first needs nothing. What
 // each leaves out is in [TestKeysLeave].
 var trusted = map[string]func(*Config){
@@ -53,6 +60,7 @@ func TestKeys(t *testing.T) {
 		"renames that were given up land later": {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, NoWebhook: east, Heard: true, Stray: true}, TwoWriters},
 		"the takeover finds nobody but its own": {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Move: east, Heard: true}, Stranger},
 	}
+	tests["failover, no client was recorded, maps take any time"] = kept{unseen, Stranger}
 	late := around()["restored etcd"]
 	late.Heard, late.LateMaps = true, true
 	tests["a late map is fenced when it is seen"] = kept{late, Unfenced}
@@ -146,6 +154,7 @@ func TestWithoutKeyRules(t *testing.T) {
 		"rule-8-look":        {Rule8Look, around()["boot elsewhere"], heard, Stranger},
 		"rule-8-holder":      {Rule8Holder, Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Reboot: east}, exclusive, TwoWriters},
 		"rule-8-keeper":      {Rule8Keeper, around()["restored etcd"], func(c *Config) { c.Heard, c.LateMaps = true, true }, Unfenced},
+		"rule-8-unseen":      {Rule8Unseen, unseen, func(*Config) {}, TwoWriters},
 		"rule-8-exact":       {Rule8Exact, Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Reboot: east}, func(*Config) {}, TwoWriters},
 	}
 	for name, test := range tests {

@@ -224,6 +224,9 @@ func (m *Model) leader(s state, c int) {
 	}
 	all := m.sees(s, c)
 	all.quiet = now.quiet == waited
+	if m.Slow[c] {
+		all.watchers, all.explained, all.moved = 0, 0, 0
+	}
 	if a := m.keep(s.record, c, all); a.step == ownership.Refresh || a.step == ownership.Adopt {
 		if t := m.write(s, a); t != s {
 			m.emit(Step{refresh, int8(c), 0, 0}, t)

@@ -40,6 +40,9 @@ type Config struct {
 	Caches clusters
 	// NoRelease: the leaders of these clusters keep the records true, and release nothing.
 	NoRelease clusters
+	// Slow: the leaders of these clusters look before a node maps the image, and so late after it
+	// that a failover comes first: they record pods and nodes, and no client.
+	Slow clusters
 	// Unfence: people take node-wide blocklist entries away.
 	Unfence bool
 	// Before: east has used the image since before anything was installed, so

@@ -72,6 +72,16 @@ func (m *Model) proposal(record ceph.Record, watches []ceph.Watcher, who int) (f
 		mapping := &situation.Record
 		mapping.Keyed, mapping.Private = true, true
 		mapping.Exclusive = m.Mapping == Exclusive || m.Without == Rule8Exact
+		if m.Without == Rule8Unseen && mapping.Owner != nil {
+			owner := *mapping.Owner
+			owner.Nodes = slices.Clone(owner.Nodes)
+			for i := range owner.Nodes {
+				if len(owner.Nodes[i].Clients) == 0 {
+					owner.Nodes[i].Clients = []string{"192.0.2.1:0/1"} // one that nobody has
+				}
+			}
+			mapping.Owner = &owner
+		}
 	}
 	wish := failover.Wish{Taker: m.taker(who), Namespace: ownersNamespace, Claim: "data"}
 	var all []string

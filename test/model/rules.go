@@ -40,6 +40,7 @@ const (
 	Rule8Look
 	Rule8Holder
 	Rule8Exact
+	Rule8Unseen
 	Rule8Keeper
 	Rule9
 	Rule9Attachment
@@ -83,6 +84,7 @@ var instead = [...]string{
 	Rule8Look:       "without a look after the rename: who watches is looked at before",
 	Rule8Holder:     "without a look at who has the lock: it is taken from a silent client, which Ceph fences for an hour",
 	Rule8Exact:      "without machines in the fence of an image that is not mapped exclusively: the recorded client instances are enough",
+	Rule8Unseen:     "without the machine of a node of which no client was seen in the fence: the leader has looked before the node maps the image, and late",
 	Rule8Keeper:     "without the owner's leader, which fences a stranger who opens the image later",
 	Rule9:           "without rule 9: a pod gets its node whatever another node of the cluster may write yet",
 	Rule9Attachment: "with a VolumeAttachment that is gone as rule 9's proof: a node without one counts as one that let go",
