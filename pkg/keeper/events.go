@@ -82,7 +82,8 @@ func (k *Keeper) ofVolume(_ context.Context, before, now client.Object) change {
 	return change{volumes: []string{pv.Name}}
 }
 
-// ofAttachment: the volume that is attached, or not any more.
+// ofAttachment: the volume that is attached, or not any more. That it is attached by now changes
+// nothing: the node counts from the beginning, and reports the volume before it maps it.
 func (k *Keeper) ofAttachment(_ context.Context, before, now client.Object) change {
 	old, _ := before.(*storagev1.VolumeAttachment)
 	attachment, _ := now.(*storagev1.VolumeAttachment)
@@ -91,7 +92,7 @@ func (k *Keeper) ofAttachment(_ context.Context, before, now client.Object) chan
 		return change{}
 	case attachment == nil:
 		return change{volumes: named(usage.VolumeOf(old)), ended: true}
-	case old != nil && old.Status.Attached == attachment.Status.Attached:
+	case old != nil:
 		return change{}
 	}
 	return change{volumes: named(usage.VolumeOf(attachment))}
@@ -161,7 +162,8 @@ func (k *Keeper) reported(ctx context.Context, name corev1.UniqueVolumeName) []s
 	return all
 }
 
-// ofPod: the volumes of its claims, when it is stored, bound to a node, or gone.
+// ofPod: the volumes of its claims, when it is stored, bound to a node, runs, or is gone. Before
+// anything of it runs, its node has mapped all of them, and their watchers are there.
 func (k *Keeper) ofPod(ctx context.Context, before, now client.Object) change {
 	old, _ := before.(*corev1.Pod)
 	pod, _ := now.(*corev1.Pod)
@@ -171,7 +173,7 @@ func (k *Keeper) ofPod(ctx context.Context, before, now client.Object) change {
 		return change{}
 	case pod == nil:
 		pod = old
-	case old != nil && old.Spec.NodeName == pod.Spec.NodeName && usage.IsFinished(old) == usage.IsFinished(pod):
+	case old != nil && old.Spec.NodeName == pod.Spec.NodeName && old.Status.Phase == pod.Status.Phase:
 		return change{}
 	}
 	for _, claim := range volumes.ClaimsOfPod(pod.Name, &pod.Spec) {

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -81,6 +82,21 @@ func (k *Keeper) Heard(t testing.TB, before, now client.Object) (names []string,
 	}
 	what := concerns[fmt.Sprintf("%T", object)](t.Context(), before, now)
 	return what.volumes, what.ended
+}
+
+// First is the first wait.
+func First(record ceph.Record, seen ownership.Seen) time.Duration { return first(record, seen) }
+
+// Hears makes the keeper hear of a change as its controller does.
+func (k *Keeper) Hears(t testing.TB, before, now client.Object) {
+	names, atOnce := k.Heard(t, before, now)
+	for _, pv := range names {
+		if atOnce {
+			k.wake(pv, 0)
+		} else {
+			k.wake(pv, gather)
+		}
+	}
 }
 
 // Count counts volumes of so many clusters: one of the first, two of the second, and so on.

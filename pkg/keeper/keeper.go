@@ -32,6 +32,8 @@ const (
 	// are not all known, or that is used here and owned elsewhere: what changes then may
 	// change unseen.
 	settled = 30 * time.Second
+	// calm is the first wait while a use goes on.
+	calm = 2 * time.Second
 	// unsettled is after what time it is tried again to give an image its name.
 	unsettled = 5 * time.Second
 	// lateAgain is after what time who opened an image late is looked at again.
@@ -300,7 +302,7 @@ func (k *Keeper) next(look idle.Look, record ceph.Record) time.Duration {
 	case !ownership.Owns(record, k.Self) || record.State != ceph.Held:
 		return untilChange
 	}
-	wait := k.patience.next(pv.Name, record.Token+look.Reason, settled)
+	wait := k.patience.next(pv.Name, record.Token+look.Reason, first(record, look.Evidence.Seen), settled)
 	switch {
 	case len(record.Pending) > 0 && look.Rest > 0:
 		return min(wait, look.Rest)
@@ -308,6 +310,21 @@ func (k *Keeper) next(look idle.Look, record ceph.Record) time.Duration {
 		return k.turn(pv.Name)
 	}
 	return wait
+}
+
+// first is after what time an image of this cluster is looked at again for what nobody tells of:
+// watchers. At the end of a use somebody waits for the last of them to go. While there is a pod, an
+// attachment, or an admission that may become one, what comes next is heard of, but for the client
+// by which the node has the image open; that is looked for when the pod runs. How late it is
+// recorded, test/model has: until then, a failover fences the machine.
+//
+// Whose image is not mapped exclusively may have a stranger who writes, see fenceLate.
+func first(record ceph.Record, seen ownership.Seen) time.Duration {
+	goesOn := len(seen.Pods) > 0 || len(seen.Attached) > 0 || len(record.Pending) > 0
+	if goesOn && !(record.Keyed && !record.Exclusive) {
+		return calm
+	}
+	return shortest
 }
 
 // isSettled reports whether nothing about the holders in a record of this cluster is open, and

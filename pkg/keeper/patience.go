@@ -23,23 +23,23 @@ type waiting struct {
 	wait  time.Duration
 }
 
-// shortest is the first wait.
+// shortest is the first wait for what somebody waits for.
 const shortest = 100 * time.Millisecond
 
-// next is how long to wait for a volume in that state, at most longest.
-func (p *patience) next(volume, state string, longest time.Duration) time.Duration {
+// next is how long to wait for a volume in that state: first at first, then more, at most longest.
+func (p *patience) next(volume, state string, first, longest time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.wait(volume, state, longest)
+	return p.wait(volume, state, first, longest)
 }
 
 // wait is for a caller that has mu.
-func (p *patience) wait(volume, state string, longest time.Duration) time.Duration {
+func (p *patience) wait(volume, state string, first, longest time.Duration) time.Duration {
 	if p.last == nil {
 		p.last = map[string]waiting{}
 	}
 	before := p.last[volume]
-	now := waiting{state, shortest}
+	now := waiting{state, first}
 	if before.state == state {
 		now.wait = min(longest, before.wait*3/2)
 	}
@@ -62,7 +62,7 @@ const (
 func (p *patience) nextWithout(volume string, longest time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wait := p.wait(volume, withoutImage, longest)
+	wait := p.wait(volume, withoutImage, shortest, longest)
 	return max(wait, min(longest, time.Duration(p.without)*withoutStep))
 }
 

@@ -17,7 +17,7 @@ func IsFinished(pod *corev1.Pod) bool {
 }
 
 // ReducePod is what a cache keeps of a pod: who it is, how old, on which node, which claims it uses,
-// whether it has ended, and that its volume is owned elsewhere. The rest may be
+// whether it runs or has ended, and that its volume is owned elsewhere. The rest may be
 // kilobytes, of each pod of the cluster. It is a transform function for informers.
 func ReducePod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
