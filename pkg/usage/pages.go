@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,13 +16,27 @@ import (
 const page = 1000
 
 // EachPage lists page by page, all of one moment, that of the first. What is in a cache is
-// one page, whatever it says of a next one.
+// one page, whatever it says of a next one. each must not change what it is given: of
+// [Gatherer.Live], others may be given the same, see listings.
 func EachPage[L any, P interface {
 	*L
 	client.ObjectList
 }](ctx context.Context, source Source, each func(P), options ...client.ListOption) error {
+	if source.shared == nil {
+		return eachPage(ctx, source, each, options)
+	}
+	list := func(ctx context.Context, each func(client.ObjectList)) error {
+		return eachPage(ctx, source, func(page P) { each(page) }, options)
+	}
+	return source.shared.share(ctx, listingKey(P(nil), options), list, func(page client.ObjectList) { each(page.(P)) })
+}
+
+func eachPage[L any, P interface {
+	*L
+	client.ObjectList
+}](ctx context.Context, source Source, each func(P), options []client.ListOption) error {
 	if !source.Cached {
-		options = append(options, client.Limit(page))
+		options = append(slices.Clone(options), client.Limit(page))
 	}
 	for token := ""; ; {
 		list := P(new(L))

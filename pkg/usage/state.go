@@ -81,12 +81,14 @@ func wholeState(ctx context.Context, source Source) (*state, error) {
 // listNodes copies nothing out of a cache: what it has is only looked at.
 func (s *state) listNodes(ctx context.Context, options ...client.ListOption) error {
 	err := EachPage(ctx, s.source, func(list *corev1.NodeList) {
-		if !s.source.Cached {
-			for i := range list.Items {
-				slim.Node(&list.Items[i])
-			}
+		if s.source.Cached {
+			s.add(list.Items...)
+			return
 		}
-		s.add(list.Items...)
+		for _, node := range list.Items {
+			slim.Node(&node)
+			s.add(node)
+		}
 	}, append(options, client.UnsafeDisableDeepCopy)...)
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)

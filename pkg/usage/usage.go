@@ -21,6 +21,8 @@ type Source struct {
 	client.Reader
 	// Cached: it answers from watches, which may lag, and has [Indexes].
 	Cached bool
+	// shared are listings with others, if there may be some.
+	shared *listings
 }
 
 // Gatherer finds out what this cluster does with images.
@@ -30,13 +32,16 @@ type Gatherer struct {
 	Cache, API client.Reader
 	// CIDRs and Exempt are those of [Local].
 	CIDRs, Exempt []netip.Prefix
+
+	listings listings
 }
 
 // Cached is enough to say that something is used. Its pods have only what [ReducePod] leaves.
 func (g *Gatherer) Cached() Source { return Source{Reader: g.Cache, Cached: true} }
 
-// Live is the API server: the only one that can say that nothing is.
-func (g *Gatherer) Live() Source { return Source{Reader: g.API} }
+// Live is the API server: the only one that can say that nothing is. What is listed there at the same
+// time is listed together.
+func (g *Gatherer) Live() Source { return Source{Reader: g.API, shared: &g.listings} }
 
 // Nodes are this cluster's, as the API server has them.
 func (g *Gatherer) Nodes(ctx context.Context) ([]corev1.Node, error) {
