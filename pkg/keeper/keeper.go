@@ -225,7 +225,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	}
 	spec := volume.Image.Spec(radosNamespace)
 	// The cache is enough to say what is used.
-	look, err := k.Look(ctx, storage, volume, spec, k.Usage.Cached(), k.Usage.Live())
+	look, err := k.Look(ctx, storage, volume, spec, k.Usage.Cached(), k.Usage.Together())
 	if err == nil && k.isNewConflict(look) && look.Evidence.Cached {
 		// People are not told what a cache says that lags.
 		look, err = k.Look(ctx, storage, volume, spec, k.Usage.Live())

@@ -17,7 +17,7 @@ const page = 1000
 
 // EachPage lists page by page, all of one moment, that of the first. What is in a cache is
 // one page, whatever it says of a next one. each must not change what it is given: of
-// [Gatherer.Live], others may be given the same, see listings.
+// [Gatherer.Together], others are given the same.
 func EachPage[L any, P interface {
 	*L
 	client.ObjectList

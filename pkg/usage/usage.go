@@ -39,9 +39,12 @@ type Gatherer struct {
 // Cached is enough to say that something is used. Its pods have only what [ReducePod] leaves.
 func (g *Gatherer) Cached() Source { return Source{Reader: g.Cache, Cached: true} }
 
-// Live is the API server: the only one that can say that nothing is. What is listed there at the same
-// time is listed together.
-func (g *Gatherer) Live() Source { return Source{Reader: g.API, shared: &g.listings} }
+// Live is the API server: the only one that can say that nothing is.
+func (g *Gatherer) Live() Source { return Source{Reader: g.API} }
+
+// Together is the API server for those who may wait for each other: they share listings, each of
+// which began after all of them asked.
+func (g *Gatherer) Together() Source { return Source{Reader: g.API, shared: &g.listings} }
 
 // Nodes are this cluster's, as the API server has them.
 func (g *Gatherer) Nodes(ctx context.Context) ([]corev1.Node, error) {
