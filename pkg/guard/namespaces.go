@@ -29,18 +29,43 @@ type Namespaces struct {
 	Finder volumes.Finder
 }
 
-// Label puts the label on a namespace, and takes away the mark that it is unused.
+// Label makes sure that a namespace has the label, and not the mark that it is unused.
+// Whether it is so is read from the API server: a cache that does not know of the mark yet
+// would leave it there, see [Unused]. Where it is so, as for all volumes of a namespace but
+// its first, nothing is written.
 func (n *Namespaces) Label(ctx context.Context, name string) error {
+	var namespace corev1.Namespace
+	err := n.Finder.API.Get(ctx, client.ObjectKey{Name: name}, &namespace)
+	switch {
+	case err != nil:
+		return notLabelled(name, err)
+	case isLabelled(&namespace):
+		return nil
+	}
+	return n.label(ctx, name)
+}
+
+func isLabelled(namespace *corev1.Namespace) bool {
+	_, unused := namespace.Annotations[UnusedAnnotation]
+	return !unused && namespace.Labels[GuardedLabel] == "true"
+}
+
+// label puts the label on a namespace, and takes away the mark.
+func (n *Namespaces) label(ctx context.Context, name string) error {
 	namespace := &corev1.Namespace{}
 	namespace.Name = name
 	patch := []byte(`{"metadata":{"labels":{"` + GuardedLabel + `":"true"},"annotations":{"` + UnusedAnnotation + `":null}}}`)
-	err := n.Client.Patch(ctx, namespace, client.RawPatch("application/merge-patch+json", patch))
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("label namespace %s: it does not exist; create it before its volumes", name)
-	} else if err != nil {
-		return fmt.Errorf("label namespace %s: %w", name, err)
+	if err := n.Client.Patch(ctx, namespace, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+		return notLabelled(name, err)
 	}
 	return nil
+}
+
+func notLabelled(name string, err error) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("label namespace %s: it does not exist; create it before its volumes", name)
+	}
+	return fmt.Errorf("label namespace %s: %w", name, err)
 }
 
 // Reconcile labels the namespace of one PersistentVolume.
@@ -57,8 +82,8 @@ func (n *Namespaces) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := n.Client.Get(ctx, client.ObjectKey{Name: volume.Namespace}, &namespace, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if _, unused := namespace.Annotations[UnusedAnnotation]; unused || namespace.Labels[GuardedLabel] != "true" {
-		if err := n.Label(ctx, volume.Namespace); err != nil {
+	if !isLabelled(&namespace) {
+		if err := n.label(ctx, volume.Namespace); err != nil {
 			return reconcile.Result{}, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/cephferry/cephferry/pkg/guard"
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 func inNamespace(name string, labels map[string]string) *corev1.Namespace {
@@ -32,16 +33,20 @@ func TestLabel(t *testing.T) {
 	guarded := map[string]string{"cephferry.io/guarded": "true"}
 	tests := map[string]struct {
 		namespace *corev1.Namespace
-		fail      error
-		want      map[string]string
-		wantError string
+		// fail and failRead are what writing and reading end with.
+		fail, failRead error
+		want           map[string]string
+		wantError      string
+		patches        int
 	}{
-		"no labels":            {namespace: inNamespace("shop", nil), want: guarded},
-		"other labels stay":    {namespace: inNamespace("shop", map[string]string{"team": "db"}), want: map[string]string{"team": "db", "cephferry.io/guarded": "true"}},
+		"no labels":            {namespace: inNamespace("shop", nil), want: guarded, patches: 1},
+		"other labels stay":    {namespace: inNamespace("shop", map[string]string{"team": "db"}), want: map[string]string{"team": "db", "cephferry.io/guarded": "true"}, patches: 1},
 		"labelled already":     {namespace: inNamespace("shop", guarded), want: guarded},
-		"labelled with a no":   {namespace: inNamespace("shop", map[string]string{"cephferry.io/guarded": "false"}), want: guarded},
+		"about to lose it":     {namespace: unusedNamespace("shop", guarded), want: guarded, patches: 1},
+		"labelled with a no":   {namespace: inNamespace("shop", map[string]string{"cephferry.io/guarded": "false"}), want: guarded, patches: 1},
 		"no namespace":         {wantError: "label namespace shop: it does not exist; create it before its volumes"},
-		"the API server fails": {namespace: inNamespace("shop", nil), fail: errors.New("boom"), wantError: "label namespace shop: boom"},
+		"the API server fails": {namespace: inNamespace("shop", nil), fail: errors.New("boom"), wantError: "label namespace shop: boom", patches: 1},
+		"it cannot be read":    {namespace: inNamespace("shop", guarded), failRead: errors.New("boom"), want: guarded, wantError: "label namespace shop: boom"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -51,22 +56,97 @@ func TestLabel(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			patches := 0
 			failing := interceptor.NewClient(w.objects, interceptor.Funcs{
+				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+					if test.failRead != nil {
+						return test.failRead
+					}
+					return c.Get(ctx, key, object, options...)
+				},
 				Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+					patches++
 					if test.fail != nil {
 						return test.fail
 					}
 					return c.Patch(ctx, object, patch, options...)
 				},
 			})
-			n := guard.Namespaces{Client: failing, Finder: w.endpoints.Finder}
+			n := guard.Namespaces{Client: failing, Finder: volumes.Finder{API: failing}}
 			got := ""
 			if err := n.Label(t.Context(), "shop"); err != nil {
 				got = err.Error()
 			}
 			same(t, test.wantError, got)
 			same(t, test.want, w.labelsOf("shop"))
+			same(t, test.patches, patches)
+			var after corev1.Namespace
+			if err := w.objects.Get(t.Context(), client.ObjectKey{Name: "shop"}, &after); client.IgnoreNotFound(err) != nil {
+				t.Fatal(err)
+			}
+			same(t, "", after.Annotations[guard.UnusedAnnotation])
 		})
+	}
+}
+
+// TestManyVolumesOfANamespace: its label is written once, not for each of them.
+func TestManyVolumesOfANamespace(t *testing.T) {
+	w := newWorld(t, nil)
+	if err := w.objects.Create(t.Context(), inNamespace("shop", nil)); err != nil {
+		t.Fatal(err)
+	}
+	gets, patches := 0, 0
+	counting := interceptor.NewClient(w.objects, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			gets++
+			return c.Get(ctx, key, object, options...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+			patches++
+			return c.Patch(ctx, object, patch, options...)
+		},
+	})
+	n := guard.Namespaces{Client: counting, Finder: volumes.Finder{API: counting}}
+	for range 200 {
+		if err := n.Label(t.Context(), "shop"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, [2]int{200, 1}, [2]int{gets, patches})
+}
+
+// unusedNamespace is one with the mark that it is unused.
+func unusedNamespace(name string, labels map[string]string) *corev1.Namespace {
+	namespace := inNamespace(name, labels)
+	namespace.Annotations = map[string]string{guard.UnusedAnnotation: "true"}
+	return namespace
+}
+
+// TestACacheThatDoesNotKnowTheMark: what takes the mark away is what the API server says.
+func TestACacheThatDoesNotKnowTheMark(t *testing.T) {
+	guarded := map[string]string{guard.GuardedLabel: "true"}
+	stored, cached := newWorld(t, nil), newWorld(t, nil)
+	for w, namespace := range map[*world]*corev1.Namespace{stored: unusedNamespace("shop", guarded), cached: inNamespace("shop", guarded)} {
+		if err := w.objects.Create(t.Context(), namespace); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The manager's client reads from its cache, and writes to the API server.
+	late := interceptor.NewClient(stored.objects, interceptor.Funcs{
+		Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			return cached.objects.Get(ctx, key, object, options...)
+		},
+	})
+	n := guard.Namespaces{Client: late, Finder: volumes.Finder{Cache: cached.objects, API: stored.objects}}
+	if err := n.Label(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	var after corev1.Namespace
+	if err := stored.objects.Get(t.Context(), client.ObjectKey{Name: "shop"}, &after); err != nil {
+		t.Fatal(err)
+	}
+	if _, marked := after.Annotations[guard.UnusedAnnotation]; marked || after.Labels[guard.GuardedLabel] != "true" {
+		t.Errorf("the namespace has annotations %v and labels %v", after.Annotations, after.Labels)
 	}
 }
 

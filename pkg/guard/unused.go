@@ -19,8 +19,8 @@ import (
 )
 
 // UnusedAnnotation on a guarded Namespace says that the label is about to go, because
-// no guarded volume has a claim there. Whoever labels the namespace removes it, and
-// so writes even where the label is there already.
+// no guarded volume has a claim there. Whoever wants the label on the namespace removes
+// it, and asks the API server whether it is there.
 const UnusedAnnotation = "cephferry.io/unused"
 
 // Unused takes the label from namespaces that no guarded volume has a claim in any

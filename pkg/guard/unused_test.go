@@ -82,7 +82,7 @@ func (u *unusing) is(label, mark string) {
 // admits is what the volume endpoint does before a volume is stored.
 func (u *unusing) admits() {
 	u.t.Helper()
-	n := guard.Namespaces{Client: u.objects}
+	n := guard.Namespaces{Client: u.objects, Finder: volumes.Finder{API: u.objects}}
 	if err := n.Label(u.t.Context(), "shop"); err != nil {
 		u.t.Fatal(err)
 	}
