@@ -133,9 +133,6 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 	if err != nil {
 		return err
 	}
-	if _, failed := failureOf(claim, provisioning); !failed {
-		c.Events.normal(claim, eventProvisioning, "makes "+p.kind()+" "+p.Image+" for class "+p.Class.Name)
-	}
 	begin := c.Now()
 	request, result, err := c.ensure(ctx, &p)
 	if err != nil {
@@ -148,7 +145,7 @@ func (c *Claims) provision(ctx context.Context, claim *corev1.PersistentVolumeCl
 		return c.refused(ctx, claim, p, request.Volume, explainCreate(err))
 	}
 	c.Metrics.provisioned(c.Now().Sub(begin))
-	made := "created PersistentVolume " + pv.Name + " of " + p.kind() + " " + request.Volume.String()
+	made := "created PersistentVolume " + pv.Name + " of " + p.kind() + " " + request.Volume.String() + " for class " + p.Class.Name
 	if result.Renamed {
 		made += ", which was " + p.OldName
 	}

@@ -65,13 +65,12 @@ func TestAVolumeIsMade(t *testing.T) {
 	same(t, "size", uint64(mib), w.ceph.ImageLayout(spec).Size)
 	same(t, "Ceph", []string{"rook-ceph as rook-ceph/node", "rook-ceph as rook-ceph/maker", "rook-ceph as rook-ceph/maker"}, w.asked)
 	same(t, "events", []string{
-		"Normal Provisioning: makes image shop.data for class block",
-		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data",
+		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data for class block",
 	}, w.events)
 
 	// Until the binder has seen it, nothing more is done.
 	before := len(w.calls())
-	if result, err := w.reconcile("data"); err != nil || !result.IsZero() || len(w.calls()) != before || len(w.events) != 2 {
+	if result, err := w.reconcile("data"); err != nil || !result.IsZero() || len(w.calls()) != before || len(w.events) != 1 {
 		t.Errorf("again: %v, %v, calls %v, events %v", result, err, w.calls()[before:], w.events)
 	}
 }
@@ -290,7 +289,7 @@ func TestAdoptionRenames(t *testing.T) {
 	}
 	made()
 	same(t, "events", []string{
-		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data, which was csi-vol-0aa",
+		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data for class block, which was csi-vol-0aa",
 	}, w.events)
 
 	// A claim that is made again needs no grant, and neither does its growth.
@@ -303,7 +302,7 @@ func TestAdoptionRenames(t *testing.T) {
 		t.Fatal(result, err)
 	}
 	made()
-	same(t, "events", []string{"Normal Provisioning: makes image shop.data for class block", "Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data, which is taken as it is: whether there is an image csi-vol-0aa is not for this namespace to know"}, w.events)
+	same(t, "events", []string{"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data for class block, which is taken as it is: whether there is an image csi-vol-0aa is not for this namespace to know"}, w.events)
 }
 
 // TestAdoptionByAWrongName: an image that has the claim's name already counts as adopted, and the
@@ -314,8 +313,7 @@ func TestAdoptionByAWrongName(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "events", []string{
-		"Normal Provisioning: makes image shop.data for class block",
-		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data, which is taken as it is: " +
+		"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data for class block, which is taken as it is: " +
 			"there is no image shop.0ab, so it was adopted before, or the annotation cephferry.io/adopt has a wrong name",
 	}, w.events)
 }

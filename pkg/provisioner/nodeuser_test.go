@@ -39,7 +39,7 @@ func TestNodesThatMayNotBlocklist(t *testing.T) {
 	const missing = "StorageClass block: parameters[csi.storage.k8s.io/node-stage-secret-name]: the Ceph user of secret rook-ceph/node, with which nodes map the image, may not blocklist: " +
 		"no other node could take over the image's lock from one that has died; give that user the capability mon 'profile rbd' (`ceph auth get client.<user>` shows what it has)"
 	const unknown = "whether the Ceph user of secret rook-ceph/node, with which nodes map the image, may blocklist a node that has died is not known: "
-	made := []string{"Normal Provisioning: makes image shop.data for class block", "Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data"}
+	made := []string{"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data for class block"}
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "node", errors.New("no"))
 	for name, test := range map[string]struct {
 		storages   byUser
@@ -51,9 +51,9 @@ func TestNodesThatMayNotBlocklist(t *testing.T) {
 		"they may not": {byUser{nodes: cephtest.Observer}, []string{"Warning ProvisioningFailed: " + missing},
 			[]string{"Stalled: " + missing}, nil},
 		"the secret is not this program's to read": {byUser{failed: forbidden},
-			append(made[:2:2], "Warning NodeUserUnknown: "+unknown+`secrets "node" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry, or set ceph.findSecrets`), nil, []string{"shop.data"}},
+			append(made[:1:1], "Warning NodeUserUnknown: "+unknown+`secrets "node" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry, or set ceph.findSecrets`), nil, []string{"shop.data"}},
 		"Ceph does not take the key": {byUser{failed: ceph.ErrAuth},
-			append(made[:2:2], "Warning NodeUserUnknown: "+unknown+"ceph does not accept the key; compare user and key with `ceph auth get client.<user>`"), nil, []string{"shop.data"}},
+			append(made[:1:1], "Warning NodeUserUnknown: "+unknown+"ceph does not accept the key; compare user and key with `ceph auth get client.<user>`"), nil, []string{"shop.data"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, nil, pvc())

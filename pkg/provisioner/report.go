@@ -20,9 +20,9 @@ const (
 	growing      task = "grow"
 )
 
-// Reasons of events, as the external provisioner and resizer have them.
+// Reasons of events, as the external provisioner and resizer have them. There is none that a
+// volume is being made: a moment later one says that it was, or why it was not.
 const (
-	eventProvisioning    = "Provisioning"
 	eventProvisioned     = "ProvisioningSucceeded"
 	eventFailed          = "ProvisioningFailed"
 	eventGrown           = "Resized"
@@ -64,16 +64,6 @@ func (f failure) condition(what task) (kind corev1.PersistentVolumeClaimConditio
 	default:
 		return Reconciling, eventFailed
 	}
-}
-
-// failureOf is the failure that the claim says of the task, and whether it says one.
-func failureOf(claim *corev1.PersistentVolumeClaim, what task) (corev1.PersistentVolumeClaimCondition, bool) {
-	for _, kind := range failureConditions(what) {
-		if condition := conditionOf(claim, kind); condition != nil {
-			return *condition, true
-		}
-	}
-	return corev1.PersistentVolumeClaimCondition{}, false
 }
 
 func conditionOf(claim *corev1.PersistentVolumeClaim, kind corev1.PersistentVolumeClaimConditionType) *corev1.PersistentVolumeClaimCondition {

@@ -51,7 +51,7 @@ func TestOpenShift(t *testing.T) {
 			if _, err := w.reconcile("data"); err != nil {
 				t.Fatal(err)
 			}
-			same(t, "events", append([]string{"Normal Provisioning: makes image shop.data for class block", "Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data"}, test.want...), w.events)
+			same(t, "events", append([]string{"Normal ProvisioningSucceeded: created PersistentVolume shop.data of image replicapool/north/shop.data for class block"}, test.want...), w.events)
 			same(t, "volumes", []string{"shop.data"}, w.names())
 		})
 	}

@@ -44,8 +44,7 @@ func TestAnImageThatNoVolumeCanBeCalledLike(t *testing.T) {
 	reconcile("more")
 	same(t, "calls", before, len(w.calls()))
 	same(t, "events", []string{
-		"Normal Provisioning: makes image shop.My_Data for class block",
-		"Normal ProvisioningSucceeded: created PersistentVolume " + name + " of image replicapool/north/shop.My_Data",
+		"Normal ProvisioningSucceeded: created PersistentVolume " + name + " of image replicapool/north/shop.My_Data for class block",
 		"Warning ProvisioningFailed: PersistentVolume " + name + " has image shop.My_Data already, for claim shop/data",
 	}, w.events)
 

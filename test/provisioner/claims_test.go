@@ -47,7 +47,6 @@ func TestAPlainClaimIsBoundWithoutARenderer(t *testing.T) {
 	if size := tm.size(tm.image("data")); size != 16 {
 		t.Errorf("the image has %d MiB", size)
 	}
-	tm.event(east, "data", "Normal Provisioning: makes image "+tm.image("data")+" for class ceph-block")
 	tm.event(east, "data", "Normal ProvisioningSucceeded: created PersistentVolume "+tm.image("data"))
 	tm.apply(east, pod("reader", "data"))
 	tm.Ready(east, "reader")
