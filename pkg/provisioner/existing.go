@@ -11,6 +11,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/staticpv"
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 // CreatedBy is the annotation on a PersistentVolume that says who created it. The
@@ -34,27 +35,6 @@ const (
 	refused             // there is one that is not the claim's
 )
 
-// byVolume is the name of the index of PersistentVolumes by the images and subvolumes that
-// they have, see [Claims.inTheWay].
-const byVolume = "provisioner.volume"
-
-// volumesOf is the index function of byVolume: whatever [plan.taken] compares with the name
-// that a claim's image gets.
-func volumesOf(object client.Object) []string {
-	pv, ok := object.(*corev1.PersistentVolume)
-	if !ok || pv.Spec.CSI == nil {
-		return nil
-	}
-	names := []string{pv.Spec.CSI.VolumeHandle}
-	if subvolume, ok := staticpv.SubvolumeOf(pv); ok {
-		names = append(names, subvolume.Name)
-	}
-	image, _, _ := staticpv.ImageOf(pv) // a handle in an unknown pool counts
-	names = append(names, image.Name)
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // inTheWay returns the PersistentVolumes about which [decide] is asked: those that may have
 // the image or subvolume, and the one of that name. Adoption asks for all of them.
 func (c *Claims) inTheWay(ctx context.Context, p plan) ([]corev1.PersistentVolume, error) {
@@ -65,7 +45,7 @@ func (c *Claims) inTheWay(ctx context.Context, p plan) ([]corev1.PersistentVolum
 		}
 		return list.Items, nil
 	}
-	if err := c.Client.List(ctx, &list, client.MatchingFields{byVolume: p.Image}); err != nil {
+	if err := c.Client.List(ctx, &list, client.MatchingFields{volumes.ByImage: p.Image}); err != nil {
 		return nil, fmt.Errorf("list the PersistentVolumes by what they have: %w", err)
 	}
 	var named corev1.PersistentVolume

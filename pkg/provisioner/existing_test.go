@@ -11,6 +11,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 // volume is the PersistentVolume that the cluster made for claim shop/data with uid
@@ -119,16 +120,16 @@ func TestDecide(t *testing.T) {
 				Adopt: test.adopt, Names: staticpv.Names{Image: "shop.data"},
 				Class: storageclass.Class{Driver: "rook-ceph.rbd.csi.ceph.com", RBD: &storageclass.RBD{Pool: "replicapool"}},
 			}}
-			var volumes []corev1.PersistentVolume
+			var found []corev1.PersistentVolume
 			for _, change := range test.volumes {
 				// The index leaves out only what would not matter.
-				if pv := volume(change...); test.adopt || pv.Name == p.Image || slices.Contains(volumesOf(&pv), p.Image) {
-					volumes = append(volumes, pv)
+				if pv := volume(change...); test.adopt || pv.Name == p.Image || slices.Contains(volumes.ImageOf(&pv), p.Image) {
+					found = append(found, pv)
 				}
 			}
 			var got decision
 			var err error
-			if got.Next, err = decide(claim, p, volumes); err != nil {
+			if got.Next, err = decide(claim, p, found); err != nil {
 				got.Why = err.Error()
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {

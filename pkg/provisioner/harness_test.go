@@ -23,6 +23,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 	"github.com/cephferry/cephferry/pkg/connect"
+	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
 // world is a cluster with its provisioner, and the Ceph that it uses.
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, images []cephtest.Image, objects ...client.Object) *
 	objects = append(objects, namespace("shop", ""), namespace("bank", ""), class("block", ""))
 	w.objects = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&corev1.PersistentVolumeClaim{}).
-		WithIndex(&corev1.PersistentVolume{}, byVolume, volumesOf).
+		WithIndex(&corev1.PersistentVolume{}, volumes.ByImage, volumes.ImageOf).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 				if _, ok := object.(*corev1.PersistentVolume); ok {

@@ -68,9 +68,6 @@ func (c *Claims) SetupWithManager(manager ctrl.Manager) error {
 			return doorOf(claim) == byClass && isBound(claim) && *claims.ClassName(claim) == class.GetName()
 		})
 	})
-	if err := manager.GetFieldIndexer().IndexField(context.Background(), &corev1.PersistentVolume{}, byVolume, volumesOf); err != nil {
-		return fmt.Errorf("index the PersistentVolumes by what they have: %w", err)
-	}
 	c.again = make(chan event.GenericEvent)
 	if err := manager.Add(look{c}); err != nil {
 		return fmt.Errorf("set up the look at what claims wait for: %w", err)

@@ -574,3 +574,27 @@ func TestSameImage(t *testing.T) {
 	}
 	same(t, []string{"a shop/data", "alias shop/data", "dynamic shop/data", "nowhere shop/data", "unclaimed /"}, got)
 }
+
+// TestTheIndexByImage finds a volume by its image, by its handle, and by its subvolume.
+func TestTheIndexByImage(t *testing.T) {
+	image := func(name string) func(*corev1.PersistentVolume) {
+		return func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = name }
+	}
+	keyed := func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle = "shop.data~east" }
+	other := func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "nfs.example.com" }
+	none := volume("a")
+	none.Spec.CSI = nil
+	for name, test := range map[string]struct {
+		pv   client.Object
+		want []string
+	}{
+		"an image":            {volume("a", image("shop.data")), []string{"shop.data"}},
+		"one with a key":      {volume("a", keyed), []string{"shop.data", "shop.data~east"}},
+		"a subvolume":         {volume("a", image("shop.files"), cephFS), []string{"shop.files"}},
+		"of another driver":   {volume("a", image("shop.data"), other), []string{"shop.data"}},
+		"a volume without it": {none, nil},
+		"no volume":           {&corev1.Node{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) { same(t, test.want, volumes.ImageOf(test.pv)) })
+	}
+}
