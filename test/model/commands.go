@@ -47,6 +47,8 @@ var commands = [kinds]string{
 	reportBoot:     "report-boot {n}",
 	unfence:        "unfence {n}",
 	fenceNode:      "fence-node {n}",
+	confirmNode:    "confirm-node {n}",
+	takeNode:       "take-node {n}",
 
 	leaderPods:     "see-pods {c}",
 	leaderNodes:    "see-nodes {c}",

@@ -107,6 +107,13 @@
 // puts on the blocklist for a lost node is failover.Decide's. An image that is mapped exclusively
 // is left to Ceph, for an hour (testdata/single-exclusive.txt).
 //
+// With Config.Objects a person confirms a plan, and a leader carries it out any time later, and again
+// when it was interrupted. Then nothing is cut off that was not there at the confirmation, as far as
+// the Node object shows it ([Harmed]): failover.Plan.Beyond says whether the plan is by then more than
+// what was confirmed. Comparing machines and clients is not enough, because a node has the same
+// address after a boot (testdata/rule-10-boot.txt). Comparing machines and boots is not either: the
+// boot that was confirmed may open the image again, so it is not lost (testdata/rule-10-client.txt).
+//
 // # What it rests on
 //
 //   - Every creation of a pod passes the webhook (testdata/hole-no-webhook.txt), and an

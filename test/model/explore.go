@@ -85,6 +85,17 @@ func TwoNodes(m *Model, s state) string {
 	return ""
 }
 
+// Harmed says of which node something was cut off that nobody has confirmed: a boot of it, or a
+// client, that was not there then.
+func Harmed(m *Model, s state) string {
+	for n := range m.Nodes {
+		if s.nodes[n].harmed {
+			return fmt.Sprintf("%s is cut off, as it is now, and a person has confirmed that for what it was before", m.name(n))
+		}
+	}
+	return ""
+}
+
 // Stranger says which client can write although the record does not name its cluster
 // as the owner.
 func Stranger(m *Model, s state) string {

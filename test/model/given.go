@@ -106,5 +106,5 @@ var ruleNames = [...]string{
 	Rule7Hour: "rule-7-hour", Rule7Unfence: "rule-7-unfence", Rule8First: "rule-8-first", Rule8Again: "rule-8-again",
 	Rule8Others: "rule-8-others", Rule8Repair: "rule-8-repair", Rule8Renamer: "rule-8-renamer", Rule8FenceFirst: "rule-8-fence-first",
 	Rule8Look: "rule-8-look", Rule8Holder: "rule-8-holder", Rule8Exact: "rule-8-exact", Rule8Unseen: "rule-8-unseen", Rule8Keeper: "rule-8-keeper",
-	Rule9: "rule-9", Rule9Attachment: "rule-9-attachment", Rule9Flight: "rule-9-flight",
+	Rule9: "rule-9", Rule9Attachment: "rule-9-attachment", Rule9Flight: "rule-9-flight", Rule10Boot: "rule-10-boot", Rule10Client: "rule-10-client",
 }

@@ -87,6 +87,9 @@ type Config struct {
 	// cluster at a time. Lost: people cut off single nodes of these clusters.
 	Single bool
 	Lost   clusters
+	// Objects: they confirm that a node of these clusters is cut off, and the leader does so later,
+	// and again when it was interrupted.
+	Objects clusters
 
 	// Coarse: nodes of these clusters look for watchers and map in one step.
 	Coarse clusters
@@ -125,7 +128,7 @@ type Model struct {
 	clusters int
 	records  *records
 	plans    map[question]person
-	fences   map[question]failover.Fence
+	losses   map[question]failover.Plan
 	// sights, verdicts, labels, clients and uids are what was asked before.
 	sights   map[watching]sight
 	verdicts map[asked]guard.Verdict
@@ -138,7 +141,7 @@ type Model struct {
 
 // New is a model.
 func New(config Config) *Model {
-	m := &Model{Config: config, records: newRecords(), plans: map[question]person{}, fences: map[question]failover.Fence{}}
+	m := &Model{Config: config, records: newRecords(), plans: map[question]person{}, losses: map[question]failover.Plan{}}
 	m.sights, m.verdicts = map[watching]sight{}, map[asked]guard.Verdict{}
 	for c, name := range clusterNames {
 		for p := range m.uids[c] {
@@ -204,6 +207,7 @@ func (m *Model) next(s state, emit func(Step, state)) {
 		m.client(s, n)
 		m.faults(s, n)
 		m.lostNode(s, n)
+		m.takeoverOfNode(s, n)
 	}
 	for who := range m.Persons {
 		m.failover(s, who)
@@ -266,6 +270,7 @@ func (m *Model) dies(s state, n int) state {
 	s.record = m.records.rename(s.record, what, n, func() map[string]string {
 		return map[string]string{m.instance(n, false, moved): m.instance(n, true, moved)}
 	})
+	s.nodes[n].confirmed = s.nodes[n].confirmed.after(confirmedClient, confirmedFormerClient)
 	for who := range m.Persons {
 		s.persons[who].instances &^= 1 << n
 	}

@@ -202,6 +202,7 @@ func (m *Model) boots(s state, n int) state {
 		return map[string]string{m.boot(n, false): m.boot(n, true)}
 	})
 	x.mount, x.forced, x.instance, x.stale = notMounted, false, noEntry, !x.gone && !x.replaced
+	x.confirmed = x.confirmed.after(confirmedBoot, confirmedFormerBoot)
 	if x.watch != registered {
 		x.watch = noWatch
 	}

@@ -34,6 +34,10 @@ func (m *Model) why(s state, typed pattern) string {
 		_, _, reason = ownership.Keep(m.records.all[s.record], request(at.c), m.seen(at.c, x, m))
 	case beginFence, verifyFence, finishFence:
 		reason = m.whyNoFailover(s, at.who)
+	case takeNode:
+		n := m.nodeNamed(typed.arguments[0])
+		plan, _ := m.lostPlan(s, n)
+		reason = m.beyond(plan, s, n)
 	case dropFence:
 		if _, err := m.fenced(m.records.all[s.record], 'd', at.who); err != nil {
 			reason = err.Error()

@@ -45,6 +45,8 @@ const (
 	Rule9
 	Rule9Attachment
 	Rule9Flight
+	Rule10Boot
+	Rule10Client
 )
 
 // instead is what happens without a rule.
@@ -89,4 +91,6 @@ var instead = [...]string{
 	Rule9:           "without rule 9: a pod gets its node whatever another node of the cluster may write yet",
 	Rule9Attachment: "with a VolumeAttachment that is gone as rule 9's proof: a node without one counts as one that let go",
 	Rule9Flight:     "without bindings that are not stored yet in rule 9's proof: a holder that shows nothing has let go, though another pod may be bound to it",
+	Rule10Boot:      "without the boot in rule 10: a takeover of a node goes on while it fences no machine and no client that was not confirmed",
+	Rule10Client:    "without the clients in rule 10: a takeover of a node goes on while it fences no machine and no boot that was not confirmed",
 }

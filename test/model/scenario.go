@@ -224,6 +224,7 @@ var promises = []struct {
 	{"clients of two clusters never can write at once", TwoWriters, func(Config) bool { return true }},
 	{"nobody can write but the recorded owner", Stranger, func(c Config) bool { return !c.Before }},
 	{"two nodes of one cluster never can write at once", TwoNodes, func(c Config) bool { return c.Single }},
+	{"nothing of a node is cut off but what was confirmed", Harmed, func(c Config) bool { return c.Objects != clusters{} }},
 	{"no claim takes another one's image", Usurped, func(Config) bool { return true }},
 	{"an owner is not locked out of its own image", LockedOut, func(Config) bool { return true }},
 }

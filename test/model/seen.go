@@ -96,5 +96,5 @@ func (p pod) bits() uint64 {
 func (n node) bits() uint64 {
 	return uint64(n.mount) | uint64(n.watch)<<3 | uint64(n.instance)<<6 | uint64(n.address)<<9 | uint64(n.former)<<12 |
 		bit(n.forced)<<16 | bit(n.attached)<<17 | bit(n.inUse)<<18 | bit(n.gone)<<19 | bit(n.anew)<<20 | bit(n.replaced)<<21 |
-		bit(n.stale)<<22 | bit(n.used)<<23 | bit(n.moved)<<24 | bit(n.readdressed)<<25
+		bit(n.stale)<<22 | bit(n.used)<<23 | bit(n.moved)<<24 | bit(n.readdressed)<<25 | uint64(n.confirmed)<<26 | bit(n.harmed)<<31
 }

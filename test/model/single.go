@@ -77,13 +77,87 @@ func (m *Model) attachable(s state, n int) bool {
 // the node is lost or not. The OSDs know at once: who asks whether a node is cut off makes sure of
 // that.
 func (m *Model) lostNode(s state, n int) {
-	c := m.Nodes[n]
-	if !m.Lost[c] || !m.owns(s.record, c) {
+	if !m.Lost[m.Nodes[n]] {
 		return
 	}
-	fence := m.lostFence(s, n)
-	t := s
-	x := &t.nodes[n]
+	plan, ok := m.lostPlan(s, n)
+	if t := m.cutNode(s, n, plan.Fence); ok && t != s {
+		m.emit(Step{fenceNode, int8(n), 0, 0}, t)
+	}
+}
+
+// takeoverOfNode is a person who confirms what the leader then does, any time later, and again
+// whenever it was interrupted: it makes the plan anew, and goes on if that cuts off nothing else.
+func (m *Model) takeoverOfNode(s state, n int) {
+	if !m.Objects[m.Nodes[n]] {
+		return
+	}
+	plan, ok := m.lostPlan(s, n)
+	if !ok {
+		return
+	}
+	if parts := m.partsOf(plan, n, s.nodes[n].moved); parts != s.nodes[n].confirmed {
+		t := s
+		t.nodes[n].confirmed = parts
+		m.emit(Step{confirmNode, int8(n), 0, 0}, t)
+	}
+	if s.nodes[n].confirmed == 0 || m.beyond(plan, s, n) != "" {
+		return
+	}
+	t := m.cutNode(s, n, plan.Fence)
+	if t == s {
+		return
+	}
+	was, x := s.nodes[n], &t.nodes[n]
+	// Until its Node object shows a boot, nobody can know of it.
+	other := !was.stale && !was.gone && !was.replaced && !was.confirmed.has(confirmedBoot)
+	client := x.instance != was.instance && !was.confirmed.has(confirmedClient|confirmedMachine)
+	x.harmed = was.harmed || other || client
+	m.emit(Step{takeNode, int8(n), 0, 0}, t)
+}
+
+// partsOf is what a plan cuts off of a node.
+func (m *Model) partsOf(plan failover.Plan, n int, moved bool) confirmed {
+	var parts confirmed
+	cut := plan.Cut()
+	for _, part := range []struct {
+		of   confirmed
+		in   []string
+		text string
+	}{
+		{confirmedMachine, cut.Machines, machine(m.address(n))},
+		{confirmedClient, cut.Instances, m.instance(n, false, moved)},
+		{confirmedFormerClient, cut.Instances, m.instance(n, true, moved)},
+		{confirmedBoot, cut.Boots, m.boot(n, false)},
+		{confirmedFormerBoot, cut.Boots, m.boot(n, true)},
+	} {
+		if slices.Contains(part.in, part.text) {
+			parts |= part.of
+		}
+	}
+	return parts
+}
+
+// beyond is package failover's answer whether the plan is more than what was confirmed.
+func (m *Model) beyond(plan failover.Plan, s state, n int) string {
+	var cut failover.Cut
+	x := s.nodes[n]
+	add := func(to *[]string, text string, confirmed bool) {
+		if confirmed {
+			*to = append(*to, text)
+		}
+	}
+	add(&cut.Machines, machine(m.address(n)), x.confirmed.has(confirmedMachine))
+	add(&cut.Instances, m.instance(n, false, x.moved), x.confirmed.has(confirmedClient) || m.Without == Rule10Client)
+	add(&cut.Instances, m.instance(n, true, x.moved), x.confirmed.has(confirmedFormerClient))
+	add(&cut.Boots, m.boot(n, false), x.confirmed.has(confirmedBoot) || m.Without == Rule10Boot)
+	add(&cut.Boots, m.boot(n, true), x.confirmed.has(confirmedFormerBoot))
+	return plan.Beyond(cut)
+}
+
+// cutNode is the state when the fence is in force, for the node.
+func (m *Model) cutNode(s state, n int, fence failover.Fence) state {
+	x := &s.nodes[n]
 	if slices.Contains(fence.Machines, machine(m.address(n))) {
 		x.address = x.address.added(true)
 	}
@@ -91,32 +165,38 @@ func (m *Model) lostNode(s state, n int) {
 		x.instance = x.instance.added(true)
 	}
 	*x = x.reached()
-	if t != s {
-		m.emit(Step{fenceNode, int8(n), 0, 0}, t)
-	}
+	return s
 }
 
-// lostFence is what package failover puts on the blocklist for a node that is lost.
-func (m *Model) lostFence(s state, n int) failover.Fence {
+// lostPlan is package failover's for a node that is lost, and whether there is something to do.
+func (m *Model) lostPlan(s state, n int) (failover.Plan, bool) {
 	c, x := m.Nodes[n], m.sees(s, m.Nodes[n])
-	key := question{s.record, 'l', uint8(n), x.number()}
-	if fence, known := m.fences[key]; known {
-		return fence
+	if !m.owns(s.record, c) {
+		return failover.Plan{}, false
 	}
-	record := m.records.all[s.record]
+	key := question{s.record, 'l', uint8(n), x.number()}
+	plan, known := m.losses[key]
+	if !known {
+		plan = m.decideLost(s, n, x)
+		m.losses[key] = plan
+	}
+	return plan, !plan.Done
+}
+
+func (m *Model) decideLost(s state, n int, x sight) failover.Plan {
+	c, record := m.Nodes[n], m.records.all[s.record]
 	record.Keyed, record.Private, record.Exclusive = true, true, m.Mapping == Exclusive
 	situation := failover.Situation{Image: imageSpec, Record: record, Watchers: m.watchers(s)}
-	situation.Lost = failover.Lost{Exists: !s.nodes[n].gone, Node: m.node(n), Uses: x.attached>>n&1 != 0}
 	for o, owner := range m.Nodes {
-		if owner == c {
-			situation.Nodes = append(situation.Nodes, m.node(o))
+		if owner == c && x.lost>>o&1 == 0 {
+			situation.Nodes = append(situation.Nodes, m.object(o, x.stale>>o&1 != 0, m))
 		}
 	}
+	situation.Lost = failover.Lost{Exists: !s.nodes[n].gone, Node: m.object(n, x.stale>>n&1 != 0, m), Uses: x.attached>>n&1 != 0}
 	wish := failover.Wish{Taker: ownership.Taker{Cluster: party(c), By: "ann"}, Lost: m.name(n)}
 	plan, err := failover.Decide(situation, wish)
-	if err != nil || plan.Done {
-		plan.Fence = failover.Fence{}
+	if err != nil {
+		plan = failover.Plan{Done: true}
 	}
-	m.fences[key] = plan.Fence
-	return plan.Fence
+	return plan
 }

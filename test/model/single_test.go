@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"maps"
 	"testing"
 )
@@ -72,6 +73,71 @@ func TestWithoutRule9(t *testing.T) {
 				test.title = instead[test.without]
 			}
 			counterExample(t, name, test.title, test.config, TwoNodes)
+		})
+	}
+}
+
+// objects are a cluster whose people cut nodes off by objects. The leader keeps the record true.
+func objects(change func(*Config)) Config {
+	return single(func(c *Config) {
+		c.Lost, c.Objects, c.Reboot = clusters{}, east, east
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+// TestConfirmedNode: what a leader cuts off of a node, however late and often, is what a person has
+// confirmed, and not a boot or a client of it that came later.
+func TestConfirmedNode(t *testing.T) {
+	all := map[string]Config{
+		"images without the feature exclusive-lock": objects(func(c *Config) { c.Nodes = []int{0} }),
+		"mapped exclusively":                        objects(func(c *Config) { c.Nodes, c.Mapping = []int{0}, Exclusive }),
+	}
+	if *full {
+		maps.Copy(all, map[string]Config{
+			"two nodes":                     objects(nil),
+			"two nodes, mapped exclusively": objects(func(c *Config) { c.Mapping = Exclusive }),
+			"the leader releases":           objects(func(c *Config) { c.Nodes, c.NoRelease = []int{0}, clusters{} }),
+			"fences are lifted":             objects(func(c *Config) { c.Nodes, c.Unfence = []int{0}, true }),
+			"Node objects are deleted":      objects(func(c *Config) { c.Nodes, c.Delete = []int{0}, east }),
+		})
+	}
+	for name, config := range all {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found, err := New(config).Explore(func(m *Model, s state) string { return cmp.Or(Harmed(m, s), TwoNodes(m, s)) }, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found.Wrong != "" {
+				t.Fatalf("after %d states\n%s", found.States, found.Text())
+			}
+			taken := false
+			for _, by := range found.by[1:] {
+				taken = taken || by.Kind == takeNode
+			}
+			if !taken {
+				t.Error("no leader cuts a node off")
+			}
+			t.Logf("%d states, %d records", found.States, len(found.model.records.all))
+		})
+	}
+}
+
+// TestWithoutRule10 takes its parts away.
+func TestWithoutRule10(t *testing.T) {
+	for name, test := range map[string]struct {
+		without Rule
+		config  Config
+	}{
+		"rule-10-boot":   {Rule10Boot, objects(func(c *Config) { c.Nodes = []int{0} })},
+		"rule-10-client": {Rule10Client, objects(func(c *Config) { c.Nodes, c.Mapping = []int{0}, Exclusive })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.config.Without = test.without
+			counterExample(t, name, instead[test.without], test.config, Harmed)
 		})
 	}
 }

@@ -103,6 +103,32 @@ type node struct {
 	// readdressed: its address changed without a boot. It maps nothing from the new one:
 	// that would be as after a boot elsewhere.
 	readdressed bool
+	// confirmed is what a person has confirmed to cut off, because the cluster has lost the node.
+	// harmed: a boot or a client was cut off that was not there then.
+	confirmed confirmed
+	harmed    bool
+}
+
+// confirmed are parts of a node's past and present.
+type confirmed uint8
+
+const (
+	confirmedMachine confirmed = 1 << iota
+	confirmedClient
+	confirmedFormerClient
+	confirmedBoot
+	confirmedFormerBoot
+)
+
+func (a confirmed) has(part confirmed) bool { return a&part != 0 }
+
+// after is what was confirmed once what is now has become what was. Of what was before that,
+// nothing is left.
+func (a confirmed) after(now, former confirmed) confirmed {
+	if a.has(now) {
+		return a&^now | former
+	}
+	return a &^ former
 }
 
 // mount is how far the node has come with mounting.

@@ -98,6 +98,8 @@ const (
 	seeNobody
 	keeperFences
 	fenceNode
+	confirmNode
+	takeNode
 	kinds
 )
 
@@ -196,6 +198,8 @@ var words = [kinds]string{
 	seeNobody:     "{p} sees that nobody watches",
 	keeperFences:  "{c}'s leader sees {h} watch, and puts its client on the blocklist",
 	fenceNode:     "a person cuts off {n}, which its cluster has lost",
+	confirmNode:   "a person confirms the plan to cut off {n}, which its cluster has lost",
+	takeNode:      "the leader carries out what was confirmed about {n}, and may be interrupted",
 }
 
 // marks are what stands for something else in [words].
