@@ -34,7 +34,7 @@ at any point and run again. The dead cluster need not answer.
 
 With --node, a node of this cluster is lost: it is cut off from all guarded volumes that it
 has, or from those that are named, and they stay this cluster's. Once Kubernetes has moved
-their pods, no late write of the node reaches them. --node takes --direct.
+their pods, no late write of the node reaches them.
 
 It creates a Takeover, which the leader of this cluster's webhook plans, and carries out
 when its plan is confirmed. With --direct this program does all of it, with a build that has
@@ -42,7 +42,7 @@ Ceph's libraries, and no webhook has to run.`,
 		Example: `  kubectl cephferry failover shop/data-db-0
   kubectl cephferry failover shop/data-db-0 shop/data-db-1 --from east --yes
   kubectl cephferry failover --all --from east
-  kubectl cephferry failover --direct --node west-1`,
+  kubectl cephferry failover --node west-1`,
 		ValidArgsFunction: o.completeClaims,
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := f.check(args); err != nil {
@@ -58,7 +58,7 @@ Ceph's libraries, and no webhook has to run.`,
 	flags.SortFlags = false
 	flags.StringVar(&f.from, "from", "", "`name` of the dead cluster; nothing is done if the record names another one")
 	flags.BoolVar(&f.all, "all", false, "all volumes of this cluster that the dead one owns; requires --from")
-	flags.StringVar(&f.node, "node", "", "with --direct: `name` of a node of this cluster that is lost; without claims, all guarded volumes that it has")
+	flags.StringVar(&f.node, "node", "", "`name` of a node of this cluster that is lost; without claims, all guarded volumes that it has")
 	flags.BoolVar(&f.although, "although-reporting", false, "with --node: the node is lost although its kubelet reports")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask; requires --from or --node")
 	flags.StringVar(&f.takeover, "takeover", "", "`name` of an existing Takeover: show its plan, ask, and follow it; only its creator may confirm it")
@@ -74,7 +74,7 @@ Ceph's libraries, and no webhook has to run.`,
 // check looks at the flags alone.
 func (f *failoverOptions) check(args []string) error {
 	named := 0
-	for _, one := range []bool{len(args) > 0 || f.node != "", f.all, f.takeover != ""} {
+	for _, one := range []bool{len(args) > 0 || f.node != "" && f.takeover == "", f.all, f.takeover != ""} {
 		if one {
 			named++
 		}
@@ -84,8 +84,6 @@ func (f *failoverOptions) check(args []string) error {
 		return errors.New("name claims: NAMESPACE/CLAIM, or all that a cluster owns: --all --from CLUSTER, or a node that is lost: --node NAME")
 	case named > 1:
 		return errors.New("claims or --node, --all, and --takeover: only one of them")
-	case f.node != "" && !f.direct:
-		return errors.New("--node: only with --direct")
 	case f.node != "" && (f.from != "" || f.drop || f.resume || len(f.only) > 0):
 		return errors.New("--node: it is one of this cluster, so --from, --only-node, --resume and --drop mean nothing")
 	case f.although && f.node == "":

@@ -89,11 +89,21 @@ type takeovers struct {
 
 // ask returns the name of a Takeover that asks for this: one that is not at its end, or a new one.
 func (t *takeovers) ask(ctx context.Context, claims []claim, by string) (string, error) {
-	from, err := t.dead(ctx, claims)
+	from, name := "", ""
+	var err error
+	if t.node != "" {
+		from, err = t.own(ctx)
+		name = nameFor(t.node)
+	} else {
+		from, err = t.dead(ctx, claims)
+		name = nameFor(from)
+	}
 	if err != nil {
 		return "", err
 	}
-	spec := v1alpha1.TakeoverSpec{From: from, By: by, All: t.all, AlsoFence: t.also, Spare: t.spare, OnlyNodes: t.only, Resume: t.resume}
+	spec := v1alpha1.TakeoverSpec{
+		From: from, Node: t.node, AlthoughReporting: t.although, By: by, All: t.all, AlsoFence: t.also, Spare: t.spare, OnlyNodes: t.only, Resume: t.resume,
+	}
 	for _, claim := range claims {
 		spec.Claims = append(spec.Claims, v1alpha1.ClaimReference{Namespace: claim.namespace, Name: claim.name})
 	}
@@ -109,7 +119,7 @@ func (t *takeovers) ask(ctx context.Context, claims []claim, by string) (string,
 			return one.Name, nil
 		}
 	}
-	takeover := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{GenerateName: nameFor(from)}, Spec: spec}
+	takeover := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{GenerateName: name}, Spec: spec}
 	if err := t.api.Create(ctx, takeover); err != nil {
 		return "", mayNot(fmt.Errorf("create a Takeover: %w", noObjects(err)))
 	}
@@ -131,6 +141,21 @@ func nameFor(from string) string {
 		return '-'
 	}, from)
 	return strings.Trim(valid[:min(len(valid), 50)], "-") + "-"
+}
+
+// own is the name of this cluster, as its leader has registered it. A Takeover of a node has it, so that a
+// leader of a version that does not know of nodes refuses it.
+func (t *takeovers) own(ctx context.Context) (string, error) {
+	var list v1alpha1.FerryClusterList
+	if err := t.api.List(ctx, &list); err != nil {
+		return "", fmt.Errorf("list FerryClusters: %w", noObjects(err))
+	}
+	for _, one := range list.Items {
+		if one.Status.ThisCluster && one.Status.Name != "" {
+			return one.Status.Name, nil
+		}
+	}
+	return "", errors.New("no FerryCluster shows what this cluster is called, because its webhook has registered no volumes yet; if they are there, run failover with --direct")
 }
 
 // dead is the cluster that is named, or else the only other one that owns the claims' images
@@ -206,8 +231,8 @@ func (t *takeovers) look(ctx context.Context, takeover *v1alpha1.Takeover) (ende
 		if t.waited++; !t.ran && t.waited <= failedPolls {
 			return false, nil // it failed before, and is tried again
 		}
-		return true, fmt.Errorf("%d of %d volumes are taken, and the webhook's leader tries the others again: kubectl cephferry failover --takeover %s follows it\n%s",
-			status.TakenCount, status.VolumeCount, takeover.Name, messages(takeover))
+		return true, fmt.Errorf("%d of %d volumes are %s, and the webhook's leader tries the others again: kubectl cephferry failover --takeover %s follows it\n%s",
+			status.TakenCount, status.VolumeCount, taken(takeover), takeover.Name, messages(takeover))
 	}
 	return false, t.waits(takeover, "plans")
 }
@@ -241,12 +266,17 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 		return fmt.Errorf("the situation has changed %d times since it was planned for; look at kubectl get takeover %s -o yaml", plansAtMost, takeover.Name)
 	}
 	if !t.yes {
-		question := "the name of the cluster that is dead, %s,"
-		if err := askFor(t.answers, t.std.stderr, takeover.Spec.From, fmt.Sprintf(question, takeover.Spec.From)); err != nil {
+		name, question := takeover.Spec.From, "the name of the cluster that is dead, %s,"
+		if takeover.Spec.Node != "" {
+			name, question = takeover.Spec.Node, "the name of the node that is lost, %s,"
+		}
+		if err := askFor(t.answers, t.std.stderr, name, fmt.Sprintf(question, name)); err != nil {
 			t.takeBack(ctx, takeover)
 			return err
 		}
-	} else if t.from != takeover.Spec.From {
+	} else if t.node != takeover.Spec.Node {
+		return refuse(fmt.Errorf("the Takeover %s is about node %q of this cluster, and --node names %q; nothing was changed", takeover.Name, takeover.Spec.Node, t.node))
+	} else if t.node == "" && t.from != takeover.Spec.From {
 		return refuse(fmt.Errorf("the Takeover %s takes from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
 	}
 	patch := client.RawPatch("application/merge-patch+json", []byte(fmt.Sprintf(`{"spec":{"confirm":%q}}`, plan.Hash)))
@@ -278,7 +308,7 @@ func (t *takeovers) takeBack(ctx context.Context, takeover *v1alpha1.Takeover) {
 // progress says which steps are done since it was asked last.
 func (t *takeovers) progress(takeover *v1alpha1.Takeover) {
 	status := takeover.Status
-	for _, step := range []string{"Begun", "MachinesFenced", "InstancesFenced", "InForce", "Renamed", "NobodyLeft", "TakenOver"} {
+	for _, step := range []string{"Begun", "MachinesFenced", "InstancesFenced", "InForce", "Renamed", "NobodyLeft", "TakenOver", "NodeFenced"} {
 		condition := meta.FindStatusCondition(status.Conditions, step)
 		if condition == nil || condition.Status != metav1.ConditionTrue || t.said[step] {
 			continue
@@ -288,14 +318,26 @@ func (t *takeovers) progress(takeover *v1alpha1.Takeover) {
 	}
 	if status.TakenCount != t.taken {
 		t.taken = status.TakenCount
-		fmt.Fprintf(t.std.stdout, "%d of %d volumes are taken\n", status.TakenCount, status.VolumeCount)
+		fmt.Fprintf(t.std.stdout, "%d of %d volumes are %s\n", status.TakenCount, status.VolumeCount, taken(takeover))
 	}
+}
+
+// taken is what is done to the volumes.
+func taken(takeover *v1alpha1.Takeover) string {
+	if takeover.Spec.Node != "" {
+		return "safe from node " + takeover.Spec.Node
+	}
+	return "taken"
 }
 
 // next says what a person does now.
 func (t *takeovers) next(takeover *v1alpha1.Takeover) {
 	if takeover.Status.Confirmed == "" {
-		fmt.Fprintln(t.std.stdout, "Nothing to do. Start the workload here.")
+		if takeover.Spec.Node != "" {
+			fmt.Fprintln(t.std.stdout, takeover.Status.Message)
+		} else {
+			fmt.Fprintln(t.std.stdout, "Nothing to do. Start the workload here.")
+		}
 		return
 	}
 	fmt.Fprintln(t.std.stdout, takeover.Status.Message)

@@ -82,7 +82,7 @@ func (g *Guard) rivals(ctx context.Context, s sight, start *start) ([]ownership.
 //	volume shop/data-db-0 (image replicapool/shop.data-db-0) may still be written by node e1 of this cluster
 //	  because         node e1 has not reported that it has unmapped the volume
 //	  if it lives     delete what uses the volume there; the pod is bound when it has let go
-//	  if it is dead   kubectl cephferry failover --direct --node e1
+//	  if it is dead   kubectl cephferry failover --node e1
 //
 // A machine that was reinstalled cannot be fenced by the address that it had: it has that again.
 func otherNode(s sight, rivals []ownership.Rival) string {
@@ -124,5 +124,5 @@ func ifDead(volume volumes.Volume, rivals []ownership.Rival, name string) string
 				"scale the workload to zero, then kubectl cephferry release %s/%s --without-proof", rival.AddressOf, volume.Namespace, volume.Claim)
 		}
 	}
-	return "kubectl cephferry failover --direct --node " + name
+	return "kubectl cephferry failover --node " + name
 }

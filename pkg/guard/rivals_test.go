@@ -28,7 +28,7 @@ func TestASecondNode(t *testing.T) {
 	const advice = "volume shop/data (image replicapool/shop.data) may still be written by node west-2 of this cluster, and its mapping is not exclusive\n" +
 		"  because         node west-2 has not reported that it has unmapped the volume\n" +
 		"  if it lives     delete what uses the volume there; the pod is bound when that node has let go\n" +
-		"  if it is dead   kubectl cephferry failover --direct --node west-2"
+		"  if it is dead   kubectl cephferry failover --node west-2"
 	const reinstalled = "volume shop/data (image replicapool/shop.data) may still be written by node west-2 of this cluster, and its mapping is not exclusive\n" +
 		"  because         it was on node west-2, and nothing proves that the Node of that name is the same machine\n" +
 		"  if it lives     delete what uses the volume there; the pod is bound when that node has let go\n" +
@@ -40,7 +40,7 @@ func TestASecondNode(t *testing.T) {
 		"  because         it was on node west-3, whose Node object is gone\n" +
 		"  if it lives     delete what uses the volume there; the pod is bound when that node has let go\n" +
 		"  if it is dead   node west-2 has its address now and would be fenced with it; first cut off node west-3, then read this refusal again\n" +
-		"  if it is dead   kubectl cephferry failover --direct --node west-3"
+		"  if it is dead   kubectl cephferry failover --node west-3"
 	holder := ceph.Node{Name: "west-2", BootID: "boot of west-2", Addresses: []string{"10.0.2.12"}}
 	client := holder
 	client.Clients = []string{"10.0.2.12:0/7"}
@@ -132,5 +132,5 @@ func TestASecondNodeAtTheSameTime(t *testing.T) {
 	same(t, denied("volume shop/data (image replicapool/shop.data) may still be written by node west-2 of this cluster, and its mapping is not exclusive\n"+
 		"  because         it was on node west-2, whose Node object was recreated, and lists no volume in use yet\n"+
 		"  if it lives     delete what uses the volume there; the pod is bound when that node has let go\n"+
-		"  if it is dead   kubectl cephferry failover --direct --node west-2"), w.ask("binding", bound(t, "db-0", "west-1")))
+		"  if it is dead   kubectl cephferry failover --node west-2"), w.ask("binding", bound(t, "db-0", "west-1")))
 }

@@ -250,7 +250,7 @@ func on(node string) string {
 // bringBack names the fence for a machine that is lost only: a node that does not report may
 // be well, and failover --node cuts it off from all its volumes.
 func bringBack(node string) string {
-	return fmt.Sprintf("bring node %s back; if its machine is lost, kubectl cephferry failover --direct --node %s", node, node)
+	return fmt.Sprintf("bring node %s back; if its machine is lost, kubectl cephferry failover --node %s", node, node)
 }
 
 func notUnmounted(node string) string {

@@ -58,7 +58,7 @@ func client(address, node, why string) usage.Evidence {
 // TestOf: each cause, with what is named, since when and the way out.
 func TestOf(t *testing.T) {
 	const (
-		back     = "bring node e1 back; if its machine is lost, kubectl cephferry failover --direct --node e1"
+		back     = "bring node e1 back; if its machine is lost, kubectl cephferry failover --node e1"
 		unmount  = "node e1 has not unmounted the volume: look at its kubelet and at ceph-csi's pod there; a reboot of the node ends it"
 		onNode   = "on node e1, rbd device list shows what has the image mapped: unmount and unmap it there, or drain and reboot the node"
 		attacher = "the node has unmounted the volume, so ceph-csi's attacher does not answer: look at its provisioner pods, container csi-attacher; " +

@@ -165,7 +165,7 @@ func (c *Controller) write(ctx context.Context, t *v1alpha1.Takeover, status v1a
 		return fmt.Errorf("write the status of Takeover %s: %w", t.Name, err)
 	}
 	if before.Status.Phase != status.Phase {
-		c.Log.Info("takeover", "name", t.Name, "phase", status.Phase, "by", t.Spec.By, "from", t.Spec.From, "message", status.Message)
+		c.Log.Info("takeover", "name", t.Name, "phase", status.Phase, "by", t.Spec.By, "from", t.Spec.From, "node", t.Spec.Node, "message", status.Message)
 	}
 	return nil
 }
@@ -197,7 +197,7 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 	if err := c.note(ctx, t, status); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	c.Log.Info("takeover", "name", t.Name, "phase", status.Phase, "by", t.Spec.By, "from", t.Spec.From, "message", status.Message)
+	c.Log.Info("takeover", "name", t.Name, "phase", status.Phase, "by", t.Spec.By, "from", t.Spec.From, "node", t.Spec.Node, "message", status.Message)
 	switch status.Phase {
 	case v1alpha1.TakeoverFailed:
 		return reconcile.Result{}, fmt.Errorf("carry out Takeover %s: %w", t.Name, errors.Join(failures...))

@@ -33,7 +33,8 @@ type decision struct {
 //	it is another one                                                      Planned, and the confirmation is void
 //	none                                                                   Planned
 //
-// What was begun before is Failed where it else were Planned or Refused.
+// What was begun before is Failed where it else were Planned or Refused. A node that was refused then is
+// not lost any more, as far as the person knew: it needs another confirmation.
 func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now time.Time) decision {
 	d := decision{status: *t.Status.DeepCopy()}
 	late := isLate(t, now)
@@ -49,6 +50,8 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 		switch stopped = beyond(t, all, self, late); {
 		case t.Spec.Confirm == "":
 			stopped = "the confirmation was taken back"
+		case t.Spec.Node != "" && t.Spec.Confirm == t.Status.Rejected:
+			stopped = "it was refused after it was confirmed"
 		case stopped == "" && vouched(t):
 			d.status.Phase, d.status.Message = v1alpha1.TakeoverRunning, ""
 			d.run = true
@@ -108,6 +111,9 @@ func (d decision) refused(t *v1alpha1.Takeover, all []planning.Volume, err error
 	if d.status.Confirmed != "" {
 		d.status.Phase = v1alpha1.TakeoverFailed
 		d.final = late && !vouched(t)
+		if t.Spec.Node != "" {
+			d.status.Rejected, d.final = t.Spec.Confirm, late
+		}
 		return d
 	}
 	d.status.Phase, d.status.Plan, d.status.Rejected = v1alpha1.TakeoverRefused, nil, t.Spec.Confirm
@@ -140,6 +146,12 @@ func (d decision) done(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Pa
 		return d
 	}
 	d.status.Phase, d.status.Message, d.status.Plan = v1alpha1.TakeoverDone, "nothing to do", nil
+	if t.Spec.Node != "" {
+		d.status.Message = "nothing to do: node " + t.Spec.Node + " has none of the guarded volumes"
+		if len(t.Spec.Claims) > 0 {
+			d.status.Message = "nothing to do: node " + t.Spec.Node + " has none of these volumes"
+		}
+	}
 	_, d.status.Volumes = shown(t.Spec, all)
 	d.status.VolumeCount, d.status.TakenCount = int32(len(all)), taken(all, self)
 	return d
@@ -154,10 +166,13 @@ func done(all []planning.Volume) bool {
 	return true
 }
 
-// taken is how many images are this cluster's.
+// taken is how many images are this cluster's, and not to be cut off from a node.
 func taken(all []planning.Volume, self ceph.Party) int32 {
 	n := int32(0)
 	for _, v := range all {
+		if v.Plan.Wish.Lost != "" && !v.Plan.Done {
+			continue
+		}
 		if owner := v.Plan.Record.Owner; owner != nil && owner.UID == self.UID {
 			n++
 		}

@@ -8,9 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
+	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/planning"
 )
 
@@ -40,11 +43,13 @@ func shown(spec v1alpha1.TakeoverSpec, all []planning.Volume) (*v1alpha1.Takeove
 		})
 		plan.Machines = append(plan.Machines, v.Plan.Fence.Machines...)
 		plan.Instances = append(plan.Instances, v.Plan.Fence.Instances...)
+		plan.Boots = append(plan.Boots, v.Plan.Cut().Boots...)
 		for _, carried := range v.Plan.Carried {
 			plan.AlsoCutOff = append(plan.AlsoCutOff, carried.Image.String())
 		}
 	}
 	plan.Machines, plan.Instances, plan.AlsoCutOff = unique(plan.Machines), unique(plan.Instances), unique(plan.AlsoCutOff)
+	plan.Boots = unique(plan.Boots)
 	plan.Digest = digest(text.String(), plan.Machines, plan.Instances, plan.AlsoCutOff)
 	plan.AlsoCutOff = plan.AlsoCutOff[:min(len(plan.AlsoCutOff), listLimit)]
 	plan.Hash = hashOf(spec, plan, volumes)
@@ -113,6 +118,7 @@ func beyond(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, late b
 	for _, v := range t.Status.Volumes {
 		confirmed[v.Namespace+"/"+v.Claim] = v
 	}
+	cut := failover.Cut{Machines: t.Status.Plan.Machines, Instances: t.Status.Plan.Instances, Boots: t.Status.Plan.Boots}
 	for _, v := range all {
 		if v.Plan.Done {
 			continue
@@ -123,6 +129,10 @@ func beyond(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, late b
 		switch {
 		case was.Image != v.Plan.Image.String():
 			return fmt.Sprintf("volume %s leads to image %s now, which was not in the plan", v.Claim, v.Plan.Image)
+		case late && t.Spec.Node != "":
+			return fmt.Sprintf("node %s was not cut off from volume %s within %s of the Takeover's creation", t.Spec.Node, v.Claim, begunWithin)
+		case liftedSince(t, v):
+			return fmt.Sprintf("node %s was fenced for volume %s, and somebody has let it in again since", t.Spec.Node, v.Claim)
 		case being, v.Plan.Ours:
 		case was.Record != recordOf(v.Plan):
 			return fmt.Sprintf("the record of volume %s has changed since the plan was confirmed, and nobody takes its image any more: "+
@@ -130,11 +140,16 @@ func beyond(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, late b
 		case late:
 			return fmt.Sprintf("taking volume %s was not begun within %s of the Takeover's creation", v.Claim, begunWithin)
 		}
-		for _, machine := range v.Plan.Fence.Machines {
-			if !slices.Contains(t.Status.Plan.Machines, machine) {
-				return fmt.Sprintf("for volume %s, machine %s would be fenced too, which was not in the plan", v.Claim, strings.TrimSuffix(machine, ":0/0"))
-			}
+		if why := v.Plan.Beyond(cut); why != "" {
+			return fmt.Sprintf("for volume %s, %s", v.Claim, why)
 		}
 	}
 	return ""
+}
+
+// liftedSince reports whether machines of a lost node were fenced, and their fence was lifted: the
+// record says that they are fenced from before that is done until they are let in.
+func liftedSince(t *v1alpha1.Takeover, v planning.Volume) bool {
+	noted := ownership.NoteFenced(v.Plan.Record, v.Plan.Fenced())
+	return v.Plan.Wish.Lost != "" && meta.IsStatusConditionTrue(t.Status.Conditions, machinesCondition) && len(noted.Fenced) > len(v.Plan.Record.Fenced)
 }

@@ -22,6 +22,7 @@ const (
 	renamedCondition   = "Renamed"
 	nobodyCondition    = "NobodyLeft"
 	takenCondition     = "TakenOver"
+	nodeCondition      = "NodeFenced"
 )
 
 // condition is a step under the name of its condition.
@@ -40,6 +41,7 @@ func conditions() []condition {
 		{renamedCondition, failover.Renamed},
 		{nobodyCondition, failover.NobodyLeft},
 		{takenCondition, failover.TakenOver},
+		{nodeCondition, failover.NodeFenced},
 	}
 }
 
@@ -63,6 +65,10 @@ func ahead(plan failover.Plan, name string) bool {
 		return !plan.Ours
 	case renamedCondition:
 		return plan.Record.Keyed && !plan.Ours
+	case nobodyCondition:
+		return plan.Wish.Lost == ""
+	case nodeCondition:
+		return plan.Wish.Lost != ""
 	}
 	return true
 }
@@ -118,7 +124,7 @@ func (p *progress) did(v planning.Volume, step failover.Step) {
 			of.Step = all[n].name
 		}
 	}
-	if step == failover.TakenOver {
+	if step == failover.TakenOver || step == failover.NodeFenced {
 		p.status.TakenCount++
 	}
 	p.write(*p.status.DeepCopy(), p.reached(n) && set(&p.status, all[n], metav1.ConditionTrue, p.generation))

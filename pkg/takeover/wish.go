@@ -22,8 +22,12 @@ func wish(spec v1alpha1.TakeoverSpec, self ceph.Party) (failover.Wish, error) {
 	w := failover.Wish{
 		Taker: ownership.Taker{Cluster: self, By: spec.By, Resume: spec.Resume},
 		From:  spec.From, Nodes: spec.OnlyNodes,
+		Lost: spec.Node, AlthoughReporting: spec.AlthoughReporting,
 	}
-	if spec.From == self.Name {
+	switch own := spec.From == self.Name; {
+	case spec.Node != "" && !own:
+		mistakes = append(mistakes, field.Invalid(path.Child("from"), spec.From, "node "+spec.Node+" is one of cluster "+self.Name+", which was asked; a node of another cluster is cut off in that one, or with the cluster, without spec.node"))
+	case spec.Node == "" && own:
 		mistakes = append(mistakes, field.Invalid(path.Child("from"), spec.From, "this is the cluster that asks; create the Takeover in the one that takes the volumes, and name the one that is dead"))
 	}
 	for i, text := range spec.AlsoFence {
@@ -57,7 +61,7 @@ func (c *Controller) claims(ctx context.Context, t *v1alpha1.Takeover) ([]types.
 			all = append(all, types.NamespacedName{Namespace: v.Namespace, Name: v.Claim})
 		}
 		return all, nil
-	case !t.Spec.All:
+	case !t.Spec.All && (t.Spec.Node == "" || len(t.Spec.Claims) > 0):
 		for _, claim := range t.Spec.Claims {
 			if name := (types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name}); !slices.Contains(all, name) {
 				all = append(all, name)
@@ -65,10 +69,18 @@ func (c *Controller) claims(ctx context.Context, t *v1alpha1.Takeover) ([]types.
 		}
 		return all, nil
 	}
-	all, err := c.Planner.Owned(ctx, t.Spec.From, c.Self)
+	find, which := c.Planner.Owned, t.Spec.From
+	if t.Spec.Node != "" {
+		find, which = c.Planner.On, t.Spec.Node
+	}
+	all, err := find(ctx, which, c.Self)
 	switch {
 	case err != nil:
 		return nil, err
+	case len(all) > volumeLimit && t.Spec.Node != "":
+		return nil, refusal{fmt.Errorf("node %s may have the images of %d claims, and a Takeover takes %d at most; name some with spec.claims", t.Spec.Node, len(all), volumeLimit)}
+	case len(all) == 0 && t.Spec.Node != "":
+		return nil, nil
 	case len(all) == 0:
 		return nil, refusal{fmt.Errorf("this cluster has no claim whose image cluster %s owns; look at `kubectl cephferry status -A`, and install the application here first, with 0 replicas", t.Spec.From)}
 	case len(all) > volumeLimit:

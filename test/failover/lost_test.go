@@ -54,7 +54,7 @@ spec:
 `, s.Namespace, e2.Name))
 	s.Eventually("the pod's events say what to do", func() error {
 		out, err := s.east.Run(t.Context(), "get", "events", "-n", s.Namespace, "-o", "yaml")
-		if err == nil && !strings.Contains(string(out), "kubectl cephferry failover --direct --node "+e1.Name) {
+		if err == nil && !strings.Contains(string(out), "kubectl cephferry failover --node "+e1.Name) {
 			err = errors.New(string(out))
 		}
 		return err

@@ -97,9 +97,8 @@ func TestConfirmedNode(t *testing.T) {
 	if *full {
 		maps.Copy(all, map[string]Config{
 			"two nodes":                     objects(nil),
-			"two nodes, mapped exclusively": objects(func(c *Config) { c.Mapping = Exclusive }),
+			"two nodes, mapped exclusively": objects(func(c *Config) { c.Mapping, c.Lasting = Exclusive, true }),
 			"the leader releases":           objects(func(c *Config) { c.Nodes, c.NoRelease = []int{0}, clusters{} }),
-			"fences are lifted":             objects(func(c *Config) { c.Nodes, c.Unfence = []int{0}, true }),
 			"Node objects are deleted":      objects(func(c *Config) { c.Nodes, c.Delete = []int{0}, east }),
 		})
 	}

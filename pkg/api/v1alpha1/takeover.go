@@ -4,7 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Takeover is a failover: it takes images from a cluster that is dead. Without confirmation it
+// Takeover is a failover: it takes images from a cluster that is dead, or, with a node, cuts a node
+// off that this cluster has lost, from images that stay this cluster's. Without confirmation it
 // shows in its status what would be cut off; with the hash of that plan in spec.confirm it is carried out,
 // if the situation still is the one that was planned for. The leader of the webhook does both.
 //
@@ -15,6 +16,7 @@ import (
 // +kubebuilder:resource:scope=Cluster,shortName=tko,categories=cephferry
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="From",type=string,JSONPath=`.spec.from`
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.node`
 // +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.by`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Volumes",type=integer,JSONPath=`.status.volumeCount`
@@ -41,11 +43,14 @@ type TakeoverList struct {
 
 // TakeoverSpec is what a person asks for.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.claims) != (has(self.all) && self.all)",message="either claims or all: true"
+// +kubebuilder:validation:XValidation:rule="has(self.node) ? !(has(self.all) && self.all) : has(self.claims) != (has(self.all) && self.all)",message="either claims or all: true; with node, claims or none"
+// +kubebuilder:validation:XValidation:rule="has(self.node) ? !has(self.onlyNodes) && !(has(self.resume) && self.resume) : !(has(self.althoughReporting) && self.althoughReporting)",message="onlyNodes and resume are for another cluster, and althoughReporting is for a node"
+// +kubebuilder:validation:XValidation:rule="has(self.node) == has(oldSelf.node) && (!has(self.node) || self.node == oldSelf.node) && has(self.althoughReporting) == has(oldSelf.althoughReporting) && (!has(self.althoughReporting) || self.althoughReporting == oldSelf.althoughReporting)",message="only confirm may be changed; create another Takeover"
 // +kubebuilder:validation:XValidation:rule="self.from == oldSelf.from && self.by == oldSelf.by && has(self.claims) == has(oldSelf.claims) && (!has(self.claims) || self.claims == oldSelf.claims) && has(self.all) == has(oldSelf.all) && (!has(self.all) || self.all == oldSelf.all)",message="only confirm may be changed; create another Takeover"
 // +kubebuilder:validation:XValidation:rule="has(self.alsoFence) == has(oldSelf.alsoFence) && (!has(self.alsoFence) || self.alsoFence == oldSelf.alsoFence) && has(self.spare) == has(oldSelf.spare) && (!has(self.spare) || self.spare == oldSelf.spare) && has(self.onlyNodes) == has(oldSelf.onlyNodes) && (!has(self.onlyNodes) || self.onlyNodes == oldSelf.onlyNodes) && has(self.resume) == has(oldSelf.resume) && (!has(self.resume) || self.resume == oldSelf.resume)",message="only confirm may be changed; create another Takeover"
 type TakeoverSpec struct {
-	// From is the name of the cluster that is dead, as the records have it.
+	// From is the name of the cluster that is dead, as the records have it. With node, it is that of this
+	// cluster, so that a webhook that does not know of nodes refuses it.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	From string `json:"from"`
@@ -54,6 +59,15 @@ type TakeoverSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	By string `json:"by"`
+	// Node is one of this cluster that is lost: it is cut off from the images of the claims, or, without
+	// claims, from all that it has. They stay this cluster's.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Node string `json:"node,omitempty"`
+	// AlthoughReporting: the node is lost although its kubelet reports.
+	// +optional
+	AlthoughReporting bool `json:"althoughReporting,omitempty"`
 	// Claims are those of this cluster whose images are taken.
 	// +optional
 	// +listType=atomic
@@ -115,10 +129,10 @@ const (
 	TakeoverRefused TakeoverPhase = "Refused"
 	// TakeoverRunning: it is being carried out. A leader that begins goes on with it.
 	TakeoverRunning TakeoverPhase = "Running"
-	// TakeoverDone: every image is this cluster's.
+	// TakeoverDone: every image is this cluster's; or the node is cut off from every one.
 	TakeoverDone TakeoverPhase = "Done"
-	// TakeoverFailed: it was begun, and some images are not this cluster's. It is tried again, unless
-	// the message asks for another confirmation.
+	// TakeoverFailed: it was begun, and some images are not this cluster's, or the node is not known to be
+	// cut off from them. It is tried again, unless the message asks for another confirmation.
 	TakeoverFailed TakeoverPhase = "Failed"
 )
 
@@ -143,8 +157,8 @@ type TakeoverStatus struct {
 	// +optional
 	// +listType=atomic
 	Volumes []TakeoverVolume `json:"volumes,omitempty"`
-	// VolumeCount is how many there are, and TakenCount how many are this cluster's. A patch does not send
-	// a zero.
+	// VolumeCount is how many there are, and TakenCount how many are this cluster's, or the node does not
+	// have any more. A patch does not send a zero.
 	// +optional
 	// +kubebuilder:default=0
 	VolumeCount int32 `json:"volumeCount"`
@@ -152,7 +166,8 @@ type TakeoverStatus struct {
 	// +kubebuilder:default=0
 	TakenCount int32 `json:"takenCount"`
 	// Conditions are the steps: Begun, MachinesFenced, InstancesFenced, InForce, Renamed,
-	// NobodyLeft, TakenOver. Each is True when it is done for every image.
+	// NobodyLeft, TakenOver, NodeFenced. Each is True when it is done for every image. Where a node is
+	// cut off there is no Begun, Renamed, NobodyLeft or TakenOver, and else no NodeFenced.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -180,6 +195,10 @@ type TakeoverPlan struct {
 	// +optional
 	// +listType=atomic
 	Instances []string `json:"instances,omitempty"`
+	// Boots are those of the node that are cut off, by their bootIDs.
+	// +optional
+	// +listType=atomic
+	Boots []string `json:"boots,omitempty"`
 	// AlsoCutOff are images that the fence cuts off besides, the first thousand.
 	// +optional
 	// +listType=atomic

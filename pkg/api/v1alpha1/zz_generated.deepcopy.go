@@ -316,6 +316,11 @@ func (in *TakeoverPlan) DeepCopyInto(out *TakeoverPlan) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Boots != nil {
+		in, out := &in.Boots, &out.Boots
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.AlsoCutOff != nil {
 		in, out := &in.AlsoCutOff, &out.AlsoCutOff
 		*out = make([]string, len(*in))
