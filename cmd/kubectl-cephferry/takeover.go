@@ -276,6 +276,8 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 		}
 	} else if t.node != takeover.Spec.Node {
 		return refuse(fmt.Errorf("the Takeover %s is about node %q of this cluster, and --node names %q; nothing was changed", takeover.Name, takeover.Spec.Node, t.node))
+	} else if t.node != "" && takeover.Status.Confirmed != "" {
+		return refuse(fmt.Errorf("Takeover %s was begun, and the plan is another one now, so that --yes does not stand for it:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
 	} else if t.node == "" && t.from != takeover.Spec.From {
 		return refuse(fmt.Errorf("the Takeover %s takes from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
 	}

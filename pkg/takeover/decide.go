@@ -80,10 +80,16 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 		return say(cmp.Or(stopped, fmt.Sprintf("it was not begun within %s of its creation", begunWithin)), "Create another Takeover")
 	case confirm == "":
 		d.status.Rejected = ""
+		if t.Spec.Node != "" {
+			d.status.Conditions = nil // what was done for it and undone since is no reason any more
+		}
 		if underway {
 			return say(stopped, "To go on, "+how)
 		}
 		return say("it waits for its confirmation: " + how)
+	case stopped != "" && confirm == plan.Hash:
+		d.status.Rejected = confirm
+		return say(stopped, "To confirm it again, empty spec.confirm first")
 	case confirm == t.Status.Rejected && confirm == plan.Hash:
 		return say("plan "+confirm+" was confirmed for a different situation", "To confirm it again, empty spec.confirm first")
 	case confirm == plan.Hash:

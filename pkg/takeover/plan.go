@@ -118,7 +118,10 @@ func beyond(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, late b
 	for _, v := range t.Status.Volumes {
 		confirmed[v.Namespace+"/"+v.Claim] = v
 	}
-	cut := failover.Cut{Machines: t.Status.Plan.Machines, Instances: t.Status.Plan.Instances, Boots: t.Status.Plan.Boots}
+	var cut failover.Cut
+	if plan := t.Status.Plan; plan != nil {
+		cut = failover.Cut{Machines: plan.Machines, Instances: plan.Instances, Boots: plan.Boots}
+	}
 	for _, v := range all {
 		if v.Plan.Done {
 			continue

@@ -1,0 +1,293 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
+)
+
+// inWest is a test in which the images of shop/a and shop/c are west's, and its node w1 has them. That of
+// a is cut off by its client, that of c by its machine.
+func inWest(t *testing.T, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, cephtest.Provisioner)
+		r.node(func(n *corev1.Node) { n.Status.NodeInfo.MachineID = "machine of w1" })
+		for _, claim := range []string{"a", "c"} {
+			record := r.record(claim)
+			if claim == "a" {
+				r.ceph.RenameImage(ceph.ImageSpec{Pool: "rbd", Name: "shop.a~east"}, "shop.a~west")
+			}
+			r.writers[claim].Close()
+			r.opens(claim, 1)
+			record.Owner.Party = west()
+			record.Owner.Nodes = []ceph.Node{{
+				Name: "w1", Addresses: []string{"10.0.2.11"}, BootID: "boot of w1", UID: "object of w1", MachineID: "machine of w1",
+				Clients: []string{ownClient(claim, 1)},
+			}}
+			r.put(claim, record)
+		}
+		test(t, r)
+	})
+}
+
+func ownClient(claim string, n int) string {
+	return "10.0.2.11:0/" + string(claim[0]-'a'+'1') + string(rune('0'+n))
+}
+
+// opens is the n-th client of w1 that opens the image.
+func (r *rig) opens(claim string, n int) {
+	r.Helper()
+	name := "shop." + claim
+	if claim == "a" {
+		name += "~west"
+	}
+	writer, err := r.ceph.OpenImage(ceph.ImageSpec{Pool: "rbd", Name: name}, ceph.Watcher{Addr: ownClient(claim, n), Client: "client." + claim, Cookie: 1})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.writers[claim] = writer
+}
+
+func (r *rig) node(change func(*corev1.Node)) {
+	r.Helper()
+	var node corev1.Node
+	if err := r.api.Get(context.Background(), client.ObjectKey{Name: "w1"}, &node); err != nil {
+		r.Fatal(err)
+	}
+	change(&node)
+	if err := r.api.Status().Update(context.Background(), &node); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// reboots is w1 with another boot, which has the image open and stands in the record. Its old clients are gone.
+func (r *rig) reboots(claims ...string) {
+	r.Helper()
+	r.node(func(n *corev1.Node) { n.Status.NodeInfo.BootID = "second boot of w1" })
+	for _, claim := range claims {
+		r.writers[claim].Close()
+		r.opens(claim, 2)
+		record := r.record(claim)
+		record.Owner.Nodes[0].BootID, record.Owner.Nodes[0].Clients = "second boot of w1", []string{ownClient(claim, 2)}
+		r.put(claim, record)
+	}
+}
+
+func (r *rig) lost(claims ...string) {
+	r.Helper()
+	t := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: "lost", CreationTimestamp: metav1.Now()}, Spec: v1alpha1.TakeoverSpec{From: "west", Node: "w1", By: "ann"}}
+	for _, claim := range claims {
+		t.Spec.Claims = append(t.Spec.Claims, v1alpha1.ClaimReference{Namespace: "shop", Name: claim})
+	}
+	r.add(t)
+}
+
+// wantCutOff: the images are west's, and its node never writes again.
+func (r *rig) wantCutOff(claims ...string) {
+	r.Helper()
+	for _, claim := range claims {
+		record := r.record(claim)
+		if last := record.History[len(record.History)-1]; record.State != ceph.Held || record.Owner.Party != west() || last.Event != ceph.NodeFenced || last.By != "ann" {
+			r.Errorf("image of %s: %s, %+v, %+v", claim, record.State, record.Owner, last)
+		}
+		if err := r.writers[claim].Write("late"); !errors.Is(err, ceph.ErrBlocklisted) {
+			r.Errorf("the node writes to the image of %s: %v", claim, err)
+		}
+	}
+}
+
+func (r *rig) wantWrites(claims ...string) {
+	r.Helper()
+	for _, claim := range claims {
+		if err := r.writers[claim].Write("alive"); err != nil {
+			r.Errorf("the node cannot write to the image of %s: %v", claim, err)
+		}
+	}
+}
+
+func TestANodeIsCutOff(t *testing.T) {
+	inWest(t, func(t *testing.T, r *rig) {
+		r.lost()
+		planned := r.must("lost", v1alpha1.TakeoverPlanned)
+		plan := planned.Status.Plan
+		want := []string{"10.0.2.11:0/0", "10.0.2.11:0/11", "10.0.2.11:0/31", "boot of w1"}
+		if diff := cmp.Diff(want, append(append(append([]string{}, plan.Machines...), plan.Instances...), plan.Boots...)); diff != "" || planned.Status.TakenCount != 0 || planned.Status.VolumeCount != 2 {
+			t.Errorf("-want +got:\n%s%+v", diff, planned.Status)
+		}
+		r.wantWrites("a", "c")
+		r.confirm("lost", plan.Hash)
+		done := r.must("lost", v1alpha1.TakeoverDone)
+		r.wantCutOff("a", "c")
+		wantSays(t, done.Status.Message, "Node w1 writes nothing more to these volumes", "kubectl cephferry unfence w1")
+		var conditions []string
+		for _, c := range done.Status.Conditions {
+			conditions = append(conditions, c.Type+" "+string(c.Status))
+		}
+		if diff := cmp.Diff([]string{"MachinesFenced True", "InstancesFenced True", "InForce True", "NodeFenced True"}, conditions); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if done.Status.TakenCount != 2 || done.Status.Volumes[0].Step != "NodeFenced" {
+			t.Errorf("%+v", done.Status)
+		}
+	})
+}
+
+// A leader that is killed anywhere goes on, as long as the node is what it was.
+func TestKilledLeaderCutsANodeOff(t *testing.T) {
+	for left := 1; ; left++ {
+		finished := false
+		inWest(t, func(t *testing.T, r *rig) {
+			r.lost()
+			r.confirm("lost", r.must("lost", v1alpha1.TakeoverPlanned).Status.Plan.Hash)
+			r.left = left
+			got, err := r.reconcile("lost")
+			finished = err == nil && got.Status.Phase == v1alpha1.TakeoverDone && r.left > 0
+			r.restart(cephtest.Provisioner)
+			r.must("lost", v1alpha1.TakeoverDone)
+			r.wantCutOff("a", "c")
+		})
+		if finished {
+			break
+		}
+	}
+}
+
+// Interrupted, it goes on with what was confirmed, and with nothing else.
+func TestANodeIsNoLongerWhatWasConfirmed(t *testing.T) {
+	for name, test := range map[string]struct {
+		claim  string
+		change func(*rig)
+		says   string
+		phase  v1alpha1.TakeoverPhase
+	}{
+		"another boot, of which only the machine is known": {"c", func(r *rig) { r.reboots("c") }, "node w1 has rebooted since the plan was made", v1alpha1.TakeoverFailed},
+		"another boot, of which the client is known":       {"a", func(r *rig) { r.reboots("a") }, "node w1 has rebooted since the plan was made", v1alpha1.TakeoverFailed},
+		"the same boot has opened the image again": {"a", func(r *rig) { r.writers["a"].Close(); r.opens("a", 2) },
+			"client 10.0.2.11:0/12 would be fenced too, which was not in the plan: node w1 has opened the image since", v1alpha1.TakeoverFailed},
+		"an hour": {"a", func(*rig) { time.Sleep(begunWithin + time.Second) }, "was not cut off from volume shop/a within 1h0m0s", v1alpha1.TakeoverFailed},
+		"its kubelet reports": {"a", func(r *rig) {
+			r.node(func(n *corev1.Node) {
+				n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+			})
+		}, "node w1 of this cluster reports to its API server", v1alpha1.TakeoverFailed},
+		"the boot is over, and nothing is to be done": {"a", func(r *rig) { r.node(func(n *corev1.Node) { n.Status.NodeInfo.BootID = "second" }) }, "", v1alpha1.TakeoverDone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWest(t, func(t *testing.T, r *rig) {
+				r.lost(test.claim)
+				planned := r.must("lost", v1alpha1.TakeoverPlanned)
+				r.confirm("lost", planned.Status.Plan.Hash)
+				r.before = func(call string) error {
+					if call == "Blocklist" {
+						return errKilled
+					}
+					return nil
+				}
+				if got, err := r.reconcile("lost"); err == nil || got.Status.Confirmed != planned.Status.Plan.Hash {
+					t.Fatalf("%v, %+v", err, got.Status)
+				}
+				r.restart(cephtest.Provisioner)
+				test.change(r)
+				got := r.must("lost", test.phase)
+				wantSays(t, got.Status.Message, test.says)
+				if len(r.changes) > 0 {
+					t.Errorf("it did %q", r.changes)
+				}
+				r.wantWrites(test.claim)
+			})
+		})
+	}
+}
+
+// What was refused after its confirmation is not done when the reason is gone, until it is confirmed again.
+func TestANodeThatCameBackAndFellSilentAgain(t *testing.T) {
+	inWest(t, func(t *testing.T, r *rig) {
+		r.lost("a")
+		hash := r.must("lost", v1alpha1.TakeoverPlanned).Status.Plan.Hash
+		r.confirm("lost", hash)
+		r.before = func(call string) error {
+			if call == "Blocklist" {
+				return errKilled
+			}
+			return nil
+		}
+		if _, err := r.reconcile("lost"); err == nil {
+			t.Fatal("nobody killed it")
+		}
+		r.restart(cephtest.Provisioner)
+		r.node(func(n *corev1.Node) {
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+		})
+		r.must("lost", v1alpha1.TakeoverFailed)
+		r.node(func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionUnknown })
+		wantSays(t, r.must("lost", v1alpha1.TakeoverFailed).Status.Message, "To confirm it again, empty spec.confirm first")
+		r.wantWrites("a")
+		r.confirm("lost", "")
+		r.confirm("lost", r.must("lost", v1alpha1.TakeoverFailed).Status.Plan.Hash)
+		r.must("lost", v1alpha1.TakeoverDone)
+		r.wantCutOff("a")
+	})
+}
+
+// Whoever lets a node in again while its takeover is interrupted is not overruled.
+func TestANodeThatWasLetInAgain(t *testing.T) {
+	inWest(t, func(t *testing.T, r *rig) {
+		r.lost("c")
+		r.confirm("lost", r.must("lost", v1alpha1.TakeoverPlanned).Status.Plan.Hash)
+		r.before = func(call string) error {
+			if call == "Watchers" && len(r.changes) > 2 {
+				return errKilled
+			}
+			return nil
+		}
+		if _, err := r.reconcile("lost"); err == nil {
+			t.Fatal("nobody killed it")
+		}
+		r.restart(cephtest.Provisioner)
+		record := r.record("c")
+		record.Fenced = nil
+		r.put("c", record)
+		wantSays(t, r.must("lost", v1alpha1.TakeoverFailed).Status.Message, "node w1 was fenced for volume shop/c, and somebody has let it in again since")
+		if r.must("lost", v1alpha1.TakeoverFailed); len(r.changes) > 0 {
+			t.Errorf("it did %q", r.changes)
+		}
+		r.confirm("lost", "")
+		r.confirm("lost", r.must("lost", v1alpha1.TakeoverFailed).Status.Plan.Hash)
+		r.must("lost", v1alpha1.TakeoverDone)
+		r.wantCutOff("c")
+	})
+}
+
+func TestWhichNodeIsMeant(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.TakeoverSpec)
+		phase  v1alpha1.TakeoverPhase
+		says   string
+	}{
+		"a node of another cluster": {func(s *v1alpha1.TakeoverSpec) { s.From = "east" }, v1alpha1.TakeoverRefused, `spec.from: Invalid value: "east": node w1 is one of cluster west`},
+		"a node that has nothing":   {func(s *v1alpha1.TakeoverSpec) { s.Node = "w2" }, v1alpha1.TakeoverDone, "nothing to do: node w2 has none of the guarded volumes"},
+		"a volume that it does not have": {func(s *v1alpha1.TakeoverSpec) { s.Claims = []v1alpha1.ClaimReference{{Namespace: "shop", Name: "b"}} },
+			v1alpha1.TakeoverDone, "nothing to do: node w1 has none of these volumes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWest(t, func(t *testing.T, r *rig) {
+				object := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: "lost", CreationTimestamp: metav1.Now()}, Spec: v1alpha1.TakeoverSpec{From: "west", Node: "w1", By: "ann"}}
+				test.change(&object.Spec)
+				r.add(object)
+				wantSays(t, r.must("lost", test.phase).Status.Message, test.says)
+			})
+		})
+	}
+}
