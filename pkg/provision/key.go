@@ -105,13 +105,12 @@ func checkKeys(ctx context.Context, r Request, seen *found) error {
 
 // fitsKeys returns [ErrNoKey] if the claim's image cannot bear its name with one of the keys.
 func fitsKeys(claim, image string, keys []ceph.Key) error {
-	longest, tooLong := staticpv.TooLong(image, keys)
-	if !tooLong {
+	why := staticpv.TooLong(image, keys)
+	if why == "" {
 		return nil
 	}
-	return fmt.Errorf("%w: claim %s: image %q is to bear the key of its owner, and would have %d bytes with the key %q of the cluster with uid %s, more than the %d that a name of an image may have, "+
-		"so that cluster could never own it; choose a shorter name with the annotation %s, or a new image without keys with %s: \"false\"",
-		ErrNoKey, claim, image, len(staticpv.Handle(image, longest.Name)), longest.Name, longest.UID, annotations.MaxImageName, annotations.Image, annotations.Keyed)
+	return fmt.Errorf("%w: claim %s: %s; choose a shorter name with the annotation %s, or a new image without keys with %s: \"false\"",
+		ErrNoKey, claim, why, annotations.Image, annotations.Keyed)
 }
 
 func describeKeyed(volume Volume, keyed bool) string {

@@ -154,16 +154,10 @@ func keyed(old *corev1.PersistentVolume, key string) (*corev1.PersistentVolume, 
 // fitsKeys returns a refusal if the image cannot bear its name with one of the keys, and nil if
 // it can.
 func fitsKeys(image string, keys []ceph.Key) error {
-	longest, tooLong := staticpv.TooLong(image, keys)
-	if !tooLong {
-		return nil
+	if why := staticpv.TooLong(image, keys); why != "" {
+		return &idle.Refusal{What: why, Do: "leave it without a key"}
 	}
-	handle := staticpv.Handle(image, longest.Name)
-	return &idle.Refusal{
-		What: fmt.Sprintf("the image is to bear the key of its owner, and %q, with the key of the cluster with uid %s, has %d bytes, more than the %d that a name of an image may have, so that cluster could never own it",
-			handle, longest.UID, len(handle), annotations.MaxImageName),
-		Do: "leave it without a key",
-	}
+	return nil
 }
 
 // keyedRecord is the record of the image once it is keyed. One that had none is mapped as

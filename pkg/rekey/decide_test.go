@@ -92,7 +92,7 @@ func TestFitsKeys(t *testing.T) {
 	}{
 		"no key":   {nil, ""},
 		"96 bytes": {[]ceph.Key{{Name: "east"}, key(86)}, ""},
-		"97 bytes": {[]ceph.Key{{Name: "east"}, key(87)}, `with the key of the cluster with uid u-long, has 97 bytes, more than the 96`},
+		"97 bytes": {[]ceph.Key{{Name: "east"}, key(87)}, `of the cluster with uid u-long, more than the 96`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := fitsKeys("shop.data", test.keys)

@@ -141,7 +141,7 @@ func TestRekeyIsRefused(t *testing.T) {
 			if _, err := r.storage.ClaimKey(r.Context(), "rbd", "", ceph.Party{UID: "u-long", Name: strings.Repeat("k", 87)}); err != nil {
 				r.Fatal(err)
 			}
-		}, "with the key of the cluster with uid u-long, has 97 bytes, more than the 96"},
+		}, "of the cluster with uid u-long, more than the 96"},
 		"there is no image":       {nil, nil, nil, func(r *rig) { r.ceph.RemoveImage(ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}) }, "shop.data"},
 		"somebody is deleting it": {nil, deleting, nil, nil, "PersistentVolume shop.data is being deleted, and not by this command"},
 		"a copy of another volume": {nil, deleting, nil, func(r *rig) {

@@ -44,13 +44,19 @@ func (p Plan) FitsKey(key string) error {
 		p.Namespace, p.Claim, p.Image, length, key, annotations.MaxImageName, annotations.Image, annotations.Keyed)
 }
 
-// TooLong returns the longest of the keys, those of all clusters that may own the image one
-// day, if the image cannot bear its name with that one. Of equally long ones it is the first.
-func TooLong(image string, keys []ceph.Key) (longest ceph.Key, tooLong bool) {
+// TooLong is why the image cannot bear its name with the longest of the keys, those of all clusters
+// that may own it one day, or empty. Of equally long ones it is about the first.
+func TooLong(image string, keys []ceph.Key) string {
+	var longest ceph.Key
 	for _, key := range keys {
 		if len(key.Name) > len(longest.Name) {
 			longest = key
 		}
 	}
-	return longest, len(Handle(image, longest.Name)) > annotations.MaxImageName
+	length := len(Handle(image, longest.Name))
+	if length <= annotations.MaxImageName {
+		return ""
+	}
+	return fmt.Sprintf("image %q is to bear the key of its owner, and would have %d bytes with the key %q of the cluster with uid %s, more than the %d that a name of an image may have, so that cluster could never own it",
+		image, length, longest.Name, longest.UID, annotations.MaxImageName)
 }

@@ -1,6 +1,7 @@
 package staticpv_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -76,8 +77,10 @@ func TestTooLong(t *testing.T) {
 		"a key that leaves one byte for a name": {1, []ceph.Key{{Name: strings.Repeat("k", 94)}}, ceph.Key{Name: strings.Repeat("k", 94)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, tooLong := staticpv.TooLong(strings.Repeat("a", test.length), test.keys); got != test.want || tooLong != test.tooLong {
-				t.Errorf("got %v, %t", got, tooLong)
+			got := staticpv.TooLong(strings.Repeat("a", test.length), test.keys)
+			about := fmt.Sprintf("with the key %q of the cluster with uid %s, more than the 96 ", test.want.Name, test.want.UID)
+			if (got != "") != test.tooLong || test.tooLong && !strings.Contains(got, about) {
+				t.Errorf("%q; want one about %v: %t", got, test.want, test.tooLong)
 			}
 		})
 	}
