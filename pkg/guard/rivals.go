@@ -97,22 +97,28 @@ func otherNode(s sight, rivals []ownership.Rival) string {
 		text = append(text, "  because         "+rival.Why)
 	}
 	text = append(text, "  if it lives     delete what uses the volume there; the pod is bound when that node has let go")
+	fenceable := fenceable(rivals)
 	for _, name := range names {
-		text = append(text, "  if it is dead   "+ifDead(s.volume, rivals, name))
+		text = append(text, "  if it is dead   "+ifDead(s.volume, rivals, fenceable, name))
 	}
 	return strings.Join(text, "\n")
+}
+
+// fenceable are the nodes that can be cut off by their machines, each once.
+func fenceable(rivals []ownership.Rival) []string {
+	var names []string
+	for _, rival := range rivals {
+		if rival.AddressOf == "" && !slices.Contains(names, rival.Name) {
+			names = append(names, rival.Name)
+		}
+	}
+	return names
 }
 
 // ifDead is the way out for a node that is lost. A fence of its machine that would cut off another
 // one is refused by failover --node, so what is left is a person who knows that the old machine is
 // off. What that person says counts for all holders, so it comes after all that can be fenced.
-func ifDead(volume volumes.Volume, rivals []ownership.Rival, name string) string {
-	var fenceable []string
-	for _, rival := range rivals {
-		if rival.AddressOf == "" && !slices.Contains(fenceable, rival.Name) {
-			fenceable = append(fenceable, rival.Name)
-		}
-	}
+func ifDead(volume volumes.Volume, rivals []ownership.Rival, fenceable []string, name string) string {
 	for _, rival := range rivals {
 		switch {
 		case rival.Name != name || rival.AddressOf == "":
