@@ -125,6 +125,61 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
+// A node of the own cluster is cut off by a Takeover, too, which names the cluster for leaders that do not
+// know of nodes.
+func TestTakeoverOfANode(t *testing.T) {
+	rebooted := func(t *v1alpha1.Takeover) { planned("h2")(t); t.Status.Phase = v1alpha1.TakeoverFailed }
+	this := &v1alpha1.FerryCluster{ObjectMeta: metav1.ObjectMeta{Name: "u-west"}, Status: v1alpha1.FerryClusterStatus{Name: "west", ThisCluster: true}}
+	for name, test := range map[string]struct {
+		cluster *v1alpha1.FerryCluster
+		stdin   string
+		yes     bool
+		does    []leader
+		code    int
+		stdout  string
+		wants   string // in the error
+		confirm string
+	}{
+		"planned, confirmed, done": {cluster: this, stdin: "w1\n", does: []leader{planned("h1"), did("NodeFenced"), ends(v1alpha1.TakeoverDone, "Node w1 writes nothing more.")},
+			stdout: "volume shop/data, plan h1\n14:03:00  NodeFenced: as it should\n1 of 1 volumes are safe from node w1\nNode w1 writes nothing more.\n", confirm: "h1"},
+		"the cluster's name is not the node's":    {cluster: this, stdin: "west\n", does: []leader{planned("h1")}, code: exitRefused, stdout: "volume shop/data, plan h1\n", wants: "that is not its name"},
+		"nothing to do":                           {cluster: this, does: []leader{ends(v1alpha1.TakeoverDone, "nothing to do: node w1 has none")}, stdout: "nothing to do: node w1 has none\n"},
+		"--yes does not stand for another boot":   {cluster: this, yes: true, does: []leader{planned("h1"), did("MachinesFenced"), rebooted}, code: exitRefused, stdout: "volume shop/data, plan h1\n14:03:00  MachinesFenced: as it should\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n", wants: "--yes does not stand for it", confirm: "h1"},
+		"nobody knows what the cluster is called": {code: exitFailed, wants: "run failover with --direct"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, complaints bytes.Buffer
+			f := &failoverOptions{options: &options{std: streams{stdout: &out, stderr: &complaints}}, node: "w1", although: true, yes: test.yes}
+			var there []client.Object
+			if test.cluster != nil {
+				there = append(there, test.cluster.DeepCopy())
+			}
+			api := shows(t, interceptor.Funcs{}, there...)
+			run := taking(t, api, f, test.stdin, test.does...)
+			takeover, err := run.ask(t.Context(), nil, "ann")
+			if err == nil {
+				err = run.follow(t.Context(), takeover)
+			}
+			if exitCode(err) != test.code || err != nil && !strings.Contains(err.Error(), test.wants) {
+				t.Errorf("%d: %v", exitCode(err), err)
+			}
+			if diff := cmp.Diff(test.stdout, out.String()); diff != "" {
+				t.Errorf("-want +got:\n%s%s", diff, complaints.String())
+			}
+			var list v1alpha1.TakeoverList
+			if err := api.List(t.Context(), &list); err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range list.Items {
+				want := v1alpha1.TakeoverSpec{From: "west", Node: "w1", AlthoughReporting: true, By: "ann", Confirm: test.confirm}
+				if diff := cmp.Diff(want, one.Spec); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
 // Broken off, the same command goes on with the same Takeover.
 func TestTakeoverGoesOn(t *testing.T) {
 	spec := v1alpha1.TakeoverSpec{From: "east", By: "ann", All: true, Confirm: "h1"}

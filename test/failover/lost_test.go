@@ -5,6 +5,7 @@ package failover
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,4 +111,64 @@ spec:
 		return nil
 	})
 	s.Kubectl(s.east, "taint", "node", e1.Name, taint+"-")
+}
+
+// The same through the webhook's leader: a person who has no way to Ceph confirms a Takeover.
+func TestALeaderCutsANodeOff(t *testing.T) {
+	s := newShop(t)
+	e1 := s.east.Nodes[0]
+	s.volume("data")
+	s.starts(s.east, e1, "p", "data")
+	s.owns(s.east, e1, "data")
+	client := s.Watchers("data")[0].Address
+	s.Eventually("the cluster shows what it is called", func() error {
+		out, err := s.east.Run(t.Context(), "get", "ferryclusters", "-o", "jsonpath={.items[?(@.status.thisCluster==true)].status.name}")
+		if err == nil && string(out) != "east" {
+			err = errors.New(string(out))
+		}
+		return err
+	})
+	failover := s.plugin(s.east, "failover", s.Namespace+"/data", "--node", e1.Name)
+	failover.Args = slices.DeleteFunc(failover.Args, func(arg string) bool { return arg == "--direct" })
+	if err := e1.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	thawed := false
+	t.Cleanup(func() {
+		if !thawed {
+			_ = e1.Thaw()
+		}
+	})
+	s.refused(failover.Run(t.Context()), "node "+e1.Name+" of this cluster reports to its API server, and would be cut off while it works")
+	s.notReady(s.east, e1)
+	out := s.Must(s.answered(failover, e1.Name+"\n"))
+	for _, want := range []string{
+		"cut off     " + e1.Address + " (node " + e1.Name + "): everything that comes from there",
+		client + ": a client", "NodeFenced: ", "1 of 1 volumes are safe from node " + e1.Name, "run `kubectl cephferry unfence " + e1.Name + "`",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in:\n%s", want, out)
+		}
+	}
+	if last := s.Record("data").History; last[len(last)-1].Event != ceph.NodeFenced {
+		t.Errorf("the history ends with %+v", last[len(last)-1])
+	}
+	s.Kubectl(s.east, "delete", "pod", "p", "-n", s.Namespace, "--force", "--grace-period=0")
+	thawed = true
+	if err := e1.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e1.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e1.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.Eventually("the node may come back", func() error {
+		r := s.cephferry(s.east, "unfence", e1.Name)
+		if r.Err != nil {
+			return fmt.Errorf("%w: %s", r.Err, r.Stderr)
+		}
+		return nil
+	})
 }
