@@ -95,10 +95,9 @@ func nameOf(node failover.Fenced) string {
 
 // prove asks for every node, and shows all refusals together.
 //
-// It fails while any guarded volume has a clusterID that is not configured, also where no fence was for
-// that volume: kubelet would mount any volume that a pod on the node has, ceph-csi may know the clusterID
-// again by then, and only its record says whose it is. Nothing proves before the machine is let in that it
-// is on another Ceph.
+// It fails while the record of any guarded volume cannot be read, as where a clusterID is not configured,
+// also if no fence was for that volume: kubelet would mount any volume that a pod on the node has, and only
+// the record says whose it is.
 func (u *unfenceOptions) prove(ctx context.Context, c *connection, self ceph.Party, nodes []failover.Fenced) error {
 	if u.withoutProof {
 		return nil
