@@ -469,3 +469,12 @@ func TestABadFile(t *testing.T) {
 		}
 	}
 }
+
+func TestUnchecked(t *testing.T) {
+	if got := unchecked(strings.Repeat("n", 32)); got != "" {
+		t.Errorf("a name that fits any key: %s", got)
+	}
+	if got := unchecked(strings.Repeat("n", 33)); !strings.Contains(got, "(33 bytes) fits with the key of every cluster: name, \"~\" and key may have 96 bytes") {
+		t.Errorf("%q", got)
+	}
+}

@@ -16,6 +16,9 @@ import (
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
+// shortName is how long a name may be that fits the key of any cluster whose name is a DNS label.
+const shortName = annotations.MaxImageName - len("~") - 63
+
 // Refusal is why a claim is not adopted. Nothing was changed by this run.
 type Refusal struct{ Reasons []string }
 
@@ -262,8 +265,21 @@ func after(seen Seen, step Step, class string) (*Plan, error) {
 				features, saved.PV.Spec.CSI.VolumeAttributes["pool"], image))
 		}
 	}
+	if note := unchecked(plan.Becomes); settings.RBD != nil && step < Done && note != "" {
+		plan.Notes = append(plan.Notes, note)
+	}
 	if saved.PV.Annotations[annotations.Migratable] == "true" {
 		plan.Notes = append(plan.Notes, "Other clusters may have copies of the volume: delete their claims and PersistentVolumes first, or they lead nowhere afterwards.")
 	}
 	return plan, nil
+}
+
+// unchecked is what a person has to look at before a name is given to an image, or empty: with whose key
+// it would be too long, only Ceph says, which is not asked here.
+func unchecked(name string) string {
+	if len(name) <= shortName {
+		return ""
+	}
+	return fmt.Sprintf("Not checked: whether the name %s (%d bytes) fits with the key of every cluster: name, \"~\" and key may have %d bytes. A key is the name with which a cluster has registered first; kubectl cephferry clusters lists the names. "+
+		"If it does not fit, the new claim stays Pending, and its events say so; the file has the way back.", name, len(name), annotations.MaxImageName)
 }
