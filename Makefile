@@ -23,16 +23,20 @@ PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 w
 # The static builds of this machine.
 STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 PLUGIN       = $(STATIC:static/%=plugin/%)
-FUZZTIME    ?= 5s
+# Beside the servers, with what they leave of the processors.
+FUZZTIME    ?= 20s
 # Where tests need the lab; test-unit runs all others. Those that take longest start
 # first: whatever is last runs alone.
 LAB_LONGEST  = test/guard/ test/outage/ test/keys/ test/e2e/ pkg/ceph/goceph/ test/provisioner/ test/failover/ test/chart/ test/lab/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
 LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$(LAB_ALL))
-# Two packages of servers at a time, and in each of them four tests, which mostly wait; a
-# third one leaves the virtual machines of test-krbd too little. The servers are Go programs
-# too, and memory is what there is enough of: they spend an eighth less on collecting it.
-LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab' -vet=off -count=1 -p 2 -parallel 4 -timeout 20m
+# Three packages of servers at a time, and in each of them four tests, which mostly wait. The
+# virtual machines are one of the three. The servers are Go programs too, and memory is what
+# there is enough of: they spend an eighth less on collecting it.
+LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab krbd' -vet=off -count=1 -p 3 -parallel 4 -timeout 20m
+
+# What they run, beside the programs that are not ours.
+LAB_PROGRAMS = deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node $(PLUGIN) helm4-plugin
 
 # make bench and the tests of growth need more programs; people want ours in the lab's PATH.
 CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR):$(RESIZER_DIR):$(CERT_MANAGER_DIR):$(KREW_DIR):$(REGISTRY_DIR)
@@ -82,14 +86,24 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 
 ##### Check
 
-.PHONY: test
-test: deps lint test-fresh test-unit test-servers fuzz ## Run every check but release-snapshot, test-image, test-site, test-reef and test-neighbours, which CI runs beside it
+# Servers and virtual machines wait most of the time. The other checks compute, one after the
+# other, and have the lowest priority, so that they take what the servers leave. What a check
+# says is shown when it ends. If one fails, the others go on, and the last line names it.
+CHECKS = test-servers lint test-fresh test-unit fuzz
 
-# The virtual machines mostly wait for Ceph's timeouts, and do so beside the lab. What
-# each of the two says is shown when it ends; if one fails, the other goes on.
+.PHONY: test
+test: deps tools | $(KERNEL_DIR) ## Run every check but release-snapshot, test-image, test-site, test-reef and test-neighbours, which CI runs beside it
+	@failed=$$(mktemp) && trap 'rm -f "$$failed"' EXIT && \
+	{ $(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=recurse FAILED="$$failed" $(addprefix checks/,$(CHECKS)) || \
+	{ echo "failed: $$(xargs <"$$failed")"; exit 1; }; }
+
+.PHONY: $(addprefix checks/,$(CHECKS))
+$(addprefix checks/,$(CHECKS)): checks/%:
+	@$(if $(filter test-servers,$*),,nice -n 19) $(MAKE) --no-print-directory $* || { echo $* >>$(FAILED); exit 1; }
+
 .PHONY: test-servers
-test-servers: deps tools
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target test-lab test-krbd
+test-servers: $(LAB_PROGRAMS) bin/krbd-guest | $(KERNEL_DIR) ## Test what needs servers or virtual machines
+	$(LAB_TESTS) $(addprefix ./,test/krbd $(LAB_PACKAGES))
 
 # What computes for seconds has nobody to race with, and takes six times as long with the
 # detector. What the model replays is the product's code, which is raced in its own packages.
@@ -110,7 +124,7 @@ test-model-full: ## Explore the model's large configurations too, one after the 
 	go test -timeout 6h -parallel 1 -run '^($(LONG_MODEL))$$' ./test/model -full -v
 
 .PHONY: test-lab
-test-lab: deps tools bin/postrender bin/webhook bin/kubectl-cephferry $(PLUGIN) helm4-plugin ## Test against real Ceph, API servers and Helm; some of it with LAB_PACKAGES=test/guard LAB_RUN=TestName
+test-lab: $(LAB_PROGRAMS) ## Test against real Ceph, API servers and Helm; some of it with LAB_PACKAGES=test/guard LAB_RUN=TestName
 	$(LAB_TESTS) $(if $(LAB_RUN),-v -run '$(LAB_RUN)') $(addprefix ./,$(LAB_PACKAGES))
 
 .PHONY: fuzz

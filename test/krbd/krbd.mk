@@ -15,4 +15,4 @@ bin/krbd-guest:
 # The tests mostly wait for Ceph's timeouts, so all of them do it at a time.
 .PHONY: test-krbd
 test-krbd: deps bin/krbd-guest | $(KERNEL_DIR) ## Test against the kernel client, in virtual machines
-	go test -tags '$(GO_CEPH_TAGS) krbd' -vet=off -count=1 -parallel 4 -timeout 10m ./test/krbd
+	$(LAB_TESTS) ./test/krbd

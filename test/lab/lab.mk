@@ -14,8 +14,6 @@ bin/lab-node: deps
 	@mkdir -p bin
 	CGO_ENABLED=1 go build -tags '$(GO_CEPH_TAGS)' -o $@ ./test/lab/cmd/lab-node
 
-test-lab: bin/lab-node
-
 .PHONY: lab-up lab-down
 lab-up: $(CONTROL_PLANE) $(HELM3) $(HELM4) bin/lab-node ## Start Ceph and the clusters east and west; then: . .lab/env
 	@CGO_ENABLED=0 go run ./test/lab/cmd/lab up --dir $(LAB_DIR) --nodes $(LAB_NODES)
