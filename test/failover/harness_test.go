@@ -3,9 +3,11 @@
 package failover
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/scene"
@@ -28,6 +30,6 @@ func TestMain(m *testing.M) {
 		path = strings.Join([]string{
 			filepath.Dir(s.Programs["kubectl"]), filepath.Dir(s.Programs["kubectl-cephferry"]), filepath.Dir(s.Programs["helm"]), "/usr/bin", "/bin",
 		}, ":")
-		return nil
+		return s.Ceph.KeepWatches(context.Background(), 15*time.Second)
 	})
 }

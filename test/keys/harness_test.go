@@ -3,11 +3,13 @@
 package keys
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +35,7 @@ func TestMain(m *testing.M) {
 	}, func(s *scene.Scene) error {
 		stage, east, west = s, s.East, s.West
 		path = strings.Join([]string{filepath.Dir(s.Programs["kubectl"]), filepath.Dir(s.Programs["kubectl-cephferry"]), "/usr/bin", "/bin"}, ":")
-		return nil
+		return s.Ceph.KeepWatches(context.Background(), 15*time.Second)
 	})
 }
 

@@ -42,6 +42,17 @@ func (c *Ceph) RBD(ctx context.Context, args ...string) ([]byte, error) {
 	return run(ctx, "", c.programs.rbd, append([]string{"-c", c.ConfFile}, args...)...)
 }
 
+// Watches are how long Ceph keeps the watch of a client that is silent, by default.
+const Watches = 30 * time.Second
+
+// KeepWatches changes that for watches that begin from now on. It is for tests that wait for a watch
+// to end, whenever that is. Clients say every 5 s that they live, so much less than 15 s ends the
+// watches of those that live too, on a machine that is busy.
+func (c *Ceph) KeepWatches(ctx context.Context, limit time.Duration) error {
+	_, err := c.Run(ctx, "tell", "osd.0", "config", "set", "osd_client_watch_timeout", fmt.Sprint(int(limit.Seconds())))
+	return err
+}
+
 // SetPoolQuota limits the pool to that many bytes; zero takes the limit away.
 // See [Ceph.WaitPoolFull] for when the pool notices.
 func (c *Ceph) SetPoolQuota(ctx context.Context, pool string, bytes uint64) error {

@@ -3,6 +3,7 @@
 package outage
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/scene"
 )
 
@@ -22,6 +24,14 @@ const free = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: free}, sp
 // needs itself starts without it, and what it guards waits for it.
 func TestAColdStartOfAWholeCluster(t *testing.T) {
 	s := newShop(t)
+	// The nodes come back before their watches end, and their pods wait for that.
+	keepWatches := func(limit time.Duration) {
+		if err := storage.KeepWatches(context.WithoutCancel(t.Context()), limit); err != nil {
+			t.Error(err)
+		}
+	}
+	keepWatches(15 * time.Second)
+	t.Cleanup(func() { keepWatches(lab.Watches) })
 	s.Volume("bound", west)
 	s.Volume("data", east, west)
 	s.Create(west, scene.Workload("StatefulSet", "bound", "bound", 1)+"---\n"+scene.Workload("StatefulSet", "db", "data", 1))
