@@ -25,11 +25,12 @@ STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 PLUGIN       = $(STATIC:static/%=plugin/%)
 # Beside the servers, with what they leave of the processors.
 FUZZTIME    ?= 20s
-# Where tests need the lab; test-unit runs all others. Those that take longest start
-# first: whatever is last runs alone.
-LAB_LONGEST  = test/guard/ test/outage/ test/keys/ test/e2e/ pkg/ceph/goceph/ test/provisioner/ test/failover/ test/chart/ test/lab/
+# Where tests need the lab; test-unit runs all others. The order has beside each other what
+# waits (outage, keys, goceph) and what computes (provisioner, guard); the rest is short, and
+# whatever is last runs alone.
+LAB_FIRST    = test/outage/ test/failover/ test/e2e/ test/provisioner/ test/keys/ pkg/ceph/goceph/ test/guard/ test/lab/ test/chart/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
-LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_LONGEST)) $(filter-out $(LAB_LONGEST),$(LAB_ALL))
+LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_FIRST)) $(filter-out $(LAB_FIRST),$(LAB_ALL))
 # Three packages of servers at a time, and in each of them four tests, which mostly wait. The
 # virtual machines are one of the three. The servers are Go programs too, and memory is what
 # there is enough of: they spend an eighth less on collecting it.

@@ -215,42 +215,42 @@ func TestWhoAnswersWrongChangesNothing(t *testing.T) {
 	s.Grows("data")
 }
 
-// The process is killed after each of its steps, and the command run again.
+// The process is killed after each of its steps, and the command run again. Each has nodes of its own.
 func TestKilledAfterEachStep(t *testing.T) {
-	for _, step := range []failover.Step{failover.Begun, failover.Machines, failover.Instances, failover.InForce, failover.NobodyLeft} {
+	for i, step := range []failover.Step{failover.Begun, failover.Machines, failover.Instances, failover.InForce, failover.NobodyLeft} {
 		t.Run(string(step), func(t *testing.T) {
-			s, args := brokenOff(t, step)
-			e3, w3 := s.east.Nodes[2], s.west.Nodes[2]
+			t.Parallel()
+			from, to := stage.East.Nodes[i], stage.West.Nodes[i]
+			s, args := brokenOff(t, step, from)
 			s.refused(s.cephferry(s.west, append(args, "--by", "bob")...), "ask them; if they were interrupted, continue for them with --resume")
 			s.Must(s.cephferry(s.west, args...))
 			if again := s.Must(s.cephferry(s.west, args...)); !strings.Contains(again, "Nothing to do. Start the workload here.") {
 				t.Errorf("again: %s", again)
 			}
-			s.starts(s.west, w3, "p", "data")
+			s.starts(s.west, to, "p", "data")
 			s.Wrote("data", s.east, s.west)
-			s.comesBack(s.east, e3, "p")
+			s.comesBack(s.east, from, "p")
 		})
 	}
 }
 
-// brokenOff is a shop whose volume is being taken from east's third node by the command with
-// these arguments, which was killed after that step. On a busy machine it may have done the
-// rest before it was killed; then that is tried again.
-func brokenOff(t *testing.T, step failover.Step) (*shop, []string) {
+// brokenOff is a shop whose volume is being taken from a node of east by the command with these
+// arguments, which was killed after that step. On a busy machine it may have done the rest before
+// it was killed; then that is tried again.
+func brokenOff(t *testing.T, step failover.Step, node *lab.Node) (*shop, []string) {
 	t.Helper()
 	const tries = 5
 	for range tries {
 		s := newShop(t)
-		e3 := s.east.Nodes[2]
 		s.volume("data")
-		s.starts(s.east, e3, "p", "data")
-		s.owns(s.east, e3, "data")
+		s.starts(s.east, node, "p", "data")
+		s.owns(s.east, node, "data")
 		args := []string{"failover", s.Namespace + "/data", "--from", "east", "--yes"}
 		s.killedAfter(s.plugin(s.west, args...), string(step))
 		if s.Record("data").State == ceph.Fencing {
 			return s, args
 		}
-		s.comesBack(s.east, e3, "p")
+		s.comesBack(s.east, node, "p")
 	}
 	t.Fatalf("%d times it was done before it was killed", tries)
 	return nil, nil

@@ -22,7 +22,7 @@ var (
 
 func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
-		Name: "failover", Nodes: lab.Nodes{PerCluster: 4}, Programs: []string{"kubectl", "kubectl-cephferry", "helm", "webhook"},
+		Name: "failover", Nodes: lab.Nodes{PerCluster: 5}, Programs: []string{"kubectl", "kubectl-cephferry", "helm", "webhook"},
 		Values:  map[string]string{lab.East: "guard.scope=migratable", lab.West: "guard.scope=migratable"},
 		Prepare: scene.Deployment("--scope=migratable", "--ceph-secret=rook-ceph/rook-csi-rbd-node", "--webhook-port=9443"),
 	}, func(s *scene.Scene) error {
