@@ -155,6 +155,11 @@ func TestTheWrongNodeIsNotFenced(t *testing.T) {
 		s.refused(s.cephferry(s.west, "failover", s.Namespace+"/data", "--from", "east", "--yes"),
 			"the fence would cut off "+address, what)
 	}
+	// Whichever came last, it would be in the way of other tests that fence that address.
+	s.deletes(s.west, "p", "data")
+	s.Change("data", func(stored ceph.Record) (ceph.Record, error) {
+		return ceph.Record{Revision: stored.Revision, State: ceph.Free, Epoch: stored.Epoch}, nil
+	})
 }
 
 // A client that the owner does not account for has the image open: its pods are refused,
