@@ -90,7 +90,7 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 # Servers and virtual machines wait most of the time. The other checks compute, one after the
 # other, and have the lowest priority, so that they take what the servers leave. What a check
 # says is shown when it ends. If one fails, the others go on, and the last line names it.
-CHECKS = test-servers lint test-fresh test-unit fuzz
+CHECKS = test-servers lint fuzz test-fresh test-unit
 
 .PHONY: test
 test: deps tools | $(KERNEL_DIR) ## Run every check but release-snapshot, test-image, test-site, test-reef and test-neighbours, which CI runs beside it
@@ -113,8 +113,8 @@ LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|$(LONG_MODEL))$$
 
 .PHONY: test-unit
 test-unit: ## Test what needs no servers, with the race detector
-	go test -vet=off -race -skip '$(LONG_TESTS)' ./...
-	go test -vet=off -run '$(LONG_TESTS)' ./pkg/postrender ./test/model
+	go test -vet=off -race -timeout 20m -skip '$(LONG_TESTS)' ./...
+	go test -vet=off -timeout 20m -run '$(LONG_TESTS)' ./pkg/postrender ./test/model
 	go -C test/chart/render test -vet=off -count=1 ./...
 	CGO_ENABLED=0 go -C test/chart/alerts test -vet=off -count=1 ./...
 	go -C examples/sdk test -vet=off -count=1 ./...
