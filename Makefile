@@ -89,7 +89,7 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 
 # Servers and virtual machines wait most of the time. The other checks compute, one after the
 # other, and have the lowest priority, so that they take what the servers leave. What a check
-# says is shown when it ends. If one fails, the others go on, and the last line names it.
+# says is shown when it ends. If one fails, the others go on, and the end names it.
 CHECKS = test-servers lint fuzz test-fresh test-unit
 
 .PHONY: test
