@@ -14,15 +14,34 @@ import (
 	"github.com/cephferry/cephferry/test/scene"
 )
 
+// command matches one command of a block, with the text that it reads from the block.
+var command = regexp.MustCompile(`(?ms)^[^\n]+<<'END'$.*?^END$|^[^\n]+$`)
+
 // TestTheStartPage carries out docs/start.md, as somebody does who has read nothing else.
+// With -v it prints what such a person sees in the terminal.
 func TestTheStartPage(t *testing.T) {
 	t.Parallel()
 	tm := newTeam(t)
 	dir := t.TempDir()
 	blocks := tm.blocks("start.md", 5)
+	var transcript strings.Builder
+	t.Cleanup(func() {
+		t.Log("as in a terminal:\n\n" + strings.ReplaceAll(transcript.String(), tm.Namespace, "shop"))
+	})
+	run := func(block string) (printed string, err error) {
+		for _, command := range command.FindAllString(block, -1) {
+			out, err := tm.shell(dir, command)
+			printed += out
+			fmt.Fprintf(&transcript, "$ %s\n%s", command, out)
+			if err != nil {
+				return printed, err
+			}
+		}
+		return printed, nil
+	}
 	step := func(n int) string {
 		t.Helper()
-		out, err := tm.shell(dir, blocks[n])
+		out, err := run(blocks[n])
 		if err != nil {
 			t.Fatalf("%v: %s\n%s", err, out, blocks[n])
 		}
@@ -37,6 +56,9 @@ func TestTheStartPage(t *testing.T) {
 		return nil
 	})
 	tm.Grows("data-db-0")
+	if _, err := run("kubectl --context east -n " + tm.Namespace + " get mvol"); err != nil {
+		t.Fatal(err)
+	}
 	before := tm.last([]string{"data-db-0"})
 
 	if out := step(1); !strings.Contains(out, "east") {
@@ -49,7 +71,7 @@ func TestTheStartPage(t *testing.T) {
 	}
 	tm.goesOn(before, east, west)
 
-	out, err := tm.shell(dir, blocks[3])
+	out, err := run(blocks[3])
 	if err == nil || !strings.Contains(out, "is in use by another cluster") || !strings.Contains(out, "cluster west, node ") {
 		t.Errorf("east may start it again, or is not told who has it: %v: %s", err, out)
 	}
