@@ -35,7 +35,7 @@ that were fenced. With --image and --ceph-conf no Kubernetes cluster is needed.`
 			return o.shownHistory(command.Context(), args[0])
 		},
 	}
-	command.Flags().StringVar(&image, "image", "", "`pool/name` or pool/namespace/name of an image, instead of a claim; queries Ceph itself")
+	command.Flags().StringVar(&image, "image", "", "`pool/name` or pool/namespace/name of an image, instead of a claim; queries Ceph directly")
 	return command
 }
 

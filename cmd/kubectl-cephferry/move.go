@@ -47,7 +47,7 @@ command goes back by itself.`,
 	flags.StringVar(&m.release, "release", "", "those of the Helm release with this `name`")
 	flags.StringArrayVar(&m.leave, "leave", nil, "`name` of a claim whose data stays behind, repeatable")
 	flags.BoolVar(&m.undo, "undo", false, "go back to where they ran, after an interrupted move")
-	flags.DurationVar(&m.limit, "timeout", 5*time.Minute, "how long the first cluster may take to let go, and the second to start, a `duration`")
+	flags.DurationVar(&m.limit, "timeout", 5*time.Minute, "how long the first cluster may take to release the volumes, and the second to start, a `duration`")
 	for _, name := range []string{"from-context", "to-context"} {
 		if err := command.RegisterFlagCompletionFunc(name, o.completeContexts); err != nil {
 			panic(err) // there is no such flag

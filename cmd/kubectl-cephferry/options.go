@@ -32,7 +32,7 @@ type options struct {
 func (o *options) addFlags(flags *pflag.FlagSet) {
 	o.kubectl = kubectlFlags()
 	o.kubectl.AddFlags(flags)
-	flags.BoolVar(&o.direct, "direct", false, "query Ceph itself, with a build that has Ceph's libraries; needs neither the webhook nor its objects")
+	flags.BoolVar(&o.direct, "direct", false, "query Ceph directly, with a build that has Ceph's libraries; needs neither the webhook nor its objects")
 	flags.BoolVar(&o.inCluster, "in-cluster", false, "run with --direct as a pod beside the webhook, with its image, service account and Ceph user; for machines without Ceph's libraries")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's configuration, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise that of --ceph-secret")

@@ -44,7 +44,7 @@ cluster that has the volume. An interrupted run is repeated.`,
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.BoolVar(&r.all, "all", false, "all volumes in the namespace without a key, except those whose claims ask for none")
+	flags.BoolVar(&r.all, "all", false, "all volumes in the namespace without a key, except those whose claims opt out")
 	flags.StringVar(&r.save, "save", ".", "`directory` for a copy of each PersistentVolume while it is replaced")
 	r.addProof(flags)
 	return command

@@ -57,7 +57,7 @@ client. With --image, it is the image of a volume whose PersistentVolume was del
 // addProof is for all commands that release.
 func (r *releaseOptions) addProof(flags *pflag.FlagSet) {
 	flags.DurationVar(&r.grace, "admission-grace", 75*time.Second, "how long to wait before concluding that an admitted pod was never stored, a `duration` longer than the API server's --request-timeout")
-	flags.BoolVar(&r.withoutProof, "without-proof", false, "confirm that the recorded nodes that nothing proves to have let go are powered off")
+	flags.BoolVar(&r.withoutProof, "without-proof", false, "confirm that the recorded nodes that nothing proves to have released the volume are powered off")
 	flags.StringVar(&r.by, "by", "", "your `name` for the record; default: the user of the connection")
 }
 

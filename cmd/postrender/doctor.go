@@ -69,13 +69,13 @@ func examineCluster(ctx context.Context, o options, sys system, self doctor.Self
 		}
 		return append(findings,
 			doctor.Skip("class", "with --create cluster, the cluster reads it"),
-			doctor.Skip("ceph", "with --create cluster, only the cluster talks to Ceph"))
+			doctor.Skip("ceph", "with --create cluster, only the cluster contacts Ceph"))
 	}
 	classes, finding := doctor.Classes(ctx, helm.classes)
 	findings = append(findings, finding)
 	findings = append(findings, examineMounts(ctx, &images, classes)...)
 	if o.create == createNever {
-		return append(findings, doctor.Skip("ceph", "with --create never, nobody talks to Ceph here"))
+		return append(findings, doctor.Skip("ceph", "with --create never, postrender does not contact Ceph"))
 	}
 	for _, class := range classes {
 		findings = append(findings, doctor.Ceph(ctx, images.connect, class))

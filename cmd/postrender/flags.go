@@ -64,18 +64,18 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags.StringArrayVar(&o.storageClasses, "storage-class", nil, "manifest `file` with StorageClasses, repeatable; default: read from the cluster")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: the one that helm uses")
 	flags.StringVar(&o.kubeContext, "kube-context", "", "kubeconfig `context`; default: the one that helm uses")
-	flags.StringVar(&o.create, "create", createCluster, "`who` makes images and pairs: cluster (cephferry in the cluster), client (this process), or never (the pair is rendered, and its image must exist)")
-	flags.StringVar(&o.clusterName, "cluster-name", "", "`name` of this cluster, as in the cephferry chart, after which new images are named; default: images get a common name")
+	flags.StringVar(&o.create, "create", createCluster, "`who` creates images and pairs: cluster (cephferry in the cluster), client (this process), or never (the pair is rendered, and its image must exist)")
+	flags.StringVar(&o.clusterName, "cluster-name", "", "`name` of this cluster, as in the cephferry chart; the names of new images carry it; default: image names name no cluster")
 	flags.StringVar(&o.cephConf, "ceph-conf", "", "Ceph configuration `file`; default: ceph-csi's config.json, read from the cluster")
 	flags.StringVar(&o.cephID, "ceph-id", "", "Ceph `user`, without \"client.\"; default: admin with --ceph-conf or --ceph-keyring, otherwise the class's provisioner secret")
 	flags.StringVar(&o.cephKeyring, "ceph-keyring", "", "keyring `file` of the Ceph user")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "render, and create nothing; default: true for helm template and with helm's --dry-run")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "render without creating anything; default: true for helm template and with helm's --dry-run")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	return flags
 }
 
 func usage() string {
-	return `Prepares annotated PersistentVolumeClaims for cephferry, or makes their images and
+	return `Prepares annotated PersistentVolumeClaims for cephferry, or creates their images and
 static PV/PVC pairs itself. Reads manifests on standard input and writes them to
 standard output, as a Helm post-renderer:
 
@@ -86,9 +86,11 @@ why, and which image each of them gets:
 
   helm template db ./chart | postrender list --namespace shop --select 'StatefulSet/*:data'
 
-"postrender doctor" takes the same flags, reads nothing, and checks whether this
-machine has what the renderer needs, and "postrender path" prints where this program is:
-Helm 3 takes a post-renderer by its path, and a plugin's is in a folder of Helm's.
+"postrender doctor" takes the same flags, reads no input, and checks whether this
+machine has what the renderer needs.
+
+"postrender path" prints the path of this program. Helm 3 needs it when postrender was
+installed as a plugin, outside PATH:
 
   helm install db ./chart --post-renderer "$(helm cephferry path)"
 
@@ -131,7 +133,7 @@ func parseFlags(args []string) (options, error) {
 		case o.create == createCluster:
 			return o, fmt.Errorf("--cluster-name: with --create %s the cluster knows its name; leave the flag out, or pass --create %s", createCluster, createClient)
 		case o.create == createNever:
-			return o, fmt.Errorf("--cluster-name: with --create %s nobody looks whether an image bears its owner's name; leave the flag out, or pass --create %s", createNever, createClient)
+			return o, fmt.Errorf("--cluster-name: with --create %s postrender does not check whether an image carries its owner's name; leave the flag out, or pass --create %s", createNever, createClient)
 		case o.clusterName == "":
 			return o, errors.New("--cluster-name: is empty; leave the flag out, or pass the name")
 		}

@@ -120,7 +120,7 @@ func (m *imageMaker) connectByFlags(ctx context.Context, class storageclass.Clas
 		entry, err = entryOf(ctx, reader, class)
 	}
 	if err != nil && class.CephFS != nil {
-		err = fmt.Errorf("the subvolume group of clusterID %q stands only in ceph-csi's config.json, and in another group the claim would get another, empty volume: %w", class.ClusterID, err)
+		err = fmt.Errorf("only ceph-csi's config.json names the subvolume group of clusterID %q, and in any other group the claim would get a new, empty volume: %w", class.ClusterID, err)
 	}
 	if err != nil {
 		return provision.Location{}, err
@@ -135,7 +135,7 @@ func requireNoNamespaces(ctx context.Context, class storageclass.Class, pools ce
 		return fmt.Errorf("list the rados namespaces of pool %q: %w", class.RBD.Pool, err)
 	}
 	if len(names) > 0 {
-		return fmt.Errorf("pool %q has rados namespaces (%s), and which one belongs to clusterID %q stands only in ceph-csi's config.json; leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", class.RBD.Pool, strings.Join(names, ", "), class.ClusterID)
+		return fmt.Errorf("pool %q has rados namespaces (%s), and only ceph-csi's config.json says which one belongs to clusterID %q; leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", class.RBD.Pool, strings.Join(names, ", "), class.ClusterID)
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ func (m *imageMaker) unsupported() error {
 	if m.options.create == createNever {
 		return errors.New("--create never: the path of a CephFS subvolume, and the size of an adopted image, have to be read from Ceph, and this build of postrender has no Ceph library; use --create cluster, or the build that has it")
 	}
-	return errors.New("--create client: this build of postrender has no Ceph library; use --create cluster, the build that has it, or --create never for RBD images that exist")
+	return errors.New("--create client: this build of postrender has no Ceph library; use --create cluster, the build that has it, or --create never for existing RBD images")
 }
 
 // entryOf finds ceph-csi's configuration of a class. It is in the operator's namespace, which

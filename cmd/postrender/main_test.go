@@ -137,7 +137,7 @@ func TestErrors(t *testing.T) {
 		},
 		"the name of a cluster, and nobody looks": {
 			args: []string{"--create=never", "--cluster-name", "east"},
-			want: "postrender: --cluster-name: with --create never nobody looks whether an image bears its owner's name; leave the flag out, or pass --create client\n",
+			want: "postrender: --cluster-name: with --create never postrender does not check whether an image carries its owner's name; leave the flag out, or pass --create client\n",
 		},
 		"a cluster without a name": {
 			args: []string{"--create=client", "--cluster-name", ""},
@@ -157,7 +157,7 @@ func TestErrors(t *testing.T) {
 		},
 		"namespace unknown": {
 			args: []string{"--create=client", "--dry-run", "--storage-class", classes},
-			want: "postrender: PersistentVolumeClaim data: metadata.namespace: Required value: no helm is among the parent processes; pass the release's namespace: --namespace NAME, under helm --post-renderer-args --namespace=NAME\n",
+			want: "postrender: PersistentVolumeClaim data: metadata.namespace: Required value: helm is not among the parent processes; pass the release's namespace: --namespace NAME, under helm --post-renderer-args --namespace=NAME\n",
 		},
 		"class file missing": {
 			args: []string{"--create=client", "--dry-run", "--namespace", "shop", "--storage-class", "no-such-file"},
@@ -172,7 +172,7 @@ func TestErrors(t *testing.T) {
 		"an adoption, with no cluster to look at": {
 			stdin: "../../testdata/postrender/claim-adopt/input.yaml",
 			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes, "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
-			want: "postrender: PersistentVolumeClaim shop/data: find out whether a volume of this cluster still uses what is adopted: " +
+			want: "postrender: PersistentVolumeClaim shop/data: check whether a volume of this cluster still uses the storage to adopt: " +
 				"connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'\n",
 		},
 		"kubeconfig broken": {

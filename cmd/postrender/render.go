@@ -80,7 +80,7 @@ func list(ctx context.Context, o options, sys system) error {
 	table := tabwriter.NewWriter(sys.stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "OBJECT\tCLAIM\tCLASS\tIMAGE\tSELECTED BY")
 	for _, one := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Object, cmp.Or(one.Claim, "(its operator's)"), cmp.Or(one.Class, "(default)"), cmp.Or(one.Image, "<namespace>.<claim>"), one.Why())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Object, cmp.Or(one.Claim, "(named by its operator)"), cmp.Or(one.Class, "(default)"), cmp.Or(one.Image, "<namespace>.<claim>"), one.Why())
 	}
 	tell(sys.stderr, notes)
 	return table.Flush()
@@ -116,8 +116,8 @@ func (h *helmCall) rendersNothing(ctx context.Context) error {
 	if err != nil || call == nil || call.Command != "template" || call.OutputDir == "" {
 		return nil
 	}
-	return fmt.Errorf("read manifests: there are none, because Helm 3 writes the files of --output-dir before it calls the post-renderer: "+
-		"what is in %q is not rendered, so do not apply it; leave out --output-dir, and write the output to a file: helm template ... > manifests.yaml", call.OutputDir)
+	return fmt.Errorf("read manifests: standard input is empty, because Helm 3 writes the files of --output-dir before it calls the post-renderer: "+
+		"the files in %q have not been post-rendered, so do not apply them; leave out --output-dir, and write the output to a file: helm template ... > manifests.yaml", call.OutputDir)
 }
 
 func (h *helmCall) namespace(ctx context.Context) (string, error) {
@@ -130,7 +130,7 @@ func (h *helmCall) namespace(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%w; %s", err, howTo)
 	}
 	if call == nil {
-		return "", fmt.Errorf("no helm is among the parent processes; %s", howTo)
+		return "", fmt.Errorf("helm is not among the parent processes; %s", howTo)
 	}
 	// These go before the kubeconfig, which may then be missing.
 	if given := cmp.Or(call.Connection.Namespace, h.getenv("HELM_NAMESPACE")); given != "" {
@@ -150,7 +150,7 @@ func (h *helmCall) dryRun(ctx context.Context) (bool, error) {
 	}
 	call, err := h.detect(ctx)
 	if err != nil {
-		return false, fmt.Errorf("find out whether this is a dry run: %w; pass --dry-run or --dry-run=false", err)
+		return false, fmt.Errorf("determine whether this is a dry run: %w; pass --dry-run or --dry-run=false", err)
 	}
 	return call != nil && call.DryRun, nil
 }

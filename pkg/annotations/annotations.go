@@ -45,7 +45,7 @@ const (
 	// Exclusive says whether clients map the image with krbd's option exclusive. The
 	// mode is decided when the image is made, and stays.
 	Exclusive = Prefix + "exclusive"
-	// Keyed says whether the image bears its owner's name, so that nodes of other clusters
+	// Keyed says whether the image carries its owner's name, so that nodes of other clusters
 	// find no such image. That is decided when the image is made, and stays.
 	Keyed = Prefix + "keyed"
 )

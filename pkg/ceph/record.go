@@ -36,7 +36,7 @@ type Record struct {
 	GrowTo uint64 `json:"growTo"`
 	// Exclusive says that every mapping of the image uses krbd's option exclusive.
 	Exclusive bool `json:"exclusive"`
-	// Keyed says that the image bears its owner's name, and Private that
+	// Keyed says that the image carries its owner's name, and Private that
 	// every mapping of it is a client of its own, by krbd's option noshare. Both are fixed
 	// when the image is made, as Exclusive is.
 	Keyed   bool `json:"keyed,omitempty"`

@@ -17,7 +17,7 @@ func Classes(ctx context.Context, source storageclass.Source) ([]storageclass.Cl
 	const check = "class"
 	all, err := source(ctx)
 	if err != nil {
-		return nil, problem(check, "pass a manifest with --storage-class FILE, or ask for the right to list storageclasses", "%v", err)
+		return nil, problem(check, "pass a manifest with --storage-class FILE, or ask for permission to list storageclasses", "%v", err)
 	}
 	var usable []storageclass.Class
 	var names []string
@@ -28,7 +28,7 @@ func Classes(ctx context.Context, source storageclass.Source) ([]storageclass.Cl
 		}
 	}
 	if len(usable) == 0 {
-		return nil, problem(check, "make a StorageClass for ceph-csi, as in Rook's deploy/examples/csi", "none of %d StorageClasses is a ceph-csi class that volumes can be made from", len(all))
+		return nil, problem(check, "create a StorageClass for ceph-csi, as in Rook's deploy/examples/csi", "none of %d StorageClasses is a ceph-csi class that volumes can be created from", len(all))
 	}
 	return usable, ok(check, "%s", strings.Join(names, ", "))
 }

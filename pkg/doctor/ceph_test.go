@@ -42,11 +42,11 @@ func TestClasses(t *testing.T) {
 		},
 		"none": {
 			classes: []storagev1.StorageClass{other},
-			want:    doctor.Finding{State: doctor.Problem, Says: "none of 1 StorageClasses is a ceph-csi class that volumes can be made from", Do: "make a StorageClass for ceph-csi, as in Rook's deploy/examples/csi"},
+			want:    doctor.Finding{State: doctor.Problem, Says: "none of 1 StorageClasses is a ceph-csi class that volumes can be created from", Do: "create a StorageClass for ceph-csi, as in Rook's deploy/examples/csi"},
 		},
 		"no right": {
 			err:  errors.New("forbidden"),
-			want: doctor.Finding{State: doctor.Problem, Says: "forbidden", Do: "pass a manifest with --storage-class FILE, or ask for the right to list storageclasses"},
+			want: doctor.Finding{State: doctor.Problem, Says: "forbidden", Do: "pass a manifest with --storage-class FILE, or ask for permission to list storageclasses"},
 		},
 	}
 	for name, test := range tests {

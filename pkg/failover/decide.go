@@ -59,7 +59,7 @@ type Situation struct {
 	// Entries are the blocklist as it was at that time.
 	Entries []ceph.BlocklistEntry
 	Now     time.Time
-	// Of an image that bears its owner's name: Holder has its lock, if anybody has; Keys are
+	// Of an image that carries its owner's name: Holder has its lock, if anybody has; Keys are
 	// those of the clusters; and Self is the client instance that asks all this, and that
 	// would rename.
 	Holder *ceph.LockedError

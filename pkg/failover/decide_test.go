@@ -328,7 +328,7 @@ func TestDecide(t *testing.T) {
 					test.want.Nodes = owner.Nodes
 				}
 				if len(test.want.Fence.Machines) > 0 && len(test.want.Doubts) == 0 {
-					test.want.Because = "the image does not bear its owner's name, so a machine could map it again as another client"
+					test.want.Because = "the image does not carry its owner's name, so a machine could map it again as another client"
 				}
 			}
 			if diff := cmp.Diff(test.want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {

@@ -28,7 +28,7 @@ func (s Situation) inexact(alive []ceph.Node) string {
 	}
 	switch record := s.Record; {
 	case !record.Keyed:
-		return "the image does not bear its owner's name, so a machine could map it again as another client"
+		return "the image does not carry its owner's name, so a machine could map it again as another client"
 	case !record.Exclusive:
 		return "the image is not mapped exclusively, so an unrecorded client could write unseen"
 	case !record.Private:
@@ -159,7 +159,7 @@ func (s Situation) checkKey(cluster ceph.Party) error {
 	const anew = "recreate the volume's PersistentVolume with the volumeHandle "
 	base := s.Image.Base().Name
 	if !s.Record.Keyed {
-		return refuse(anew+base, "the image does not bear its owner's name, and the volume of this cluster leads to %s", s.Image.Own())
+		return refuse(anew+base, "the image does not carry its owner's name, and the volume of this cluster leads to %s", s.Image.Own())
 	}
 	for _, key := range s.Keys {
 		if key.Name == s.Image.Key && key.UID != cluster.UID {

@@ -21,7 +21,7 @@ const (
 // westsData is the image as west's volume leads to it.
 var westsData = ceph.ImageSpec{Pool: "rbd", Name: "shop.data", Key: "west"}
 
-// keyed is the record of an image that bears its owner's name and is mapped exclusively, by
+// keyed is the record of an image that carries its owner's name and is mapped exclusively, by
 // a client of its own.
 func keyed(record ceph.Record, renamers ...string) ceph.Record {
 	record.Keyed, record.Exclusive, record.Private, record.Named = true, true, true, record.State == ceph.Held
@@ -222,7 +222,7 @@ func TestDecideExactly(t *testing.T) {
 		},
 		"the volume here has a key, and the image has none": {
 			situation: Situation{Image: westsData, Record: held(east, []ceph.Node{e1}, onE1)},
-			refused:   "the image does not bear its owner's name, and the volume of this cluster leads to shop.data~west\n  do this   recreate the volume's PersistentVolume with the volumeHandle shop.data",
+			refused:   "the image does not carry its owner's name, and the volume of this cluster leads to shop.data~west\n  do this   recreate the volume's PersistentVolume with the volumeHandle shop.data",
 		},
 	}
 	for name, test := range tests {

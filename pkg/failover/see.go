@@ -83,7 +83,7 @@ func survey(ctx context.Context, storage Ceph, spaces []Space) (Situation, error
 	return s, err
 }
 
-// keys adds the keys of each pool in which an image bears its owner's name, and who asks.
+// keys adds the keys of each pool in which an image carries its owner's name, and who asks.
 func keys(ctx context.Context, storage Ceph, all []Seen) error {
 	known := map[Space][]ceph.Key{}
 	self := ""

@@ -33,7 +33,7 @@ type Ceph interface {
 // Step is a part of a failover that was carried out.
 type Step string
 
-// The steps, in their order. Only an image that bears its owner's name is Renamed; Machines
+// The steps, in their order. Only an image that carries its owner's name is Renamed; Machines
 // and Instances are left out when there are none.
 const (
 	Begun      Step = "the record says that the image is being taken"
@@ -71,7 +71,7 @@ func Take(ctx context.Context, storage Ceph, plan Plan, exempt []netip.Prefix, d
 	return TakeAll(ctx, storage, []Plan{plan}, exempt, func(_ int, step Step) { did(step) })[0]
 }
 
-// named: the image bears its owner's name, and gets another owner.
+// named: the image carries its owner's name, and gets another owner.
 func (t *takeover) named() bool { return t.Record.Keyed && !t.Ours }
 
 // begin writes that the image is being taken, and from which nodes, if the holder
@@ -157,7 +157,7 @@ func (p Plan) Fenced() []ceph.FencedNode {
 
 // Drop gives an image back to its owner whose takeover was begun, for a person who
 // decided otherwise. What is on the blocklist stays there, and in the record, until
-// it is lifted. Of an image that bears its owner's name, who may be renaming it for the
+// it is lifted. Of an image that carries its owner's name, who may be renaming it for the
 // takeover is fenced before: the owner could not tell it from one of its own, and it would
 // take the name away again.
 func Drop(ctx context.Context, storage Ceph, spec ceph.ImageSpec, taker ownership.Taker) (ceph.Record, error) {

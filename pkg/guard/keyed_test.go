@@ -31,7 +31,7 @@ func keyedAs(key string) func(*corev1.PersistentVolume) {
 	return func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeHandle += "~" + key }
 }
 
-// keyedWorld is west with a pair for an image that bears its owner's name, which nobody owns.
+// keyedWorld is west with a pair for an image that carries its owner's name, which nobody owns.
 type keyedWorld struct {
 	*world
 	self string

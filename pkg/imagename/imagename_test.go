@@ -22,7 +22,7 @@ var (
 	west = ceph.Party{UID: "u-west", Name: "west"}
 )
 
-// rig is an image that may bear its owner's name, and a client of west. East has a key.
+// rig is an image that may carry its owner's name, and a client of west. East has a key.
 type rig struct {
 	*testing.T
 	ceph    *cephtest.Ceph

@@ -32,7 +32,7 @@ var ofWest = ceph.ImageSpec{Pool: "replicapool", Name: "shop.data", Key: "west"}
 // exactly is an image by exactly that name.
 func exactly(name string) ceph.ImageSpec { return ceph.ImageSpec{Pool: "replicapool", Name: name} }
 
-// keyedWorld is west with a volume of an image that bears its owner's name. Both clusters
+// keyedWorld is west with a volume of an image that carries its owner's name. Both clusters
 // have keys, and nobody owns the image.
 type keyedWorld struct {
 	*world

@@ -35,7 +35,7 @@ type Taker struct {
 // The holder is the one in the record, with its nodes and clients: what is put on
 // the blocklist afterwards is read from there, and stays there until the end.
 //
-// Of an image that bears its owner's name, who takes it stands among those who may be
+// Of an image that carries its owner's name, who takes it stands among those who may be
 // renaming it, and the record vouches for no name any more. So whoever goes on, or gives
 // the image to the owner again, fences what this one may have left half done.
 func BeginFence(stored ceph.Record, taker Taker) (ceph.Record, error) {
@@ -72,7 +72,7 @@ func BeginFence(stored ceph.Record, taker Taker) (ceph.Record, error) {
 // instances, for the history. When somebody has dropped that takeover meanwhile and
 // begun another, the owner may have other holders by now, and the caller begins again.
 //
-// If the image bears its owner's name, the caller has given it that of the cluster, and has
+// If the image carries its owner's name, the caller has given it that of the cluster, and has
 // seen that no other leads to it. Of those who may be renaming it, who is not fenced by
 // this caller and is not the caller stays in the record.
 //
@@ -116,7 +116,7 @@ func takeoverOf(record ceph.Record) ceph.Record {
 
 // DropFence gives the image back to its owner, for a person who decided otherwise,
 // or returns a [*Refused]. It is safe at any time: the owner is the only one who
-// could write all along. An image that bears its owner's name may have another one by then, or
+// could write all along. An image that carries its owner's name may have another one by then, or
 // two: the owner fences who may be renaming it, and gives it its own again.
 func DropFence(stored ceph.Record, taker Taker) (ceph.Record, error) {
 	switch {

@@ -348,20 +348,20 @@ func TestFence(t *testing.T) {
 		"finish what nobody began":             {stored: held(east), do: finish(takes(west, "ann")), err: ownership.NotFencing},
 		"finish what was dropped and released": {stored: free(), do: finish(takes(west, "ann")), err: ownership.NotFencing},
 
-		"begin with an image that bears its owner's name": {
+		"begin with an image that carries its owner's name": {
 			stored: held(east, on(e1), keyed, named, renaming("r")), do: begin(withSelf(takes(west, "ann"))),
 			want: fencing(east, west, "ann", on(e1), keyed, renaming("r", self), fenceNow, history(begun("ann"))),
 		},
-		"begin again with an image that bears its owner's name": {
+		"begin again with an image that carries its owner's name": {
 			stored: fencing(east, west, "ann", keyed, renaming("earlier")), do: begin(withSelf(takes(west, "ann"))),
 			want: fencing(east, west, "ann", keyed, renaming("earlier", self)),
 		},
-		"finish with an image that bears its owner's name": {
+		"finish with an image that carries its owner's name": {
 			stored: fencing(east, west, "ann", on(e1), keyed, renaming(clientOnE1, "late", self)), do: finish(withSelf(takes(west, "ann"))),
 			want: held(west, nextEpoch, admitted, sinceNow, pending(ownership.Awaited), keyed, named, renaming("late"), func(r *ceph.Record) { r.Owner.Namespace, r.Owner.Claim = "store", "db" },
 				history(ceph.Change{At: nowKept, Event: ceph.TakenOver, Party: west, By: "ann", From: &east, Fenced: []string{clientOnE1}})),
 		},
-		"drop an image that bears its owner's name": {
+		"drop an image that carries its owner's name": {
 			stored: fencing(east, west, "ann", keyed, renaming("r", self)), do: drop(withSelf(takes(west, "ann"))),
 			want: held(east, keyed, renaming("r", self), history(ceph.Change{At: nowKept, Event: ceph.FenceDropped, Party: west, By: "ann", From: &east})),
 		},

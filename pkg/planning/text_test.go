@@ -42,7 +42,7 @@ func TestPlanIsShown(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	// Of an image that bears its owner's name, the clients may be enough.
+	// Of an image that carries its owner's name, the clients may be enough.
 	v.Plan = failover.Plan{
 		Image: ceph.ImageSpec{Pool: "rbd", Name: "shop.data"}, From: owner.Party, Exact: true,
 		Record: ceph.Record{Owner: owner, Keyed: true, Exclusive: true, Private: true, Renamers: []string{"10.0.1.12:0/41"}},

@@ -120,7 +120,7 @@ func (p *planner) planClaim(c claimIn, annotate bool) {
 func parseAnnotations(all map[string]string, place annotations.Place, path *field.Path) (annotations.Claim, field.ErrorList) {
 	asked, errs := annotations.Parse(all, place, path)
 	if asked.Class != "" {
-		errs = append(errs, field.Forbidden(path.Key(annotations.Class), "the claim was rendered for --create cluster, which makes the volume in the cluster; name the class in spec.storageClassName, or render with --create cluster"))
+		errs = append(errs, field.Forbidden(path.Key(annotations.Class), "the claim was rendered for --create cluster, which creates the volume in the cluster; name the class in spec.storageClassName, or render with --create cluster"))
 	}
 	if asked.Size != nil {
 		errs = append(errs, field.Forbidden(path.Key(annotations.Size), "is for --create cluster; raise spec.resources.requests[storage] instead, and the image grows with it"))
@@ -161,7 +161,7 @@ func (p *planner) namespaceOf(meta metav1.ObjectMeta, metadata *field.Path) (str
 
 func validateName(name string, path *field.Path) field.ErrorList {
 	if name == "" {
-		return field.ErrorList{field.Required(path, "a pair needs a name that stays the same; generateName cannot be used")}
+		return field.ErrorList{field.Required(path, "a pair needs a fixed name; generateName cannot be used")}
 	}
 	if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
 		return field.ErrorList{field.Invalid(path, name, msgs[0])}

@@ -190,7 +190,7 @@ func (p *clusterPlan) addClaim(c claimIn) bool {
 		errs = append(validateName(c.claim.Name, metadata.Child("name")), errs...)
 	}
 	if volume := c.claim.Spec.VolumeName; volume != "" {
-		errs = append(errs, field.Forbidden(child(c.field, "spec").Child("volumeName"), fmt.Sprintf("is set to %q, but the cluster makes and names the PersistentVolume; remove it, or, if --create client rendered the pair, go on with --create client", volume)))
+		errs = append(errs, field.Forbidden(child(c.field, "spec").Child("volumeName"), fmt.Sprintf("is set to %q, but the cluster creates and names the PersistentVolume; remove it, or, if the pair was rendered with --create client, keep using --create client", volume)))
 	}
 	class := className(c.claim)
 	if class != "" && len(validation.IsDNS1123Subdomain(class)) > 0 {

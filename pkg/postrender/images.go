@@ -45,7 +45,7 @@ func (p *planner) ensure(ctx context.Context, images Images) error {
 	p.notes = notes
 	if err := p.mistakes.err(); err != nil {
 		if len(notes) > 0 {
-			return fmt.Errorf("%w\n%s before that; nothing is removed, and the same command continues with the rest", err, strings.Join(notes, "; "))
+			return fmt.Errorf("%w\n%s before that; nothing is rolled back, and running the same command again continues", err, strings.Join(notes, "; "))
 		}
 		return err
 	}

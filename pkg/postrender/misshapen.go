@@ -78,11 +78,11 @@ func stray(o object) field.ErrorList {
 		switch {
 		case isClaim && !strings.HasPrefix(path, "metadata.annotations["),
 			isSet && inTemplate && !onTemplate().MatchString(path):
-			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; it belongs into the claim's metadata.annotations"))
+			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; move it to the claim's metadata.annotations"))
 		case isSet && !inTemplate && !templated:
-			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; it belongs on entries of spec.volumeClaimTemplates, and none has it"))
+			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; annotate an entry of spec.volumeClaimTemplates instead; none has this annotation"))
 		case !isClaim && !isSet && inTemplate:
-			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; a volume of a pod's own lives as long as the pod, and cannot be migratable"))
+			errs = append(errs, field.Forbidden(field.NewPath(path), "has no effect here; an ephemeral volume is deleted with its pod, and cannot be migratable"))
 		}
 	}
 	return errs
@@ -155,7 +155,7 @@ func malformedTemplates(o object) field.ErrorList {
 	value := mapping(o.fields, "spec")[templatesField]
 	templates, ok := value.([]any)
 	if !ok && value != nil {
-		return field.ErrorList{field.TypeInvalid(path, "a mapping or a text", "must be a list of claim templates")}
+		return field.ErrorList{field.TypeInvalid(path, "a mapping or a string", "must be a list of claim templates")}
 	}
 	var errs field.ErrorList
 	for i, template := range templates {

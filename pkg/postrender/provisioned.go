@@ -104,7 +104,7 @@ func (p Provisioned) refuseAdoptions(ctx context.Context, plans []staticpv.Plan)
 		}
 		all, err := volumes(struct{}{})
 		if err != nil {
-			results[i].Err = fmt.Errorf("find out whether a volume of this cluster still uses what is adopted: %w", err)
+			results[i].Err = fmt.Errorf("check whether a volume of this cluster still uses the storage to adopt: %w", err)
 		} else if err := plan.RefuseAdoption(all); err != nil {
 			results[i].Err = fmt.Errorf("%w: %w", errAdoption, err)
 		}

@@ -105,7 +105,7 @@ func TestAdoptionAsksOnce(t *testing.T) {
 	}{
 		"nothing is adopted":      {input: claim("a", "1Gi", "") + claim("b", "1Gi", "")},
 		"two images are adopted":  {input: adopt("a") + adopt("b"), want: 1},
-		"they cannot be read":     {input: adopt("a"), fails: unreadable, want: 1, err: "PersistentVolumeClaim shop/a: find out whether a volume of this cluster still uses what is adopted: list PersistentVolumes: forbidden"},
+		"they cannot be read":     {input: adopt("a"), fails: unreadable, want: 1, err: "PersistentVolumeClaim shop/a: check whether a volume of this cluster still uses the storage to adopt: list PersistentVolumes: forbidden"},
 		"they are not needed yet": {input: claim("a", "1Gi", ""), fails: unreadable},
 	}
 	for name, test := range tests {
@@ -140,7 +140,7 @@ func TestAdoptionAsksOnce(t *testing.T) {
 // TestExistingDryRun: whether this is a dry run is asked only if there is something
 // to look at.
 func TestExistingDryRun(t *testing.T) {
-	cause := errors.New("find out whether this is a dry run: cause")
+	cause := errors.New("determine whether this is a dry run: cause")
 	shared := claim("b", "1Gi", "  storageClassName: cephfs\n")
 	tests := map[string]struct {
 		input string

@@ -231,7 +231,7 @@ func (p *planner) refuseCustom(o object) {
 	for _, template := range o.customTemplates() {
 		p.selection.pick(o, &template.claim)
 		if name := claims.ClassName(&template.claim); template.claim.Annotations[annotations.Migratable] == "true" && (name == nil || *name != "") {
-			p.mistakes.add(o.label(o.namespace()), field.Forbidden(claims.AnnotationPath(template.field, annotations.Migratable), "an operator names the claims of this template, so no pair can be made beforehand; render with --create cluster"))
+			p.mistakes.add(o.label(o.namespace()), field.Forbidden(claims.AnnotationPath(template.field, annotations.Migratable), "an operator names the claims of this template, so no pair can be rendered in advance; render with --create cluster"))
 		}
 	}
 }

@@ -304,7 +304,7 @@ func TestProvisioned(t *testing.T) {
 			},
 			notes: []string{"created image replicapool/tenant/shop.a, metadata/tenant/shop.b"},
 			err: `PersistentVolumeClaim shop/c: create image "replicapool/tenant/shop.c": the pool is full or its quota is used up; ` + ceph.Advice(ceph.ErrPoolFull) + "\n" +
-				"created image replicapool/tenant/shop.a, metadata/tenant/shop.b before that; nothing is removed, and the same command continues with the rest",
+				"created image replicapool/tenant/shop.a, metadata/tenant/shop.b before that; nothing is rolled back, and running the same command again continues",
 			is:      ceph.ErrPoolFull,
 			created: 3,
 		},

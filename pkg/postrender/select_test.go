@@ -180,7 +180,7 @@ func TestSelectPairs(t *testing.T) {
 
 	r.Select = selectors(t, "Alertmanager/main")
 	_, err := r.Render(t.Context(), strings.NewReader(harbor), &out)
-	const want = "Alertmanager monitoring/main: spec.storage.volumeClaimTemplate.metadata.annotations[cephferry.io/migratable]: Forbidden: an operator names the claims of this template, so no pair can be made beforehand; render with --create cluster"
+	const want = "Alertmanager monitoring/main: spec.storage.volumeClaimTemplate.metadata.annotations[cephferry.io/migratable]: Forbidden: an operator names the claims of this template, so no pair can be rendered in advance; render with --create cluster"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

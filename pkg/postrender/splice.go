@@ -107,7 +107,7 @@ func (d *document) edited() (manifest.Document, error) {
 	}
 	edited, err := tree.Edit(d.edits...)
 	if err != nil {
-		return manifest.Document{}, fmt.Errorf("edit the manifest%s: %w; nothing was written", in(d.Body), err)
+		return manifest.Document{}, fmt.Errorf("edit the manifest%s: %w; no output was written", in(d.Body), err)
 	}
 	return edited, nil
 }

@@ -55,7 +55,7 @@ func (i Image) anyName(ctx context.Context) (ceph.ImageSpec, error) {
 }
 
 // find calls do with the image's spec. Nobody has to have a key to find a keyed image:
-// who takes it for absent, because it bears its owner's name, would make a second one.
+// who takes it for absent, because it carries its owner's name, would make a second one.
 func (i Image) find(ctx context.Context, do func(ceph.ImageSpec) error) error {
 	err := do(i.ImageSpec)
 	if i.Key != "" || !errors.Is(err, ceph.ErrImageNotFound) {

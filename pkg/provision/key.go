@@ -116,7 +116,7 @@ func fitsKeys(claim, image string, keys []ceph.Key) error {
 func describeKeyed(volume Volume, keyed bool) string {
 	is, wants := "has one name for all clusters", "bears its owner's"
 	if keyed {
-		is, wants = "bears its owner's name", "does not"
+		is, wants = "carries its owner's name", "does not"
 	}
 	return fmt.Sprintf("image %s %s, and this claim asks for one that %s; leave the annotation %s out", volume, is, wants, annotations.Keyed)
 }

@@ -31,7 +31,7 @@ func keyedImage(cluster provision.ImageCluster, request provision.Request) provi
 	return request
 }
 
-// TestEnsureFindsAnOwnersImage: an image that bears its owner's name is found by everybody, so
+// TestEnsureFindsAnOwnersImage: an image that carries its owner's name is found by everybody, so
 // that nobody makes a second one.
 func TestEnsureFindsAnOwnersImage(t *testing.T) {
 	no := false

@@ -321,7 +321,7 @@ func volume(claim *corev1.PersistentVolumeClaim, class Class, image owned) (*cor
 	case !there:
 		return nil, fmt.Sprintf("image %s is gone, or cannot be looked at", image.Image)
 	case record.Keyed && image.space.Key == "":
-		return nil, fmt.Sprintf("image %s bears its owner's name, and this cluster has no key in that pool yet; start its webhook, with a volume or a StorageClass there", image.Image)
+		return nil, fmt.Sprintf("image %s carries its owner's name, and this cluster has no key in that pool yet; start its webhook, with a volume or a StorageClass there", image.Image)
 	}
 	asked, errs := askedOf(claim)
 	plans, more := staticpv.Plans(staticpv.Input{Claim: claim, Namespace: claim.Namespace, Asked: asked, Class: class.Class}, staticpv.NamesOf(claim.Namespace, claim.Name, asked))

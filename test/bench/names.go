@@ -18,7 +18,7 @@ import (
 // failovers are few, because each fences other addresses.
 const failovers = 10
 
-// naming measures what it costs that an image bears its owner's name. The guard is in this
+// naming measures what it costs that an image carries its owner's name. The guard is in this
 // program, with its caches in memory, so that nothing is measured but Ceph and what is
 // decided.
 func naming(ctx context.Context, out io.Writer, dir string, tools lab.Tools) (err error) {

@@ -75,7 +75,7 @@ func TestTheSameCommandContinuesWhenThePoolHasRoomAgain(t *testing.T) {
 		full(true)
 		team.refused(east, team.rendered("install", "small", chart),
 			fmt.Sprintf("PersistentVolumeClaim %s/second: create image %q: %s", team.namespace, pool+"/"+team.namespace+".second", ceph.ErrPoolFull),
-			fmt.Sprintf("; %s\ncreated image %s/%s.first before that; nothing is removed, and the same command continues with the rest", ceph.Advice(ceph.ErrPoolFull), lab.Pool, team.namespace))
+			fmt.Sprintf("; %s\ncreated image %s/%s.first before that; nothing is rolled back, and running the same command again continues", ceph.Advice(ceph.ErrPoolFull), lab.Pool, team.namespace))
 		before := team.look(east)
 		if diff := cmp.Diff(nothing().Claims, before.Claims); diff != "" {
 			team.Errorf("claims (-want +got):\n%s", diff)

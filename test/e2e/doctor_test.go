@@ -49,7 +49,7 @@ skipped cephferry you have no right to see whether it is installed (list validat
 ok rights enough for persistentvolumeclaims, statefulsets, secrets, in namespace %s
 skipped volumes you have no right to look at them (list persistentvolumes); the platform team has
 skipped class with --create cluster, the cluster reads it
-skipped ceph with --create cluster, only the cluster talks to Ceph
+skipped ceph with --create cluster, only the cluster contacts Ceph
 `, team.namespace)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -61,7 +61,7 @@ skipped ceph with --create cluster, only the cluster talks to Ceph
 	for _, line := range []string{
 		"problem rights " + user + " may not get, create, patch, delete persistentvolumes\ndo this kubectl create clusterrole helm-persistentvolumes ",
 		"problem class list the cluster's StorageClasses: ",
-		"skipped ceph with --create never, nobody talks to Ceph here\n",
+		"skipped ceph with --create never, postrender does not contact Ceph\n",
 	} {
 		if !strings.Contains(got, line) {
 			t.Errorf("%q is not in:\n%s", line, got)

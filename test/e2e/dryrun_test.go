@@ -65,7 +65,7 @@ func TestTemplateIntoAFolder(t *testing.T) {
 			command := []string{"template", "web", web, migratable, "--output-dir", dir,
 				"--post-renderer", team.renderer(), "--post-renderer-args=--create=" + create}
 			if team.helm == 3 {
-				team.refused(east, command, "postrender: read manifests: there are none, because Helm 3 writes the files of --output-dir before it calls the post-renderer: "+
+				team.refused(east, command, "postrender: read manifests: standard input is empty, because Helm 3 writes the files of --output-dir before it calls the post-renderer: "+
 					"what is in \""+dir+"\" is not rendered, so do not apply it; leave out --output-dir, and write the output to a file: helm template ... > manifests.yaml\n")
 			} else {
 				team.must(east, command...)

@@ -26,7 +26,7 @@ func TestTheBuildWithoutCephUsesImagesThatExist(t *testing.T) {
 		team.usePure()
 		install := team.rendered("install", "web", web, migratable)
 		team.refused(east, install, "--create client: this build of postrender has no Ceph library; "+
-			"use --create cluster, the build that has it, or --create never for RBD images that exist")
+			"use --create cluster, the build that has it, or --create never for existing RBD images")
 		team.unchanged(east, nothing())
 
 		team.refused(east, append(append(install, class("ceph-filesystem")), arguments("--create=never")...),

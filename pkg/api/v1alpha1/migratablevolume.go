@@ -99,7 +99,7 @@ type MigratableVolumeStatus struct {
 	// +optional
 	// +listType=atomic
 	Fenced []FencedMachine `json:"fenced,omitempty"`
-	// Keyed: the image bears its owner's name, and Ceph shows it to no other cluster.
+	// Keyed: the image carries its owner's name, and Ceph shows it to no other cluster.
 	// +optional
 	Keyed bool `json:"keyed,omitempty"`
 	// History are the last changes of the record, the latest last.
