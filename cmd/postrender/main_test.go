@@ -166,8 +166,8 @@ func TestErrors(t *testing.T) {
 		"CephFS by flags, with no cluster to read its subvolume group from": {
 			stdin: "../../testdata/postrender/cephfs/input.yaml",
 			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes, "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
-			want: "postrender: PersistentVolumeClaim shop/data: connect to the Ceph cluster of class \"cephfs\": the subvolume group of clusterID \"rook-ceph\" stands only in ceph-csi's config.json, " +
-				"and in another group the claim would get another, empty volume: connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'\n",
+			want: "postrender: PersistentVolumeClaim shop/data: connect to the Ceph cluster of class \"cephfs\": only in ceph-csi's config.json, " +
+				"and in any other group the claim would get a new, empty volume: connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'\n",
 		},
 		"an adoption, with no cluster to look at": {
 			stdin: "../../testdata/postrender/claim-adopt/input.yaml",

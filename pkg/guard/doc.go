@@ -3,8 +3,8 @@
 // Three endpoints call one decision:
 //
 //   - scale: a scale subresource, or a Deployment or StatefulSet, whose replicas
-//     rise. It tells the person at once: what is raised is refused, and what is
-//     created is stored with a warning. Nothing rests on it.
+//     rise. It answers the user at once: raising replicas is refused, and a new
+//     object is stored with a warning. Safety does not depend on it.
 //   - pod: a pod is created. Everything that starts a pod passes here.
 //   - volume: a PersistentVolume gets the claim that it is for. It opens the pod
 //     endpoint for the claim's namespace, by a label that the webhook's

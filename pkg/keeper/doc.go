@@ -1,8 +1,8 @@
-// Package keeper keeps the records of this cluster's images true.
+// Package keeper keeps the records of this cluster's images up to date.
 //
 // [Keeper] runs in one replica of the webhook. For each guarded volume it compares
 // the image's record with what this cluster does: it writes which nodes and clients
-// hold the image, takes what the cluster uses and nobody owns, and releases what is
+// hold the image, acquires images that the cluster uses and nobody owns, and releases what is
 // proven idle. What it does is decided by the pure function ownership.Keep; the
 // table stands there. It looks at a volume when something has happened to it: in
 // Kubernetes (events.go), or to its record ([Sweep]); and from time to time, at what may

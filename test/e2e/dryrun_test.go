@@ -66,7 +66,7 @@ func TestTemplateIntoAFolder(t *testing.T) {
 				"--post-renderer", team.renderer(), "--post-renderer-args=--create=" + create}
 			if team.helm == 3 {
 				team.refused(east, command, "postrender: read manifests: standard input is empty, because Helm 3 writes the files of --output-dir before it calls the post-renderer: "+
-					"what is in \""+dir+"\" is not rendered, so do not apply it; leave out --output-dir, and write the output to a file: helm template ... > manifests.yaml\n")
+					"the files in \""+dir+"\" have not been post-rendered, so do not apply them; leave out --output-dir, and write the output to a file: helm template ... > manifests.yaml\n")
 			} else {
 				team.must(east, command...)
 			}

@@ -74,7 +74,7 @@ func TestCephFlagsAndAClassFromAFileNeedNoKubernetes(t *testing.T) {
 	team.rbd("namespace", "create", pool+"/blue")
 	team.write(classes, rbdClass{name: "ceph-block", pool: pool}.manifest())
 	ran = filter("--storage-class", classes)
-	want := fmt.Sprintf(`pool %q has rados namespaces (blue), and which one belongs to clusterID "rook-ceph" stands only in ceph-csi's config.json; `+
+	want := fmt.Sprintf(`pool %q has rados namespaces (blue), and only ceph-csi's config.json says which one belongs to clusterID "rook-ceph"; `+
 		"leave --storage-class out, so that class and config.json are read from the Kubernetes cluster", pool)
 	if ran.Code != 1 || ran.Stdout != "" || !strings.Contains(ran.Stderr, want) {
 		team.Errorf("exit code %d, stdout %q, stderr:\n%s\nwant 1, nothing and:\n%s", ran.Code, ran.Stdout, ran.Stderr, want)
