@@ -166,7 +166,7 @@ func TestErrors(t *testing.T) {
 		"CephFS by flags, with no cluster to read its subvolume group from": {
 			stdin: "../../testdata/postrender/cephfs/input.yaml",
 			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes, "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
-			want: "postrender: PersistentVolumeClaim shop/data: connect to the Ceph cluster of class \"cephfs\": only in ceph-csi's config.json, " +
+			want: "postrender: PersistentVolumeClaim shop/data: connect to the Ceph cluster of class \"cephfs\": only ceph-csi's config.json names the subvolume group of clusterID \"rook-ceph\", " +
 				"and in any other group the claim would get a new, empty volume: connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'\n",
 		},
 		"an adoption, with no cluster to look at": {
