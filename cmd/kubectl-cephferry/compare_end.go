@@ -270,7 +270,7 @@ func (e end) volume(ctx context.Context, pv *corev1.PersistentVolume) (compare.V
 	return volume, true
 }
 
-// anyName is an image by whichever of its names it bears: with a key, whoever's it is, it is
+// anyName is an image by whichever of its names it carries: with a key, whoever's it is, it is
 // looked for by all of them.
 func anyName(ctx context.Context, storage ceph.Cluster, spec ceph.ImageSpec) (ceph.Image, error) {
 	if spec.Key == "" {

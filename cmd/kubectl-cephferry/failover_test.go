@@ -37,7 +37,7 @@ func TestProgress(t *testing.T) {
 	}{
 		"one": {[]planning.Volume{a}, []string{
 			"volume shop/a: the record says that the image is being taken", "volume shop/a: the client instances are on the blocklist", "volume shop/a: the OSDs know",
-			"volume shop/a: the image bears the name of this cluster", "volume shop/a: nobody has the image open", "volume shop/a: the record says that the image is ours", ""}},
+			"volume shop/a: the image carries the name of this cluster", "volume shop/a: nobody has the image open", "volume shop/a: the record says that the image is ours", ""}},
 		"several": {[]planning.Volume{a, b}, []string{
 			"2 volumes: the record says that the image is being taken", "2 volumes: the client instances are on the blocklist",
 			"volume shop/a: the record says that the image is ours", "volume shop/b: the record says that the image is ours", ""}},

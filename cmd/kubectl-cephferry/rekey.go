@@ -30,7 +30,7 @@ func newRekey(o *options) *cobra.Command {
 		Use:   "rekey NAMESPACE/CLAIM... | --all",
 		Short: "Give volumes that were made without a key the key of this cluster",
 		Long: `Gives volumes that were made without a key the key of this cluster, so that their images
-bear their owner's name. The claim and its data stay; the PersistentVolume is replaced by one
+carry their owner's name. The claim and its data stay; the PersistentVolume is replaced by one
 with another volumeHandle, while nothing here uses it. Then do the same in every other
 cluster that has the volume. An interrupted run is repeated.`,
 		Example: `  kubectl cephferry rekey shop/data-db-0

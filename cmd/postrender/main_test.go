@@ -59,7 +59,7 @@ func TestNothingElseIsNeeded(t *testing.T) {
 	}
 }
 
-// TestDryRunWithKeys: the flag is enough to show whose name the images would bear.
+// TestDryRunWithKeys: the flag is enough to show whose name the images would carry.
 func TestDryRunWithKeys(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
 	got := runWith(t, readFile(t, claim), nil, "--create=client", "--dry-run", "--namespace", "shop", "--storage-class", classes, "--cluster-name", "east")

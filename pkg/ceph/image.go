@@ -15,7 +15,7 @@ type ImageSpec struct {
 	Namespace string
 	Name      string
 	// Key, unless empty, says that the image is keyed, and is the key of the cluster that
-	// asks: Name is the base name then, and the image bears that or Name~KEY of some
+	// asks: Name is the base name then, and the image carries that or Name~KEY of some
 	// cluster. Whoever takes such a spec finds the image by any of these names: first its
 	// own, so that it costs nothing more to ask for an image that one owns; then the base
 	// name; then those with the [KeyStore]'s keys.

@@ -10,8 +10,8 @@ import (
 // owns it: "shop.data-db-0~east". A Kubernetes name never has it.
 const KeySeparator = "~"
 
-// JoinName is the name that a keyed image bears for the cluster with that key; without a
-// key, the base name, which it bears while nobody owns it.
+// JoinName is the name that a keyed image carries for the cluster with that key; without a
+// key, the base name, which it carries while nobody owns it.
 func JoinName(base, key string) string {
 	if key == "" {
 		return base
@@ -72,7 +72,7 @@ type Key struct {
 // not listed cannot have given it to an image.
 type KeyStore interface {
 	// Keys returns all keys, sorted by name, those too of which the claim died half-way:
-	// a name that an image may bear. The UID is of who claims it or has it;
+	// a name that an image may carry. The UID is of who claims it or has it;
 	// ClaimKey decides.
 	Keys(ctx context.Context, pool, namespace string) ([]Key, error)
 

@@ -8,7 +8,7 @@ import (
 // RecordOf is the record of one image of several.
 type RecordOf struct {
 	// Image has, if the record says that the image is keyed, its base name and the key that
-	// it bears, see [SplitName]; otherwise its name as it is.
+	// it carries, see [SplitName]; otherwise its name as it is.
 	Image  ImageSpec
 	Record Record
 	// Err is why the record cannot be read: ErrRecordUnknown. The zero record is

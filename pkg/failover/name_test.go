@@ -25,7 +25,7 @@ func timeless(f func(t *testing.T)) func(*testing.T) {
 	return func(t *testing.T) { synctest.Test(t, f) }
 }
 
-// newKeyedDisaster is one whose image bears east's name; e1 and e2 are registered.
+// newKeyedDisaster is one whose image carries east's name; e1 and e2 are registered.
 func newKeyedDisaster(t *testing.T) *disaster {
 	t.Helper()
 	d := &disaster{image: westsData, process: process{T: t, ceph: cephtest.New(cephtest.Pool{Name: "rbd", Images: []cephtest.Image{
@@ -57,7 +57,7 @@ func (d *disaster) wests(fenced ...string) {
 	if record.State != ceph.Held || record.Owner.Party != west || record.Epoch != 2 || !record.Keyed || !record.Named || len(record.Renamers) > 0 || len(record.Fenced) > 0 {
 		d.Errorf("the record is %+v, owner %+v", record, record.Owner)
 	}
-	d.bears(westsData.Own())
+	d.carries(westsData.Own())
 	entries := d.entries()
 	for _, addr := range fenced {
 		if !slices.Contains(entries, addr) {
@@ -82,8 +82,8 @@ func (d *disaster) wests(fenced ...string) {
 	}
 }
 
-// bears checks that the image has one name.
-func (d *disaster) bears(name string) {
+// carries checks that the image has one name.
+func (d *disaster) carries(name string) {
 	d.Helper()
 	names, err := d.storage.ImageNames(d.Context(), d.imageOf(d.image), data.Name, eastsData.Own(), westsData.Own(), "shop.data~north")
 	if err != nil || !slices.Equal(names, []string{name}) {
@@ -244,7 +244,7 @@ func (d *disaster) dropped(renamer string) {
 		}
 		return // it was not renamed: east has it open
 	}
-	d.bears(eastsData.Own())
+	d.carries(eastsData.Own())
 }
 
 // Nothing has to be lifted or rebooted before the image is east's again.
@@ -518,7 +518,7 @@ func TestASilentHolderThatNobodyRecorded(t *testing.T) {
 			if err := silent.Write("when it is back"); !errors.Is(err, ceph.ErrBlocklisted) {
 				t.Errorf("it writes: %v", err)
 			}
-			d.bears(westsData.Own())
+			d.carries(westsData.Own())
 		}))
 	}
 }
@@ -536,7 +536,7 @@ func TestTakeTheNameWithMachines(t *testing.T) {
 	if want := []Step{Begun, Machines, Instances, InForce, Renamed, NobodyLeft, TakenOver}; !slices.Equal(did, want) {
 		t.Errorf("steps %q", did)
 	}
-	d.bears(westsData.Own())
+	d.carries(westsData.Own())
 	if diff := cmp.Diff([]ceph.FencedNode{{Cluster: east, Node: e1}}, d.record().Fenced); diff != "" {
 		t.Errorf("fenced nodes -want +got:\n%s", diff)
 	}
@@ -563,7 +563,7 @@ func TestTwoProcessesAtOnceWithKeys(t *testing.T) {
 			if record.State != ceph.Held || record.Owner.Party != west || !record.Named {
 				t.Errorf("the record is %+v", record)
 			}
-			d.bears(westsData.Own())
+			d.carries(westsData.Own())
 			d.safe()
 		})
 	}
@@ -604,5 +604,5 @@ func TestDropFencesWhoRenames(t *testing.T) {
 	if _, err := before.RenameImage(t.Context(), image, westsData.Own()); !errors.Is(err, ceph.ErrBlocklisted) {
 		t.Errorf("it goes on: %v", err)
 	}
-	d.bears(eastsData.Own())
+	d.carries(eastsData.Own())
 }

@@ -40,7 +40,7 @@ const (
 	Machines   Step = "the machines are on the blocklist"
 	Instances  Step = "the client instances are on the blocklist"
 	InForce    Step = "the OSDs know"
-	Renamed    Step = "the image bears the name of this cluster"
+	Renamed    Step = "the image carries the name of this cluster"
 	NobodyLeft Step = "nobody has the image open"
 	TakenOver  Step = "the record says that the image is ours"
 	// NodeFenced is the last step where a node of the own cluster is cut off.

@@ -96,7 +96,7 @@ func (w *keyedWorld) put(change func(*ceph.Record)) {
 	}
 }
 
-func (w *keyedWorld) bears(names ...string) {
+func (w *keyedWorld) carries(names ...string) {
 	w.t.Helper()
 	got, err := w.client.ImageNames(w.t.Context(), w.found(), baseName, westsName, eastsName)
 	if err != nil || !slices.Equal(got, names) {
@@ -107,7 +107,7 @@ func (w *keyedWorld) bears(names ...string) {
 // wests checks that the image is west's, and that its record says so.
 func (w *keyedWorld) wests(renamers ...string) {
 	w.t.Helper()
-	w.bears(westsName)
+	w.carries(westsName)
 	if record := w.read(); !ownership.Owns(record, west) || !record.Named || !slices.Equal(record.Renamers, renamers) {
 		w.t.Errorf("the record is %s", record.Encode())
 	}
@@ -296,7 +296,7 @@ func TestKeysThatDoNotFit(t *testing.T) {
 			if waits.refused != nil {
 				t.Errorf("who waits: %q", waits.refused)
 			}
-			w.bears(baseName)
+			w.carries(baseName)
 			if record := w.read(); record.State != ceph.Free || record.Keyed != keyed {
 				t.Errorf("the record is %s", record.Encode())
 			}
@@ -384,7 +384,7 @@ func TestStrangersBesideTheName(t *testing.T) {
 			test.prepare(w)
 			same(t, test.want, w.ask("pod", withUID(t, "p1", "data")))
 			w.nobodys()
-			w.bears(test.names)
+			w.carries(test.names)
 			w.fenced()
 			if w.free() {
 				t.Error("who waits for the volume is woken again and again")
@@ -501,7 +501,7 @@ func TestReplicasBesideTheName(t *testing.T) {
 			if got := w.ask("pod", withUID(t, "p1", "data")); got.Code != 200 {
 				t.Errorf("got %+v", got)
 			}
-			w.bears(westsName)
+			w.carries(westsName)
 			if record := w.read(); !record.Named || !ownership.Owns(record, west) {
 				t.Errorf("the record is %s", record.Encode())
 			}

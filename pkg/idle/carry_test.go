@@ -12,7 +12,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
 )
 
-// newKeyedRig is east with an image that bears its name.
+// newKeyedRig is east with an image that carries its name.
 func newKeyedRig(t *testing.T, change ...func(*ceph.Record)) *rig {
 	t.Helper()
 	pv := pvFor("shop.data", "data", "shop.data~east", static("rook-ceph", "rbd"))
@@ -43,7 +43,7 @@ func (r *rig) releaseKeyed() error {
 	return err
 }
 
-func (r *rig) bears(name string) {
+func (r *rig) carries(name string) {
 	r.Helper()
 	names, err := r.storage.ImageNames(r.Context(), r.image(), "shop.data", "shop.data~east", "shop.data~west")
 	if err != nil || !slices.Equal(names, []string{name}) {
@@ -84,7 +84,7 @@ func TestReleaseFencesWhoRenames(t *testing.T) {
 	if got := r.fenced(); !slices.Equal(got, []string{renamer}) {
 		t.Errorf("on the blocklist: %q", got)
 	}
-	r.bears("shop.data")
+	r.carries("shop.data")
 }
 
 // As long as that cannot be done, the image stays whose it is.
@@ -100,7 +100,7 @@ func TestReleaseWithoutTheFence(t *testing.T) {
 		if err := r.releaseKeyed(); !errors.Is(err, ceph.ErrPermission) {
 			t.Errorf("%s: got %v", method, err)
 		}
-		r.bears("shop.data~east")
+		r.carries("shop.data~east")
 	}
 }
 
@@ -136,7 +136,7 @@ func TestReleaseFencesTheDeadWhoHasTheLock(t *testing.T) {
 			if diff := cmp.Diff(test.want, r.fenced()); diff != "" {
 				t.Errorf("on the blocklist -want +got:\n%s", diff)
 			}
-			r.bears(test.name)
+			r.carries(test.name)
 		})
 	}
 }
@@ -162,7 +162,7 @@ func TestReleaseIsOvertaken(t *testing.T) {
 	if err := r.releaseKeyed(); err != nil {
 		t.Fatal(err)
 	}
-	r.bears("shop.data~west")
+	r.carries("shop.data~west")
 }
 
 // An image without keys costs one look, the watchers after that, and one write.

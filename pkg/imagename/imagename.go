@@ -39,7 +39,7 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.What + "\n  do this   " + r.Do }
 
-// All are the names that the image may bear: the base name, and one for each cluster that
+// All are the names that the image may carry: the base name, and one for each cluster that
 // has a key beside it. A cluster has its key before it owns the first image, so who reads
 // the record first finds the owner's among them.
 func All(ctx context.Context, storage ceph.KeyStore, image ceph.ImageSpec) ([]string, error) {

@@ -77,8 +77,8 @@ func (r *rig) take(renamers ...string) (ceph.Image, *ceph.LockedError, error) {
 	return Take(r.Context(), r.storage, r.image, west, append(renamers, r.self), r.self)
 }
 
-// bears checks which names lead to the image.
-func (r *rig) bears(names ...string) {
+// carries checks which names lead to the image.
+func (r *rig) carries(names ...string) {
 	r.Helper()
 	got, err := r.storage.ImageNames(r.Context(), r.image, base, base+"~east", base+"~west")
 	if err != nil || !slices.Equal(got, names) {
@@ -135,7 +135,7 @@ func TestTake(t *testing.T) {
 			if got.Named != base+"~west" || got.ImageSpec != of("west") || got.ID != r.image.ID {
 				t.Errorf("got %+v", got)
 			}
-			r.bears(base + "~west")
+			r.carries(base + "~west")
 			r.fenced()
 			if key, err := r.storage.ClaimKey(t.Context(), "rbd", "", west); key != "west" || err != nil {
 				t.Errorf("the key is %q, %v", key, err)
@@ -187,7 +187,7 @@ func TestTakeIsRefused(t *testing.T) {
 			if !errors.As(err, &refusal) || !strings.HasPrefix(err.Error(), test.want) {
 				t.Errorf("got %v; want %s", err, test.want)
 			}
-			r.bears(test.names...)
+			r.carries(test.names...)
 			r.fenced()
 		})
 	}
@@ -209,7 +209,7 @@ func TestTakeLeavesItToWhoGoesOn(t *testing.T) {
 		if _, _, err := r.take(r.other); err != nil {
 			t.Fatal(err)
 		}
-		r.bears(base + "~west")
+		r.carries(base + "~west")
 		r.fenced()
 	})
 }
@@ -222,7 +222,7 @@ func TestTakeFencesWhoHasStopped(t *testing.T) {
 			if _, _, err := r.take(r.other); err != nil {
 				t.Fatal(err)
 			}
-			r.bears(base + "~west")
+			r.carries(base + "~west")
 			r.fenced(r.other)
 			order := slices.DeleteFunc(r.methods(), func(m string) bool {
 				return m != "Blocklist" && m != "Barrier" && m != "RenameImage"
@@ -257,7 +257,7 @@ func TestTakeFencesWhoDiedWithTheLock(t *testing.T) {
 			if _, holder, err := r.take(r.other); err != nil || holder != nil {
 				t.Fatalf("%v, %v", holder, err)
 			}
-			r.bears(base + "~west")
+			r.carries(base + "~west")
 			r.fenced(r.other)
 		})
 	}
@@ -286,7 +286,7 @@ func TestTakeFencesNobodyElse(t *testing.T) {
 	if locked := new(ceph.LockedError); !errors.As(err, &locked) || locked.Addr != stranger.Addr {
 		t.Errorf("got %v", err)
 	}
-	r.bears(base)
+	r.carries(base)
 	r.fenced()
 }
 
@@ -327,7 +327,7 @@ func TestGiveBack(t *testing.T) {
 				t.Errorf("%d calls; want %d", got, test.calls)
 			}
 			if test.want != nil {
-				r.bears(test.want...)
+				r.carries(test.want...)
 			}
 		})
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// westsName is what theData bears while it is west's.
+	// westsName is what theData carries while it is west's.
 	westsName = "shop.data~west"
 	eastsName = "shop.data~east"
 )
@@ -119,8 +119,8 @@ func (w *keyedWorld) owns(by ceph.Party, pod string) {
 	w.write(func(r *ceph.Record) { r.Named = true })
 }
 
-// bears checks which names lead to the image.
-func (w *keyedWorld) bears(names ...string) {
+// carries checks which names lead to the image.
+func (w *keyedWorld) carries(names ...string) {
 	w.Helper()
 	got, err := w.client.ImageNames(w.Context(), w.image(), "shop.data", westsName, eastsName)
 	if err != nil || !slices.Equal(got, names) {
@@ -292,7 +292,7 @@ func TestTheNameIsFinished(t *testing.T) {
 				w.acquires(west, "p", test.renamers...)
 				test.prepare(w)
 				w.keep()
-				w.bears(westsName)
+				w.carries(westsName)
 				w.fenced(test.fenced...)
 				record := w.read()
 				if !record.Named || !ownership.Owns(record, west) || !slices.Equal(record.Renamers, test.left) {
@@ -361,7 +361,7 @@ func TestTheNameIsNotGiven(t *testing.T) {
 			prepare(w)
 			w.keep()
 			w.keep()
-			w.bears("shop.data")
+			w.carries("shop.data")
 			w.fenced()
 			if record := w.read(); record.Named {
 				t.Errorf("the record is %s", record.Encode())
@@ -376,7 +376,7 @@ func TestALostNameIsGivenAgain(t *testing.T) {
 	w.owns(west, "p")
 	w.ceph.RenameImage(exactly(westsName), "shop.data")
 	w.keep()
-	w.bears(westsName)
+	w.carries(westsName)
 	if record := w.read(); !record.Named || record.Renamers != nil {
 		t.Errorf("the record is %s", record.Encode())
 	}
@@ -410,7 +410,7 @@ func TestAKeyedImageIsReleased(t *testing.T) {
 	if record := w.read(); record.State != ceph.Free || record.Named || record.Renamers != nil {
 		t.Errorf("the record is %s", record.Encode())
 	}
-	w.bears("shop.data")
+	w.carries("shop.data")
 	w.fenced(address)
 	if _, err := other.RenameImage(t.Context(), w.image(), westsName); !errors.Is(err, ceph.ErrBlocklisted) {
 		t.Errorf("a late rename: %v", err)
@@ -429,7 +429,7 @@ func TestALeaderFencesItself(t *testing.T) {
 	}
 	w.redial()
 	w.keep()
-	w.bears("shop.data")
+	w.carries("shop.data")
 	w.fenced(self)
 	if record := w.read(); record.State != ceph.Free {
 		t.Errorf("the record is %s", record.Encode())
@@ -448,7 +448,7 @@ func TestTheBaseNameIsNotGivenBackLate(t *testing.T) {
 		return proceed()
 	})
 	w.keep()
-	w.bears(eastsName)
+	w.carries(eastsName)
 	if record := w.read(); !ownership.Owns(record, east) || !record.Named {
 		t.Errorf("the record is %s", record.Encode())
 	}

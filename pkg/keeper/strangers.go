@@ -15,7 +15,7 @@ import (
 )
 
 // fenceLate fences the clients of other clusters' nodes that have an image of this cluster
-// open although it bears this cluster's name. Such a client resolved an earlier name before
+// open although it carries this cluster's name. Such a client resolved an earlier name before
 // the image lost that, and opened it after the last look at the watchers. It is fenced when
 // it is seen for the second time: what another cluster's webhook does is over by then. It
 // reports whether there is one to look at again soon.

@@ -153,7 +153,7 @@ func TestEnsureRenamesWhatItAdopts(t *testing.T) {
 		},
 		"who asks has no key": {
 			images: []cephtest.Image{image(oldName, gib, 0)},
-			err: "there is no key for the image: image replicapool/tenant/a is to bear the name of the cluster that owns it when it is adopted; " +
+			err: "there is no key for the image: image replicapool/tenant/a must carry the name of the cluster that owns it when it is adopted; " +
 				"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here, or with --create cluster where its value provisioner.keyed is true; " +
 				"or write cephferry.io/keyed: \"false\" for an image that gets its new name and no key",
 			led: map[string]string{oldName: "1 without a record"},

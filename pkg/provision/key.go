@@ -68,7 +68,7 @@ func decideKey(request Request, seen *found) (string, error) {
 	case request.NoKey != nil:
 		return "", fmt.Errorf("%w: %w", ErrNoKey, request.NoKey)
 	case request.OldName != "" && (seen == nil || becomesKeyed(request, seen)):
-		return "", fmt.Errorf("%w: image %s is to bear the name of the cluster that owns it when it is adopted; "+
+		return "", fmt.Errorf("%w: image %s must carry the name of the cluster that owns it when it is adopted; "+
 			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here, or with --create cluster where its value provisioner.keyed is true; "+
 			"or write %s: \"false\" for an image that gets its new name and no key", ErrNoKey, request.Volume, annotations.Keyed)
 	default:
@@ -88,7 +88,7 @@ func becomesKeyed(request Request, seen *found) bool {
 // NewKey is the key that an image would get that is made now, if any.
 func (r Request) NewKey() (string, error) { return decideKey(r, nil) }
 
-// checkKeys returns [ErrNoKey] if an image that is to be keyed now could never bear the key of
+// checkKeys returns [ErrNoKey] if an image that is to be keyed now could never carry the key of
 // another cluster on its Ceph. One that is keyed already is not looked at: it works where its
 // name fits, and a move says where it does not.
 func checkKeys(ctx context.Context, r Request, seen *found) error {
@@ -103,7 +103,7 @@ func checkKeys(ctx context.Context, r Request, seen *found) error {
 	return fitsKeys(r.Claim, image.Name, keys)
 }
 
-// fitsKeys returns [ErrNoKey] if the claim's image cannot bear its name with one of the keys.
+// fitsKeys returns [ErrNoKey] if the claim's image cannot carry its name with one of the keys.
 func fitsKeys(claim, image string, keys []ceph.Key) error {
 	why := staticpv.TooLong(image, keys)
 	if why == "" {
@@ -114,7 +114,7 @@ func fitsKeys(claim, image string, keys []ceph.Key) error {
 }
 
 func describeKeyed(volume Volume, keyed bool) string {
-	is, wants := "has one name for all clusters", "bears its owner's"
+	is, wants := "has one name for all clusters", "carries its owner's"
 	if keyed {
 		is, wants = "carries its owner's name", "does not"
 	}

@@ -31,10 +31,10 @@ func TestDecideKey(t *testing.T) {
 	const (
 		change  = "; leave the annotation cephferry.io/keyed out"
 		keyed   = "whether an image is keyed is decided when it is made: image replicapool/shop.data carries its owner's name, and this claim asks for one that does not" + change
-		unkeyed = "whether an image is keyed is decided when it is made: image replicapool/shop.data has one name for all clusters, and this claim asks for one that bears its owner's" + change
+		unkeyed = "whether an image is keyed is decided when it is made: image replicapool/shop.data has one name for all clusters, and this claim asks for one that carries its owner's" + change
 		noKey   = "there is no key for the image: image replicapool/shop.data is keyed, so its PersistentVolume has to say for which cluster it is; " +
 			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here"
-		noKeyYet = "there is no key for the image: image replicapool/shop.data is to bear the name of the cluster that owns it when it is adopted; " +
+		noKeyYet = "there is no key for the image: image replicapool/shop.data must carry the name of the cluster that owns it when it is adopted; " +
 			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here, or with --create cluster where its value provisioner.keyed is true; " +
 			"or write cephferry.io/keyed: \"false\" for an image that gets its new name and no key"
 		taken = "there is no key for the image: another cluster has it"

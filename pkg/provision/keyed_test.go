@@ -106,7 +106,7 @@ func TestEnsureMeetsAnOwnersImage(t *testing.T) {
 	}
 }
 
-// TestEnsureFitsAllKeys: an image that is keyed now has to bear the longest key, and one that
+// TestEnsureFitsAllKeys: an image that is keyed now must carry the longest key, and one that
 // exists goes on as it is.
 func TestEnsureFitsAllKeys(t *testing.T) {
 	no := false
@@ -120,7 +120,7 @@ func TestEnsureFitsAllKeys(t *testing.T) {
 		return []cephtest.Image{made}
 	}
 	longest := strings.Repeat("k", 93)
-	refused := "there is no key for the image: claim shop/data: image \"abc\" is to bear the key of its owner, and would have 97 bytes with the key \"" + longest + "\" of the cluster with uid uid of " + longest +
+	refused := "there is no key for the image: claim shop/data: image \"abc\" must carry the key of its owner, and would have 97 bytes with the key \"" + longest + "\" of the cluster with uid uid of " + longest +
 		", more than the 96 that a name of an image may have, so that cluster could never own it; " +
 		"choose a shorter name with the annotation cephferry.io/image, or a new image without keys with cephferry.io/keyed: \"false\""
 	for title, test := range map[string]struct {

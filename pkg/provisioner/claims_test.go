@@ -242,7 +242,7 @@ func TestAdoptionRenames(t *testing.T) {
 	const (
 		notGranted = `metadata.annotations[cephferry.io/adopt]: Forbidden: namespace shop may use images whose names begin with "shop.", and image "csi-vol-0aa" is not granted to it; the platform team grants it with the annotation cephferry.io/images on the namespace`
 		open       = "the image cannot get another name now: image csi-vol-0aa is to become replicapool/north/shop.data, and it is open at 10.0.0.1:0/7; stop what uses it there"
-		noKey      = "there is no key for the image: image replicapool/north/shop.data is to bear the name of the cluster that owns it when it is adopted; " +
+		noKey      = "there is no key for the image: image replicapool/north/shop.data must carry the name of the cluster that owns it when it is adopted; " +
 			"render with --create client --cluster-name NAME, the name that the chart cephferry has as cluster.name here, or with --create cluster where its value provisioner.keyed is true; " +
 			"or write cephferry.io/keyed: \"false\" for an image that gets its new name and no key"
 	)

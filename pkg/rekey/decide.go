@@ -143,7 +143,7 @@ func keyed(old *corev1.PersistentVolume, key string) (*corev1.PersistentVolume, 
 	next.Spec.CSI.VolumeHandle = staticpv.Handle(old.Spec.CSI.VolumeHandle, key)
 	if length := len(next.Spec.CSI.VolumeHandle); length > annotations.MaxImageName {
 		return nil, &idle.Refusal{
-			What: fmt.Sprintf("the image is to bear the key of its owner, and %q has %d bytes, more than the %d that a name of an image may have", next.Spec.CSI.VolumeHandle, length, annotations.MaxImageName),
+			What: fmt.Sprintf("the image must carry the key of its owner, and %q has %d bytes, more than the %d that a name of an image may have", next.Spec.CSI.VolumeHandle, length, annotations.MaxImageName),
 			Do:   "leave it without a key",
 		}
 	}
@@ -151,7 +151,7 @@ func keyed(old *corev1.PersistentVolume, key string) (*corev1.PersistentVolume, 
 	return next, nil
 }
 
-// fitsKeys returns a refusal if the image cannot bear its name with one of the keys, and nil if
+// fitsKeys returns a refusal if the image cannot carry its name with one of the keys, and nil if
 // it can.
 func fitsKeys(image string, keys []ceph.Key) error {
 	if why := staticpv.TooLong(image, keys); why != "" {

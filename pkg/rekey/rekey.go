@@ -204,7 +204,7 @@ func (r *Rekeyer) watchers(ctx context.Context, storage idle.Ceph, volume volume
 	return open, nil
 }
 
-// checkKeys returns an [*idle.Refusal] if the image is not keyed yet, and could never bear the
+// checkKeys returns an [*idle.Refusal] if the image is not keyed yet, and could never carry the
 // key of another cluster. In one that is, this cluster's volume alone has to follow.
 func checkKeys(ctx context.Context, storage idle.Ceph, spec ceph.ImageSpec) error {
 	keys, err := storage.Keys(ctx, spec.Pool, spec.Namespace)

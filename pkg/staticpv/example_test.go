@@ -22,7 +22,7 @@ func ExampleNamesOf() {
 	// data-db-1 orders-1
 }
 
-// The PersistentVolumes of each cluster have a name of their own for one image. It bears that
+// The PersistentVolumes of each cluster have a name of their own for one image. It carries that
 // of its owner, so the handle of every other cluster leads nowhere.
 func ExampleHandle() {
 	for _, key := range []string{"east", "west", ""} {

@@ -8,7 +8,7 @@ import (
 )
 
 // Handle is the volumeHandle of a cluster that has this key, for a keyed image: the name
-// that the image bears while the cluster owns it. Without a key it is the image's name.
+// that the image carries while the cluster owns it. Without a key it is the image's name.
 func Handle(image, key string) string { return ceph.JoinName(image, key) }
 
 // StaticImage is the image of a static volume with that handle, as far as the handle says.
@@ -26,25 +26,25 @@ func (i Image) Spec(radosNamespace string) ceph.ImageSpec {
 // Handle is the volumeHandle of a static volume of the image.
 func (i Image) Handle() string { return Handle(i.Name, i.Key) }
 
-// baseOf is the name of the image that bears that name, whoever owns it.
+// baseOf is the name of the image that carries that name, whoever owns it.
 func baseOf(name string) string {
 	base, _ := ceph.SplitName(name)
 	return base
 }
 
-// FitsKey returns an error if the claim's image cannot bear its name with the key, because
+// FitsKey returns an error if the claim's image cannot carry its name with the key, because
 // librbd takes no name that is so long.
 func (p Plan) FitsKey(key string) error {
 	length := len(Handle(p.Image, key))
 	if length <= annotations.MaxImageName {
 		return nil
 	}
-	return fmt.Errorf("claim %s/%s: image %q is to bear the key of its owner, and has %d bytes with the key %q of this cluster, more than the %d that a name of an image may have; "+
+	return fmt.Errorf("claim %s/%s: image %q must carry the key of its owner, and has %d bytes with the key %q of this cluster, more than the %d that a name of an image may have; "+
 		"choose a shorter name with the annotation %s, or a new image without keys with %s: \"false\"",
 		p.Namespace, p.Claim, p.Image, length, key, annotations.MaxImageName, annotations.Image, annotations.Keyed)
 }
 
-// TooLong is why the image cannot bear its name with the longest of the keys, those of all clusters
+// TooLong is why the image cannot carry its name with the longest of the keys, those of all clusters
 // that may own it one day, or empty. Of equally long ones it is about the first.
 func TooLong(image string, keys []ceph.Key) string {
 	var longest ceph.Key
@@ -57,6 +57,6 @@ func TooLong(image string, keys []ceph.Key) string {
 	if length <= annotations.MaxImageName {
 		return ""
 	}
-	return fmt.Sprintf("image %q is to bear the key of its owner, and would have %d bytes with the key %q of the cluster with uid %s, more than the %d that a name of an image may have, so that cluster could never own it",
+	return fmt.Sprintf("image %q must carry the key of its owner, and would have %d bytes with the key %q of the cluster with uid %s, more than the %d that a name of an image may have, so that cluster could never own it",
 		image, length, longest.Name, longest.UID, annotations.MaxImageName)
 }

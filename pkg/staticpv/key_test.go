@@ -43,7 +43,7 @@ func TestFitsKey(t *testing.T) {
 		"a usual name":        {"shop.data", "east", ""},
 		"the longest name":    {strings.Repeat("a", 91), "east", ""},
 		"the longest, no key": {strings.Repeat("a", 96), "", ""},
-		"one byte more": {strings.Repeat("a", 92), "east", `claim shop/data: image "` + strings.Repeat("a", 92) + `" is to bear the key of its owner, and has 97 bytes with the key "east" of this cluster, ` +
+		"one byte more": {strings.Repeat("a", 92), "east", `claim shop/data: image "` + strings.Repeat("a", 92) + `" must carry the key of its owner, and has 97 bytes with the key "east" of this cluster, ` +
 			`more than the 96 that a name of an image may have; choose a shorter name with the annotation cephferry.io/image, or a new image without keys with cephferry.io/keyed: "false"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,10 +15,10 @@ import (
 // ceph-csi's configuration, by ClusterID.
 type Image struct {
 	ClusterID, Pool string
-	// Name is the base name of a keyed image, which it bears while nobody owns it.
+	// Name is the base name of a keyed image, which it carries while nobody owns it.
 	Name string
 	// Key is that of the cluster that the volume is for, empty if the image is not keyed.
-	// While that cluster owns the image, it bears the name of both, see [Handle].
+	// While that cluster owns the image, it carries the name of both, see [Handle].
 	Key string
 	// Static is true for a volume that ceph-csi did not make.
 	Static bool
@@ -57,7 +57,7 @@ func ImageOf(pv *corev1.PersistentVolume) (Image, bool, error) {
 // there by its clusterID is not asked, because several clusterIDs may lead to one Ceph,
 // with ceph-csi's cluster-mapping.json or without. So an image of that pool and name
 // counts wherever it is, and one whose pool the PV does not say. Nor is it asked with which
-// key: which of its names a keyed image bears changes.
+// key: which of its names a keyed image carries changes.
 //
 // A volume that ceph-csi made counts by what its attributes say and by its handle, which
 // alone is what the node plugin reads (ceph-csi, internal/rbd: GenVolFromVolID): the

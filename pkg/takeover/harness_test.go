@@ -37,7 +37,7 @@ func west() ceph.Party { return ceph.Party{UID: "u-west", Name: "west"} }
 // errKilled is what everything answers to a program that was killed.
 var errKilled = errors.New("killed")
 
-// rig is west, with volumes shop/a, shop/b and shop/c, whose images east owns. They bear its name,
+// rig is west, with volumes shop/a, shop/b and shop/c, whose images east owns. They carry its name,
 // but that of c, which is fenced by machines.
 type rig struct {
 	*testing.T
@@ -318,7 +318,7 @@ func (r *rig) wantTaken(by string, claims ...string) {
 			r.Errorf("the client of east writes to the image of %s: %v", claim, err)
 		}
 		if want := spec(claim).Own(); claim != "c" && r.image(claim).Named != want {
-			r.Errorf("image of %s bears the name %s; want %s", claim, r.image(claim).Named, want)
+			r.Errorf("image of %s carries the name %s; want %s", claim, r.image(claim).Named, want)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func Places(classes []storagev1.StorageClass, pvs []corev1.PersistentVolume) []P
 }
 
 // OrphanOf is the volume that led to the image, by what the image's owner was for. Its
-// PersistentVolume is named as [staticpv] names them. image is the name that it bears, with
+// PersistentVolume is named as [staticpv] names them. image is the name that it carries, with
 // its owner's key if it has one.
 func OrphanOf(place Place, image string, owner ceph.Owner) Volume {
 	of := staticpv.StaticImage(image)

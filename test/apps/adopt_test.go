@@ -200,9 +200,9 @@ spec:
 func (a adoption) writes(after uint64, cluster string) (last uint64) {
 	a.Helper()
 	scene.Until(a.T, "a pod in "+cluster+" writes", func() bool {
-		name := a.bears()
+		name := a.carries()
 		log, err := servers.Ceph.ReadStamps(a.Context(), lab.Pool+"/"+name)
-		if err != nil && a.bears() != name {
+		if err != nil && a.carries() != name {
 			return false
 		} else if err != nil {
 			a.Fatal(err)
@@ -221,9 +221,9 @@ func (a adoption) writes(after uint64, cluster string) (last uint64) {
 	return last
 }
 
-// bears is the name of the image now: that which ceph-csi gave it, or the claim's, with the
+// carries is the name of the image now: that which ceph-csi gave it, or the claim's, with the
 // key of the cluster that owns it.
-func (a adoption) bears() string {
+func (a adoption) carries() string {
 	a.Helper()
 	out, err := servers.Ceph.RBD(a.Context(), "ls", lab.Pool)
 	if err != nil {
@@ -248,7 +248,7 @@ func (a adoption) info() (info struct {
 	Features []string
 }) {
 	a.Helper()
-	out, err := servers.Ceph.RBD(a.Context(), "info", lab.Pool+"/"+a.bears(), "--format", "json")
+	out, err := servers.Ceph.RBD(a.Context(), "info", lab.Pool+"/"+a.carries(), "--format", "json")
 	if err == nil {
 		err = json.Unmarshal([]byte(strings.TrimSpace(string(out))), &info)
 	}

@@ -83,7 +83,7 @@ func TestRekey(t *testing.T) {
 func (s *shop) bearsKey(claim, key string) {
 	s.Helper()
 	base := s.Namespace + "." + claim
-	s.Eventually("the image bears the key "+key, func() error {
+	s.Eventually("the image carries the key "+key, func() error {
 		out, err := s.Ceph.RBD(s.Context(), "ls", s.Pool)
 		if err != nil {
 			return err

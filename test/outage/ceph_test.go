@@ -85,7 +85,7 @@ func TestACephThatDoesNotAnswerIsAnsweredInTimeAndHealsByItself(t *testing.T) {
 		}
 		took := time.Since(begin)
 		if took > 15*time.Second {
-			t.Fatalf("frozen for %s, which Ceph does not bear", took)
+			t.Fatalf("frozen for %s, which Ceph does not tolerate", took)
 		}
 
 		var unknown int

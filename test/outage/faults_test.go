@@ -118,7 +118,7 @@ func TestACephThatDoesNotAnswerWhenAReleaseIsDue(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// By then it would be released. Ceph does not bear more than 15 s.
+			// By then it would be released. Ceph does not tolerate more than 15 s.
 			time.Sleep(2 * webhook.Grace)
 			for _, process := range processes {
 				if err := process.Thaw(); err != nil {
