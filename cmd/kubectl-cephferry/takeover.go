@@ -89,7 +89,7 @@ type takeovers struct {
 
 // ask returns the name of a Takeover that asks for this: one that is not at its end, or a new one.
 func (t *takeovers) ask(ctx context.Context, claims []claim, by string) (string, error) {
-	from, name := "", ""
+	var from, name string
 	var err error
 	if t.node != "" {
 		from, err = t.own(ctx)
@@ -277,7 +277,7 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 	} else if t.node != takeover.Spec.Node {
 		return refuse(fmt.Errorf("the Takeover %s is about node %q of this cluster, and --node names %q; nothing was changed", takeover.Name, takeover.Spec.Node, t.node))
 	} else if t.node != "" && takeover.Status.Confirmed != "" {
-		return refuse(fmt.Errorf("Takeover %s was begun, and the plan is another one now, so that --yes does not stand for it:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
+		return refuse(fmt.Errorf("the Takeover %s has begun, and its plan has changed since, so --yes does not confirm it:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
 	} else if t.node == "" && t.from != takeover.Spec.From {
 		return refuse(fmt.Errorf("the Takeover %s takes from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
 	}

@@ -86,7 +86,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	claims, err := setUpProvisioner(manager, o, self, connections, shown) //nolint:contextcheck // what it sets up runs with the manager's
+	claims, err := setUpProvisioner(manager, o, self, connections, shown)
 	if err != nil {
 		return err
 	}

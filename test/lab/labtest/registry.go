@@ -19,7 +19,7 @@ func Registry(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry := exec.Command(program) //nolint:noctx // it ends with its input
+	registry := exec.Command(program)
 	stdin, err := registry.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
