@@ -28,7 +28,8 @@ import (
 func TestTheLeaderIsKilledAfterEachStep(t *testing.T) {
 	s := newShop(t)
 	node := east.Nodes[3]
-	steps := takeover.Conditions()
+	// The last one is of a node of one's own cluster, see test/failover.
+	steps := slices.DeleteFunc(takeover.Conditions(), func(step string) bool { return step == "NodeFenced" })
 	claim := func(step string) string { return strings.ToLower(step) }
 	for _, step := range steps {
 		if step == "MachinesFenced" {
