@@ -31,6 +31,10 @@ release-snapshot: release-files release-again $(COSIGN) $(REGISTRY_PROGRAM) ## M
 	@rm '$(DIST)/SHA256SUMS.sigstore.json'
 	CEPHFERRY_TOOLS='$(CEPHFERRY_TOOLS):$(COSIGN_DIR)' CGO_ENABLED=0 go test -tags 'lab cosign' -vet=off -count=1 -run '^(TestSignature|TestPublishedChart)$$' ./test/release
 
+.PHONY: release-tagged
+release-tagged: ## Check that what is checked out is the release VERSION; the first job of the release workflow
+	@release/tagged '$(RELEASE)'
+
 .PHONY: release
 release: release-files release-again $(COSIGN) ## Make the release VERSION, whose tag is checked out, sign it as the workflow that runs this, and check it
 	@release/tagged '$(RELEASE)'
