@@ -31,9 +31,12 @@ image-here: deps image-deps
 test-image: image-here $(CONTROL_PLANE) $(HELM3) $(REGISTRY_PROGRAM) $(COSIGN) ## Build the image on Debian's Ceph libraries, run it as the chart says, and publish it to a registry on this machine
 	CEPHFERRY_TOOLS='$(CEPHFERRY_TOOLS):$(COSIGN_DIR)' CEPHFERRY_IMAGE_ARCHIVE='$(CURDIR)/$(IMAGE_ARCHIVE)' CEPHFERRY_IMAGE='localhost/cephferry/webhook:$(IMAGE_ARCH)' go test -tags '$(GO_CEPH_TAGS) lab image' -vet=off -count=1 -timeout 10m ./test/image
 
-.PHONY: image-push image-index
-image-push: image-deps $(COSIGN) ## Push to REGISTRY what make image has left in dist-image, signed and with its attestations; for the release workflow
+# What the next two need is built and installed without the credentials that these get.
+.PHONY: image-tools image-push image-index
+image-tools: image-deps $(COSIGN) ## Build and install what image-push and image-index run
+
+image-push: image-tools ## Push to REGISTRY what make image has left in dist-image, signed and with its attestations; for the release workflow
 	@$(PUBLISH) image/push '$(IMAGE_ARCHIVE)' '$(RELEASE)' '$(IMAGE_ARCH)' '$(REGISTRY)'
 
-image-index: image-deps $(COSIGN) ## Make one image of those that image-push has pushed, and sign it; for the release workflow
+image-index: image-tools ## Make one image of those that image-push has pushed, and sign it; for the release workflow
 	@$(PUBLISH) image/index '$(RELEASE)' '$(REGISTRY)' $(IMAGE_ARCHS)

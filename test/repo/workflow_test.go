@@ -62,3 +62,49 @@ func TestReleaseWorkflowLooksAtTheTagFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestCredentialsAreOfTheStepsThatPublish: what is built is other people's code, and some of it
+// runs while it is installed.
+func TestCredentialsAreOfTheStepsThatPublish(t *testing.T) {
+	w := workflowOf(t, releaseWorkflow)
+	publishes := func(s workflowStep) bool {
+		return slices.ContainsFunc([]string{"image-push", "image-index", "release-publish"}, func(target string) bool {
+			return strings.HasPrefix(s.Run, "make "+target+" ")
+		})
+	}
+	secret := func(value any) bool {
+		text, _ := value.(string)
+		return strings.Contains(text, "github.token") || strings.Contains(text, "secrets.")
+	}
+	for key, value := range w.Env {
+		if secret(value) {
+			t.Errorf("all jobs have %s", key)
+		}
+	}
+	given := 0
+	for name, job := range w.Jobs {
+		for key, value := range job.Env {
+			if secret(value) {
+				t.Errorf("all of job %s has %s", name, key)
+			}
+		}
+		for _, step := range job.Steps {
+			if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != false {
+				t.Errorf("the checkout of job %s leaves a token in .git/config", name)
+			}
+			has := false
+			for _, value := range step.Env {
+				has = has || secret(value)
+			}
+			if has != publishes(step) {
+				t.Errorf("job %s, step %s%s: it has credentials: %t", name, step.Uses, step.Run, has)
+			}
+			if has {
+				given++
+			}
+		}
+	}
+	if given != 3 {
+		t.Errorf("%d steps publish; want 3", given)
+	}
+}
