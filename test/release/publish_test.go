@@ -150,3 +150,21 @@ func TestTagged(t *testing.T) {
 	mustRun(t, nil, "git", "-C", work, "tag", "v0.2.0")
 	tagged("0.2.0", "CHANGELOG.md has no section 0.2.0")
 }
+
+// TestLogin: the credentials are gone afterwards, whatever ends it.
+func TestLogin(t *testing.T) {
+	for name, command := range map[string]string{"done": "true", "failed": "false", "HUP": "kill -HUP $PPID", "INT": "kill -INT $PPID", "TERM": "kill -TERM $PPID"} {
+		t.Run(name, func(t *testing.T) {
+			temporary := t.TempDir()
+			out, err := run([]string{"TMPDIR=" + temporary, "REGISTRY_USER="}, filepath.Join(root, "release", "login"), "127.0.0.1:1/cephferry",
+				"sh", "-c", `cat "$DOCKER_CONFIG/config.json"; `+command)
+			if (err == nil) != (name == "done") || out != "{}\n" {
+				t.Errorf("%v: %s", err, out)
+			}
+			left, err := os.ReadDir(temporary)
+			if err != nil || len(left) != 0 {
+				t.Errorf("it leaves %v, %v", left, err)
+			}
+		})
+	}
+}
