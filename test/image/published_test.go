@@ -4,8 +4,13 @@ package image
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +43,12 @@ func newPublisher(t *testing.T) publisher {
 	}
 	p.must("env", "--chdir="+keys, "cosign", "generate-key-pair")
 	return p
+}
+
+// key is the file of the private key.
+func (p publisher) key() string {
+	key, _ := strings.CutPrefix(p.env[len(p.env)-2], "COSIGN_PRIVATE_KEY=")
+	return key
 }
 
 // run returns what a program prints, and what it says besides.
@@ -149,6 +160,37 @@ func TestTheImageIsPublished(t *testing.T) {
 	if _, said, err := p.script("image/push", other, publishedVersion, foreign, p.registry); err != nil {
 		t.Fatalf("%v, %s", err, said)
 	}
+	// The tag is set last, and only to what is signed as this release.
+	untagged := func(when string) {
+		t.Helper()
+		if out, said, err := p.script("image/digest", image+":"+publishedVersion); err != nil || out != "" {
+			t.Errorf("%s, the tag leads to %q: %v, %s", when, out, err, said)
+		}
+	}
+	mine := p.env
+	key := filepath.Join(t.TempDir(), "none")
+	p.env = append(slices.Clone(mine), "COSIGN_PRIVATE_KEY="+key)
+	if out, said, err := index(); err == nil {
+		t.Errorf("without a key: %s%s", out, said)
+	}
+	untagged("without a key")
+	p.env = append(slices.Clone(mine), "COSIGN_PRIVATE_KEY="+newPublisher(t).key())
+	if out, said, err := index(); err == nil || !strings.Contains(said, "is not of this release") {
+		t.Errorf("signed by somebody else: %v, %s%s", err, out, said)
+	}
+	untagged("signed by somebody else")
+	p.env = mine
+	p.must("skopeo", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false", "oci-archive:"+archive, "docker://"+image+":9.9.9")
+	for _, a := range []string{arch, foreign} {
+		p.must("skopeo", "copy", "--quiet", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false",
+			"docker://"+image+":"+publishedVersion+"-"+a, "docker://"+image+":9.9.9-"+a)
+	}
+	if _, said, err := p.script("image/index", "9.9.9", p.registry, arch, foreign); err == nil || !strings.Contains(said, "is published already, as sha256:") {
+		t.Errorf("a tag that leads to something else: %v, %s", err, said)
+	}
+	if out, said, err := p.script("image/digest", image+":9.9.9"); image+"@"+out != pushed {
+		t.Errorf("the tag of something else leads to %q now: %v, %s", out, err, said)
+	}
 	whole, said, err := index()
 	if err != nil {
 		t.Fatalf("image/index: %v, %s", err, said)
@@ -175,7 +217,51 @@ func TestTheImageIsPublished(t *testing.T) {
 		t.Errorf("its tag leads to %s", got)
 	}
 
+	if again, said, err := index(); err != nil || again != whole {
+		t.Errorf("the same once more: %q, want %q: %v, %s", again, whole, err, said)
+	}
 	if _, said, err := p.script("image/push", archive, publishedVersion, arch, p.registry); err == nil || !strings.Contains(said, "is published already; nothing was changed") {
 		t.Errorf("a version that is published is pushed again: %v, %s", err, said)
+	}
+}
+
+// TestDigestOfATag: only a registry that says so has no such tag.
+func TestDigestOfATag(t *testing.T) {
+	const image = `{"schemaVersion":2}`
+	p := publisher{T: t, env: []string{"REGISTRY_USER="}}
+	for name, test := range map[string]struct {
+		status int
+		body   string
+		want   string
+		known  bool
+	}{
+		"there is one":    {http.StatusOK, image, fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(image))), true},
+		"no such tag":     {http.StatusNotFound, `{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "said"}]}`, "", true},
+		"no such name":    {http.StatusNotFound, `{"errors": [{"code": "NAME_UNKNOWN", "message": "said"}]}`, "", true},
+		"no registry":     {http.StatusNotFound, "manifest unknown", "", false},
+		"no credentials":  {http.StatusUnauthorized, `{"errors": [{"code": "UNAUTHORIZED", "message": "said"}]}`, "", false},
+		"not allowed":     {http.StatusForbidden, `{"errors": [{"code": "DENIED", "message": "manifest unknown"}]}`, "", false},
+		"too many of us":  {http.StatusBadGateway, "manifest unknown", "", false},
+		"it is not there": {0, "", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v2/" {
+					return
+				}
+				w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+				w.WriteHeader(test.status)
+				_, _ = io.WriteString(w, test.body)
+			}))
+			defer server.Close()
+			if test.status == 0 {
+				server.Close()
+			}
+			p.registry = strings.TrimPrefix(server.URL, "http://") + "/cephferry"
+			out, said, err := p.script("image/digest", p.registry+"/webhook:1.2.3")
+			if out != test.want || (err == nil) != test.known || !test.known && !strings.Contains(said, "image: cannot see whether") {
+				t.Errorf("it prints %q, and says, %v: %s", out, err, said)
+			}
+		})
 	}
 }
