@@ -15,7 +15,9 @@ import (
 const version = "1.2.3-rc.1"
 
 // snapshot makes a release of programs that say only their version.
-func snapshot(t *testing.T) string {
+func snapshot(t *testing.T) string { return snapshotOf(t, version) }
+
+func snapshotOf(t *testing.T, version string) string {
 	t.Helper()
 	programs, dist := t.TempDir(), filepath.Join(t.TempDir(), "dist")
 	for platform, suffix := range map[string]string{runtime.GOOS + "-" + runtime.GOARCH: "", "windows-amd64": ".exe"} {
@@ -33,10 +35,11 @@ func platformArchive(dist, name string) string {
 
 // TestSnapshotIsComplete: the check of a release finds what is missing or different.
 func TestSnapshotIsComplete(t *testing.T) {
-	tools(t)
+	trusting(t)
 	dist := snapshot(t)
 	again := snapshot(t)
 	mustRun(t, nil, "diff", "-r", dist, again)
+	write(t, filepath.Join(dist, "SHA256SUMS.sigstore.json"), "{}")
 	mustRun(t, nil, filepath.Join(root, "release", "check"), version, dist)
 	mustRun(t, nil, "validate-krew-manifest", "-manifest", filepath.Join(dist, "cephferry.yaml"), "-skip-install")
 
@@ -53,9 +56,12 @@ func TestSnapshotIsComplete(t *testing.T) {
 		"a file is another": {
 			func(dist string) { write(t, filepath.Join(dist, windows), "other") }, windows + ": FAILED",
 		},
+		"nobody signed it": {
+			func(dist string) { mustRun(t, nil, "rm", filepath.Join(dist, "SHA256SUMS.sigstore.json")) }, "SHA256SUMS.sigstore.json is missing",
+		},
 		"krew gets another sum": {
 			func(dist string) {
-				mustRun(t, nil, "sh", "-c", `cd "$1" && sed -i "s/sha256: ./sha256: x/" cephferry.yaml && rm SHA256SUMS && sums=$(sha256sum *) && echo "$sums" >SHA256SUMS`, "sh", dist)
+				mustRun(t, nil, "sh", "-c", `cd "$1" && sed -i "s/sha256: ./sha256: x/" cephferry.yaml && rm SHA256SUMS && sums=$(sha256sum c* k* p*) && echo "$sums" >SHA256SUMS`, "sh", dist)
 			}, "cephferry.yaml has another sum of kubectl-cephferry",
 		},
 	} {

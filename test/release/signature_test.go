@@ -73,7 +73,15 @@ func TestPublishedChart(t *testing.T) {
 		}
 		return path
 	}
-	out := mustRun(t, append(h.env, keys...), script("login"), address+"/cephferry", script("publish"), version, dist, address+"/cephferry")
+	mustRun(t, keys, script("sign"), dist)
+	publish := func() (string, error) {
+		write(t, filepath.Join(programs, "gh.releases"), "")
+		return run(append(h.env, keys...), script("login"), address+"/cephferry", script("publish"), version, dist, address+"/cephferry")
+	}
+	out, err := publish()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	reference := lines[len(lines)-1]
 	chart, digest, _ := strings.Cut(reference, "@")
@@ -91,5 +99,15 @@ func TestPublishedChart(t *testing.T) {
 	mustRun(t, append(keys, "COSIGN_PLAIN_HTTP=true"), script("cosign"), "verify", reference)
 	if out, err := run(append(others, "COSIGN_PLAIN_HTTP=true"), script("cosign"), "verify", reference); err == nil {
 		t.Errorf("the key of somebody else has signed it: %s", out)
+	}
+
+	// The same chart is gone on with, and another one is not replaced.
+	if out, err := publish(); err != nil || !strings.Contains(out, reference) {
+		t.Errorf("once more: %v: %s", err, out)
+	}
+	mustRun(t, nil, "sh", "-euc", `cd "$1"; gzip -dc "$2" | gzip -1 >again; mv again "$2"; rm SHA256SUMS*; sums=$(sha256sum *); echo "$sums" >SHA256SUMS`, "sh", dist, "cephferry-"+version+".tgz")
+	mustRun(t, keys, script("sign"), dist)
+	if out, err := publish(); err == nil || !strings.Contains(out, "the registry has another chart") {
+		t.Errorf("another chart: %v: %s", err, out)
 	}
 }
