@@ -90,6 +90,9 @@ type Plan struct {
 	// machines or would be if they were not spared.
 	From  ceph.Party
 	Nodes []ceph.Node
+	// Over are boots of a lost node of the own cluster, by their ids: the record of an image that is this
+	// cluster's names them, and they are proven to be over.
+	Over []string
 	// Doubts are why nodes are fenced that the record does not name.
 	Doubts []string
 	// Ours: the image is this cluster's already, and stays so. Only strangers are fenced.

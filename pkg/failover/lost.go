@@ -44,9 +44,13 @@ func (s Situation) lost(plan Plan) (Plan, error) {
 		return plan, nil
 	}
 	owner := *s.Record.Owner
-	for _, holder := range s.alive(owner.Nodes) {
-		if holder.Name == name {
+	for _, holder := range owner.Nodes {
+		switch {
+		case holder.Name != name:
+		case len(s.alive([]ceph.Node{holder})) > 0:
 			plan.Nodes = append(plan.Nodes, holder)
+		default:
+			plan.Over = append(plan.Over, holder.BootID)
 		}
 	}
 	if s.Lost.Uses {
@@ -252,7 +256,8 @@ func (t *takeover) finishLost(ctx context.Context, did func(Step)) error {
 }
 
 // lookLost is the look of [takeover.look] for one node: other nodes of the cluster may open the
-// image meanwhile, and harm nobody.
+// image meanwhile, and harm nobody. A client of the node that is not in the plan is not fenced: nothing
+// keeps the node from booting and working, and nobody has confirmed that it is cut off again.
 func (t *takeover) lookLost(ctx context.Context) error {
 	var left string
 	err := wait.PollUntilContextTimeout(ctx, settlePoll, settleLimit, true, func(ctx context.Context) (bool, error) {
@@ -275,14 +280,8 @@ func (t *takeover) lookLost(ctx context.Context) error {
 			case t.fence.covers(client.Addr):
 				left = client.Addr
 			case t.isTheirs(client.Addr):
-				left = client.Addr
-				if err := t.storage.Blocklist(ctx, []string{client.Addr}, ceph.MaxFence); err != nil {
-					return false, err
-				}
-				t.fence.Instances = unique(append(slices.Clone(t.fence.Instances), client.Addr))
-				if err := t.storage.Barrier(ctx, t.Image); err != nil {
-					return false, err
-				}
+				return false, refuse("run the same command again, and check whom it names",
+					"image %s: node %s has opened the image since the plan was made (client %s): is it really lost?", t.Image, t.Wish.Lost, client.Addr)
 			}
 		}
 		return left == "", nil

@@ -260,3 +260,37 @@ func TestTakeLostNodeThatLives(t *testing.T) {
 		t.Errorf("on the blocklist: %q", got)
 	}
 }
+
+// A client that is not in the plan, and comes when that is carried out, is not fenced: the node may have
+// booted since, and work.
+func TestTakeLostNodeThatOpensItAgain(t *testing.T) {
+	const late = "10.0.1.11:0/99"
+	d := newDisaster(t)
+	record := held(east, []ceph.Node{e1}, onE1)
+	record.Exclusive, record.Private = true, true
+	d.put(data, record)
+	d.ceph.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
+		err := proceed()
+		if call.Method == "Barrier" {
+			d.ceph.AddWatcher(data, ceph.Watcher{Addr: late, Client: "client.9", Cookie: 9})
+		}
+		return err
+	})
+	var refusal *Refusal
+	err := d.lose(nil)
+	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "node e1 has opened the image since the plan was made (client "+late+")") {
+		t.Errorf("got %v", err)
+	}
+	entries, err := d.storage.Blocklisted(t.Context())
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("%v, %+v", err, entries)
+	}
+	for _, entry := range entries {
+		if entry.Covers(late) {
+			t.Errorf("it is on the blocklist: %s", entry.Addr)
+		}
+	}
+	if last := d.record().History; len(last) > 0 && last[len(last)-1].Event == ceph.NodeFenced {
+		t.Error("the record says that the node is cut off")
+	}
+}

@@ -175,7 +175,7 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 	todo := slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool { return v.Plan.Done })
 	while, stop := context.WithCancel(ctx)
 	defer stop()
-	noted := newProgress(t, todo, c.noter(ctx, t, stop))
+	noted := newProgress(t, all, todo, c.noter(ctx, t, stop))
 	errs := c.Planner.Take(while, todo, noted.of)
 	c.renew(todo, errs)
 	if ctx.Err() != nil {
@@ -190,6 +190,10 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 		// Every record is as it was, and what was confirmed is not the situation.
 		status.Phase, status.Rejected, status.Confirmed, status.Conditions = v1alpha1.TakeoverPlanning, t.Status.Confirmed, "", nil
 		status.Message = "nothing was done\n" + errors.Join(failures...).Error()
+	case t.Spec.Node != "" && isRefused(errs):
+		// The node is not what was confirmed, also if nothing shows that any more at the next look.
+		status.Phase, status.Rejected = v1alpha1.TakeoverFailed, t.Spec.Confirm
+		status.Message = "it was refused on the way, and does not go on without another confirmation\n" + errors.Join(failures...).Error()
 	default:
 		status.Phase = v1alpha1.TakeoverFailed
 		status.Message = "it was interrupted, and is tried again\n" + errors.Join(failures...).Error()
@@ -219,6 +223,14 @@ func refused(errs []error) bool {
 	return !slices.ContainsFunc(errs, func(err error) bool {
 		var r *failover.Refusal
 		return err != nil && !errors.As(err, &r) && !errors.Is(err, failover.ErrNotBegun)
+	})
+}
+
+// isRefused reports whether one of the errors says that the situation is another one.
+func isRefused(errs []error) bool {
+	return slices.ContainsFunc(errs, func(err error) bool {
+		var r *failover.Refusal
+		return errors.As(err, &r)
 	})
 }
 

@@ -51,7 +51,7 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 		case t.Spec.Confirm == "":
 			stopped = "the confirmation was taken back"
 		case t.Spec.Node != "" && t.Spec.Confirm == t.Status.Rejected:
-			stopped = "it was refused after it was confirmed"
+			stopped = cmp.Or(stopped, "it was refused after it was confirmed")
 		case stopped == "" && vouched(t):
 			d.status.Phase, d.status.Message = v1alpha1.TakeoverRunning, ""
 			d.run = true
@@ -172,11 +172,11 @@ func done(all []planning.Volume) bool {
 	return true
 }
 
-// taken is how many images are this cluster's, and not to be cut off from a node.
+// taken is how many images are this cluster's, and safe from a node without being cut off from it.
 func taken(all []planning.Volume, self ceph.Party) int32 {
 	n := int32(0)
 	for _, v := range all {
-		if v.Plan.Wish.Lost != "" && !v.Plan.Done {
+		if v.Plan.Wish.Lost != "" && (!v.Plan.Done || len(v.Plan.Over) == 0) {
 			continue
 		}
 		if owner := v.Plan.Record.Owner; owner != nil && owner.UID == self.UID {

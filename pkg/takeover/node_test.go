@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -182,23 +183,13 @@ func TestANodeIsNoLongerWhatWasConfirmed(t *testing.T) {
 				n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
 			})
 		}, "node w1 of this cluster reports to its API server", v1alpha1.TakeoverFailed},
-		"the boot is over, and nothing is to be done": {"a", func(r *rig) { r.node(func(n *corev1.Node) { n.Status.NodeInfo.BootID = "second" }) }, "", v1alpha1.TakeoverDone},
+		"the boot is over, and nothing is to be done": {"a", func(r *rig) { r.node(func(n *corev1.Node) { n.Status.NodeInfo.BootID = "second" }) },
+			"nothing was cut off by this, and nothing has to be: node w1 has rebooted since", v1alpha1.TakeoverDone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWest(t, func(t *testing.T, r *rig) {
 				r.lost(test.claim)
-				planned := r.must("lost", v1alpha1.TakeoverPlanned)
-				r.confirm("lost", planned.Status.Plan.Hash)
-				r.before = func(call string) error {
-					if call == "Blocklist" {
-						return errKilled
-					}
-					return nil
-				}
-				if got, err := r.reconcile("lost"); err == nil || got.Status.Confirmed != planned.Status.Plan.Hash {
-					t.Fatalf("%v, %+v", err, got.Status)
-				}
-				r.restart(cephtest.Provisioner)
+				r.interrupted("Blocklist")
 				test.change(r)
 				got := r.must("lost", test.phase)
 				wantSays(t, got.Status.Message, test.says)
@@ -211,22 +202,108 @@ func TestANodeIsNoLongerWhatWasConfirmed(t *testing.T) {
 	}
 }
 
+// attached is the attachment of shop/c to w1, which is all that says that w1 has it.
+func (r *rig) attached(before ...ceph.Node) *storagev1.VolumeAttachment {
+	r.Helper()
+	record := r.record("c")
+	record.Owner.Nodes = before
+	r.put("c", record)
+	volume := "shop.c"
+	attachment := &storagev1.VolumeAttachment{
+		ObjectMeta: metav1.ObjectMeta{Name: "csi-c"},
+		Spec:       storagev1.VolumeAttachmentSpec{Attacher: "rook-ceph.rbd.csi.ceph.com", NodeName: "w1", Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &volume}},
+	}
+	if err := r.api.Create(context.Background(), attachment); err != nil {
+		r.Fatal(err)
+	}
+	return attachment
+}
+
+func (r *rig) detach(attachment *storagev1.VolumeAttachment) {
+	r.Helper()
+	if err := r.api.Delete(context.Background(), attachment); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// A volume that Kubernetes or the record do not show on the node any more is not safe from it.
+func TestNothingIsLeftToDoAndNothingWasCutOff(t *testing.T) {
+	const unsafe = "node w1 may write to volume shop/c (node w1 does not have it). See that the node is off or has rebooted"
+	for name, test := range map[string]struct {
+		claims []string
+		change func(*rig) func()
+		says   string
+		taken  int32
+	}{
+		"the attachment goes away": {[]string{"c"}, func(r *rig) func() {
+			attachment := r.attached()
+			return func() { r.detach(attachment) }
+		}, "nothing was cut off by this; " + unsafe, 0},
+		"another boot than the one that has it is over": {[]string{"c"}, func(r *rig) func() {
+			attachment := r.attached(ceph.Node{Name: "w1", Addresses: []string{"10.0.2.11"}, BootID: "an earlier one", UID: "object of w1", MachineID: "machine of w1"})
+			return func() { r.detach(attachment) }
+		}, "nothing was cut off by this; " + unsafe, 0},
+		"another cluster owns it": {[]string{"c"}, func(r *rig) func() {
+			return func() {
+				record := r.record("c")
+				record.Owner.Party = east()
+				r.put("c", record)
+			}
+		}, "nothing was cut off by this; node w1 may write to volume shop/c (it is not this cluster's)", 0},
+		"one of two": {[]string{"a", "c"}, func(r *rig) func() {
+			attachment := r.attached()
+			return func() { r.detach(attachment) }
+		}, "not everything was cut off by this; " + unsafe, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWest(t, func(t *testing.T, r *rig) {
+				change := test.change(r)
+				r.lost(test.claims...)
+				r.interrupted("Blocklist")
+				change()
+				got := r.must("lost", v1alpha1.TakeoverDone)
+				wantSays(t, got.Status.Message, test.says)
+				if got.Status.TakenCount != test.taken {
+					t.Errorf("%d volumes are safe; want %d", got.Status.TakenCount, test.taken)
+				}
+				if len(got.Status.Conditions) == 0 {
+					t.Error("no conditions")
+				}
+				for _, c := range got.Status.Conditions {
+					if c.Status != metav1.ConditionFalse {
+						t.Errorf("%s is %s", c.Type, c.Status)
+					}
+				}
+				r.wantWrites("c")
+			})
+		})
+	}
+}
+
+// interrupted is a takeover whose plan was confirmed, and whose leader is killed with its first call of that
+// name. It returns the hash.
+func (r *rig) interrupted(call string) string {
+	r.Helper()
+	hash := r.must("lost", v1alpha1.TakeoverPlanned).Status.Plan.Hash
+	r.confirm("lost", hash)
+	r.before = func(this string) error {
+		if this == call {
+			return errKilled
+		}
+		return nil
+	}
+	if got, err := r.reconcile("lost"); err == nil || got.Status.Confirmed != hash {
+		r.Fatalf("%v, %+v", err, got.Status)
+	}
+	r.restart(cephtest.Provisioner)
+	return hash
+}
+
 // What was refused after its confirmation is not done when the reason is gone, until it is confirmed again.
 func TestANodeThatCameBackAndFellSilentAgain(t *testing.T) {
 	inWest(t, func(t *testing.T, r *rig) {
 		r.lost("a")
-		hash := r.must("lost", v1alpha1.TakeoverPlanned).Status.Plan.Hash
-		r.confirm("lost", hash)
-		r.before = func(call string) error {
-			if call == "Blocklist" {
-				return errKilled
-			}
-			return nil
-		}
-		if _, err := r.reconcile("lost"); err == nil {
-			t.Fatal("nobody killed it")
-		}
-		r.restart(cephtest.Provisioner)
+		r.interrupted("Blocklist")
 		r.node(func(n *corev1.Node) {
 			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
 		})
@@ -239,6 +316,40 @@ func TestANodeThatCameBackAndFellSilentAgain(t *testing.T) {
 		r.must("lost", v1alpha1.TakeoverDone)
 		r.wantCutOff("a")
 	})
+}
+
+// A client that comes while the node is being cut off is not fenced until the plan with it is confirmed, and
+// when it has gone again, the node is as much alive.
+func TestANodeOpensTheImageWhileItIsCutOff(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		inWest(t, func(t *testing.T, r *rig) {
+			r.lost("a")
+			r.confirm("lost", r.must("lost", v1alpha1.TakeoverPlanned).Status.Plan.Hash)
+			came := false
+			r.before = func(call string) error {
+				if call == "Barrier" && !came {
+					came = true
+					r.writers["a"].Close()
+					r.opens("a", 2)
+				}
+				return nil
+			}
+			got, err := r.reconcile("lost")
+			if err == nil || got.Status.Phase != v1alpha1.TakeoverFailed || !came {
+				t.Fatalf("%v, %+v", err, got.Status)
+			}
+			wantSays(t, got.Status.Message, "does not go on without another confirmation", "node w1 has opened the image since the plan was made (client "+ownClient("a", 2)+")")
+			r.wantWrites("a")
+			r.restart(cephtest.Provisioner)
+			if gone {
+				r.writers["a"].Close()
+			}
+			r.must("lost", v1alpha1.TakeoverFailed)
+			if r.must("lost", v1alpha1.TakeoverFailed); len(r.changes) > 0 {
+				t.Errorf("it did %q", r.changes)
+			}
+		})
+	}
 }
 
 // Whoever lets a node in again while its takeover is interrupted is not overruled.

@@ -1,6 +1,7 @@
 package takeover
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 
@@ -24,6 +25,9 @@ const (
 	takenCondition     = "TakenOver"
 	nodeCondition      = "NodeFenced"
 )
+
+// volumesNamed is how many volumes a message names.
+const volumesNamed = 5
 
 // condition is a step under the name of its condition.
 type condition struct {
@@ -82,12 +86,16 @@ type progress struct {
 	todo       []planning.Volume
 	// last is how many of the conditions each volume has behind it, by claim.
 	last map[string]int
+	// short: of some that were to be cut off from a node, nobody knows that they are, and they are not among
+	// those to be done any more.
+	short bool
 	// write stores the status. next: a step has been done for every image.
 	write func(status v1alpha1.TakeoverStatus, next bool)
 }
 
-func newProgress(t *v1alpha1.Takeover, todo []planning.Volume, write func(v1alpha1.TakeoverStatus, bool)) *progress {
+func newProgress(t *v1alpha1.Takeover, all, todo []planning.Volume, write func(v1alpha1.TakeoverStatus, bool)) *progress {
 	p := &progress{status: *t.Status.DeepCopy(), generation: t.Generation, todo: todo, last: map[string]int{}, write: write}
+	p.short = slices.ContainsFunc(notCutOff(p.status, all), func(v planning.Volume) bool { return v.Plan.Done })
 	for _, c := range conditions() {
 		has := slices.ContainsFunc(todo, func(v planning.Volume) bool { return ahead(v.Plan, c.name) })
 		if has && meta.FindStatusCondition(p.status.Conditions, c.name) == nil {
@@ -132,12 +140,12 @@ func (p *progress) did(v planning.Volume, step failover.Step) {
 
 // reached reports whether every image that has the n-th step has it behind it.
 func (p *progress) reached(n int) bool {
-	return !slices.ContainsFunc(p.todo, func(v planning.Volume) bool {
+	return !p.short && !slices.ContainsFunc(p.todo, func(v planning.Volume) bool {
 		return ahead(v.Plan, conditions()[n].name) && p.last[v.Claim.String()] <= n
 	})
 }
 
-// finish is the status of a takeover that is carried out.
+// finish is the status of a takeover that is carried out, or of which nothing is left to do.
 func finish(status *v1alpha1.TakeoverStatus, generation int64, all []planning.Volume, self ceph.Party) {
 	status.Phase, status.Message = v1alpha1.TakeoverDone, ""
 	if status.Plan != nil {
@@ -145,13 +153,87 @@ func finish(status *v1alpha1.TakeoverStatus, generation int64, all []planning.Vo
 	}
 	status.TakenCount = 0
 	for _, v := range all {
-		if owner := v.Plan.Record.Owner; !v.Plan.Done || owner != nil && owner.UID == self.UID {
+		switch owner := v.Plan.Record.Owner; {
+		case v.Plan.Wish.Lost != "":
+			if isSafe(*status, all, v) {
+				status.TakenCount++
+			}
+		case !v.Plan.Done, owner != nil && owner.UID == self.UID:
 			status.TakenCount++
 		}
 	}
+	value := metav1.ConditionTrue
+	switch left := notCutOff(*status, all); {
+	case len(left) > 0:
+		value, status.Message = metav1.ConditionFalse, notDone(*status, left)
+	case len(all) > 0 && all[0].Plan.Wish.Lost != "" && !slices.ContainsFunc(all, func(v planning.Volume) bool { return isFenced(*status, v) }):
+		status.Message = fmt.Sprintf("nothing was cut off by this, and nothing has to be: node %s has rebooted since, and writes nothing from before", all[0].Plan.Wish.Lost)
+		status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool { return c.Status != metav1.ConditionTrue })
+	}
 	for _, c := range conditions() {
 		if meta.FindStatusCondition(status.Conditions, c.name) != nil {
-			set(status, c, metav1.ConditionTrue, generation)
+			set(status, c, value, generation)
 		}
 	}
+}
+
+// volumeOf is what a status says of a volume.
+func volumeOf(status v1alpha1.TakeoverStatus, v planning.Volume) v1alpha1.TakeoverVolume {
+	for _, of := range status.Volumes {
+		if of.Namespace == v.Claim.Namespace && of.Claim == v.Claim.Name {
+			return of
+		}
+	}
+	return v1alpha1.TakeoverVolume{}
+}
+
+// isFenced reports whether this Takeover has cut its node off from a volume.
+func isFenced(status v1alpha1.TakeoverStatus, v planning.Volume) bool {
+	return volumeOf(status, v).Step == nodeCondition
+}
+
+// isSafe reports whether the node of a Takeover is known to write nothing more to a volume: this Takeover
+// has cut it off, or every boot that was to be cut off is proven to be over. That the API server
+// shows no use any more, or that the record does not name the node, proves nothing.
+func isSafe(status v1alpha1.TakeoverStatus, all []planning.Volume, v planning.Volume) bool {
+	if isFenced(status, v) {
+		return true
+	}
+	if !v.Plan.Done || len(v.Plan.Over) == 0 || status.Plan == nil {
+		return false
+	}
+	var over []string
+	for _, one := range all {
+		over = append(over, one.Plan.Over...)
+	}
+	return !slices.ContainsFunc(status.Plan.Boots, func(boot string) bool { return !slices.Contains(over, boot) })
+}
+
+// notCutOff are the volumes from which a node was to be cut off by the plan in the status, and is not known
+// to be. Those of which the plan says that there is nothing to do are none of them.
+func notCutOff(status v1alpha1.TakeoverStatus, all []planning.Volume) []planning.Volume {
+	return slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool {
+		return v.Plan.Wish.Lost == "" || volumeOf(status, v).Message != "" || isSafe(status, all, v)
+	})
+}
+
+// notDone says of which volumes nobody knows that the node is cut off from them.
+func notDone(status v1alpha1.TakeoverStatus, left []planning.Volume) string {
+	name := left[0].Plan.Wish.Lost
+	text := "nothing was cut off by this"
+	if slices.ContainsFunc(status.Conditions, func(c metav1.Condition) bool { return c.Status == metav1.ConditionTrue }) ||
+		slices.ContainsFunc(status.Volumes, func(v v1alpha1.TakeoverVolume) bool { return v.Step != "" }) {
+		text = "not everything was cut off by this"
+	}
+	text += "; node " + name + " may write to "
+	for i, v := range left[:min(len(left), volumesNamed)] {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("volume %s (%s)", v.Claim, v.Plan.Why)
+	}
+	if more := len(left) - volumesNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text + ". See that the node is off or has rebooted; if it has them again, create another Takeover"
 }
