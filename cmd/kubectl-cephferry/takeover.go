@@ -78,6 +78,9 @@ type takeovers struct {
 	waited int
 	shown  string
 	plans  int
+	// agreed is the plan that a person has agreed to, and that is confirmed when the leader has seen that the
+	// former confirmation was taken back.
+	agreed string
 	// message is what the leader said last.
 	message string
 	// ran: it was seen to be carried out.
@@ -114,7 +117,8 @@ func (t *takeovers) ask(ctx context.Context, claims []claim, by string) (string,
 	for _, one := range list.Items {
 		asked := one.Spec
 		asked.Confirm = ""
-		if equality.Semantic.DeepEqual(asked, spec) && one.Status.Phase != v1alpha1.TakeoverDone && one.Status.Phase != v1alpha1.TakeoverRefused && one.DeletionTimestamp == nil {
+		if equality.Semantic.DeepEqual(asked, spec) && one.Status.Phase != v1alpha1.TakeoverDone && one.Status.Phase != v1alpha1.TakeoverRefused &&
+			one.DeletionTimestamp == nil && !one.IsOver(time.Now()) {
 			fmt.Fprintf(t.std.stderr, "Takeover %s exists already; going on with it.\n", one.Name)
 			return one.Name, nil
 		}
@@ -212,7 +216,7 @@ func (t *takeovers) look(ctx context.Context, takeover *v1alpha1.Takeover) (ende
 	switch status.Phase {
 	case v1alpha1.TakeoverPlanning:
 	case v1alpha1.TakeoverPlanned:
-		if status.Plan == nil || takeover.Spec.Confirm == status.Plan.Hash {
+		if !needsConfirmation(takeover) {
 			return false, t.waits(takeover, "has begun what was confirmed in")
 		}
 		return false, t.confirmPlan(ctx, takeover)
@@ -222,19 +226,46 @@ func (t *takeovers) look(ctx context.Context, takeover *v1alpha1.Takeover) (ende
 		t.waited, t.ran = 0, true
 		return false, nil
 	case v1alpha1.TakeoverDone:
+		if meta.IsStatusConditionFalse(status.Conditions, "NodeFenced") {
+			return true, t.failed(takeover)
+		}
 		t.next(takeover)
 		return true, nil
 	case v1alpha1.TakeoverFailed:
-		if status.Plan != nil && takeover.Spec.Confirm != status.Plan.Hash {
+		if takeover.IsOver(time.Now()) {
+			return true, t.failed(takeover)
+		}
+		if needsConfirmation(takeover) {
 			return false, t.confirmPlan(ctx, takeover)
 		}
 		if t.waited++; !t.ran && t.waited <= failedPolls {
 			return false, nil // it failed before, and is tried again
 		}
-		return true, fmt.Errorf("%d of %d volumes are %s, and the webhook's leader tries the others again: kubectl cephferry failover --takeover %s follows it\n%s",
-			status.TakenCount, status.VolumeCount, taken(takeover), takeover.Name, messages(takeover))
+		return true, t.failed(takeover)
 	}
 	return false, t.waits(takeover, "plans")
+}
+
+// failed is how far it is. What follows, the leader says in its message.
+func (t *takeovers) failed(takeover *v1alpha1.Takeover) error {
+	text := fmt.Sprintf("%d of %d volumes are %s", takeover.Status.TakenCount, takeover.Status.VolumeCount, taken(takeover))
+	if !takeover.IsOver(time.Now()) {
+		text += fmt.Sprintf("; kubectl cephferry failover --takeover %s follows it", takeover.Name)
+	}
+	return fmt.Errorf("%s\n%s", text, messages(takeover))
+}
+
+// needsConfirmation reports whether the leader waits for one of the plan that it shows.
+func needsConfirmation(takeover *v1alpha1.Takeover) bool {
+	plan := takeover.Status.Plan
+	return plan != nil && (takeover.Spec.Confirm != plan.Hash || rejected(takeover))
+}
+
+// rejected reports whether the plan that is shown was confirmed, and the leader has refused that: it wants
+// spec.confirm emptied first.
+func rejected(takeover *v1alpha1.Takeover) bool {
+	plan, confirm := takeover.Status.Plan, takeover.Spec.Confirm
+	return plan != nil && confirm != "" && confirm == plan.Hash && confirm == takeover.Status.Rejected
 }
 
 // waits counts how long nobody has answered.
@@ -254,12 +285,21 @@ func (t *takeovers) waits(takeover *v1alpha1.Takeover, what string) error {
 // confirmPlan shows a plan, asks, and confirms it.
 func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover) error {
 	plan := takeover.Status.Plan
-	if t.shown == plan.Hash {
+	again := rejected(takeover)
+	switch {
+	case t.agreed == plan.Hash && takeover.Status.Rejected == "" && takeover.Spec.Confirm == "":
+		t.agreed = ""
+		return t.patch(ctx, takeover, fmt.Sprintf("%q", plan.Hash))
+	case t.agreed == plan.Hash:
+		return t.waits(takeover, "has planned anew")
+	case t.shown == plan.Hash && !again:
 		return t.waits(takeover, "has begun what was confirmed in")
-	}
-	if t.shown != "" {
+	case t.shown == plan.Hash:
+		fmt.Fprintln(t.std.stdout, "The plan was refused after it was confirmed. It is:")
+	case t.shown != "":
 		fmt.Fprintln(t.std.stdout, "The situation has changed since the plan was made. The plan is now:")
 	}
+	t.agreed = ""
 	t.shown, t.waited = plan.Hash, 0
 	fmt.Fprintln(t.std.stdout, strings.TrimRight(plan.Text, "\n"))
 	if t.plans++; t.plans > plansAtMost {
@@ -276,12 +316,23 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 		}
 	} else if t.node != takeover.Spec.Node {
 		return refuse(fmt.Errorf("the Takeover %s is about node %q of this cluster, and --node names %q; nothing was changed", takeover.Name, takeover.Spec.Node, t.node))
-	} else if t.node != "" && takeover.Status.Confirmed != "" {
-		return refuse(fmt.Errorf("the Takeover %s has begun, and its plan has changed since, so --yes does not confirm it:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
+	} else if t.node != "" && (t.plans > 1 || takeover.Spec.Confirm != "" || takeover.Status.Rejected != "" || takeover.Status.Confirmed != "") {
+		return refuse(fmt.Errorf("a plan of Takeover %s was shown or confirmed before, and --yes confirms only the first one:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
+	} else if again {
+		return refuse(fmt.Errorf("the plan of Takeover %s was refused after it was confirmed:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
 	} else if t.node == "" && t.from != takeover.Spec.From {
 		return refuse(fmt.Errorf("the Takeover %s takes from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
 	}
-	patch := client.RawPatch("application/merge-patch+json", []byte(fmt.Sprintf(`{"spec":{"confirm":%q}}`, plan.Hash)))
+	if again {
+		t.agreed = plan.Hash
+		return t.patch(ctx, takeover, "null")
+	}
+	return t.patch(ctx, takeover, fmt.Sprintf("%q", plan.Hash))
+}
+
+// patch sets spec.confirm to what that is in JSON.
+func (t *takeovers) patch(ctx context.Context, takeover *v1alpha1.Takeover, confirm string) error {
+	patch := client.RawPatch("application/merge-patch+json", []byte(fmt.Sprintf(`{"spec":{"confirm":%s}}`, confirm)))
 	if err := t.api.Patch(ctx, takeover, patch); err != nil {
 		return mayNot(fmt.Errorf("confirm Takeover %s: %w", takeover.Name, err))
 	}
@@ -298,7 +349,8 @@ func mayNot(err error) error {
 
 // takeBack removes what this run has created and nobody has confirmed. What was begun stays.
 func (t *takeovers) takeBack(ctx context.Context, takeover *v1alpha1.Takeover) {
-	if !t.created || takeover.Status.Confirmed != "" {
+	status := takeover.Status
+	if !t.created || status.Confirmed != "" || status.Phase == v1alpha1.TakeoverFailed || len(status.Conditions) > 0 {
 		return
 	}
 	same := client.Preconditions{UID: &takeover.UID, ResourceVersion: &takeover.ResourceVersion}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -142,9 +143,11 @@ func TestTakeoverOfANode(t *testing.T) {
 	}{
 		"planned, confirmed, done": {cluster: this, stdin: "w1\n", does: []leader{planned("h1"), did("NodeFenced"), ends(v1alpha1.TakeoverDone, "Node w1 writes nothing more.")},
 			stdout: "volume shop/data, plan h1\n14:03:00  NodeFenced: as it should\n1 of 1 volumes are safe from node w1\nNode w1 writes nothing more.\n", confirm: "h1"},
-		"the cluster's name is not the node's":    {cluster: this, stdin: "west\n", does: []leader{planned("h1")}, code: exitRefused, stdout: "volume shop/data, plan h1\n", wants: "that is not its name"},
-		"nothing to do":                           {cluster: this, does: []leader{ends(v1alpha1.TakeoverDone, "nothing to do: node w1 has none")}, stdout: "nothing to do: node w1 has none\n"},
-		"--yes does not stand for another boot":   {cluster: this, yes: true, does: []leader{planned("h1"), did("MachinesFenced"), rebooted}, code: exitRefused, stdout: "volume shop/data, plan h1\n14:03:00  MachinesFenced: as it should\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n", wants: "--yes does not stand for it", confirm: "h1"},
+		"the cluster's name is not the node's":  {cluster: this, stdin: "west\n", does: []leader{planned("h1")}, code: exitRefused, stdout: "volume shop/data, plan h1\n", wants: "that is not its name"},
+		"nothing to do":                         {cluster: this, does: []leader{ends(v1alpha1.TakeoverDone, "nothing to do: node w1 has none")}, stdout: "nothing to do: node w1 has none\n"},
+		"--yes does not stand for another boot": {cluster: this, yes: true, does: []leader{planned("h1"), did("MachinesFenced"), rebooted}, code: exitRefused, stdout: "volume shop/data, plan h1\n14:03:00  MachinesFenced: as it should\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n", wants: "--yes confirms only the first one", confirm: "h1"},
+		"--yes does not stand for a second plan, although none was confirmed": {cluster: this, yes: true, does: []leader{planned("h1"), planned("h2")}, code: exitRefused,
+			stdout: "volume shop/data, plan h1\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n", wants: "--yes confirms only the first one", confirm: "h1"},
 		"nobody knows what the cluster is called": {code: exitFailed, wants: "run failover with --direct"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,15 +183,106 @@ func TestTakeoverOfANode(t *testing.T) {
 	}
 }
 
+// What another run has confirmed, or the leader has refused, --yes does not confirm again.
+func TestYesIsForTheFirstPlanOfANode(t *testing.T) {
+	for name, change := range map[string]func(*v1alpha1.Takeover){
+		"confirmed before":    func(t *v1alpha1.Takeover) { t.Spec.Confirm = "h0" },
+		"rejected before":     func(t *v1alpha1.Takeover) { t.Status.Rejected = "h0" },
+		"begun before":        func(t *v1alpha1.Takeover) { t.Status.Confirmed = "h0" },
+		"rejected, and again": func(t *v1alpha1.Takeover) { t.Spec.Confirm, t.Status.Rejected = "h1", "h1" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			takeover := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: "lost"}, Spec: v1alpha1.TakeoverSpec{From: "west", Node: "w1", By: "ann"}}
+			planned("h1")(takeover)
+			change(takeover)
+			want := takeover.Spec.Confirm
+			api := shows(t, interceptor.Funcs{}, takeover)
+			var out bytes.Buffer
+			run := taking(t, api, &failoverOptions{options: &options{std: streams{stdout: &out, stderr: &out}}, node: "w1", yes: true}, "")
+			if err := run.follow(t.Context(), "lost"); exitCode(err) != exitRefused || !strings.Contains(err.Error(), "--yes confirms only the first one") {
+				t.Errorf("%d: %v", exitCode(err), err)
+			}
+			if err := api.Get(t.Context(), client.ObjectKey{Name: "lost"}, takeover); err != nil || takeover.Spec.Confirm != want {
+				t.Errorf("%v: it has confirmed %q", err, takeover.Spec.Confirm)
+			}
+		})
+	}
+}
+
+// What the leader has refused is confirmed again only when it has seen that the former confirmation was
+// taken back.
+func TestConfirmedAgain(t *testing.T) {
+	takeover := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: "lost"}, Spec: v1alpha1.TakeoverSpec{From: "west", Node: "w1", By: "ann", Confirm: "h1"}}
+	planned("h1")(takeover)
+	takeover.Status.Phase, takeover.Status.Rejected, takeover.Status.Confirmed = v1alpha1.TakeoverFailed, "h1", "h1"
+	api := shows(t, interceptor.Funcs{}, takeover)
+	var out bytes.Buffer
+	var seen []string
+	notes := func(then leader) leader {
+		return func(t *v1alpha1.Takeover) {
+			seen = append(seen, t.Spec.Confirm)
+			then(t)
+		}
+	}
+	run := taking(t, api, &failoverOptions{options: &options{std: streams{stdout: &out, stderr: &out}}, node: "w1"}, "w1\n",
+		notes(func(*v1alpha1.Takeover) {}), notes(func(t *v1alpha1.Takeover) { t.Status.Rejected, t.Status.Confirmed = "", "" }),
+		notes(did("NodeFenced")), ends(v1alpha1.TakeoverDone, "Node w1 writes nothing more."))
+	if err := run.follow(t.Context(), "lost"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"", "", "h1"}, seen); diff != "" {
+		t.Errorf("-want +got:\n%s%s", diff, out.String())
+	}
+}
+
+// It says what was not cut off, and does not ask the leader for what is over.
+func TestWhatIsOver(t *testing.T) {
+	hourAgo := metav1.NewTime(time.Now().Add(-v1alpha1.TakeoverBegunWithin - time.Minute))
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.Takeover)
+		wants  string
+	}{
+		"nothing was cut off": {func(t *v1alpha1.Takeover) {
+			ends(v1alpha1.TakeoverDone, "nothing was cut off by this; node w1 may write")(t)
+			t.Status.TakenCount, t.Status.Confirmed = 0, "h1"
+			t.Status.Conditions = []metav1.Condition{{Type: "NodeFenced", Status: metav1.ConditionFalse, Reason: "NotYet", LastTransitionTime: metav1.Now()}}
+		}, "0 of 1 volumes are safe from node w1\nnothing was cut off by this; node w1 may write"},
+		"an hour": {func(t *v1alpha1.Takeover) {
+			ends(v1alpha1.TakeoverFailed, "Create another Takeover")(t)
+			t.CreationTimestamp, t.Status.Confirmed = hourAgo, "h0"
+		}, "0 of 1 volumes are safe from node w1\nCreate another Takeover"},
+		"refused on the way": {func(t *v1alpha1.Takeover) {
+			ends(v1alpha1.TakeoverFailed, "it needs another confirmation")(t)
+			t.Status.Plan, t.Status.Confirmed, t.Spec.Confirm = nil, "h1", "h1"
+		}, "0 of 1 volumes are safe from node w1; kubectl cephferry failover --takeover lost follows it\nit needs another confirmation"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			takeover := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: "lost"}, Spec: v1alpha1.TakeoverSpec{From: "west", Node: "w1", By: "ann"}}
+			planned("h1")(takeover)
+			test.change(takeover)
+			var out bytes.Buffer
+			run := taking(t, shows(t, interceptor.Funcs{}, takeover), &failoverOptions{options: &options{std: streams{stdout: &out, stderr: &out}}, node: "w1"}, "w1\n")
+			if err := run.follow(t.Context(), "lost"); exitCode(err) != exitFailed || err.Error() != test.wants {
+				t.Errorf("%d: %v", exitCode(err), err)
+			}
+			if out.Len() > 0 {
+				t.Errorf("it says %s", out.String())
+			}
+		})
+	}
+}
+
 // Broken off, the same command goes on with the same Takeover.
 func TestTakeoverGoesOn(t *testing.T) {
 	spec := v1alpha1.TakeoverSpec{From: "east", By: "ann", All: true, Confirm: "h1"}
 	there := func(name string, spec v1alpha1.TakeoverSpec, phase v1alpha1.TakeoverPhase) *v1alpha1.Takeover {
 		return &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec, Status: v1alpha1.TakeoverStatus{Phase: phase}}
 	}
+	over := there("0", spec, v1alpha1.TakeoverFailed)
+	over.CreationTimestamp = metav1.NewTime(time.Now().Add(-v1alpha1.TakeoverBegunWithin - time.Minute))
 	another := spec
 	another.By = "bob"
-	api := shows(t, interceptor.Funcs{}, there("a", another, v1alpha1.TakeoverRunning), there("b", spec, v1alpha1.TakeoverDone), there("c", spec, v1alpha1.TakeoverRunning))
+	api := shows(t, interceptor.Funcs{}, over, there("a", another, v1alpha1.TakeoverRunning), there("b", spec, v1alpha1.TakeoverDone), there("c", spec, v1alpha1.TakeoverRunning))
 	var out bytes.Buffer
 	run := taking(t, api, &failoverOptions{options: &options{std: streams{stdout: &out, stderr: &out}}, from: "east", all: true}, "")
 	if name, err := run.ask(t.Context(), nil, "ann"); err != nil || name != "c" || run.created {

@@ -13,7 +13,7 @@ import (
 
 // begunWithin is how long after its creation a Takeover may be begun. The records say nothing of
 // a cluster that came back meanwhile and runs what it ran before.
-const begunWithin = time.Hour
+const begunWithin = v1alpha1.TakeoverBegunWithin
 
 // decision is what becomes of a Takeover.
 type decision struct {
