@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
 	"github.com/cephferry/cephferry/pkg/ownership"
@@ -56,6 +57,9 @@ func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 			return err
 		}
 		if len(on) == 0 {
+			if err := f.known(ctx, c, wish.Taker.Cluster); err != nil {
+				return err
+			}
 			fmt.Fprintf(f.std.stdout, "Nothing to do: node %s has no guarded volume.\n", f.node)
 			return nil
 		}
@@ -77,6 +81,9 @@ func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 	todo := slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool { return v.Plan.Done })
 	if len(todo) == 0 {
 		if f.node != "" {
+			if err := f.known(ctx, c, wish.Taker.Cluster); err != nil {
+				return err
+			}
 			fmt.Fprintf(f.std.stdout, "Nothing to do: node %s has none of them.\n", f.node)
 		} else {
 			fmt.Fprintln(f.std.stdout, "Nothing to do. Start the workload here.")
@@ -89,6 +96,15 @@ func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 		}
 	}
 	return f.take(ctx, c, todo)
+}
+
+// known refuses a node of which nobody knows: its name may be misspelt.
+func (f *failoverOptions) known(ctx context.Context, c *connection, self ceph.Party) error {
+	known, err := c.planner.Knows(ctx, f.node, self)
+	if err != nil || known {
+		return err
+	}
+	return refuse(planning.UnknownNode(f.node))
 }
 
 // eachOnce are the claims in their order, without those that are named again.

@@ -2,6 +2,7 @@ package planning
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,6 +33,58 @@ func (p *Planner) On(ctx context.Context, node string, self ceph.Party) ([]types
 			return owner.UID == self.UID && slices.ContainsFunc(owner.Nodes, func(n ceph.Node) bool { return n.Name == node })
 		})
 	})
+}
+
+// Knows reports whether there is a node of that name in this cluster: it has a Node object, or the record of
+// one of the cluster's images names it. The error is why records could not be read, if none of
+// the others names it.
+func (p *Planner) Knows(ctx context.Context, node string, self ceph.Party) (bool, error) {
+	nodes, err := p.Usage.Nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(nodes, func(n corev1.Node) bool { return n.Name == node }) {
+		return true, nil
+	}
+	all, err := p.Volumes(ctx, "")
+	if err != nil {
+		return false, err
+	}
+	var unread []error
+	for _, found := range all {
+		record, err := p.recordOf(ctx, found, self)
+		if err != nil {
+			unread = append(unread, fmt.Errorf("volume %s/%s: %w", found.Namespace, found.Claim, err))
+		}
+		if owner := record.Owner; owner != nil && owner.UID == self.UID && slices.ContainsFunc(owner.Nodes, func(n ceph.Node) bool { return n.Name == node }) {
+			return true, nil
+		}
+	}
+	return false, errors.Join(unread...)
+}
+
+// recordOf is the record of a volume's image. That of an image that does not exist is empty.
+func (p *Planner) recordOf(ctx context.Context, found inventory.Found, self ceph.Party) (ceph.Record, error) {
+	if found.Err != nil {
+		return ceph.Record{}, found.Err
+	}
+	storage, spec, err := p.Named(ctx, found.Volume, self)
+	if err != nil {
+		return ceph.Record{}, err
+	}
+	look, err := storage.Look(ctx, spec)
+	if errors.Is(err, ceph.ErrImageNotFound) {
+		return ceph.Record{}, nil
+	}
+	return look.Record, err
+}
+
+// UnknownNode refuses a name that may be misspelt.
+func UnknownNode(name string) error {
+	return &failover.Refusal{
+		What: "this cluster has no Node object " + name + ", and no record of its volumes names it",
+		Do:   "look at `kubectl get nodes` and `kubectl cephferry status`, and name the node as they do",
+	}
 }
 
 // lostAmong is the node of that name as the API server shows it.

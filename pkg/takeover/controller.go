@@ -117,6 +117,15 @@ func (c *Controller) plan(ctx context.Context, t *v1alpha1.Takeover) ([]planning
 	if err := c.unknown(all); err != nil {
 		return nil, decision{}, err
 	}
+	if t.Spec.Node != "" && !isBegun(t) && done(all) {
+		known, err := c.Planner.Knows(ctx, t.Spec.Node, c.Self)
+		switch {
+		case isOutage(err):
+			return nil, decision{}, err
+		case !known:
+			return nil, senseless(t, errors.Join(planning.UnknownNode(t.Spec.Node), err), isLate(t, c.Now())), nil
+		}
+	}
 	return all, decide(t, all, c.Self, c.Now()), nil
 }
 
@@ -192,7 +201,7 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 		status.Message = "nothing was done\n" + errors.Join(failures...).Error()
 	case t.Spec.Node != "" && isRefused(errs):
 		// The node is not what was confirmed, also if nothing shows that any more at the next look.
-		status.Phase, status.Rejected = v1alpha1.TakeoverFailed, t.Spec.Confirm
+		status.Phase, status.Rejected, status.Plan = v1alpha1.TakeoverFailed, t.Spec.Confirm, nil
 		status.Message = "it was refused on the way, and does not go on without another confirmation\n" + errors.Join(failures...).Error()
 	default:
 		status.Phase = v1alpha1.TakeoverFailed

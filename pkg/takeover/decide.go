@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/planning"
@@ -34,11 +37,15 @@ type decision struct {
 //	none                                                                   Planned
 //
 // What was begun before is Failed where it else were Planned or Refused. A node that was refused then is
-// not lost any more, as far as the person knew: it needs another confirmation.
+// not lost any more, as far as the person knew: it needs another confirmation. One that is taken back for a
+// node is forgotten, so that it may be given again.
 func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now time.Time) decision {
 	d := decision{status: *t.Status.DeepCopy()}
 	late := isLate(t, now)
-	underway := t.Status.Confirmed != ""
+	underway, begun := t.Status.Confirmed != "", isBegun(t)
+	if t.Spec.Node != "" && t.Spec.Confirm == "" {
+		d.status.Confirmed = ""
+	}
 	if err := planning.Refused(all); err != nil {
 		return d.refused(t, all, err, late)
 	}
@@ -47,7 +54,10 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 	}
 	stopped := ""
 	if underway {
-		switch stopped = beyond(t, all, self, late); {
+		if t.Status.Plan != nil {
+			stopped = beyond(t, all, self, late)
+		}
+		switch {
 		case t.Spec.Confirm == "":
 			stopped = "the confirmation was taken back"
 		case t.Spec.Node != "" && t.Spec.Confirm == t.Status.Rejected:
@@ -63,7 +73,7 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 	d.status.Plan, d.status.Volumes = plan, volumes
 	d.status.VolumeCount, d.status.TakenCount = int32(len(volumes)), taken(all, self)
 	d.status.Phase = v1alpha1.TakeoverPlanned
-	if underway {
+	if begun {
 		d.status.Phase = v1alpha1.TakeoverFailed
 	}
 	how := fmt.Sprintf("read status.plan.text; to carry it out: kubectl patch takeover %s --type merge -p '{\"spec\":{\"confirm\":%q}}'", t.Name, plan.Hash)
@@ -74,17 +84,14 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 	switch confirm := t.Spec.Confirm; {
 	case late:
 		d.final = true
-		if !underway {
+		if !begun {
 			d.status.Phase = v1alpha1.TakeoverRefused
 		}
 		return say(cmp.Or(stopped, fmt.Sprintf("it was not begun within %s of its creation", begunWithin)), "Create another Takeover")
 	case confirm == "":
 		d.status.Rejected = ""
-		if t.Spec.Node != "" {
-			d.status.Conditions = nil // what was done for it and undone since is no reason any more
-		}
-		if underway {
-			return say(stopped, "To go on, "+how)
+		if begun {
+			return say(cmp.Or(stopped, "it was begun, and waits for another confirmation"), "To go on, "+how)
 		}
 		return say("it waits for its confirmation: " + how)
 	case stopped != "" && confirm == plan.Hash:
@@ -95,6 +102,7 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 	case confirm == plan.Hash:
 		d.status.Phase, d.status.Message = v1alpha1.TakeoverRunning, ""
 		d.status.Confirmed, d.status.Rejected = confirm, ""
+		d.anew(t, begun)
 		d.run = true
 		return d
 	case confirm == t.Status.Rejected && same:
@@ -102,6 +110,21 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 	default:
 		d.status.Rejected = confirm
 		return say(cmp.Or(stopped, "plan "+confirm+" was confirmed, but the situation has changed since, so nothing was done"), "The current plan is "+plan.Hash+": "+how)
+	}
+}
+
+// isBegun reports whether Ceph may have been told something for it, be the confirmation taken back since.
+func isBegun(t *v1alpha1.Takeover) bool {
+	return t.Status.Confirmed != "" || t.Status.Phase == v1alpha1.TakeoverFailed || len(t.Status.Conditions) > 0
+}
+
+// anew takes back what the conditions say of a plan that was confirmed before. One of a node that was begun has
+// one at least, and so stays begun.
+func (d *decision) anew(t *v1alpha1.Takeover, begun bool) {
+	for _, c := range conditions() {
+		if meta.FindStatusCondition(d.status.Conditions, c.name) != nil || begun && t.Spec.Node != "" && c.name == nodeCondition {
+			set(&d.status, c, metav1.ConditionFalse, t.Generation)
+		}
 	}
 }
 
@@ -114,11 +137,20 @@ func isLate(t *v1alpha1.Takeover, now time.Time) bool {
 // came by then does not count later.
 func (d decision) refused(t *v1alpha1.Takeover, all []planning.Volume, err error, late bool) decision {
 	d.status.Message = err.Error()
-	if d.status.Confirmed != "" {
+	if isBegun(t) {
 		d.status.Phase = v1alpha1.TakeoverFailed
-		d.final = late && !vouched(t)
+		goesOn := vouched(t) && t.Spec.Node == ""
+		d.final = late && !goesOn
 		if t.Spec.Node != "" {
-			d.status.Rejected, d.final = t.Spec.Confirm, late
+			d.status.Rejected, d.status.Plan = t.Spec.Confirm, nil
+		}
+		switch {
+		case goesOn:
+			d.status.Message += "\nIt is tried again by itself"
+		case late:
+			d.status.Message += "\nIt is over: create another Takeover"
+		default:
+			d.status.Message += "\nIt is planned again, and does nothing more until that plan is confirmed"
 		}
 		return d
 	}
@@ -147,7 +179,7 @@ func senseless(t *v1alpha1.Takeover, err error, forever bool) decision {
 // done is for one of which nothing is left to do.
 func (d decision) done(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party) decision {
 	d.final = true
-	if t.Status.Confirmed != "" {
+	if isBegun(t) {
 		finish(&d.status, t.Generation, all, self)
 		return d
 	}

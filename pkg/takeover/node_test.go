@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -352,6 +353,93 @@ func TestANodeOpensTheImageWhileItIsCutOff(t *testing.T) {
 	}
 }
 
+// A node whose boot nobody knows does not go on by itself, and may be confirmed again.
+func TestANodeWhoseBootIsNotKnown(t *testing.T) {
+	inWest(t, func(t *testing.T, r *rig) {
+		r.node(func(n *corev1.Node) { n.Status.NodeInfo.BootID = "" })
+		record := r.record("c")
+		record.Owner.Nodes[0].BootID = ""
+		r.put("c", record)
+		r.lost("c")
+		r.interrupted("Blocklist")
+		wantSays(t, r.must("lost", v1alpha1.TakeoverFailed).Status.Message, "its bootID was not recorded", "empty spec.confirm first")
+		r.wantWrites("c")
+		r.confirm("lost", "")
+		got := r.must("lost", v1alpha1.TakeoverFailed)
+		if got.Status.Confirmed != "" {
+			t.Errorf("confirmed is %q", got.Status.Confirmed)
+		}
+		if len(r.changes) > 0 {
+			t.Errorf("it did %q", r.changes)
+		}
+		got = r.must("lost", v1alpha1.TakeoverFailed)
+		r.confirm("lost", got.Status.Plan.Hash)
+		r.must("lost", v1alpha1.TakeoverDone)
+		r.wantCutOff("c")
+	})
+}
+
+// A reboot is not told as a fence that was lifted, and its plan may be confirmed as the message says.
+func TestANodeRebootsAfterItsMachineWasFenced(t *testing.T) {
+	inWest(t, func(t *testing.T, r *rig) {
+		r.lost("c")
+		r.interrupted("Barrier")
+		if !meta.IsStatusConditionTrue(r.get("lost").Status.Conditions, machinesCondition) {
+			t.Fatal("the machine was not fenced")
+		}
+		r.node(func(n *corev1.Node) { n.Status.NodeInfo.BootID = "second boot of w1" })
+		record := r.record("c")
+		record.Owner.Nodes[0].BootID, record.Owner.Nodes[0].Clients = "second boot of w1", nil
+		r.put("c", record)
+		got := r.must("lost", v1alpha1.TakeoverFailed)
+		wantSays(t, got.Status.Message, "node w1 has rebooted since the plan was made", got.Status.Plan.Hash)
+		got = r.must("lost", v1alpha1.TakeoverFailed)
+		if len(r.changes) > 0 {
+			t.Errorf("it did %q", r.changes)
+		}
+		r.before = func(call string) error {
+			if call == "Blocklist" {
+				return errKilled
+			}
+			return nil
+		}
+		r.confirm("lost", got.Status.Plan.Hash)
+		got, err := r.reconcile("lost")
+		if err == nil || got.Status.Confirmed != got.Status.Plan.Hash {
+			t.Fatalf("%v, %+v", err, got.Status)
+		}
+		for _, c := range got.Status.Conditions {
+			if c.Status != metav1.ConditionFalse {
+				t.Errorf("%s of the plan before is %s", c.Type, c.Status)
+			}
+		}
+		r.restart(cephtest.Provisioner)
+		r.must("lost", v1alpha1.TakeoverDone)
+		r.wantCutOff("c")
+	})
+}
+
+// What is refused when it was begun says what follows.
+func TestWhatFollowsARefusalOfANode(t *testing.T) {
+	for late, says := range map[bool]string{false: "It is planned again, and does nothing more until that plan is confirmed", true: "It is over: create another Takeover"} {
+		inWest(t, func(t *testing.T, r *rig) {
+			r.lost("a")
+			r.interrupted("Blocklist")
+			if late {
+				time.Sleep(begunWithin + time.Second)
+			}
+			r.node(func(n *corev1.Node) {
+				n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+			})
+			got := r.must("lost", v1alpha1.TakeoverFailed)
+			wantSays(t, got.Status.Message, "node w1 of this cluster reports", says)
+			if got.Status.Plan != nil || got.IsOver(time.Now()) != late {
+				t.Errorf("plan %+v, over %v", got.Status.Plan, got.IsOver(time.Now()))
+			}
+		})
+	}
+}
+
 // Whoever lets a node in again while its takeover is interrupted is not overruled.
 func TestANodeThatWasLetInAgain(t *testing.T) {
 	inWest(t, func(t *testing.T, r *rig) {
@@ -389,6 +477,13 @@ func TestWhichNodeIsMeant(t *testing.T) {
 	}{
 		"a node of another cluster": {func(s *v1alpha1.TakeoverSpec) { s.From = "east" }, v1alpha1.TakeoverRefused, `spec.from: Invalid value: "east": node w1 is one of cluster west`},
 		"a node that has nothing":   {func(s *v1alpha1.TakeoverSpec) { s.Node = "w2" }, v1alpha1.TakeoverDone, "nothing to do: node w2 has none of the guarded volumes"},
+		"a node that nobody knows":  {func(s *v1alpha1.TakeoverSpec) { s.Node = "w11" }, v1alpha1.TakeoverRefused, "this cluster has no Node object w11, and no record of its volumes names it"},
+		"a volume of a node that nobody knows": {func(s *v1alpha1.TakeoverSpec) {
+			s.Node, s.Claims = "w11", []v1alpha1.ClaimReference{{Namespace: "shop", Name: "a"}}
+		}, v1alpha1.TakeoverRefused, "no record of its volumes names it"},
+		"a volume that a node without an object does not have": {func(s *v1alpha1.TakeoverSpec) {
+			s.Node, s.Claims = "w3", []v1alpha1.ClaimReference{{Namespace: "shop", Name: "a"}}
+		}, v1alpha1.TakeoverDone, "nothing to do: node w3 has none of these volumes"},
 		"a volume that it does not have": {func(s *v1alpha1.TakeoverSpec) { s.Claims = []v1alpha1.ClaimReference{{Namespace: "shop", Name: "b"}} },
 			v1alpha1.TakeoverDone, "nothing to do: node w1 has none of these volumes"},
 	} {
@@ -396,6 +491,12 @@ func TestWhichNodeIsMeant(t *testing.T) {
 			inWest(t, func(t *testing.T, r *rig) {
 				object := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: "lost", CreationTimestamp: metav1.Now()}, Spec: v1alpha1.TakeoverSpec{From: "west", Node: "w1", By: "ann"}}
 				test.change(&object.Spec)
+				if err := r.api.Create(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w2", UID: "object of w2"}}); err != nil {
+					t.Fatal(err)
+				}
+				record := r.record("c")
+				record.Owner.Nodes = append(record.Owner.Nodes, ceph.Node{Name: "w3", BootID: "boot of w3", Addresses: []string{"10.0.2.13"}})
+				r.put("c", record)
 				r.add(object)
 				wantSays(t, r.must("lost", test.phase).Status.Message, test.says)
 			})

@@ -13,7 +13,6 @@ import (
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
-	"github.com/cephferry/cephferry/pkg/ownership"
 	"github.com/cephferry/cephferry/pkg/planning"
 )
 
@@ -127,13 +126,15 @@ func beyond(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, late b
 			continue
 		}
 		was := confirmed[v.Claim.String()]
-		record := v.Plan.Record
+		record, more := v.Plan.Record, v.Plan.Beyond(cut)
 		being := record.State == ceph.Fencing && record.Takeover.UID == self.UID && record.Takeover.By == t.Spec.By
 		switch {
 		case was.Image != v.Plan.Image.String():
 			return fmt.Sprintf("volume %s leads to image %s now, which was not in the plan", v.Claim, v.Plan.Image)
 		case late && t.Spec.Node != "":
 			return fmt.Sprintf("node %s was not cut off from volume %s within %s of the Takeover's creation", t.Spec.Node, v.Claim, begunWithin)
+		case more != "" && t.Spec.Node != "":
+			return fmt.Sprintf("for volume %s, %s", v.Claim, more)
 		case liftedSince(t, v):
 			return fmt.Sprintf("node %s was fenced for volume %s, and somebody has let it in again since", t.Spec.Node, v.Claim)
 		case being, v.Plan.Ours:
@@ -143,16 +144,29 @@ func beyond(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, late b
 		case late:
 			return fmt.Sprintf("taking volume %s was not begun within %s of the Takeover's creation", v.Claim, begunWithin)
 		}
-		if why := v.Plan.Beyond(cut); why != "" {
-			return fmt.Sprintf("for volume %s, %s", v.Claim, why)
+		if more != "" {
+			return fmt.Sprintf("for volume %s, %s", v.Claim, more)
 		}
 	}
 	return ""
 }
 
-// liftedSince reports whether machines of a lost node were fenced, and their fence was lifted: the
-// record says that they are fenced from before that is done until they are let in.
+// liftedSince reports whether machines of a lost node were fenced for the plan that was confirmed, and their
+// fence was lifted: the record says that they are fenced from before that is done until they are let in.
+// Where the node has rebooted, or has got an address, since, that is no such fence.
 func liftedSince(t *v1alpha1.Takeover, v planning.Volume) bool {
-	noted := ownership.NoteFenced(v.Plan.Record, v.Plan.Fenced())
-	return v.Plan.Wish.Lost != "" && meta.IsStatusConditionTrue(t.Status.Conditions, machinesCondition) && len(noted.Fenced) > len(v.Plan.Record.Fenced)
+	if v.Plan.Wish.Lost == "" || !vouched(t) || !meta.IsStatusConditionTrue(t.Status.Conditions, machinesCondition) {
+		return false
+	}
+	for _, fenced := range v.Plan.Fenced() {
+		for _, address := range fenced.Node.Addresses {
+			if !slices.ContainsFunc(v.Plan.Record.Fenced, func(f ceph.FencedNode) bool {
+				return f.Cluster.UID == fenced.Cluster.UID && f.Node.Name == fenced.Node.Name && f.Node.BootID == fenced.Node.BootID &&
+					slices.Contains(f.Node.Addresses, address)
+			}) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -171,7 +171,7 @@ func finish(status *v1alpha1.TakeoverStatus, generation int64, all []planning.Vo
 		status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool { return c.Status != metav1.ConditionTrue })
 	}
 	for _, c := range conditions() {
-		if meta.FindStatusCondition(status.Conditions, c.name) != nil {
+		if meta.FindStatusCondition(status.Conditions, c.name) != nil || c.name == nodeCondition && value == metav1.ConditionFalse {
 			set(status, c, value, generation)
 		}
 	}
