@@ -63,3 +63,29 @@ func TestPlanForALostNode(t *testing.T) {
 		}
 	}
 }
+
+// A node is known by its object or by a record. While a record cannot be read, nobody can say that none
+// names it.
+func TestKnows(t *testing.T) {
+	west := ceph.Party{UID: "u-west", Name: "west"}
+	for name, test := range map[string]struct {
+		class string
+		node  string
+		known bool
+		err   string
+	}{
+		"by its object":     {"rook-ceph", "w1", true, ""},
+		"by a record":       {"rook-ceph", "e1", true, ""},
+		"not at all":        {"rook-ceph", "w11", false, ""},
+		"nobody can say it": {"elsewhere", "w11", false, "volume shop/data"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlanner(t, cephtest.Operator, map[string]string{"data": "west", "idle": "west"},
+				pv("idle", "rook-ceph"), pv("data", test.class), nodeOf("w1", "10.0.2.11", corev1.ConditionTrue))
+			known, err := p.Knows(t.Context(), test.node, west)
+			if known != test.known || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%v, %v", known, err)
+			}
+		})
+	}
+}

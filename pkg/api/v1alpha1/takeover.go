@@ -129,7 +129,8 @@ const (
 	TakeoverRefused TakeoverPhase = "Refused"
 	// TakeoverRunning: it is being carried out. A leader that begins goes on with it.
 	TakeoverRunning TakeoverPhase = "Running"
-	// TakeoverDone: every image is this cluster's; or the node is cut off from every one.
+	// TakeoverDone: every image is this cluster's; or there is nothing left to cut the node off from, and the
+	// message says whether it is cut off.
 	TakeoverDone TakeoverPhase = "Done"
 	// TakeoverFailed: it was begun, and some images are not this cluster's, or the node is not known to be
 	// cut off from them. It is tried again, unless the message asks for another confirmation.
@@ -157,8 +158,8 @@ type TakeoverStatus struct {
 	// +optional
 	// +listType=atomic
 	Volumes []TakeoverVolume `json:"volumes,omitempty"`
-	// VolumeCount is how many there are, and TakenCount how many are this cluster's, or the node does not
-	// have any more. A patch does not send a zero.
+	// VolumeCount is how many there are, and TakenCount how many are this cluster's, or known to be safe from
+	// the node. A patch does not send a zero.
 	// +optional
 	// +kubebuilder:default=0
 	VolumeCount int32 `json:"volumeCount"`
@@ -166,7 +167,8 @@ type TakeoverStatus struct {
 	// +kubebuilder:default=0
 	TakenCount int32 `json:"takenCount"`
 	// Conditions are the steps: Begun, MachinesFenced, InstancesFenced, InForce, Renamed,
-	// NobodyLeft, TakenOver, NodeFenced. Each is True when it is done for every image. Where a node is
+	// NobodyLeft, TakenOver, NodeFenced. They are of the plan that was confirmed last, and each is True
+	// when it is done for every image. Where a node is
 	// cut off there is no Begun, Renamed, NobodyLeft or TakenOver, and else no NodeFenced.
 	// +optional
 	// +listType=map
