@@ -252,9 +252,9 @@ func TestWhatIsOver(t *testing.T) {
 			t.CreationTimestamp, t.Status.Confirmed = hourAgo, "h0"
 		}, "0 of 1 volumes are safe from node w1\nCreate another Takeover"},
 		"refused on the way": {func(t *v1alpha1.Takeover) {
-			ends(v1alpha1.TakeoverFailed, "it needs another confirmation")(t)
+			ends(v1alpha1.TakeoverFailed, "a plan needs another confirmation")(t)
 			t.Status.Plan, t.Status.Confirmed, t.Spec.Confirm = nil, "h1", "h1"
-		}, "0 of 1 volumes are safe from node w1; kubectl cephferry failover --takeover lost follows it\nit needs another confirmation"},
+		}, "0 of 1 volumes are safe from node w1; kubectl cephferry failover --takeover lost follows it\na plan needs another confirmation"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			takeover := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: "lost"}, Spec: v1alpha1.TakeoverSpec{From: "west", Node: "w1", By: "ann"}}

@@ -194,7 +194,7 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 	failures := planning.Failures(todo, errs)
 	switch {
 	case len(failures) == 0:
-		finish(&status, t.Generation, all, c.Self)
+		finish(&status, t.Generation, t.Spec.Node, all, c.Self)
 	case fresh(t, all) && len(noted.last) == 0 && refused(errs):
 		// Every record is as it was, and what was confirmed is not the situation.
 		status.Phase, status.Rejected, status.Confirmed, status.Conditions = v1alpha1.TakeoverPlanning, t.Status.Confirmed, "", nil

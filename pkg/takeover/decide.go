@@ -180,7 +180,7 @@ func senseless(t *v1alpha1.Takeover, err error, forever bool) decision {
 func (d decision) done(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party) decision {
 	d.final = true
 	if isBegun(t) {
-		finish(&d.status, t.Generation, all, self)
+		finish(&d.status, t.Generation, t.Spec.Node, all, self)
 		return d
 	}
 	d.status.Phase, d.status.Message, d.status.Plan = v1alpha1.TakeoverDone, "nothing to do", nil

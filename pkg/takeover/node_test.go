@@ -281,6 +281,33 @@ func TestNothingIsLeftToDoAndNothingWasCutOff(t *testing.T) {
 	}
 }
 
+// Refused on the way, it looks again for what the node has, and finds nothing.
+func TestNothingShowsWhatTheNodeHas(t *testing.T) {
+	inWest(t, func(t *testing.T, r *rig) {
+		record := r.record("a")
+		record.Owner.Nodes = nil
+		r.put("a", record)
+		r.writers["a"].Close()
+		attachment := r.attached()
+		r.lost()
+		r.interrupted("Blocklist")
+		r.node(func(n *corev1.Node) {
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+		})
+		r.must("lost", v1alpha1.TakeoverFailed)
+		r.node(func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionUnknown })
+		r.must("lost", v1alpha1.TakeoverFailed)
+		r.confirm("lost", "")
+		r.detach(attachment)
+		got := r.must("lost", v1alpha1.TakeoverDone)
+		wantSays(t, got.Status.Message, "nothing was cut off by this; node w1 may write to volume shop/c (nothing shows that node w1 has it)")
+		if got.Status.TakenCount != 0 || !meta.IsStatusConditionFalse(got.Status.Conditions, nodeCondition) {
+			t.Errorf("%+v", got.Status)
+		}
+		r.wantWrites("c")
+	})
+}
+
 // interrupted is a takeover whose plan was confirmed, and whose leader is killed with its first call of that
 // name. It returns the hash.
 func (r *rig) interrupted(call string) string {

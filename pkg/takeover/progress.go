@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -146,7 +147,8 @@ func (p *progress) reached(n int) bool {
 }
 
 // finish is the status of a takeover that is carried out, or of which nothing is left to do.
-func finish(status *v1alpha1.TakeoverStatus, generation int64, all []planning.Volume, self ceph.Party) {
+func finish(status *v1alpha1.TakeoverStatus, generation int64, node string, all []planning.Volume, self ceph.Party) {
+	all = withGone(*status, node, all)
 	status.Phase, status.Message = v1alpha1.TakeoverDone, ""
 	if status.Plan != nil {
 		status.Message = status.Plan.After
@@ -175,6 +177,24 @@ func finish(status *v1alpha1.TakeoverStatus, generation int64, all []planning.Vo
 			set(status, c, value, generation)
 		}
 	}
+}
+
+// withGone are all volumes and those of the plan in the status that are not among them, because nothing shows any
+// more that the node has them.
+func withGone(status v1alpha1.TakeoverStatus, node string, all []planning.Volume) []planning.Volume {
+	if node == "" {
+		return all
+	}
+	all = slices.Clone(all)
+	for _, of := range status.Volumes {
+		claim := types.NamespacedName{Namespace: of.Namespace, Name: of.Claim}
+		if !slices.ContainsFunc(all, func(v planning.Volume) bool { return v.Claim == claim }) {
+			all = append(all, planning.Volume{Claim: claim, Plan: failover.Plan{
+				Wish: failover.Wish{Lost: node}, Done: true, Why: "nothing shows that node " + node + " has it",
+			}})
+		}
+	}
+	return all
 }
 
 // volumeOf is what a status says of a volume.
