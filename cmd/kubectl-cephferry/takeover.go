@@ -316,7 +316,7 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 		}
 	} else if t.node != takeover.Spec.Node {
 		return refuse(fmt.Errorf("the Takeover %s is about node %q of this cluster, and --node names %q; nothing was changed", takeover.Name, takeover.Spec.Node, t.node))
-	} else if t.node != "" && (t.plans > 1 || takeover.Spec.Confirm != "" || takeover.Status.Rejected != "" || takeover.Status.Confirmed != "") {
+	} else if t.node != "" && (t.plans > 1 || takeover.Spec.Confirm != "" || takeover.Status.Rejected != "" || begun(takeover)) {
 		return refuse(fmt.Errorf("a plan of Takeover %s was shown or confirmed before, and --yes confirms only the first one:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
 	} else if again {
 		return refuse(fmt.Errorf("the plan of Takeover %s was refused after it was confirmed:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
@@ -347,10 +347,15 @@ func mayNot(err error) error {
 	return err
 }
 
+// begun reports whether the leader has begun what was confirmed, be that taken back since.
+func begun(takeover *v1alpha1.Takeover) bool {
+	status := takeover.Status
+	return status.Confirmed != "" || status.Phase == v1alpha1.TakeoverFailed || len(status.Conditions) > 0
+}
+
 // takeBack removes what this run has created and nobody has confirmed. What was begun stays.
 func (t *takeovers) takeBack(ctx context.Context, takeover *v1alpha1.Takeover) {
-	status := takeover.Status
-	if !t.created || status.Confirmed != "" || status.Phase == v1alpha1.TakeoverFailed || len(status.Conditions) > 0 {
+	if !t.created || begun(takeover) {
 		return
 	}
 	same := client.Preconditions{UID: &takeover.UID, ResourceVersion: &takeover.ResourceVersion}

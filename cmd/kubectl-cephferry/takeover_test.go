@@ -189,6 +189,7 @@ func TestYesIsForTheFirstPlanOfANode(t *testing.T) {
 		"confirmed before":    func(t *v1alpha1.Takeover) { t.Spec.Confirm = "h0" },
 		"rejected before":     func(t *v1alpha1.Takeover) { t.Status.Rejected = "h0" },
 		"begun before":        func(t *v1alpha1.Takeover) { t.Status.Confirmed = "h0" },
+		"begun, taken back":   func(t *v1alpha1.Takeover) { t.Status.Phase = v1alpha1.TakeoverFailed },
 		"rejected, and again": func(t *v1alpha1.Takeover) { t.Spec.Confirm, t.Status.Rejected = "h1", "h1" },
 	} {
 		t.Run(name, func(t *testing.T) {
