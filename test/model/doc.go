@@ -91,13 +91,16 @@
 // does not show a client that was made after it was written. That the product asks besides
 // for mappings that are clients of their own concerns what else is cut off, not who writes.
 //
-// When a leader looks decides which client the record names, and not whether a failover is safe.
-// It may look any time later, or not before the failover (Config.Slow): then the record has a
-// node and no client of it, and the machine is fenced, which keeps off a late map as well
-// (rule-8-unseen.txt). A client that replaces a recorded one of the same boot is found by its
-// lock or its watch (rule-8-holder.txt, rule-8-look.txt). What does depend on how soon the
-// owner's leader looks is how long a late map writes that it fences, so of images that are not
-// mapped exclusively it has to look soon.
+// When a leader looks decides which client the record names, and so what a failover fences. It
+// may look any time later, or not before the failover (Config.Slow): then the record has a node
+// and no client of it, and the machine is fenced, which keeps off a late map as well
+// (rule-8-unseen.txt). If the record names a client, that one alone is fenced. Another one of the
+// same boot, of a pod that was made anew, say, is found by its lock or its watch (rule-8-holder.txt,
+// rule-8-look.txt). If it opens the image only after the takeover, gets the lock and falls silent,
+// Ceph's entry keeps it away for an hour, and then two clusters can write
+// (keys-late-map-failover.txt). The new owner's leader has until then to fence it. So how soon that
+// one looks matters for every late map; of images that are not mapped exclusively it also says how
+// long the late client writes.
 //
 // # One node of a cluster
 //

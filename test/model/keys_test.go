@@ -32,6 +32,13 @@ var unseen = Config{
 	Mapping: Exclusive, LateMaps: true, Slow: east, Reboot: east,
 }
 
+// replaced is a failover that fences the recorded client alone, while another one of the same boot
+// may be about to open the image.
+var replaced = Config{
+	Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone,
+	Mapping: Exclusive, LateMaps: true,
+}
+
 // trusted are what the names rest on, by how images are mapped: the first needs nothing. What
 // each leaves out is in [TestKeysLeave].
 var trusted = map[string]func(*Config){
@@ -43,7 +50,7 @@ var trusted = map[string]func(*Config){
 
 // withoutOnly are steps that come to something new only when a rule is missing; a refusal is
 // like a request that fails. A node of the own cluster is cut off in TestOneNodeWrites.
-var withoutOnly = []kind{refuseForeign, strayFails, openRestore, restoreName, seeNobody, fenceNode}
+var withoutOnly = []kind{refuseForeign, strayFails, openRestore, restoreName, seeNobody, fenceNode, confirmNode, takeNode}
 
 // TestKeys goes around admission in one cluster: names alone keep two clusters from writing.
 func TestKeys(t *testing.T) {
@@ -61,6 +68,9 @@ func TestKeys(t *testing.T) {
 		"the takeover finds nobody but its own": {Config{Nodes: []int{0, 1}, Pods: 1, Keys: true, Persons: []int{1}, Steady: true, NoRelease: everyone, Coarse: everyone, Move: east, Heard: true}, Stranger},
 	}
 	tests["failover, no client was recorded, maps take any time"] = kept{unseen, Stranger}
+	lasting := replaced
+	lasting.Lasting = true
+	tests["failover, another client than the recorded one maps late, Ceph's own entries last"] = kept{lasting, TwoWriters}
 	late := around()["restored etcd"]
 	late.Heard, late.LateMaps = true, true
 	tests["a late map is fenced when it is seen"] = kept{late, Unfenced}
@@ -109,28 +119,32 @@ func TestKeys(t *testing.T) {
 // TestKeysLeave shows what names leave open, and who would have to look.
 func TestKeysLeave(t *testing.T) {
 	tests := map[string]struct {
-		title, around string
-		change        func(*Config)
+		title  string
+		config Config
+		change func(*Config)
 	}{
 		"keys-late-map": {
 			"if a map that has resolved the old name opens the image after the watchers were listed; it is not mapped exclusively",
-			"restored etcd", func(c *Config) { c.Heard, c.LateMaps = true, true },
+			around()["restored etcd"], func(c *Config) { c.Heard, c.LateMaps = true, true },
 		},
 		"keys-silent": {
 			"if a client that nobody has recorded is silent while the watchers are listed; the image is not mapped exclusively",
-			"boot elsewhere", func(*Config) {},
+			around()["boot elsewhere"], func(*Config) {},
 		},
 		"keys-late-map-exclusive": {
 			"if a late map falls silent before anybody has fenced it, and krbd takes the lock from it: Ceph fences it for an hour",
-			"restored etcd", func(c *Config) { c.Mapping, c.LateMaps = Exclusive, true },
+			around()["restored etcd"], func(c *Config) { c.Mapping, c.LateMaps = Exclusive, true },
+		},
+		"keys-late-map-failover": {
+			"if a failover fences the recorded client alone while another one of the same boot maps late, which then falls silent: Ceph fences that one for an hour",
+			replaced, func(*Config) {},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config := around()[test.around]
-			test.change(&config)
-			counterExample(t, name, test.title, config, TwoWriters)
+			test.change(&test.config)
+			counterExample(t, name, test.title, test.config, TwoWriters)
 		})
 	}
 }
