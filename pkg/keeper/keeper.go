@@ -33,15 +33,20 @@ const (
 	// change unseen.
 	settled = 30 * time.Second
 	// calm is the first wait while a use goes on.
-	calm = 2 * time.Second
+	calm = 3 * time.Second
 	// unsettled is after what time it is tried again to give an image its name.
 	unsettled = 5 * time.Second
 	// lateAgain is after what time who opened an image late is looked at again.
 	lateAgain = 500 * time.Millisecond
-	// round is how often at least an image is looked at whose holders are known: only a
-	// client that opens it past all that is watched, or a mapping that is made anew
-	// without Kubernetes, shows then. Of more than 6,000 images it is longer, so that
-	// at most ten are looked at in a second.
+	// closely is for how long after a change an image is looked at every settled at least,
+	// though its holders are known. A map that had resolved an earlier name may open it late,
+	// and only fenceLate keeps that client off for good: where images are mapped exclusively,
+	// it may have got the lock before the owner did, and Ceph's own entry ends after an hour.
+	closely = 2 * time.Minute
+	// round is how often at least such an image is looked at after that: only a client
+	// that opens it past all that is watched, or a mapping that is made anew without
+	// Kubernetes, shows then. Of more than 6,000 images it is longer, so that at most ten
+	// are looked at in a second.
 	round     = 10 * time.Minute
 	roundStep = 100 * time.Millisecond
 	// untilChange: when something has changed. done: never again.
@@ -171,7 +176,7 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 		// Its record shows when it is there, if it gets one.
 		k.ledger.note(request.Name, ceph.Record{}, false)
 		k.showUnknown(ctx, volume, err)
-		return reconcile.Result{RequeueAfter: k.patience.nextWithout(request.Name, round)}, nil
+		return reconcile.Result{RequeueAfter: k.patience.nextWithout(request.Name, k.Now(), round)}, nil
 	case err != nil:
 		if errors.Is(err, ceph.ErrRecordUnknown) {
 			k.showUnknown(ctx, volume, err)
@@ -302,11 +307,12 @@ func (k *Keeper) next(look idle.Look, record ceph.Record) time.Duration {
 	case !ownership.Owns(record, k.Self) || record.State != ceph.Held:
 		return untilChange
 	}
-	wait := k.patience.next(pv.Name, record.Token+look.Reason, first(record, look.Evidence.Seen), settled)
+	lasts := k.patience.lasts(pv.Name, record.Token+look.Reason, k.Now())
+	wait := waitFor(lasts, first(record, look.Evidence.Seen), settled)
 	switch {
-	case len(record.Pending) > 0 && look.Rest > 0:
-		return min(wait, look.Rest)
-	case wait == settled && isSettled(record, look.Evidence.Seen):
+	case len(record.Pending) > 0 && !look.Evidence.Quiet:
+		return min(wait, max(shortest, look.Rest))
+	case lasts >= closely && isSettled(record, look.Evidence.Seen):
 		return k.turn(pv.Name)
 	}
 	return wait
@@ -320,7 +326,9 @@ func (k *Keeper) next(look idle.Look, record ceph.Record) time.Duration {
 // another one of the same boot that opens the image later: the new owner's leader has to, see
 // fenceLate.
 //
-// Whose image is not mapped exclusively may have a stranger who writes, see fenceLate.
+// An image that is not mapped exclusively may have a stranger who writes beside the owner, see
+// fenceLate. Of one that is, only the holder of the lock writes, and a silent holder that loses it is
+// kept away for an hour.
 func first(record ceph.Record, seen ownership.Seen) time.Duration {
 	goesOn := len(seen.Pods) > 0 || len(seen.Attached) > 0 || len(record.Pending) > 0
 	if goesOn && !(record.Keyed && !record.Exclusive) {

@@ -18,7 +18,7 @@ import (
 // TestFirstWait: what is polled for is a watcher that keeps an image from being released, and a
 // stranger who could write.
 func TestFirstWait(t *testing.T) {
-	const soon, calm = 100 * time.Millisecond, 2 * time.Second
+	const soon, calm = 100 * time.Millisecond, 3 * time.Second
 	for name, test := range map[string]struct {
 		record ceph.Record
 		seen   ownership.Seen
@@ -44,8 +44,9 @@ type use struct {
 	*world
 	queue *keeper.Queue
 	due   time.Time
-	// looks are when the volume was looked at.
+	// looks are when the volume was looked at, and wrote is the last that has changed its record.
 	looks []time.Time
+	wrote int
 }
 
 func newUse(t *testing.T) *use {
@@ -112,9 +113,13 @@ func (u *use) look() {
 	}
 	u.due = time.Time{}
 	u.looks = append(u.looks, u.clock())
+	before := u.record().Token
 	result, err := u.keeper.Reconcile(u.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: "shop.data"}})
 	if err != nil {
 		u.Fatal(err)
+	}
+	if u.record().Token != before {
+		u.wrote = len(u.looks) - 1
 	}
 	if result.RequeueAfter > 0 {
 		u.due = u.clock().Add(result.RequeueAfter)
@@ -157,8 +162,45 @@ func TestLooksWhileAUseBegins(t *testing.T) {
 	}
 	before := len(u.looks)
 	u.after(10*time.Minute, nil, nil)
-	if got := len(u.looks) - before; got < 2 || got > 12 {
+	if got := len(u.looks) - before; got < 2 || got > 13 {
 		t.Errorf("%d looks in ten minutes after that, want few", got)
+	}
+}
+
+// TestLooksAfterAUseHasBegun: for two minutes after the client was recorded there are never more than
+// 30 seconds without a look, because only a look finds who opens the image late. Then they get rare.
+func TestLooksAfterAUseHasBegun(t *testing.T) {
+	const step = 50 * time.Millisecond // of the clock
+	u := newUse(t)
+	u.begins()
+	u.wantHolders(nodeW1, onW1.Addr)
+	u.after(15*time.Minute, nil, nil)
+	recorded, last := u.wrote, u.wrote
+	for last+1 < len(u.looks) && u.looks[last+1].Sub(u.looks[last]) <= 30*time.Second+step {
+		last++
+	}
+	if close := u.looks[last].Sub(u.looks[recorded]); close < 2*time.Minute || close > 150*time.Second {
+		t.Errorf("it is looked at closely for %s, want two minutes: %v", close, u.looks[recorded:])
+	}
+	if last+1 == len(u.looks) || u.looks[last+1].Sub(u.looks[last]) < 5*time.Minute {
+		t.Errorf("after two minutes the looks are not 5 to 10 minutes apart: %v", u.looks[recorded:])
+	}
+}
+
+// TestLooksDoNotLengthenTheWait: however often something happens, the wait grows with the time alone.
+func TestLooksDoNotLengthenTheWait(t *testing.T) {
+	w := newWorld(t, boundPod("p"))
+	w.admits(west, "p")
+	w.keep()
+	for _, then := range []struct{ pass, want time.Duration }{
+		{0, 3 * time.Second}, {3 * time.Second, 3 * time.Second}, {7 * time.Second, 5 * time.Second}, {50 * time.Second, 30 * time.Second},
+	} {
+		w.pass(then.pass)
+		for range 5 {
+			if got := w.keep(); got != then.want {
+				t.Errorf("after %s more it waits %s, want %s", then.pass, got, then.want)
+			}
+		}
 	}
 }
 

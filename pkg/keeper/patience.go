@@ -7,7 +7,8 @@ import (
 )
 
 // patience is how long to wait before a look at what changes soon: little while it is
-// news, and more while it stays as it is. The zero value is ready.
+// news, and more the longer it stays as it is, however often it is looked at meanwhile. The
+// zero value is ready.
 type patience struct {
 	mu   sync.Mutex
 	last map[string]waiting
@@ -20,33 +21,38 @@ type patience struct {
 
 type waiting struct {
 	state string
-	wait  time.Duration
+	since time.Time
 }
 
 // shortest is the first wait for what somebody waits for.
 const shortest = 100 * time.Millisecond
 
-// next is how long to wait for a volume in that state: first at first, then more, at most longest.
-func (p *patience) next(volume, state string, first, longest time.Duration) time.Duration {
+// lasts is for how long the volume has been in that state, of which it is told now.
+func (p *patience) lasts(volume, state string, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.wait(volume, state, first, longest)
+	return p.note(volume, state, now)
 }
 
-// wait is for a caller that has mu.
-func (p *patience) wait(volume, state string, first, longest time.Duration) time.Duration {
+// note is lasts for a caller that has mu.
+func (p *patience) note(volume, state string, now time.Time) time.Duration {
+	before, known := p.last[volume]
+	if known && before.state == state {
+		return now.Sub(before.since)
+	}
 	if p.last == nil {
 		p.last = map[string]waiting{}
 	}
-	before := p.last[volume]
-	now := waiting{state, first}
-	if before.state == state {
-		now.wait = min(longest, before.wait*3/2)
-	}
 	p.count(before.state, -1)
 	p.count(state, 1)
-	p.last[volume] = now
-	return now.wait
+	p.last[volume] = waiting{state, now}
+	return 0
+}
+
+// waitFor is how long to wait in a state that lasts so long: first at first, then half as long
+// again, at most longest.
+func waitFor(lasts, first, longest time.Duration) time.Duration {
+	return min(longest, max(first, lasts/2))
 }
 
 const (
@@ -57,12 +63,12 @@ const (
 	withoutStep = 10 * time.Millisecond
 )
 
-// nextWithout is next for a volume whose image is not there. The more there are of them, the
-// longer each waits.
-func (p *patience) nextWithout(volume string, longest time.Duration) time.Duration {
+// nextWithout is how long to wait for a volume whose image is not there. The more there are of
+// them, the longer each waits.
+func (p *patience) nextWithout(volume string, now time.Time, longest time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wait := p.wait(volume, withoutImage, shortest, longest)
+	wait := waitFor(p.note(volume, withoutImage, now), shortest, longest)
 	return max(wait, min(longest, time.Duration(p.without)*withoutStep))
 }
 

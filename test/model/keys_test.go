@@ -49,7 +49,8 @@ var trusted = map[string]func(*Config){
 }
 
 // withoutOnly are steps that come to something new only when a rule is missing; a refusal is
-// like a request that fails. A node of the own cluster is cut off in TestOneNodeWrites.
+// like a request that fails. A node of the own cluster is cut off in TestOneNodeWrites and
+// TestConfirmedNode.
 var withoutOnly = []kind{refuseForeign, strayFails, openRestore, restoreName, seeNobody, fenceNode, confirmNode, takeNode}
 
 // TestKeys goes around admission in one cluster: names alone keep two clusters from writing.
