@@ -37,8 +37,8 @@ type Evidence struct {
 	// Silent are the nodes among the users and the holders whose kubelet does not report, with
 	// since when.
 	Silent map[string]time.Time
-	// Strays are uses whose PersistentVolume is gone, and that may be of this image. Only
-	// [Gatherer.Live] is asked for them.
+	// Strays are uses whose PersistentVolume is gone, and that may be of this image. A cache is
+	// not asked for them.
 	Strays []Stray
 }
 

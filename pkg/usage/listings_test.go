@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -21,7 +24,7 @@ type slowly struct {
 	client.Reader
 	mu    sync.Mutex
 	lists map[string]int
-	begun string
+	begun map[string]string
 	err   error
 }
 
@@ -30,13 +33,13 @@ func (s *slowly) List(ctx context.Context, list client.ObjectList, options ...cl
 	s.mu.Lock()
 	if all.Continue == "" {
 		if s.lists == nil {
-			s.lists = map[string]int{}
+			s.lists, s.begun = map[string]int{}, map[string]string{}
 		}
 		s.lists[all.Namespace]++
-		s.begun = now()
+		s.begun[all.Namespace] = now()
 		list.SetContinue("more")
 	}
-	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: s.begun, Namespace: all.Namespace}}
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: s.begun[all.Namespace], Namespace: all.Namespace}}
 	s.mu.Unlock()
 	select {
 	case <-ctx.Done():
@@ -98,8 +101,10 @@ func TestListings(t *testing.T) {
 			t.Errorf("%d listings, want %d", api.lists["shop"], want)
 		}
 		time.Sleep(time.Second)
-		if len(g.listings.waiting) != 0 || g.listings.underway {
-			t.Errorf("it goes on waiting: %v", g.listings.waiting)
+		g.listings.mu.Lock()
+		defer g.listings.mu.Unlock()
+		if len(g.listings.waiting) != 0 || len(g.listings.underway) != 0 || g.listings.turns {
+			t.Errorf("it goes on waiting: %v, %v", g.listings.waiting, g.listings.underway)
 		}
 	})
 }
@@ -149,8 +154,8 @@ func TestAListingFails(t *testing.T) {
 	})
 }
 
-// TestAListingWithoutAnAnswer: who asked waits no longer than it may, and gets nothing later; and
-// the listing ends by itself.
+// TestAListingWithoutAnAnswer: who asked waits no longer than it may, and gets nothing later. The
+// listing ends when nobody wants it any more, and otherwise by itself.
 func TestAListingWithoutAnAnswer(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		g := &Gatherer{API: mute{}}
@@ -160,8 +165,8 @@ func TestAListingWithoutAnAnswer(t *testing.T) {
 		if _, err := listed(ctx, g.Together(), "shop"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 300*time.Millisecond {
 			t.Errorf("after %s: %v", time.Since(begin), err)
 		}
-		// The next one waits for the end of that, and its own listing.
-		if _, err := listed(t.Context(), g.Together(), "shop"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 2*listingLimit+betweenListings {
+		// The next one waits for its own listing alone.
+		if _, err := listed(t.Context(), g.Together(), "shop"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 300*time.Millisecond+betweenListings+listingLimit {
 			t.Errorf("after %s: %v", time.Since(begin), err)
 		}
 	})
@@ -173,6 +178,114 @@ type mute struct{ client.Reader }
 func (mute) List(ctx context.Context, _ client.ObjectList, _ ...client.ListOption) error {
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// keepersLimit is what the keeper has for a look.
+const keepersLimit = 10 * time.Second
+
+// TestASlowListing: a namespace whose pods are not listed in time fails for itself alone, though each
+// volume is in a namespace of its own, and looks last no longer than the keeper allows.
+func TestASlowListing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		const parallel, namespaces = 8, 30
+		g := &Gatherer{API: &stuck{slowly: slowly{}, namespace: "shop-7"}}
+		var group errgroup.Group
+		group.SetLimit(parallel)
+		for i := range namespaces {
+			namespace := fmt.Sprintf("shop-%d", i)
+			group.Go(func() error {
+				ctx, cancel := context.WithTimeout(t.Context(), keepersLimit)
+				defer cancel()
+				begin := time.Now()
+				_, err := listed(ctx, g.Together(), namespace)
+				if slow := namespace == "shop-7"; slow != (err != nil) || time.Since(begin) > keepersLimit-time.Second {
+					t.Errorf("%s after %s: %v", namespace, time.Since(begin), err)
+				}
+				return nil
+			})
+		}
+		_ = group.Wait()
+	})
+}
+
+// TestASlowListingOfAll: what does not answer is asked once at a time, and everybody is told before
+// the keeper's deadline, or by it.
+func TestASlowListingOfAll(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		api := &stuck{namespace: "shop"}
+		g := &Gatherer{API: api}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), keepersLimit)
+				defer cancel()
+				if _, err := listed(ctx, g.Together(), "shop"); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+				if got, err := listed(ctx, g.Together(), "bank"); err == nil && len(got) != 2 {
+					t.Errorf("of another namespace it got %q", got)
+				}
+			})
+			time.Sleep(100 * time.Millisecond)
+		}
+		all.Wait()
+		if most := 1; api.most != most {
+			t.Errorf("%d such listings at a time, want %d", api.most, most)
+		}
+	})
+}
+
+// stuck never lists the pods of one namespace.
+type stuck struct {
+	slowly
+	namespace string
+	at, most  int
+}
+
+func (s *stuck) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if (&client.ListOptions{}).ApplyOptions(options).Namespace != s.namespace {
+		return s.slowly.List(ctx, list, options...)
+	}
+	s.mu.Lock()
+	s.at++
+	s.most = max(s.most, s.at)
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.at--
+	s.mu.Unlock()
+	return ctx.Err()
+}
+
+// TestAListingPanics: everybody whose listing it was is told, and the next one is as any other.
+func TestAListingPanics(t *testing.T) {
+	defer func(all []func(context.Context, any)) { utilruntime.PanicHandlers = all }(utilruntime.PanicHandlers)
+	panics := 0
+	utilruntime.PanicHandlers = []func(context.Context, any){func(context.Context, any) { panics++ }}
+	inBubble(t, func(t *testing.T) {
+		g := &Gatherer{API: &slowly{}}
+		go func() { _, _ = listed(t.Context(), g.Together(), "bank") }() // the others wait for it together
+		synctest.Wait()
+		var all sync.WaitGroup
+		all.Go(func() {
+			err := EachPage(t.Context(), g.Together(), func(*corev1.PodList) { panic("boom") }, client.InNamespace("shop"))
+			if err == nil || !strings.Contains(err.Error(), "boom") {
+				t.Errorf("who panics got %v", err)
+			}
+		})
+		all.Go(func() {
+			if _, err := listed(t.Context(), g.Together(), "shop"); err == nil || !strings.Contains(err.Error(), "boom") {
+				t.Errorf("the other one got %v", err)
+			}
+		})
+		all.Wait()
+		if got, err := listed(t.Context(), g.Together(), "shop"); err != nil || len(got) != 2 {
+			t.Errorf("the next one got %q, %v", got, err)
+		}
+	})
+	if panics != 1 {
+		t.Errorf("%d panics were reported, want 1", panics)
+	}
 }
 
 // TestWhoLeftAListing is not called any more.
