@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/provision"
+	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/volumes"
 )
 
@@ -51,7 +52,10 @@ func (c *Claims) similar(ctx context.Context, p *plan, made provision.Result) st
 	}
 	names := slices.DeleteFunc(provision.Similar(p.Plan, used), func(image string) bool {
 		var list corev1.PersistentVolumeList
-		return c.Client.List(ctx, &list, client.MatchingFields{volumes.ByImage: image}, client.UnsafeDisableDeepCopy) != nil || len(list.Items) > 0
+		return c.Client.List(ctx, &list, client.MatchingFields{volumes.ByImage: image}, client.UnsafeDisableDeepCopy) != nil ||
+			slices.ContainsFunc(list.Items, func(pv corev1.PersistentVolume) bool {
+				return staticpv.MayLeadTo(&pv, p.Class.RBD.Pool, image)
+			})
 	})
 	return provision.SaySimilar(p.Plan, names)
 }

@@ -19,6 +19,8 @@ func TestSimilarImages(t *testing.T) {
 		`if one of them is meant, delete this claim, and make it again with the annotations cephferry.io/image: shop.web-files and cephferry.io/adopt: "true"`
 	made := []string{"Normal ProvisioningSucceeded: created PersistentVolume shop.store-files of image replicapool/north/shop.store-files for class block"}
 	here := edit(ptr(volume(named("shop.web-files"))), func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.Name = "web-files" })
+	elsewhere := edit(here.DeepCopy(), func(pv *corev1.PersistentVolume) { pv.Spec.CSI.VolumeAttributes["pool"] = "slow" })
+	subvolume := edit(here.DeepCopy(), func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = "rook-ceph.cephfs.csi.ceph.com" })
 	for name, test := range map[string]struct {
 		image   string
 		held    bool
@@ -30,6 +32,8 @@ func TestSimilarImages(t *testing.T) {
 		"another tenant's":                {image: "bank.web-files", want: made},
 		"in use":                          {image: "shop.web-files", held: true, want: made},
 		"another claim's of this cluster": {image: "shop.web-files", objects: []client.Object{here}, want: made},
+		"a volume of another pool":        {image: "shop.web-files", objects: []client.Object{elsewhere}, want: append(made[:1:1], said)},
+		"a subvolume of that name":        {image: "shop.web-files", objects: []client.Object{subvolume}, want: append(made[:1:1], said)},
 		"the claim's own is there":        {image: "shop.web-files", there: true, want: made},
 	} {
 		t.Run(name, func(t *testing.T) {

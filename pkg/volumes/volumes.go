@@ -98,8 +98,8 @@ func NamespaceOf(object client.Object) []string {
 }
 
 // ByImage is the name of the index of PersistentVolumes by what tells of their image or
-// subvolume. One image may be behind several. Who asks compares what is found, because a
-// handle may be that of another volume. All who ask have one index, because an index with an
+// subvolume. One image may be behind several. Who asks compares what is found, with
+// [staticpv.MayLeadTo], say, because a handle may be that of another volume. All who ask have one index, because an index with an
 // entry for each volume takes a quarter of what the volume itself does.
 const ByImage = "image"
 
