@@ -145,7 +145,8 @@ func (k *Keeper) ofNode(ctx context.Context, before, now client.Object) change {
 	return what
 }
 
-// reported are the volumes by that name in status.volumesInUse.
+// reported are the volumes by that name in status.volumesInUse. One may be among them twice: the index
+// has it by several of the keys.
 func (k *Keeper) reported(ctx context.Context, name corev1.UniqueVolumeName) []string {
 	_, handle, ok := volumes.OfInUse(name)
 	if !ok {
@@ -162,8 +163,10 @@ func (k *Keeper) reported(ctx context.Context, name corev1.UniqueVolumeName) []s
 	return all
 }
 
-// ofPod: the volumes of its claims, when it is stored, bound to a node, runs, or is gone. Before
-// anything of it runs, its node has mapped all of them, and their watchers are there.
+// ofPod: the volumes of its claims, when it is stored, bound to a node, ready to start its
+// containers, runs, or is gone. When it is ready to start them, its node has mapped all of them, and
+// their watchers are there. A pod with init containers runs only after those. That it runs tells the
+// same where the kubelet does not say that it is ready.
 func (k *Keeper) ofPod(ctx context.Context, before, now client.Object) change {
 	old, _ := before.(*corev1.Pod)
 	pod, _ := now.(*corev1.Pod)
@@ -173,7 +176,7 @@ func (k *Keeper) ofPod(ctx context.Context, before, now client.Object) change {
 		return change{}
 	case pod == nil:
 		pod = old
-	case old != nil && old.Spec.NodeName == pod.Spec.NodeName && old.Status.Phase == pod.Status.Phase:
+	case old != nil && old.Spec.NodeName == pod.Spec.NodeName && old.Status.Phase == pod.Status.Phase && usage.IsReadyToStart(old) == usage.IsReadyToStart(pod):
 		return change{}
 	}
 	for _, claim := range volumes.ClaimsOfPod(pod.Name, &pod.Spec) {

@@ -15,6 +15,8 @@ import (
 // TestHeard: which volumes a change in Kubernetes concerns, and whether it ends a use.
 func TestHeard(t *testing.T) {
 	const inUse = "kubernetes.io/csi/" + rbdDriver + "^shop.data"
+	// twice is the handle of a volume that the index has by its image and by a uuid.
+	const twice = "0001-0009-rook-ceph-0000000000000002-6d5e1c1e-0f4b-4f0c-9c57-0f3f1e6d2b5a"
 	reporting := func(volumes ...corev1.UniqueVolumeName) *corev1.Node {
 		n := node("w2", "10.0.2.12")
 		n.Status.VolumesInUse = volumes
@@ -29,6 +31,10 @@ func TestHeard(t *testing.T) {
 	finished.Status.Phase = corev1.PodFailed
 	ready := boundPod("p")
 	ready.Status.Phase = corev1.PodRunning
+	starting := boundPod("p")
+	starting.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue}}
+	unready := boundPod("p")
+	unready.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionFalse}}
 	attached := attachment("shop.data", "w1")
 	attached.Status.Attached = true
 	inline := attachment("shop.data", "w1")
@@ -42,19 +48,25 @@ func TestHeard(t *testing.T) {
 		want        []string
 		ended       bool
 	}{
-		"a pod is stored":                 {nil, pod("p", "data"), []string{"shop.data"}, false},
-		"a pod of another claim":          {nil, pod("p", "other"), nil, false},
-		"a pod is bound":                  {pod("p", "data"), boundPod("p"), []string{"shop.data"}, false},
-		"a pod runs":                      {boundPod("p"), ready, []string{"shop.data"}, false},
-		"a pod runs on":                   {ready, ready, nil, false},
-		"a pod fails":                     {ready, finished, []string{"shop.data"}, true},
-		"a pod is gone":                   {boundPod("p"), nil, []string{"shop.data"}, true},
-		"an attachment comes":             {nil, attachment("shop.data", "w1"), []string{"shop.data"}, false},
-		"a node is attached":              {attachment("shop.data", "w1"), attached, nil, false},
-		"an attachment stays":             {attached, attached, nil, false},
-		"an attachment goes":              {attached, nil, []string{"shop.data"}, true},
-		"an inline volume":                {nil, inline, nil, false},
-		"a kubelet reports the volume":    {reporting(), reporting(inUse), []string{"shop.data"}, false},
+		"a pod is stored":               {nil, pod("p", "data"), []string{"shop.data"}, false},
+		"a pod of another claim":        {nil, pod("p", "other"), nil, false},
+		"a pod is bound":                {pod("p", "data"), boundPod("p"), []string{"shop.data"}, false},
+		"a pod runs":                    {boundPod("p"), ready, []string{"shop.data"}, false},
+		"a pod's init containers start": {unready, starting, []string{"shop.data"}, false},
+		"a pod's init containers go on": {starting, starting, nil, false},
+		"a pod is not ready to start":   {boundPod("p"), unready, nil, false},
+		"a pod runs on":                 {ready, ready, nil, false},
+		"a pod fails":                   {ready, finished, []string{"shop.data"}, true},
+		"a pod is gone":                 {boundPod("p"), nil, []string{"shop.data"}, true},
+		"an attachment comes":           {nil, attachment("shop.data", "w1"), []string{"shop.data"}, false},
+		"a node is attached":            {attachment("shop.data", "w1"), attached, nil, false},
+		"an attachment stays":           {attached, attached, nil, false},
+		"an attachment goes":            {attached, nil, []string{"shop.data"}, true},
+		"an inline volume":              {nil, inline, nil, false},
+		"a kubelet reports the volume":  {reporting(), reporting(inUse), []string{"shop.data"}, false},
+		"a kubelet reports a volume whose image's name ends in a uuid": {
+			reporting(), reporting("kubernetes.io/csi/" + rbdDriver + "^" + twice), []string{"twice"}, false,
+		},
 		"a kubelet has unmapped it":       {reporting(inUse), reporting(), []string{"shop.data"}, true},
 		"a kubelet reports other volumes": {reporting(inUse), reporting(inUse, "kubernetes.io/csi/"+rbdDriver+"^other", "kubernetes.io/nfs/x"), nil, false},
 		"a holder's heartbeat": {node("w1", "10.0.2.11"), changed(func(n *corev1.Node) {
@@ -77,7 +89,10 @@ func TestHeard(t *testing.T) {
 			t.Parallel()
 			held := volume("held", "held")
 			held.Spec.CSI.VolumeHandle = "shop.held"
-			w := newWorld(t, held, attachment("held", "w1"))
+			byTwo := volume("twice", "twice")
+			byTwo.Spec.CSI.VolumeHandle = twice
+			delete(byTwo.Spec.CSI.VolumeAttributes, "staticVolume")
+			w := newWorld(t, held, attachment("held", "w1"), byTwo)
 			w.ceph.RemoveImage(theData)
 			image, err := w.client.CreateImage(t.Context(), ceph.ImageSpec{Pool: "replicapool", Name: "shop.held"}, ceph.Layout{Size: 1 << 20})
 			if err != nil {

@@ -321,7 +321,7 @@ func (k *Keeper) next(look idle.Look, record ceph.Record) time.Duration {
 // first is after what time an image of this cluster is looked at again for what nobody tells of:
 // watchers. At the end of a use somebody waits for the last of them to go. While there is a pod, an
 // attachment, or an admission that may become one, what comes next is heard of, but for the client
-// by which the node has the image open; that is looked for when the pod runs. Until one is
+// by which the node has the image open; that is looked for when the pod can start. Until one is
 // recorded, a failover fences the machine. Once one is, it fences that client alone, and not
 // another one of the same boot that opens the image later: the new owner's leader has to, see
 // fenceLate.

@@ -129,9 +129,17 @@ func (u *use) look() {
 // begins has a pod start: it is stored, bound, attached, reported, mapped, and runs.
 func (u *use) begins() {
 	u.Helper()
-	stored, bound := pod("p", "data"), boundPod("p")
+	bound := u.maps(2 * time.Second)
 	running := bound.DeepCopy()
 	running.Status.Phase = corev1.PodRunning
+	u.after(3*time.Second, bound, running)
+	u.after(500*time.Millisecond, nil, nil)
+}
+
+// maps is begins until the node has mapped the image, which takes so long.
+func (u *use) maps(lasting time.Duration) (bound *corev1.Pod) {
+	u.Helper()
+	stored, bound := pod("p", "data"), boundPod("p")
 	attaching := attachment("shop.data", "w1")
 	attached := attaching.DeepCopy()
 	attached.Status.Attached = true
@@ -145,10 +153,22 @@ func (u *use) begins() {
 	u.after(500*time.Millisecond, nil, attaching)
 	u.after(2*time.Second, attaching, attached)
 	u.after(time.Second, node("w1", "10.0.2.11"), reporting)
-	u.after(2*time.Second, nil, nil)
+	u.after(lasting, nil, nil)
 	u.ceph.AddWatcher(theData, onW1)
-	u.after(3*time.Second, bound, running)
-	u.after(500*time.Millisecond, nil, nil)
+	return bound
+}
+
+// TestAPodThatStaysPending: the client of a pod whose init containers run for long is recorded when
+// they start.
+func TestAPodThatStaysPending(t *testing.T) {
+	u := newUse(t)
+	bound := u.maps(time.Minute) // looks that nothing causes have got rare
+	bound.Status.Phase = corev1.PodPending
+	starting := bound.DeepCopy()
+	starting.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue}}
+	u.after(50*time.Millisecond, bound, starting)
+	u.after(400*time.Millisecond, nil, nil)
+	u.wantHolders(nodeW1, onW1.Addr)
 }
 
 // TestLooksWhileAUseBegins: what Kubernetes does is heard of, and the client is recorded when its

@@ -1,6 +1,8 @@
 package usage
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -16,8 +18,17 @@ func IsFinished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
+// IsReadyToStart reports whether the kubelet says that the pod's volumes are mounted and its sandbox
+// is there, so that its containers can start, and before them those that initialize it. Kubelets do
+// so since Kubernetes 1.29.
+func IsReadyToStart(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReadyToStartContainers && c.Status == corev1.ConditionTrue
+	})
+}
+
 // ReducePod is what a cache keeps of a pod: who it is, how old, on which node, which claims it uses,
-// whether it runs or has ended, and that its volume is owned elsewhere. The rest may be
+// whether it can start, runs or has ended, and that its volume is owned elsewhere. The rest may be
 // kilobytes, of each pod of the cluster. It is a transform function for informers.
 func ReducePod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
@@ -48,6 +59,11 @@ func ReducePod(object any) (any, error) {
 		if string(condition.Type) == OwnedElsewhere {
 			reduced.Status.Conditions = append(reduced.Status.Conditions, condition)
 		}
+	}
+	if len(reduced.Spec.Volumes) > 0 && IsReadyToStart(pod) {
+		reduced.Status.Conditions = append(reduced.Status.Conditions, corev1.PodCondition{
+			Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue,
+		})
 	}
 	return reduced, nil
 }

@@ -25,7 +25,10 @@ func TestReducePod(t *testing.T) {
 		}}},
 	)
 	told := corev1.PodCondition{Type: OwnedElsewhere, Status: corev1.ConditionTrue, Message: "m"}
-	whole.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady}, told}
+	ready := corev1.PodCondition{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue}
+	readyNow := ready
+	readyNow.LastTransitionTime = metav1.Unix(2, 0)
+	whole.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady}, readyNow, told}
 	whole.Status.Phase = corev1.PodRunning
 	before := whole.DeepCopy()
 	object, err := ReducePod(whole)
@@ -39,13 +42,19 @@ func TestReducePod(t *testing.T) {
 	want := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: whole.Namespace, Name: whole.Name, UID: whole.UID, CreationTimestamp: metav1.Unix(1, 0)},
 		Spec:       corev1.PodSpec{NodeName: "e1", Volumes: reduced.Spec.Volumes},
-		Status:     corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{told}},
+		Status:     corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{told, ready}},
 	}
 	if diff := cmp.Diff(want, reduced); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if diff := cmp.Diff(before, whole); diff != "" {
 		t.Errorf("the pod was changed:\n%s", diff)
+	}
+	without := pod("db-1", "e1", "data")
+	without.Spec.Volumes = nil
+	without.Status.Conditions = []corev1.PodCondition{readyNow}
+	if got, err := ReducePod(without); err != nil || len(got.(*corev1.Pod).Status.Conditions) > 0 {
+		t.Errorf("of a pod without claims %v, %v", got, err)
 	}
 	gone := cache.DeletedFinalStateUnknown{Key: "shop/db-0", Obj: reduced}
 	if got, err := ReducePod(gone); err != nil || got != gone {
