@@ -92,7 +92,11 @@ type metrics struct {
 	elsewhere int
 }
 
-func (m *metrics) OwnedElsewhere(volumes int) { m.elsewhere = volumes }
+func (m *metrics) OwnedElsewhere(volumes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.elsewhere = volumes
+}
 
 // OwnedElsewhere notes an event, and to which pod it is related.
 func (w *world) OwnedElsewhere(object, related client.Object, message string) {
