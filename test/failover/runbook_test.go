@@ -232,9 +232,9 @@ spec:
 			}
 			t.Cleanup(func() { _ = os.Remove("../../claims.yaml") })
 		}},
-		{after: func(out string) {
+		// A claim that no pod waits for yet is bound, and its pod is refused then.
+		{before: func() { s.apply(s.west, filesPod(w2)) }, after: func(out string) {
 			shows("persistentvolumeclaim/files created")(out)
-			s.apply(s.west, filesPod(w2))
 			s.Eventually("west's claim says what it waits for", func() error {
 				out, err := s.west.Run(t.Context(), "get", "events", "-n", "shop", "--field-selector", "reason=ProvisioningFailed", "-o", "yaml")
 				if err == nil && !strings.Contains(string(out), "kubectl cephferry failover shop/files") {
