@@ -97,20 +97,25 @@ spec:
 	s.Grows("data")
 	s.Wrote("data", s.east)
 
-	if err := e1.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := e1.Start(); err != nil {
-		t.Fatal(err)
+	s.isLetIn(e1)
+	s.Kubectl(s.east, "taint", "node", e1.Name, taint+"-")
+}
+
+// isLetIn reboots a node of east that was cut off, and lets it in again.
+func (s *shop) isLetIn(node *lab.Node) {
+	s.Helper()
+	for _, act := range []func() error{node.Kill, node.Start} {
+		if err := act(); err != nil {
+			s.Fatal(err)
+		}
 	}
 	s.Eventually("the node may come back", func() error {
-		r := s.cephferry(s.east, "unfence", e1.Name)
+		r := s.cephferry(s.east, "unfence", node.Name)
 		if r.Err != nil {
 			return fmt.Errorf("%w: %s", r.Err, r.Stderr)
 		}
 		return nil
 	})
-	s.Kubectl(s.east, "taint", "node", e1.Name, taint+"-")
 }
 
 // The same through the webhook's leader: a person who has no way to Ceph confirms a Takeover.
@@ -159,17 +164,5 @@ func TestALeaderCutsANodeOff(t *testing.T) {
 	if err := e1.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	if err := e1.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := e1.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.Eventually("the node may come back", func() error {
-		r := s.cephferry(s.east, "unfence", e1.Name)
-		if r.Err != nil {
-			return fmt.Errorf("%w: %s", r.Err, r.Stderr)
-		}
-		return nil
-	})
+	s.isLetIn(e1)
 }
