@@ -66,9 +66,7 @@ func TestAdoptCommand(t *testing.T) {
 					return may(ctx, api, verb, resource, namespace)
 				},
 			}, claims)
-			if exitCode(err) != test.code || err != nil && !strings.Contains(err.Error(), test.err) {
-				t.Errorf("%v; want code %d, %s", err, test.code, test.err)
-			}
+			wantEnd(t, err, test.code, test.err)
 			if !strings.Contains(out.String(), test.out) || changed {
 				t.Errorf("%s\nchanged: %t", out.String(), changed)
 			}

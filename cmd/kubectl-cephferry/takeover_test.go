@@ -106,9 +106,7 @@ func TestTakeover(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = run.follow(t.Context(), takeover)
-			if exitCode(err) != test.code || err != nil && !strings.Contains(err.Error(), test.wants) {
-				t.Errorf("%d: %v", exitCode(err), err)
-			}
+			wantEnd(t, err, test.code, test.wants)
 			if diff := cmp.Diff(test.stdout, out.String()); diff != "" {
 				t.Errorf("-want +got:\n%s%s", diff, complaints.String())
 			}
@@ -123,6 +121,14 @@ func TestTakeover(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// wantEnd checks how a command has ended: with that exit code and, if it failed, that in its error.
+func wantEnd(t *testing.T, err error, code int, inError string) {
+	t.Helper()
+	if exitCode(err) != code || err != nil && !strings.Contains(err.Error(), inError) {
+		t.Errorf("%d: %v; want %d, %s", exitCode(err), err, code, inError)
 	}
 }
 
@@ -163,9 +169,7 @@ func TestTakeoverOfANode(t *testing.T) {
 			if err == nil {
 				err = run.follow(t.Context(), takeover)
 			}
-			if exitCode(err) != test.code || err != nil && !strings.Contains(err.Error(), test.wants) {
-				t.Errorf("%d: %v", exitCode(err), err)
-			}
+			wantEnd(t, err, test.code, test.wants)
 			if diff := cmp.Diff(test.stdout, out.String()); diff != "" {
 				t.Errorf("-want +got:\n%s%s", diff, complaints.String())
 			}
