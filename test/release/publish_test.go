@@ -4,10 +4,12 @@ package release
 
 import (
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -202,7 +204,12 @@ func TestTagged(t *testing.T) {
 
 // TestLogin: the credentials are gone afterwards, whatever ends it.
 func TestLogin(t *testing.T) {
-	for name, command := range map[string]string{"done": "true", "failed": "false", "ended": "kill -TERM $PPID"} {
+	// A shell cannot trap what was ignored when it began, as by nohup or in the background. What a Go
+	// program handles, its children do not ignore.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGHUP, syscall.SIGINT)
+	t.Cleanup(func() { signal.Stop(handled) })
+	for name, command := range map[string]string{"done": "true", "failed": "false", "HUP": "kill -HUP $PPID", "INT": "kill -INT $PPID", "TERM": "kill -TERM $PPID"} {
 		t.Run(name, func(t *testing.T) {
 			temporary := t.TempDir()
 			out, err := run([]string{"TMPDIR=" + temporary, "REGISTRY_USER="}, filepath.Join(root, "release", "login"), "127.0.0.1:1/cephferry",
