@@ -39,6 +39,25 @@ func (s suite) lockHolders(t *testing.T) {
 		unmap()
 		want(t, in("lock-unmapped"), nil)
 	})
+	t.Run("one that lets go at that moment", func(t *testing.T) {
+		s.create(t, cluster, in("lock-unmapping"), mib)
+		for range 20 {
+			holder, unmap := s.MapImage(t, in("lock-unmapping"))
+			parallel(4, func(i int) {
+				if i == 0 {
+					unmap()
+				}
+				for {
+					got, err := observer.LockHolder(t.Context(), in("lock-unmapping"))
+					wantError(t, err, nil)
+					if got == nil {
+						return
+					}
+					wantSame(t, got, &ceph.LockedError{Client: holder.Client, Addr: holder.Addr, Answers: true})
+				}
+			})
+		}
+	})
 }
 
 func (s suite) self(t *testing.T) {

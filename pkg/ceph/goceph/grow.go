@@ -38,9 +38,6 @@ func (c *connection) grow(ioctx *rados.IOContext, spec ceph.ImageSpec, size uint
 	if done, err := compareSize(image, size); done {
 		return err
 	}
-	if err := checkLock(ioctx, image, c.patience()); err != nil {
-		return err
-	}
 	done, err := c.takeTurn(ioctx, image)
 	if err != nil {
 		return err
@@ -51,6 +48,9 @@ func (c *connection) grow(ioctx *rados.IOContext, spec ceph.ImageSpec, size uint
 		return err
 	}
 	if done, err := compareSize(image, size); done {
+		return err
+	}
+	if err := checkLock(ioctx, image, c.patience()); err != nil {
 		return err
 	}
 	return translate(resize(ioctx, image.ID, size), meanings{

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ceph/go-ceph/rados"
@@ -52,33 +53,60 @@ func (c *connection) LockHolder(ctx context.Context, spec ceph.ImageSpec) (*ceph
 	return holder, nil
 }
 
+// lockHands is how often the lock may change hands while it is looked at.
+const lockHands = 5
+
 // lockHolder returns who has the lock of the image with that id, nil when nobody has. Its
 // errors are not translated.
+//
+// A holder that closes the image gives up the lock first, then its watch. So one that
+// does not answer is silent only if it still has the lock afterwards.
 func lockHolder(ioctx *rados.IOContext, id string, patience time.Duration) (*ceph.LockedError, error) {
-	header := headerObject(id)
-	lock, err := ioctx.ListLockers(header, imageLock)
-	if err != nil {
-		return nil, err
-	}
-	if lock.NumLockers == 0 {
-		return nil, nil
-	}
-	if lock.Tag != "internal" {
-		return nil, fmt.Errorf("%w: `rbd lock ls` shows a lock of %s", ceph.ErrImageLocked, lock.Clients[0])
-	}
-	holder := &ceph.LockedError{Client: lock.Clients[0], Addr: plainAddr(lock.Addrs[0])}
-	// Every watcher of the header answers any notification. This one has a number
-	// that no version of Ceph knows, so that nobody does anything about it.
-	acks, _, err := ioctx.NotifyWithTimeout(header, notification(0x63656665), patience)
-	if err != nil && errno(err) != etimedout {
-		return nil, err
-	}
-	for _, ack := range acks {
-		if fmt.Sprintf("client.%d", ack.NotifierID) == holder.Client {
-			holder.Answers = true
+	lock, err := listLock(ioctx, id)
+	for range lockHands {
+		if err != nil || lock.NumLockers == 0 {
+			return nil, err
+		}
+		client := lock.Clients[0]
+		holder := &ceph.LockedError{Client: client, Addr: plainAddr(lock.Addrs[0])}
+		holder.Answers, err = asked(ioctx, id, client, patience)
+		if err != nil {
+			return nil, err
+		}
+		if holder.Answers {
+			return holder, nil
+		}
+		cookie := lock.Cookies[0]
+		lock, err = listLock(ioctx, id)
+		if err == nil && lock.NumLockers > 0 && lock.Clients[0] == client && lock.Cookies[0] == cookie {
+			return holder, nil
 		}
 	}
-	return holder, nil
+	return nil, fmt.Errorf("%w: its lock changes hands faster than one can look", ceph.ErrImageLocked)
+}
+
+// listLock returns the image's lock, and ErrImageLocked for one that librbd does not
+// manage. Its other errors are not translated.
+func listLock(ioctx *rados.IOContext, id string) (*rados.LockInfo, error) {
+	lock, err := ioctx.ListLockers(headerObject(id), imageLock)
+	if err == nil && lock.NumLockers > 0 && lock.Tag != "internal" {
+		return nil, fmt.Errorf("%w: `rbd lock ls` shows a lock of %s", ceph.ErrImageLocked, lock.Clients[0])
+	}
+	return lock, err
+}
+
+// asked notifies all watchers of the image, and says whether the client has answered in
+// time. Its error is not translated.
+func asked(ioctx *rados.IOContext, id, client string, patience time.Duration) (bool, error) {
+	// Every watcher of the header answers any notification. This one has a number
+	// that no version of Ceph knows, so that nobody does anything about it.
+	acks, _, err := ioctx.NotifyWithTimeout(headerObject(id), notification(0x63656665), patience)
+	if err != nil && errno(err) != etimedout {
+		return false, err
+	}
+	return slices.ContainsFunc(acks, func(ack rados.NotifyAck) bool {
+		return fmt.Sprintf("client.%d", ack.NotifierID) == client
+	}), nil
 }
 
 // notification is a message for the watchers of an image's header without
