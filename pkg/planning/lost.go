@@ -60,7 +60,10 @@ func (p *Planner) Knows(ctx context.Context, node string, self ceph.Party) (bool
 			return true, nil
 		}
 	}
-	return false, errors.Join(unread...)
+	if len(unread) > 0 {
+		return false, fmt.Errorf("look for node %s in the records: %w", node, errors.Join(unread...))
+	}
+	return false, nil
 }
 
 // recordOf is the record of a volume's image. That of an image that does not exist is empty.

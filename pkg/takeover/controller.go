@@ -122,8 +122,10 @@ func (c *Controller) plan(ctx context.Context, t *v1alpha1.Takeover) ([]planning
 		switch {
 		case isOutage(err):
 			return nil, decision{}, err
+		case err != nil:
+			return nil, senseless(t, failover.WithAdvice(err), isLate(t, c.Now())), nil
 		case !known:
-			return nil, senseless(t, errors.Join(planning.UnknownNode(t.Spec.Node), err), isLate(t, c.Now())), nil
+			return nil, senseless(t, planning.UnknownNode(t.Spec.Node), isLate(t, c.Now())), nil
 		}
 	}
 	return all, decide(t, all, c.Self, c.Now()), nil

@@ -3,6 +3,7 @@ package takeover
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -529,4 +530,20 @@ func TestWhichNodeIsMeant(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whether a record that cannot be read names the node, nobody can say.
+func TestNobodyCanSayWhetherThereIsTheNode(t *testing.T) {
+	inWest(t, func(t *testing.T, r *rig) {
+		r.ceph.WriteRecord(r.image("b"), []byte(`{"version": 99}`))
+		r.add(&v1alpha1.Takeover{
+			ObjectMeta: metav1.ObjectMeta{Name: "lost", CreationTimestamp: metav1.Now()},
+			Spec:       v1alpha1.TakeoverSpec{From: "west", Node: "w11", By: "ann", Claims: []v1alpha1.ClaimReference{{Namespace: "shop", Name: "a"}}},
+		})
+		message := r.must("lost", v1alpha1.TakeoverRefused).Status.Message
+		wantSays(t, message, "look for node w11 in the records: volume shop/b: ", "version 99")
+		if strings.Contains(message, "no record of its volumes names it") {
+			t.Errorf("it says more than anybody knows: %s", message)
+		}
+	})
 }
