@@ -197,11 +197,11 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 	switch {
 	case len(failures) == 0:
 		finish(&status, t.Generation, t.Spec.Node, all, c.Self)
-	case fresh(t, all) && len(noted.last) == 0 && refused(errs):
+	case fresh(t, all) && len(noted.last) == 0 && onlyRefused(errs):
 		// Every record is as it was, and what was confirmed is not the situation.
 		status.Phase, status.Rejected, status.Confirmed, status.Conditions = v1alpha1.TakeoverPlanning, t.Status.Confirmed, "", nil
 		status.Message = "nothing was done\n" + errors.Join(failures...).Error()
-	case t.Spec.Node != "" && isRefused(errs):
+	case t.Spec.Node != "" && slices.ContainsFunc(errs, isRefusal):
 		// The node is not what was confirmed, also if nothing shows that any more at the next look.
 		status.Phase, status.Rejected, status.Plan = v1alpha1.TakeoverFailed, t.Spec.Confirm, nil
 		status.Message = "it was refused on the way, and does not go on without another confirmation\n" + errors.Join(failures...).Error()
@@ -228,21 +228,18 @@ func fresh(t *v1alpha1.Takeover, all []planning.Volume) bool {
 	return len(t.Status.Conditions) == 0 && !slices.ContainsFunc(all, func(v planning.Volume) bool { return v.Plan.Record.State == ceph.Fencing })
 }
 
-// refused reports whether all errors say that the situation is another one, and none that
+// onlyRefused reports whether all errors say that the situation is another one, and none that
 // something went wrong.
-func refused(errs []error) bool {
+func onlyRefused(errs []error) bool {
 	return !slices.ContainsFunc(errs, func(err error) bool {
-		var r *failover.Refusal
-		return err != nil && !errors.As(err, &r) && !errors.Is(err, failover.ErrNotBegun)
+		return err != nil && !isRefusal(err) && !errors.Is(err, failover.ErrNotBegun)
 	})
 }
 
-// isRefused reports whether one of the errors says that the situation is another one.
-func isRefused(errs []error) bool {
-	return slices.ContainsFunc(errs, func(err error) bool {
-		var r *failover.Refusal
-		return errors.As(err, &r)
-	})
+// isRefusal reports whether the error says that the situation is another one.
+func isRefusal(err error) bool {
+	var r *failover.Refusal
+	return errors.As(err, &r)
 }
 
 // renew gets another connection for one whose client did not finish a rename and was fenced for it.
