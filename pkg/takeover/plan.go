@@ -111,16 +111,14 @@ func vouched(t *v1alpha1.Takeover) bool {
 }
 
 // beyond is what keeps a takeover from going on without another confirmation, or empty: all is
-// what would be done now, and late that nothing more may be begun.
+// what would be done now, and late that nothing more may be begun. The status has a plan.
 func beyond(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, late bool) string {
 	confirmed := map[string]v1alpha1.TakeoverVolume{}
 	for _, v := range t.Status.Volumes {
 		confirmed[v.Namespace+"/"+v.Claim] = v
 	}
-	var cut failover.Cut
-	if plan := t.Status.Plan; plan != nil {
-		cut = failover.Cut{Machines: plan.Machines, Instances: plan.Instances, Boots: plan.Boots}
-	}
+	plan := t.Status.Plan
+	cut := failover.Cut{Machines: plan.Machines, Instances: plan.Instances, Boots: plan.Boots}
 	for _, v := range all {
 		if v.Plan.Done {
 			continue
