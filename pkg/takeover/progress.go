@@ -154,10 +154,11 @@ func finish(status *v1alpha1.TakeoverStatus, generation int64, node string, all 
 		status.Message = status.Plan.After
 	}
 	status.TakenCount = 0
+	over := isOver(*status, all)
 	for _, v := range all {
 		switch owner := v.Plan.Record.Owner; {
 		case v.Plan.Wish.Lost != "":
-			if isSafe(*status, all, v) {
+			if isSafe(*status, over, v) {
 				status.TakenCount++
 			}
 		case !v.Plan.Done, owner != nil && owner.UID == self.UID:
@@ -214,26 +215,31 @@ func isFenced(status v1alpha1.TakeoverStatus, v planning.Volume) bool {
 
 // isSafe reports whether the node of a Takeover is known to write nothing more to a volume: this Takeover
 // has cut it off, or every boot that was to be cut off is proven to be over. That the API server
-// shows no use any more, or that the record does not name the node, proves nothing.
-func isSafe(status v1alpha1.TakeoverStatus, all []planning.Volume, v planning.Volume) bool {
-	if isFenced(status, v) {
-		return true
-	}
-	if !v.Plan.Done || len(v.Plan.Over) == 0 || status.Plan == nil {
+// shows no use any more, or that the record does not name the node, proves nothing. over is what isOver says.
+func isSafe(status v1alpha1.TakeoverStatus, over bool, v planning.Volume) bool {
+	return isFenced(status, v) || over && v.Plan.Done && len(v.Plan.Over) > 0
+}
+
+// isOver reports whether every boot that was to be cut off by the plan in the status is proven to be over.
+func isOver(status v1alpha1.TakeoverStatus, all []planning.Volume) bool {
+	if status.Plan == nil {
 		return false
 	}
-	var over []string
-	for _, one := range all {
-		over = append(over, one.Plan.Over...)
+	over := map[string]bool{}
+	for _, v := range all {
+		for _, boot := range v.Plan.Over {
+			over[boot] = true
+		}
 	}
-	return !slices.ContainsFunc(status.Plan.Boots, func(boot string) bool { return !slices.Contains(over, boot) })
+	return !slices.ContainsFunc(status.Plan.Boots, func(boot string) bool { return !over[boot] })
 }
 
 // notCutOff are the volumes from which a node was to be cut off by the plan in the status, and is not known
 // to be. Those of which the plan says that there is nothing to do are none of them.
 func notCutOff(status v1alpha1.TakeoverStatus, all []planning.Volume) []planning.Volume {
+	over := isOver(status, all)
 	return slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool {
-		return v.Plan.Wish.Lost == "" || volumeOf(status, v).Message != "" || isSafe(status, all, v)
+		return v.Plan.Wish.Lost == "" || volumeOf(status, v).Message != "" || isSafe(status, over, v)
 	})
 }
 
