@@ -117,7 +117,7 @@ func (t *takeovers) ask(ctx context.Context, claims []claim, by string) (string,
 	for _, one := range list.Items {
 		asked := one.Spec
 		asked.Confirm = ""
-		if equality.Semantic.DeepEqual(asked, spec) && one.Status.Phase != v1alpha1.TakeoverDone && one.Status.Phase != v1alpha1.TakeoverRefused &&
+		if equality.Semantic.DeepEqual(asked, spec) && one.Status.Phase != v1alpha1.TakeoverRefused &&
 			one.DeletionTimestamp == nil && !one.IsOver(time.Now()) {
 			fmt.Fprintf(t.std.stderr, "Takeover %s exists already; going on with it.\n", one.Name)
 			return one.Name, nil
@@ -305,7 +305,8 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 	if t.plans++; t.plans > plansAtMost {
 		return fmt.Errorf("the situation has changed %d times since it was planned for; look at kubectl get takeover %s -o yaml", plansAtMost, takeover.Name)
 	}
-	if !t.yes {
+	switch {
+	case !t.yes:
 		name, question := takeover.Spec.From, "the name of the cluster that is dead, %s,"
 		if takeover.Spec.Node != "" {
 			name, question = takeover.Spec.Node, "the name of the node that is lost, %s,"
@@ -314,13 +315,13 @@ func (t *takeovers) confirmPlan(ctx context.Context, takeover *v1alpha1.Takeover
 			t.takeBack(ctx, takeover)
 			return err
 		}
-	} else if t.node != takeover.Spec.Node {
+	case t.node != takeover.Spec.Node:
 		return refuse(fmt.Errorf("the Takeover %s is about node %q of this cluster, and --node names %q; nothing was changed", takeover.Name, takeover.Spec.Node, t.node))
-	} else if t.node != "" && (t.plans > 1 || takeover.Spec.Confirm != "" || takeover.Status.Rejected != "" || begun(takeover)) {
+	case t.node != "" && (t.plans > 1 || takeover.Spec.Confirm != "" || takeover.Status.Rejected != "" || begun(takeover)):
 		return refuse(fmt.Errorf("a plan of Takeover %s was shown or confirmed before, and --yes confirms only the first one:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
-	} else if again {
+	case again:
 		return refuse(fmt.Errorf("the plan of Takeover %s was refused after it was confirmed:\n%s\n  do this   read the plan, and run the same command without --yes", takeover.Name, messages(takeover)))
-	} else if t.node == "" && t.from != takeover.Spec.From {
+	case t.node == "" && t.from != takeover.Spec.From:
 		return refuse(fmt.Errorf("the Takeover %s takes from cluster %s, and --from names %s; nothing was changed", takeover.Name, takeover.Spec.From, t.from))
 	}
 	if again {
