@@ -54,6 +54,10 @@ func cutOff(plan failover.Plan) string {
 
 // printTogether shows what the plans for one Ceph do together.
 func printTogether(out io.Writer, volumes []Volume) {
+	if len(volumes) == 1 {
+		printOne(out, volumes[0])
+		return
+	}
 	line := func(head, format string, arguments ...any) {
 		fmt.Fprintf(out, "  %-11s %s\n", head, fmt.Sprintf(format, arguments...))
 	}

@@ -105,6 +105,22 @@ shop/done   rbd/shop.done   -       -                      nothing to do: nobody
 		t.Errorf("-want +got:\n%s", diff)
 	}
 
+	// If something is to be done to one only, that is shown as for one.
+	out.Reset()
+	Print(&out, []Volume{a, done})
+	want = `VOLUME      IMAGE           OWNER   SINCE                  CUT OFF
+shop/a      rbd/shop.a      east    2026-11-22T14:03:00Z   10.0.1.11:0/1
+shop/done   rbd/shop.done   -       -                      nothing to do: nobody owns it
+volume shop/a (image rbd/shop.a)
+  owner       cluster east, claim shop/a, since 2026-11-22T14:03:00Z
+  cut off     10.0.1.11:0/1: a client
+  cuts off:   this volume only
+  looked at   the records in rbd
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+
 	// What one of them hits is another of them, or is said once.
 	c := lost("c", "10.0.1.13:0/3")
 	c.Plan.Exact, c.Plan.Because = false, "no client of node e3 was seen"
