@@ -58,12 +58,12 @@ cephferry_volumes_owned_elsewhere{instance="b"} 0+0x9
 `, 1 * min, nil},
 			{`cephferry_volumes_owned_elsewhere{instance="a"} 0 2+0x9
 cephferry_volumes_owned_elsewhere{instance="b"} 0+0x9
-`, 2 * min, []string{"This cluster uses 2 volumes that another cluster owns."}},
+`, 2 * min, []string{"Volumes that this cluster uses and another cluster owns: 2"}},
 		},
 		"CephferryVolumesUnknown": {
 			{`cephferry_volumes{state="unknown"} 3+0x30
 cephferry_volumes{state="held", owner="east"} 9+0x30
-`, 10 * min, []string{"The records of 3 volumes cannot be read."}},
+`, 10 * min, []string{"Volumes whose records cannot be read: 3"}},
 			{`cephferry_volumes{state="held", owner="east"} 9+0x30
 `, 30 * min, nil},
 		},
@@ -71,11 +71,11 @@ cephferry_volumes{state="held", owner="east"} 9+0x30
 			{`cephferry_volumes{state="fencing", owner="east"} 1+0x14 _x10
 `, 24 * min, nil},
 			{`cephferry_volumes{state="fencing", owner="east"} 1+0x30
-`, 15 * min, []string{"A failover of 1 volumes was begun and is not finished."}},
+`, 15 * min, []string{"Volumes whose failover was begun and is not finished: 1"}},
 		},
 		"CephferryFencedNodes": {
 			{"cephferry_fenced_nodes 2+0x1500\n", 1439 * min, nil},
-			{"cephferry_fenced_nodes 2+0x1500\n", 1440 * min, []string{"2 machines are cut off from Ceph since a failover."}},
+			{"cephferry_fenced_nodes 2+0x1500\n", 1440 * min, []string{"Machines that are cut off from Ceph since a failover: 2"}},
 		},
 		"CephferryRegistrationOld": {
 			{`cephferry_registration_written_seconds{instance="a", cluster_id="rook-ceph", pool="p"} 0+60x30
