@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/count"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
 	"github.com/cephferry/cephferry/pkg/ownership"
@@ -182,7 +183,7 @@ func (f *failoverOptions) take(ctx context.Context, c *connection, todo []planni
 	}
 	if err := errors.Join(planning.Failures(todo, errs)...); err != nil {
 		if len(taken) > 0 {
-			fmt.Fprintf(f.std.stdout, "%d of %d volumes are taken. Run the same command again to go on with the others.\n", len(taken), len(todo))
+			fmt.Fprintf(f.std.stdout, "%d of %s taken. Run the same command again to go on with the others.\n", len(taken), count.Of(len(todo), "volume"))
 		}
 		return err
 	}

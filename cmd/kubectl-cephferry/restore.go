@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/count"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
 	"github.com/cephferry/cephferry/pkg/provisioner"
@@ -119,11 +120,11 @@ func (r *restoreOptions) restore(ctx context.Context, c *inventory.Inventory, pl
 		return err
 	}
 	if len(plan.Free) > 0 {
-		fmt.Fprintf(r.std.stderr, "%d images that the cluster had given up are in the comments: their records name no claim.\n", len(plan.Free))
+		fmt.Fprintf(r.std.stderr, "In the comments: %s that the cluster had given up, with no claim in the record.\n", count.Of(len(plan.Free), "image"))
 	}
 	switch {
 	case len(plan.Left) > 0:
-		return fmt.Errorf("%d claims are left out:\n%s", len(plan.Left), strings.Join(plan.Left, "\n"))
+		return fmt.Errorf("%s left out:\n%s", count.Of(len(plan.Left), "claim"), strings.Join(plan.Left, "\n"))
 	case len(plan.Unread) > 0:
 		return unknown(fmt.Errorf("not all records can be read, and the claims in them are missing:\n%s", strings.Join(plan.Unread, "\n")))
 	}

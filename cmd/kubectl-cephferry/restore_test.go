@@ -76,7 +76,7 @@ func TestRestore(t *testing.T) {
 		"no class":                               {objects: []client.Object{system, shop, files}, code: exitFailed, err: "this cluster has no StorageClass of RBD"},
 		"only one that leads nobody knows where": {objects: []client.Object{system, shop, blockClass("far", "far")}, code: exitUnknown, err: "cannot know the records where StorageClass far leads: "},
 		"nobody has said the modes":              {objects: []client.Object{system, shop, block}, wish: func(w *restore.Wish) { w.VolumeMode = "" }, code: exitRefused, err: "neither access modes nor volume mode of shop/data"},
-		"something is left out":                  {objects: []client.Object{system, shop, block}, wish: func(w *restore.Wish) { w.Class = "fast" }, code: exitFailed, out: []string{"# Left out: claim shop/data"}, err: "1 claims are left out"},
+		"something is left out":                  {objects: []client.Object{system, shop, block}, wish: func(w *restore.Wish) { w.Class = "fast" }, code: exitFailed, out: []string{"# Left out: claim shop/data"}, err: "1 claim left out"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

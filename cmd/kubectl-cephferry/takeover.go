@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/count"
 )
 
 const (
@@ -248,7 +249,7 @@ func (t *takeovers) look(ctx context.Context, takeover *v1alpha1.Takeover) (ende
 
 // failed is how far it is. What follows, the leader says in its message.
 func (t *takeovers) failed(takeover *v1alpha1.Takeover) error {
-	text := fmt.Sprintf("%d of %d volumes are %s", takeover.Status.TakenCount, takeover.Status.VolumeCount, taken(takeover))
+	text := taken(takeover)
 	if !takeover.IsOver(time.Now()) {
 		text += fmt.Sprintf("; kubectl cephferry failover --takeover %s follows it", takeover.Name)
 	}
@@ -378,16 +379,17 @@ func (t *takeovers) progress(takeover *v1alpha1.Takeover) {
 	}
 	if status.TakenCount != t.taken {
 		t.taken = status.TakenCount
-		fmt.Fprintf(t.std.stdout, "%d of %d volumes are %s\n", status.TakenCount, status.VolumeCount, taken(takeover))
+		fmt.Fprintln(t.std.stdout, taken(takeover))
 	}
 }
 
-// taken is what is done to the volumes.
+// taken is to how many of the volumes it is done.
 func taken(takeover *v1alpha1.Takeover) string {
+	what := "taken"
 	if takeover.Spec.Node != "" {
-		return "safe from node " + takeover.Spec.Node
+		what = "safe from node " + takeover.Spec.Node
 	}
-	return "taken"
+	return fmt.Sprintf("%d of %s %s", takeover.Status.TakenCount, count.Of(takeover.Status.VolumeCount, "volume"), what)
 }
 
 // next says what a person does now.

@@ -75,23 +75,23 @@ func TestTakeover(t *testing.T) {
 		confirm string
 	}{
 		"planned, confirmed, done": {stdin: "east\n", does: []leader{planned("h1"), did("Begun"), ends(v1alpha1.TakeoverDone, "Start it here.")},
-			stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\n1 of 1 volumes are taken\nStart it here.\n",
+			stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\n1 of 1 volume taken\nStart it here.\n",
 			stays:  true, confirm: "h1"},
 		"another name": {stdin: "west\n", does: []leader{planned("h1")}, code: exitRefused, stdout: "volume shop/data, plan h1\n", wants: "that is not its name; nothing was changed"},
 		"begun, and then another name": {stdin: "east\nno\n", does: []leader{planned("h1"), did("Begun"), func(t *v1alpha1.Takeover) { planned("h2")(t); t.Status.Phase = v1alpha1.TakeoverFailed }},
 			code: exitRefused, stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n",
 			wants: "that is not its name", stays: true, confirm: "h1"},
 		"another situation": {yes: true, does: []leader{planned("h1"), planned("h2"), ends(v1alpha1.TakeoverDone, "")},
-			stdout: "volume shop/data, plan h1\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n1 of 1 volumes are taken\nNothing to do. Start the workload here.\n",
+			stdout: "volume shop/data, plan h1\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n1 of 1 volume taken\nNothing to do. Start the workload here.\n",
 			stays:  true, confirm: "h2"},
 		"refused": {does: []leader{ends(v1alpha1.TakeoverRefused, "a foreign client\n  do this   look")}, code: exitRefused, wants: "nothing was changed\na foreign client\n  do this   look", stays: true},
 		"failed": {yes: true, does: []leader{planned("h1"), did("Begun"), ends(v1alpha1.TakeoverFailed, "ceph does not answer")}, code: exitFailed,
-			stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\n", wants: "0 of 1 volumes are taken", stays: true, confirm: "h1"},
+			stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\n", wants: "0 of 1 volume taken", stays: true, confirm: "h1"},
 		"failed before, and needs another confirmation": {yes: true, does: []leader{planned("h1"), did("Begun"), func(t *v1alpha1.Takeover) { planned("h2")(t); t.Status.Phase = v1alpha1.TakeoverFailed }, ends(v1alpha1.TakeoverDone, "Start it here.")},
-			stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n1 of 1 volumes are taken\nStart it here.\n",
+			stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n1 of 1 volume taken\nStart it here.\n",
 			stays:  true, confirm: "h2"},
 		"failed before, and is tried again": {yes: true, does: []leader{planned("h1"), func(t *v1alpha1.Takeover) { t.Status.Confirmed = "h1"; ends(v1alpha1.TakeoverFailed, "no")(t) }, did("Begun"), ends(v1alpha1.TakeoverDone, "Start it here.")},
-			stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\n1 of 1 volumes are taken\nStart it here.\n", stays: true, confirm: "h1"},
+			stdout: "volume shop/data, plan h1\n14:03:00  Begun: as it should\n1 of 1 volume taken\nStart it here.\n", stays: true, confirm: "h1"},
 		"nobody plans": {code: exitUnknown, wants: "run failover with --direct", stays: true},
 		"nobody begins": {yes: true, does: []leader{planned("h1")}, code: exitUnknown, stdout: "volume shop/data, plan h1\n",
 			wants: "nobody has begun what was confirmed in Takeover", stays: true, confirm: "h1"},
@@ -148,7 +148,7 @@ func TestTakeoverOfANode(t *testing.T) {
 		confirm string
 	}{
 		"planned, confirmed, done": {cluster: this, stdin: "w1\n", does: []leader{planned("h1"), did("NodeFenced"), ends(v1alpha1.TakeoverDone, "Node w1 writes nothing more.")},
-			stdout: "volume shop/data, plan h1\n14:03:00  NodeFenced: as it should\n1 of 1 volumes are safe from node w1\nNode w1 writes nothing more.\n", confirm: "h1"},
+			stdout: "volume shop/data, plan h1\n14:03:00  NodeFenced: as it should\n1 of 1 volume safe from node w1\nNode w1 writes nothing more.\n", confirm: "h1"},
 		"the cluster's name is not the node's":  {cluster: this, stdin: "west\n", does: []leader{planned("h1")}, code: exitRefused, stdout: "volume shop/data, plan h1\n", wants: "that is not its name"},
 		"nothing to do":                         {cluster: this, does: []leader{ends(v1alpha1.TakeoverDone, "nothing to do: node w1 has none")}, stdout: "nothing to do: node w1 has none\n"},
 		"--yes does not stand for another boot": {cluster: this, yes: true, does: []leader{planned("h1"), did("MachinesFenced"), rebooted}, code: exitRefused, stdout: "volume shop/data, plan h1\n14:03:00  MachinesFenced: as it should\nThe situation has changed since the plan was made. The plan is now:\nvolume shop/data, plan h2\n", wants: "--yes confirms only the first one", confirm: "h1"},
@@ -251,15 +251,15 @@ func TestWhatIsOver(t *testing.T) {
 			ends(v1alpha1.TakeoverDone, "nothing was cut off by this; node w1 may write")(t)
 			t.Status.TakenCount, t.Status.Confirmed = 0, "h1"
 			t.Status.Conditions = []metav1.Condition{{Type: "NodeFenced", Status: metav1.ConditionFalse, Reason: "NotYet", LastTransitionTime: metav1.Now()}}
-		}, "0 of 1 volumes are safe from node w1\nnothing was cut off by this; node w1 may write"},
+		}, "0 of 1 volume safe from node w1\nnothing was cut off by this; node w1 may write"},
 		"an hour": {func(t *v1alpha1.Takeover) {
 			ends(v1alpha1.TakeoverFailed, "Create another Takeover")(t)
 			t.CreationTimestamp, t.Status.Confirmed = hourAgo, "h0"
-		}, "0 of 1 volumes are safe from node w1\nCreate another Takeover"},
+		}, "0 of 1 volume safe from node w1\nCreate another Takeover"},
 		"refused on the way": {func(t *v1alpha1.Takeover) {
 			ends(v1alpha1.TakeoverFailed, "a plan needs another confirmation")(t)
 			t.Status.Plan, t.Status.Confirmed, t.Spec.Confirm = nil, "h1", "h1"
-		}, "0 of 1 volumes are safe from node w1; kubectl cephferry failover --takeover lost follows it\na plan needs another confirmation"},
+		}, "0 of 1 volume safe from node w1; kubectl cephferry failover --takeover lost follows it\na plan needs another confirmation"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			takeover := &v1alpha1.Takeover{ObjectMeta: metav1.ObjectMeta{Name: "lost"}, Spec: v1alpha1.TakeoverSpec{From: "west", Node: "w1", By: "ann"}}

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/cephferry/cephferry/pkg/count"
 )
 
 // Cluster checks that the API server answers: serverVersion asks it for its version.
@@ -76,7 +78,7 @@ func running(ctx context.Context, client dynamic.Interface, namespace string, se
 	if !sameMinor(theirs, self.Version) {
 		return problem(check, "use the renderer of that version, or upgrade the chart to this one", "the cluster runs version %s, and this is %s", theirs, self.Version)
 	}
-	return ok(check, "version %s in namespace %s, %d of %d pods ready", theirs, namespace, deployment.Status.ReadyReplicas, deployment.Status.Replicas)
+	return ok(check, "version %s in namespace %s, %d of %s ready", theirs, namespace, deployment.Status.ReadyReplicas, count.Of(deployment.Status.Replicas, "pod"))
 }
 
 // sameMinor reports whether two versions may work together.

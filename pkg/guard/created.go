@@ -3,6 +3,8 @@ package guard
 import (
 	"fmt"
 	"strings"
+
+	"github.com/cephferry/cephferry/pkg/count"
 )
 
 // mostLines bounds the warnings about the volumes of one workload: the API server cuts
@@ -32,7 +34,7 @@ func created(workload string, answer Answer) Answer {
 		warnings = append(warnings, fmt.Sprintf("the pods of %s wait: %s", workload, line))
 	}
 	if more := len(lines) - len(warnings); more > 0 {
-		warnings = append(warnings, fmt.Sprintf("the pods of %s wait for %d more volumes", workload, more))
+		warnings = append(warnings, fmt.Sprintf("the pods of %s wait for %s", workload, count.Of(more, "more volume")))
 	}
 	stored := allowed(reason, append(warnings, answer.Warnings...)...)
 	stored.Bases = answer.Bases

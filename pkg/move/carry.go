@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/count"
 )
 
 // Mover takes workloads from one cluster to another.
@@ -74,7 +75,7 @@ func (m *Mover) stop(ctx context.Context, plan *Plan) error {
 		for i := range plan.items {
 			running, err := m.From.pods(ctx, plan.wish.Namespace, plan.items[i].from)
 			if err != nil || running > 0 {
-				return fmt.Sprintf("%s has %d pods", plan.items[i].Name, running), err
+				return fmt.Sprintf("%s has %s", plan.items[i].Name, count.Of(running, "pod")), err
 			}
 		}
 		here, err := m.From.volumes(ctx, plan.wish.Namespace)
@@ -246,7 +247,7 @@ func (m *Mover) Undo(ctx context.Context, plan *Plan) error {
 				continue
 			}
 			if running, err := m.To.pods(ctx, plan.wish.Namespace, item.to); err != nil || running > 0 {
-				return fmt.Sprintf("%s has %d pods", item.Name, running), err
+				return fmt.Sprintf("%s has %s", item.Name, count.Of(running, "pod")), err
 			}
 		}
 		here, err := m.From.volumes(ctx, plan.wish.Namespace)

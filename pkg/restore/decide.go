@@ -16,6 +16,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/count"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
@@ -406,7 +407,7 @@ func choose(wish Wish, image owned) (*Class, string) {
 // few names some of many.
 func few(names []string) string {
 	if n := len(names) - 10; n > 0 {
-		return fmt.Sprintf("%s and %d others", strings.Join(names[:10], ", "), n)
+		return strings.Join(names[:10], ", ") + " and " + count.Of(n, "other")
 	}
 	return strings.Join(names, ", ")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/count"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/planning"
 )
@@ -66,7 +67,7 @@ func cut(text string) string {
 		return text
 	}
 	end := strings.LastIndexByte(text[:textLimit], '\n') + 1
-	return text[:end] + fmt.Sprintf("... and %d lines more; `kubectl cephferry failover` shows them all\n", strings.Count(text[end:], "\n"))
+	return text[:end] + fmt.Sprintf("... and %s more; `kubectl cephferry failover` shows all of it\n", count.Of(strings.Count(text[end:], "\n"), "line"))
 }
 
 // hashOf stands for who asks for what, for the plan, and for the records that it is about. It

@@ -119,7 +119,7 @@ func TestLongPlan(t *testing.T) {
 		v.Plan.Carried = append(v.Plan.Carried, failover.Carried{Image: ceph.ImageSpec{Pool: "rbd", Name: fmt.Sprint("shop.besides-", i)}})
 	}
 	plan, _ := shown(v1alpha1.TakeoverSpec{}, []planning.Volume{v})
-	if len(plan.Text) > textLimit+200 || len(plan.AlsoCutOff) != listLimit || !strings.Contains(plan.Text, "lines more; `kubectl cephferry failover` shows them all") {
+	if len(plan.Text) > textLimit+200 || len(plan.AlsoCutOff) != listLimit || !strings.Contains(plan.Text, "lines more; `kubectl cephferry failover` shows all of it") {
 		t.Errorf("%d bytes, %d images, and it ends with %q", len(plan.Text), len(plan.AlsoCutOff), plan.Text[len(plan.Text)-100:])
 	}
 	v.Plan.Carried[19999].Image.Name = "shop.another"

@@ -150,7 +150,7 @@ func TestALeaderCutsANodeOff(t *testing.T) {
 	out := s.Must(s.answered(failover, strings.Repeat(e1.Name+"\n", 3)))
 	for _, want := range []string{
 		"cut off     " + e1.Address + " (node " + e1.Name + "): everything that comes from there",
-		client + ": a client", "NodeFenced: ", "1 of 1 volumes are safe from node " + e1.Name, "run `kubectl cephferry unfence " + e1.Name + "`",
+		client + ": a client", "NodeFenced: ", "1 of 1 volume safe from node " + e1.Name, "run `kubectl cephferry unfence " + e1.Name + "`",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in:\n%s", want, out)

@@ -114,7 +114,7 @@ func TestAStaticBuild(t *testing.T) {
 		t.Errorf("not confirmed, the record says %s", record.Encode())
 	}
 	out = s.Must(s.laptop("west\n", failover...))
-	for _, want := range []string{"cuts off:   this volume only", "TakenOver: ", "1 of 1 volumes are taken", "Start the workload here. When cluster west is back, no node has to be rebooted"} {
+	for _, want := range []string{"cuts off:   this volume only", "TakenOver: ", "1 of 1 volume taken", "Start the workload here. When cluster west is back, no node has to be rebooted"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing", want)
 		}

@@ -30,7 +30,7 @@ const (
 // layers are the packages from the vocabulary up. A package imports packages of
 // lower layers only.
 var layers = [][]string{
-	{"pkg/annotations", "pkg/api/v1alpha1", "pkg/ceph", "pkg/manifest", "pkg/helmcall", "pkg/csiconfig", "pkg/version", "pkg/recorder", "pkg/flagvalue", "pkg/kubeyaml", "pkg/compare", "pkg/podrun"},
+	{"pkg/annotations", "pkg/api/v1alpha1", "pkg/ceph", "pkg/manifest", "pkg/helmcall", "pkg/csiconfig", "pkg/version", "pkg/recorder", "pkg/flagvalue", "pkg/count", "pkg/kubeyaml", "pkg/compare", "pkg/podrun"},
 	{"pkg/claims", "pkg/ceph/goceph", "pkg/ceph/cephtest", "pkg/storageclass"},
 	{"pkg/staticpv", "pkg/slim"},
 	{"pkg/provision", "pkg/connect", "pkg/ownership", "pkg/imagename", "pkg/dynamicpv"},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/count"
 )
 
 // maxCalls is how many calls may be inside one connection. Each occupies a thread, or as many
@@ -177,6 +178,6 @@ func (c *calls) close() error {
 	case <-timer.C:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return fmt.Errorf("close connection: %d calls have not returned: %w", c.inside, ceph.ErrUnreachable)
+		return fmt.Errorf("close connection: %s not returned: %w", count.Of(c.inside, "call"), ceph.ErrUnreachable)
 	}
 }

@@ -1,0 +1,2 @@
+// Package count says in words how many things there are.
+package count
