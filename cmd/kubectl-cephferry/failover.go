@@ -31,6 +31,11 @@ func (f *failoverOptions) runDirect(ctx context.Context, args []string) error {
 		return err
 	}
 	defer c.storages.Close()
+	return f.failOver(ctx, c, args)
+}
+
+// failOver is runDirect with a connection.
+func (f *failoverOptions) failOver(ctx context.Context, c *connection, args []string) error {
 	claims, err := claimArgs(args, c.namespace)
 	if err != nil {
 		return err
