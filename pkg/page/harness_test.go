@@ -263,14 +263,21 @@ func shop() *objects {
 				Conditions: []metav1.Condition{{Type: v1alpha1.ConditionSeen, Status: metav1.ConditionFalse, Message: "not seen for 40 minutes"}},
 			}},
 		},
-		takeovers: []v1alpha1.Takeover{{
-			ObjectMeta: metav1.ObjectMeta{Name: "east-is-dead", CreationTimestamp: *stamp(-2)},
-			Spec:       v1alpha1.TakeoverSpec{From: "east", By: "alice@example.com", All: true},
-			Status: v1alpha1.TakeoverStatus{
-				Phase: v1alpha1.TakeoverRunning, VolumeCount: 2, TakenCount: 1,
-				Conditions: []metav1.Condition{{Type: "Begun", Status: metav1.ConditionTrue}, {Type: "MachinesFenced", Status: metav1.ConditionTrue}, {Type: "TakenOver", Status: metav1.ConditionFalse}},
+		takeovers: []v1alpha1.Takeover{
+			{
+				ObjectMeta: metav1.ObjectMeta{Name: "lost", CreationTimestamp: *stamp(-80)},
+				Spec:       v1alpha1.TakeoverSpec{From: "west", Node: "west-node-2", By: "bob@example.com"},
+				Status:     v1alpha1.TakeoverStatus{Phase: v1alpha1.TakeoverDone, VolumeCount: 1, TakenCount: 1},
 			},
-		}},
+			{
+				ObjectMeta: metav1.ObjectMeta{Name: "east-is-dead", CreationTimestamp: *stamp(-2)},
+				Spec:       v1alpha1.TakeoverSpec{From: "east", By: "alice@example.com", All: true},
+				Status: v1alpha1.TakeoverStatus{
+					Phase: v1alpha1.TakeoverRunning, VolumeCount: 2, TakenCount: 1,
+					Conditions: []metav1.Condition{{Type: "Begun", Status: metav1.ConditionTrue}, {Type: "MachinesFenced", Status: metav1.ConditionTrue}, {Type: "TakenOver", Status: metav1.ConditionFalse}},
+				},
+			},
+		},
 	}
 }
 

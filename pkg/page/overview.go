@@ -64,6 +64,7 @@ type fence struct {
 type takeover struct {
 	Name    string      `json:"name"`
 	From    string      `json:"from"`
+	Node    string      `json:"node,omitempty"`
 	By      string      `json:"by"`
 	Phase   string      `json:"phase"`
 	Message string      `json:"message,omitempty"`
@@ -138,7 +139,7 @@ func newCluster(c *v1alpha1.FerryCluster) clusterShown {
 
 func newTakeover(t *v1alpha1.Takeover) takeover {
 	return takeover{
-		Name: t.Name, From: t.Spec.From, By: t.Spec.By, Phase: string(t.Status.Phase), Message: t.Status.Message,
+		Name: t.Name, From: t.Spec.From, Node: t.Spec.Node, By: t.Spec.By, Phase: string(t.Status.Phase), Message: t.Status.Message,
 		Volumes: t.Status.VolumeCount, Taken: t.Status.TakenCount, Created: t.CreationTimestamp.UTC(),
 		Steps: newConditions(t.Status.Conditions),
 	}

@@ -222,6 +222,9 @@ func TestTheOverview(t *testing.T) {
 	if taken := got.Takeovers[0]; taken.Phase != "Running" || taken.Taken != 1 || len(taken.Steps) != 3 {
 		t.Errorf("the takeover is %v", taken)
 	}
+	if lost := got.Takeovers[1]; lost.From != "west" || lost.Node != "west-node-2" {
+		t.Errorf("the takeover of a node is %v", lost)
+	}
 	if got.Stale != nil {
 		t.Errorf("it is of %v", got.Stale)
 	}

@@ -140,9 +140,10 @@ function fenceRow(fence) {
 
 function takeoverItem(takeover) {
   const kind = { Done: "good", Running: "warn", Planned: "free", Planning: "free" }[takeover.phase] ?? "bad";
+  const whose = takeover.node ? `node ${takeover.node} of ${takeover.from}` : `from ${takeover.from}`;
   const li = element("li", {},
     element("strong", {}, takeover.name), " ", element("span", { class: `tag ${kind}` }, takeover.phase || "New"),
-    ` from ${takeover.from}, by ${takeover.by}, `, time(takeover.created), `: ${takeover.taken} of ${takeover.volumes} ${takeover.volumes === 1 ? "volume" : "volumes"}`);
+    ` ${whose}, by ${takeover.by}, `, time(takeover.created), `: ${takeover.taken} of ${takeover.volumes} ${takeover.volumes === 1 ? "volume" : "volumes"}`);
   if (takeover.message) li.append(element("p", {}, takeover.message));
   const done = (takeover.steps ?? []).filter((step) => step.status === "True").map((step) => step.type);
   if (done.length) li.append(element("p", { class: "dim" }, `Done: ${done.join(", ")}`));
