@@ -55,8 +55,7 @@ func TestAClassIsEnough(t *testing.T) {
 	t.Run("a claim", func(t *testing.T) {
 		t.Parallel()
 		tm := newTeam(t)
-		manifests := classed("data", migratable, "ReadWriteOnce") + pod("app", "data")
-		tm.apply(east, manifests)
+		tm.apply(east, classed("data", migratable, "ReadWriteOnce")+pod("app", "data"))
 		tm.bound(east, "data", tm.image("data"))
 		tm.Ready(east, "app")
 		if got := tm.volume(east, tm.image("data")).Spec; got.StorageClassName != migratable || got.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain || got.CSI.VolumeHandle != tm.image("data")+"~east" {
@@ -65,8 +64,8 @@ func TestAClassIsEnough(t *testing.T) {
 		if got := ours(tm.get(east, "data").Annotations); len(got) > 0 {
 			t.Errorf("the claim has %v", got)
 		}
-		// West is refused while east has it, and gets it afterwards.
-		tm.apply(west, manifests)
+		// West is refused while east has it, and gets it afterwards. A claim that no pod waits for yet would be bound.
+		tm.apply(west, pod("app", "data")+classed("data", migratable, "ReadWriteOnce"))
 		tm.condition(west, "data", "Stalled", "is in use by another cluster")
 		tm.Kubectl(east, "delete", "pod/app")
 		tm.Ready(west, "app")

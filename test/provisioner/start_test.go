@@ -61,8 +61,8 @@ func TestTheStartPage(t *testing.T) {
 	}
 	before := tm.last([]string{"data-db-0"})
 
-	if out := step(1); !strings.Contains(out, "east") {
-		t.Errorf("west's claim does not say who has the image: %s", out)
+	if out := step(1); !strings.Contains(out, "cluster east") {
+		t.Errorf("west's volume does not say who has the image: %s", out)
 	}
 	tm.Grows("data-db-0")
 
