@@ -56,6 +56,9 @@ func TestSnapshotIsComplete(t *testing.T) {
 		"a file is another": {
 			func(dist string) { write(t, filepath.Join(dist, windows), "other") }, windows + ": FAILED",
 		},
+		"a file is one too many": {
+			func(dist string) { write(t, filepath.Join(dist, windows+".orig"), "other") }, "release: SHA256SUMS does not name " + windows + ".orig",
+		},
 		"nobody signed it": {
 			func(dist string) { mustRun(t, nil, "rm", filepath.Join(dist, "SHA256SUMS.sigstore.json")) }, "SHA256SUMS.sigstore.json is missing",
 		},
