@@ -106,9 +106,42 @@ func TestTheImageIsPublished(t *testing.T) {
 	image := p.registry + "/webhook"
 	pushed := image + "@sha256:" + manifest(t, archive)
 
+	// Tags are set last, and only to what is signed as this release.
+	untagged := func(tag, when string) {
+		t.Helper()
+		if out, said, err := p.script("image/digest", image+":"+tag); err != nil || out != "" {
+			t.Errorf("%s, the tag %s leads to %q: %v, %s", when, tag, out, err, said)
+		}
+	}
+	mine := p.env
+	without := append(slices.Clone(mine), "COSIGN_PRIVATE_KEY="+filepath.Join(t.TempDir(), "none"))
+	somebody := append(slices.Clone(mine), "COSIGN_PRIVATE_KEY="+newPublisher(t).key())
+	p.env = without
+	if out, said, err := p.script("image/push", archive, publishedVersion, arch, p.registry); err == nil {
+		t.Errorf("without a key: %s%s", out, said)
+	}
+	untagged(publishedVersion+"-"+arch, "without a key")
+	p.env = somebody
+	if out, said, err := p.script("image/push", archive, publishedVersion, arch, p.registry); err == nil || !strings.Contains(said, "is not of this release") {
+		t.Errorf("signed by somebody else: %v, %s%s", err, out, said)
+	}
+	untagged(publishedVersion+"-"+arch, "signed by somebody else")
+	p.env = mine
+	another := p.other(arch)
+	if err := os.WriteFile(strings.TrimSuffix(another, ".tar")+".digest", []byte("sha256:"+manifest(t, archive)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, said, err := p.script("image/push", another, publishedVersion, arch, p.registry); err == nil || !strings.Contains(said, "Digest of source image") {
+		t.Errorf("another archive than its provenance names: %v, %s%s", err, out, said)
+	}
+	untagged(publishedVersion+"-"+arch, "another archive")
+
 	out, said, err := p.script("image/push", archive, publishedVersion, arch, p.registry)
 	if err != nil || out != pushed {
 		t.Fatalf("image/push prints %q; want %q: %v, %s", out, pushed, err, said)
+	}
+	if out, said, err := p.script("image/digest", image+":"+publishedVersion+"-"+arch); image+"@"+out != pushed {
+		t.Errorf("its tag leads to %q: %v, %s", out, err, said)
 	}
 	p.must("env", "COSIGN_PLAIN_HTTP=true", "../../release/cosign", "verify", pushed)
 	for kind, file := range map[string]string{"spdxjson": "spdx", "slsaprovenance1": "predicate"} {
@@ -160,25 +193,16 @@ func TestTheImageIsPublished(t *testing.T) {
 	if _, said, err := p.script("image/push", other, publishedVersion, foreign, p.registry); err != nil {
 		t.Fatalf("%v, %s", err, said)
 	}
-	// The tag is set last, and only to what is signed as this release.
-	untagged := func(when string) {
-		t.Helper()
-		if out, said, err := p.script("image/digest", image+":"+publishedVersion); err != nil || out != "" {
-			t.Errorf("%s, the tag leads to %q: %v, %s", when, out, err, said)
-		}
-	}
-	mine := p.env
-	key := filepath.Join(t.TempDir(), "none")
-	p.env = append(slices.Clone(mine), "COSIGN_PRIVATE_KEY="+key)
+	p.env = without
 	if out, said, err := index(); err == nil {
 		t.Errorf("without a key: %s%s", out, said)
 	}
-	untagged("without a key")
-	p.env = append(slices.Clone(mine), "COSIGN_PRIVATE_KEY="+newPublisher(t).key())
+	untagged(publishedVersion, "without a key")
+	p.env = somebody
 	if out, said, err := index(); err == nil || !strings.Contains(said, "is not of this release") {
 		t.Errorf("signed by somebody else: %v, %s%s", err, out, said)
 	}
-	untagged("signed by somebody else")
+	untagged(publishedVersion, "signed by somebody else")
 	p.env = mine
 	p.must("skopeo", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false", "oci-archive:"+archive, "docker://"+image+":9.9.9")
 	for _, a := range []string{arch, foreign} {
