@@ -1,6 +1,8 @@
 package repo
 
 import (
+	"io/fs"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,5 +40,39 @@ func TestLintersHaveReasons(t *testing.T) {
 	}
 	if diff := cmp.Diff(linters, documented); diff != "" {
 		t.Errorf("CONTRIBUTING.md (-.golangci.yaml +document):\n%s", diff)
+	}
+}
+
+// TestEveryModuleIsChecked: make lint goes into each module that has code of ours.
+func TestEveryModuleIsChecked(t *testing.T) {
+	var modules, code []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch dir := filepath.ToSlash(filepath.Dir(path)); {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == ".git":
+			return fs.SkipDir
+		case entry.Name() == "go.mod" && dir != root:
+			modules = append(modules, dir)
+		case strings.HasSuffix(path, ".go"):
+			code = append(code, dir)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, module := range modules {
+		if slices.ContainsFunc(code, func(dir string) bool { return strings.HasPrefix(dir+"/", module+"/") }) {
+			want = append(want, strings.TrimPrefix(module, root+"/"))
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\tcd (\S+) && .*\$\(LINT\) \./\.\.\.$`).FindAllStringSubmatch(read(t, "lint.mk"), -1) {
+		got = append(got, m[1])
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lint.mk (-modules with code +checked):\n%s", diff)
 	}
 }
