@@ -36,11 +36,15 @@ release-tagged: ## Check that what is checked out is the release VERSION; the fi
 	@release/tagged '$(RELEASE)'
 
 .PHONY: release
-release: release-files release-again $(COSIGN) ## Make the release VERSION, whose tag is checked out, sign it as the workflow that runs this, and check it
+release: release-files release-again ## Make the files of the release VERSION, whose tag is checked out, in dist
+	@release/tagged '$(RELEASE)'
+
+.PHONY: release-sign
+release-sign: $(HELM3) $(COSIGN) ## Sign what make release has left in dist as the workflow that runs this, and check it
 	@release/tagged '$(RELEASE)'
 	@$(RELEASE_PATH) release/sign '$(DIST)'
 	@$(RELEASE_PATH) release/check '$(RELEASE)' '$(DIST)'
 
 .PHONY: release-publish
-release-publish: $(HELM3) $(COSIGN) ## Publish what make release has left in dist, the chart in REGISTRY; for the release workflow
+release-publish: $(HELM3) $(COSIGN) ## Publish what make release-sign has signed in dist, the chart in REGISTRY; for the release workflow
 	@$(PUBLISH) release/publish '$(RELEASE)' '$(DIST)' '$(REGISTRY)'

@@ -104,7 +104,28 @@ func TestCredentialsAreOfTheStepsThatPublish(t *testing.T) {
 			}
 		}
 	}
-	if given != 3 {
-		t.Errorf("%d steps publish; want 3", given)
+	if given != 4 {
+		t.Errorf("%d steps publish; want 4", given)
+	}
+}
+
+// TestJobsThatSignBuildNothing: every step of a job that may have an identity can sign with it.
+func TestJobsThatSignBuildNothing(t *testing.T) {
+	signing := 0
+	for name, job := range workflowOf(t, releaseWorkflow).Jobs {
+		if job.Permissions["id-token"] != "write" {
+			continue
+		}
+		signing++
+		for _, step := range job.Steps {
+			target, makes := strings.CutPrefix(step.Run, "make ")
+			target, _, _ = strings.Cut(target, " ")
+			if makes && !slices.Contains([]string{"image-tools", "image-push", "image-index", "release-sign", "release-publish"}, target) {
+				t.Errorf("the job %s may sign, and runs %s", name, step.Run)
+			}
+		}
+	}
+	if signing != 2 {
+		t.Errorf("%d jobs sign; want 2", signing)
 	}
 }
