@@ -219,6 +219,29 @@ func TestAMoveWithVolumesThatTheClustersMade(t *testing.T) {
 	tm.wrote(image, east, west, east)
 }
 
+// TestAClaimThatNoPodWaitsFor is bound whoever has its image. Its pods wait, and the object of the
+// volume says for whom, as docs/start.md has it.
+func TestAClaimThatNoPodWaitsFor(t *testing.T) {
+	t.Parallel()
+	tm := newTeam(t)
+	image := tm.image("data-db-0")
+	tm.apply(east, statefulSet("db", 1))
+	tm.Ready(east, "db-0")
+	tm.apply(west, claim("data-db-0", "16Mi"))
+	tm.bound(west, "data-db-0", image)
+	tm.apply(west, statefulSet("db", 1))
+	for _, what := range []string{"create", "condition=Waiting"} {
+		tm.Kubectl(west, "wait", "mvol/data-db-0", "--for="+what, "--timeout=60s")
+	}
+	if got := tm.Kubectl(west, "get", "mvol/data-db-0", `-o=jsonpath={.status.waiting} {.status.conditions[?(@.type=="Waiting")].message}`); !strings.HasPrefix(got, "StatefulSet/db ") || !strings.Contains(got, "when cluster east has released the image") {
+		t.Errorf("west's volume says %q", got)
+	}
+	tm.noPods(west)
+	tm.Kubectl(east, "scale", "statefulset/db", "--replicas=0")
+	tm.Ready(west, "db-0")
+	tm.wrote(image, east, west)
+}
+
 // TestTheAPIServerRefusesToRaiseTheRequest is why growth is an annotation.
 func TestTheAPIServerRefusesToRaiseTheRequest(t *testing.T) {
 	t.Parallel()
