@@ -36,7 +36,7 @@ func cutDead(ctx context.Context, storage Ceph, look Look) error {
 	}
 	holder, err := storage.LockHolder(ctx, look.Image.ImageSpec)
 	switch {
-	case errors.Is(err, ceph.ErrImageLocked): // by hand, and a person's to unlock
+	case errors.Is(err, ceph.ErrImageLocked): // by hand, and a person's to unlock; or by one after the other, who live
 		return nil
 	case err != nil || holder == nil:
 		return err

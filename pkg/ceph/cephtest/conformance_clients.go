@@ -47,7 +47,7 @@ func (s suite) lockHolders(t *testing.T) {
 				if i == 0 {
 					unmap()
 				}
-				for {
+				for !t.Failed() {
 					got, err := observer.LockHolder(t.Context(), in("lock-unmapping"))
 					wantError(t, err, nil)
 					if got == nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
-	"github.com/cephferry/cephferry/pkg/count"
 )
 
 // maxCalls is how many calls may be inside one connection. Each occupies a thread, or as many
@@ -178,6 +177,6 @@ func (c *calls) close() error {
 	case <-timer.C:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return fmt.Errorf("close connection: %s not returned: %w", count.Of(c.inside, "call"), ceph.ErrUnreachable)
+		return fmt.Errorf("close connection: calls that have not returned: %d: %w", c.inside, ceph.ErrUnreachable)
 	}
 }

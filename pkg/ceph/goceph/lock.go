@@ -53,8 +53,8 @@ func (c *connection) LockHolder(ctx context.Context, spec ceph.ImageSpec) (*ceph
 	return holder, nil
 }
 
-// lockHands is how often the lock may change hands while it is looked at.
-const lockHands = 5
+// lockHands is how many looks may find another holder.
+const lockHands = 4
 
 // lockHolder returns who has the lock of the image with that id, nil when nobody has. Its
 // errors are not translated.
@@ -62,25 +62,26 @@ const lockHands = 5
 // A holder that closes the image gives up the lock first, then its watch. So one that
 // does not answer is silent only if it still has the lock afterwards.
 func lockHolder(ioctx *rados.IOContext, id string, patience time.Duration) (*ceph.LockedError, error) {
-	lock, err := listLock(ioctx, id)
+	var silent ceph.LockedError
+	var cookie string
 	for range lockHands {
+		lock, err := listLock(ioctx, id)
 		if err != nil || lock.NumLockers == 0 {
 			return nil, err
 		}
-		client := lock.Clients[0]
-		holder := &ceph.LockedError{Client: client, Addr: plainAddr(lock.Addrs[0])}
-		holder.Answers, err = asked(ioctx, id, client, patience)
+		holder := ceph.LockedError{Client: lock.Clients[0], Addr: plainAddr(lock.Addrs[0])}
+		if holder == silent && lock.Cookies[0] == cookie {
+			return &holder, nil
+		}
+		answers, err := asked(ioctx, id, holder.Client, patience)
 		if err != nil {
 			return nil, err
 		}
-		if holder.Answers {
-			return holder, nil
+		if answers {
+			holder.Answers = true
+			return &holder, nil
 		}
-		cookie := lock.Cookies[0]
-		lock, err = listLock(ioctx, id)
-		if err == nil && lock.NumLockers > 0 && lock.Clients[0] == client && lock.Cookies[0] == cookie {
-			return holder, nil
-		}
+		silent, cookie = holder, lock.Cookies[0]
 	}
 	return nil, fmt.Errorf("%w: its lock changes hands faster than one can look", ceph.ErrImageLocked)
 }
