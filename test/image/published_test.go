@@ -244,8 +244,11 @@ func TestTheImageIsPublished(t *testing.T) {
 	if again, said, err := index(); err != nil || again != whole {
 		t.Errorf("the same once more: %q, want %q: %v, %s", again, whole, err, said)
 	}
-	if _, said, err := p.script("image/push", archive, publishedVersion, arch, p.registry); err == nil || !strings.Contains(said, "is published already; nothing was changed") {
-		t.Errorf("a version that is published is pushed again: %v, %s", err, said)
+	if _, said, err := p.script("image/push", p.other(arch), publishedVersion, arch, p.registry); err == nil || !strings.Contains(said, "is published already; nothing was changed") {
+		t.Errorf("another archive for a version that is published: %v, %s", err, said)
+	}
+	if out, said, err := p.script("image/push", archive, publishedVersion, arch, p.registry); err != nil || out != pushed {
+		t.Errorf("the archive that is published, once more: %q, want %q: %v, %s", out, pushed, err, said)
 	}
 }
 
