@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -62,6 +63,11 @@ func (w *Waker) Pass(ctx context.Context) { w.pass(ctx) }
 func (s *Sweep) Orphans(ctx context.Context) []volumes.Volume {
 	pvs := s.Keeper.find(ctx)
 	return s.orphans(ctx, pvs, s.read(ctx, pvs))
+}
+
+// OrphansAmong are those that a sweep finds that has read these volumes and no record.
+func (s *Sweep) OrphansAmong(ctx context.Context, pvs []corev1.PersistentVolume) []volumes.Volume {
+	return s.orphans(ctx, pvs, nil)
 }
 
 // Adopt makes the keeper know an orphan.

@@ -27,16 +27,19 @@ func (k *Keeper) adopt(orphan volumes.Volume) {
 // here, by their records. Those that are looked at already are left out.
 func (s *Sweep) orphans(ctx context.Context, pvs []corev1.PersistentVolume, all map[volumes.Place]records) []volumes.Volume {
 	k := s.Keeper
-	byKey := map[string][]corev1.PersistentVolume{}
-	for _, pv := range pvs {
-		for _, key := range append(staticpv.ImageKeys(&pv), pv.Name) {
-			byKey[key] = append(byKey[key], pv)
+	// Positions: thousands of volumes are not copied in each sweep.
+	byKey := map[string][]int{}
+	for i := range pvs {
+		for _, key := range append(staticpv.ImageKeys(&pvs[i]), pvs[i].Name) {
+			byKey[key] = append(byKey[key], i)
 		}
 	}
 	leads := func(image ceph.ImageSpec) bool {
 		keys := append(staticpv.KeysOfImage(image.Own()), staticpv.VolumeName(image.Name))
 		return slices.ContainsFunc(keys, func(key string) bool {
-			return volumes.LeadsTo(byKey[key], image.Pool, image.Own()) != ""
+			return slices.ContainsFunc(byKey[key], func(i int) bool {
+				return volumes.LeadsTo(pvs[i:i+1], image.Pool, image.Own()) != ""
+			})
 		})
 	}
 	var owned []volumes.Volume

@@ -3,10 +3,13 @@ package keeper_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
@@ -272,4 +275,22 @@ func TestASearchThatFails(t *testing.T) {
 	s.Storages = storages{stranger}
 	s.wantFound()
 	wantLines("list StorageClasses", records)
+}
+
+// A sweep has what it read of the volumes. To look for orphans, it does not copy each of them
+// again.
+func TestASearchCopiesNoVolumes(t *testing.T) {
+	s := newSearch(t)
+	pvs := make([]corev1.PersistentVolume, 1000)
+	for i := range pvs {
+		pvs[i] = *volume(fmt.Sprint("shop.data-", i), fmt.Sprint("data-", i))
+		pvs[i].Spec.CSI.VolumeHandle = pvs[i].Name
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	s.OrphansAmong(t.Context(), pvs)
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / uint64(len(pvs)); each >= uint64(unsafe.Sizeof(pvs[0])) {
+		t.Errorf("a sweep takes %d bytes for each volume to look for orphans; a volume itself has %d", each, unsafe.Sizeof(pvs[0]))
+	}
 }
