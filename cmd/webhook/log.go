@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/go-logr/logr"
 	"go.uber.org/zap/zapcore"
@@ -28,5 +29,30 @@ func checkLog(level, format string) error {
 // newLogger returns a logger whose times are in RFC 3339, as those in Kubernetes' own logs are.
 func newLogger(level, format string, to io.Writer) logr.Logger {
 	encoder := func(c *zapcore.EncoderConfig) { c.EncodeTime = zapcore.RFC3339TimeEncoder }
-	return zap.New(zap.WriteTo(to), zap.Level(logLevels[level]), logFormats[format](encoder))
+	log := zap.New(zap.WriteTo(to), zap.Level(logLevels[level]), logFormats[format](encoder))
+	return logr.New(deferred{LogSink: log.GetSink()})
+}
+
+// deferred gives values to the sink with the line that has them. zap encodes them as soon as a
+// logger gets them, and takes some KiB for that. Each reconciliation of a controller has a
+// logger of its own, and hardly any writes a line.
+type deferred struct {
+	logr.LogSink
+	values []any
+}
+
+func (d deferred) WithName(name string) logr.LogSink {
+	return deferred{d.LogSink.WithName(name), d.values}
+}
+
+func (d deferred) WithValues(values ...any) logr.LogSink {
+	return deferred{d.LogSink, slices.Concat(d.values, values)}
+}
+
+func (d deferred) Info(level int, message string, values ...any) {
+	d.LogSink.Info(level, message, slices.Concat(d.values, values)...)
+}
+
+func (d deferred) Error(err error, message string, values ...any) {
+	d.LogSink.Error(err, message, slices.Concat(d.values, values)...)
 }
