@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -394,23 +396,24 @@ func (s *site) throughput(ctx context.Context, out io.Writer) error {
 		}
 		return mixed
 	}
-	flood := func(name string, on *server, reviews []review, rounds int) *contender {
+	asked := func(name string, on *server, reviews []review, rounds int) *contender {
 		return &contender{name: name, once: on.flooding(reviews), meter: on.counters, rounds: rounds, perTurn: 1}
 	}
 
-	first := flood(fmt.Sprintf("%d volumes, each for the first time", guarded), s.webhook, all, 1)
+	first := asked(fmt.Sprintf("%d volumes, each for the first time", guarded), s.webhook, all, 1)
 	if err := race(ctx, []*contender{first}); err != nil {
 		return err
 	}
-	again := flood(fmt.Sprintf("%d volumes again, in any order", guarded), s.webhook, shuffled(), 1)
+	again := asked(fmt.Sprintf("%d volumes again, in any order", guarded), s.webhook, shuffled(), 1)
 	if err := race(ctx, []*contender{again}); err != nil {
 		return err
 	}
-	yardstick := flood("always-allow handler", s.yardstick, repeat([]review{r.dynamic.allowed("always")}, perFlood), s.floods)
+	yardstick := asked("always-allow handler", s.yardstick, repeat([]review{r.dynamic.allowed("always")}, perFlood), s.floods)
 	contenders := []*contender{
 		yardstick,
-		flood("nothing guarded", s.webhook, repeat([]review{r.dynamic}, perFlood), s.floods),
-		flood(fmt.Sprintf("%d volumes", few), s.webhook, repeat(all[:few], perFlood), s.floods),
+		asked("nothing guarded", s.webhook, repeat([]review{r.dynamic}, perFlood), s.floods),
+		asked(fmt.Sprintf("%d volumes", few), s.webhook, repeat(all[:few], perFlood), s.floods),
+		{name: fmt.Sprintf("%d volumes, Ceph's part alone", few), once: s.cephAlone, meter: own, rounds: s.floods, perTurn: 1},
 	}
 	if err := duel(ctx, contenders); err != nil {
 		return err
@@ -436,6 +439,33 @@ func (s *site) throughput(ctx context.Context, out io.Writer) error {
 	table(out, fmt.Sprintf("Answers to %d clients at a time", clients),
 		[]string{"pods", "answers per second", "always-allow is faster by", "processor time per answer", "times always-allow", "runs"}, rows)
 	return nil
+}
+
+// cephAlone is a contender's once: what as many answers about few volumes ask of Ceph, by a
+// connection of this program and without the answers. Of one image, everything is done in turn, as
+// the guard does.
+func (s *site) cephAlone(ctx context.Context) (time.Duration, error) {
+	inTurn := make([]sync.Mutex, few)
+	return flood(ctx, perFlood, func(ctx context.Context, i int) error {
+		i %= few
+		inTurn[i].Lock()
+		defer inTurn[i].Unlock()
+		for {
+			look, err := s.storage.Look(ctx, image(guardedClaim(i)))
+			if err == nil {
+				_, err = s.storage.PutRecord(ctx, look.Image, look.Record)
+			}
+			if !errors.Is(err, ceph.ErrRecordChanged) { // by the leader
+				return err
+			}
+		}
+	})
+}
+
+// own is a contender's meter: what this program has spent.
+func own(context.Context) (counters, error) {
+	cpu, err := cpuOf(os.Getpid())
+	return counters{processorSeconds: cpu.Seconds()}, err
 }
 
 // repeat is n reviews, those given again and again.

@@ -69,6 +69,9 @@ func (g *growth) start(ctx context.Context) error {
 	if err := g.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		return err
 	}
+	if err := g.api.Create(ctx, newClaim(waiting, "")); err != nil {
+		return err
+	}
 	if g.self, err = usage.Party(ctx, g.api, g.cluster.Name); err != nil {
 		return err
 	}
@@ -153,6 +156,8 @@ type curve struct {
 }
 
 func inWhole(v float64) string { return fmt.Sprintf("%.0f", v) }
+
+func inHundredths(v float64) string { return milliseconds(seconds(v), 2) }
 
 func inMilliseconds(v float64) string { return milliseconds(seconds(v), 0) }
 

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
+	"github.com/cephferry/cephferry/pkg/guard"
 )
 
 const (
@@ -62,8 +63,37 @@ func (g *growth) webhook(ctx context.Context) error {
 		}
 		g.add(field.name, float64(bytes), inMiB)
 	}
+	return g.answers(ctx, s)
+}
+
+// answers measures those that rest on the API server, while the leader has nothing to do.
+func (g *growth) answers(ctx context.Context, s *server) error {
+	asked, err := podReview(waiting)
+	if err != nil {
+		return err
+	}
+	answer := &contender{name: "pod, claim without a volume yet", once: s.asking(asked.allowed(guard.NothingGuarded)), rounds: turns, perTurn: slow}
+	if _, err := answer.once(ctx); err != nil { // for connections to be made
+		return fmt.Errorf("%s: %w", answer.name, err)
+	}
+	before, err := s.scrape(ctx)
+	if err != nil {
+		return err
+	}
+	if err := race(ctx, []*contender{answer}); err != nil {
+		return err
+	}
+	after, err := s.scrape(ctx)
+	if err != nil {
+		return err
+	}
+	g.add(answer.name, answer.median().Seconds(), inHundredths)
+	g.add("requests to the API server for that", (requests(after)-requests(before))/float64(len(answer.times)), inWhole)
 	return nil
 }
+
+// requests are all to the API server.
+func requests(series map[string]float64) float64 { return sum(series, "rest_client_requests_total{") }
 
 // shownLimit is for as many new volumes as there are, at the rate of what is shown.
 const shownLimit = 15 * time.Minute
@@ -135,7 +165,7 @@ func (g *growth) minute(ctx context.Context, s *server) error {
 			return 0, 0, 0, err
 		}
 		used, err := s.cpu()
-		return sum(series, "rest_client_requests_total{"), sum(series, "cephferry_ceph_call_seconds_count{"), used.Seconds(), err
+		return requests(series), sum(series, "cephferry_ceph_call_seconds_count{"), used.Seconds(), err
 	}
 	api, calls, processor, err := read()
 	if err != nil {

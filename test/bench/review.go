@@ -165,23 +165,31 @@ func (s *server) asking(r review) func(context.Context) (time.Duration, error) {
 // clients.
 func (s *server) flooding(reviews []review) func(context.Context) (time.Duration, error) {
 	return func(ctx context.Context) (time.Duration, error) {
-		begin := time.Now()
-		group, ctx := errgroup.WithContext(ctx)
-		var next atomic.Int64
-		for range clients {
-			group.Go(func() error {
-				for {
-					i := int(next.Add(1)) - 1
-					if i >= len(reviews) {
-						return nil
-					}
-					if _, err := s.ask(ctx, reviews[i]); err != nil {
-						return err
-					}
-				}
-			})
-		}
-		err := group.Wait()
-		return time.Since(begin), err
+		return flood(ctx, len(reviews), func(ctx context.Context, i int) error {
+			_, err := s.ask(ctx, reviews[i])
+			return err
+		})
 	}
+}
+
+// flood has parallel clients do n things, and returns how long that took.
+func flood(ctx context.Context, n int, do func(ctx context.Context, i int) error) (time.Duration, error) {
+	begin := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for range clients {
+		group.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return nil
+				}
+				if err := do(ctx, i); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	err := group.Wait()
+	return time.Since(begin), err
 }

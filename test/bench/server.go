@@ -108,8 +108,10 @@ func (p *program) await(ctx context.Context, check func() error) error {
 }
 
 // cpu is the processor time that the program has used, in steps of 10 ms.
-func (p *program) cpu() (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+func (p *program) cpu() (time.Duration, error) { return cpuOf(p.pid) }
+
+func cpuOf(pid int) (time.Duration, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
