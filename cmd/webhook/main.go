@@ -45,7 +45,7 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 		if getenv("GOGC") == "" {
 			debug.SetGCPercent(garbage)
 		}
-		weight := make([]byte, ballast)
+		weight := newBallast(ballast)
 		err = serve(ctrl.SetupSignalHandler(), options, stderr)
 		runtime.KeepAlive(weight)
 	}
