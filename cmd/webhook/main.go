@@ -1,6 +1,6 @@
 // Command webhook is a validating admission webhook: it refuses to start pods on
-// an RBD image that another cluster has open. Its leader also makes the volumes of
-// migratable claims.
+// an RBD image that another cluster owns or has open. Its leader also makes the volumes of
+// migratable claims, releases idle images and carries out Takeovers.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Package access finds out who asks for the page, and what they may list, by asking the API
-// server: there is no list of users of our own. Reviews is for the webhook, which others ask;
-// Self is for a program that a person runs with their own credentials.
+// Package access finds out who requests the page and what they may list. It asks the API
+// server and keeps no list of users of its own. Reviews serves the webhook, which answers
+// other people's requests. Self serves a program that a person runs with their own credentials.
 package access

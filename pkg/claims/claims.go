@@ -1,5 +1,5 @@
 // Package claims says what a migratable PVC must not have, whatever its class and
-// whoever makes its volume: the renderer and the cluster refuse the same. It is
+// whoever makes its volume. So the renderer and the cluster refuse the same claims. It is
 // pure.
 package claims
 

@@ -1,6 +1,6 @@
 // Package csiconfig finds what ceph-csi is configured with in a Kubernetes
 // cluster, so that nobody has to configure it twice: monitors and rados
-// namespace by clusterID from its config.json, with cluster-mapping.json, user and key
+// namespace by clusterID, from its config.json and cluster-mapping.json; and user and key,
 // from a CSI secret.
 package csiconfig
 

@@ -1,5 +1,5 @@
-// Package doctor checks whether a workstation, or a pipeline, has what postrender
-// needs there, and says what mends what is wrong.
+// Package doctor checks whether a workstation or a pipeline has what postrender
+// needs, and says how to fix what is missing.
 //
 // A check is a function that looks through a small interface and returns findings,
 // one line each. It changes nothing. A new check is a function here and a line in

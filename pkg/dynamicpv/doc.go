@@ -1,7 +1,7 @@
 // Package dynamicpv copies a PersistentVolume that ceph-csi made into another cluster that
-// shares the Ceph, as Rook's page "Application Migration" has people do by hand. It is pure:
-// the copy for the road, and what it becomes in a cluster with other names.
+// shares the Ceph. Rook's page "Application Migration" has people do that by hand. The package
+// is pure: it makes the copy that travels, and what that becomes in a cluster with other names.
 //
-// The volume keeps ceph-csi's own handle, so that resize, snapshots and clones go on. With
+// The volume keeps ceph-csi's own handle, so resizing, snapshots and clones still work. With
 // the annotation it is guarded, and its image has a record; it is never keyed.
 package dynamicpv

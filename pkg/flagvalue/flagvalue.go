@@ -1,4 +1,4 @@
-// Package flagvalue reads the values of flags that several programs have.
+// Package flagvalue parses the values of flags that several programs share.
 package flagvalue
 
 import (

@@ -1,7 +1,6 @@
 // Package helmrender is the post-renderer for Go programs that embed Helm: operators,
-// Terraform providers, deployment tools. Such a program has no command line to
-// name a post-renderer on, and often runs in an image without a shell or other
-// programs.
+// Terraform providers, deployment tools. Such a program has no command line on which to
+// name a post-renderer, and often runs in an image without a shell or other programs.
 //
 //	install := action.NewInstall(configuration)
 //	install.PostRenderer = helmrender.ForCluster()
@@ -21,6 +20,6 @@
 //     nothing, and cannot tell this from a chart without manifests. Leave OutputDir
 //     empty and write the release's Manifest.
 //
-// Of Helm, this package imports only the interface. So the example that installs a
-// chart with both Helms is in examples/sdk, a module of its own.
+// This package imports only Helm's interface. The example that installs a chart with both
+// Helms is therefore in examples/sdk, a module of its own.
 package helmrender

@@ -1,5 +1,4 @@
 // Package idle proves that this cluster does not use an image any more, and releases it.
-// The keeper's leader does that by itself, and a person does it with the plugin where no
-// leader runs: both look by [Prover.Look], so that what keeps one from a release keeps the
-// other.
+// The keeper's leader does that by itself. A person does it with the plugin where no leader
+// runs. Both use [Prover.Look], so whatever keeps one from releasing keeps the other from it.
 package idle

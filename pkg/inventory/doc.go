@@ -1,4 +1,4 @@
-// Package inventory says what this cluster has, for a person who asks: its guarded
-// volumes, who owns and who watches their images, and what a node of it uses. All of
-// it is read now, from the API server and from Ceph; the webhook need not run.
+// Package inventory says what this cluster has, for a person who asks: its guarded volumes,
+// who owns their images and who watches them, and what one of its nodes uses. All of it is
+// read on demand, from the API server and from Ceph; the webhook need not run.
 package inventory

@@ -1,4 +1,4 @@
-// Package kubeyaml writes Kubernetes objects as people write them.
+// Package kubeyaml writes Kubernetes objects as YAML, the way people write them.
 package kubeyaml
 
 import (

@@ -1,9 +1,9 @@
 // Package move takes workloads from one cluster to another, as a client of their two API
-// servers: down here, wait until the volumes are free, up there. Who owns an image is never
-// decided here; that the other cluster admits a pod is.
+// servers: scale down here, wait until the volumes are free, scale up there. It never decides
+// who owns an image; the other cluster does, when it admits a pod.
 //
-// What a workload had is written on it in the source before it is scaled down, so that a move
-// that died is gone on with, or undone, by whoever comes next:
+// Before a workload is scaled down, its state is noted on it in the source. So whoever comes
+// next can continue a move that died, or undo it:
 //
 //	metadata:
 //	  annotations:

@@ -1,11 +1,11 @@
 // Package page is the page that shows a cluster's volumes to people in a browser: who owns
 // what, what waits, what is fenced. It reads the objects of package v1alpha1 and changes
-// nothing; it has no other method than GET.
+// nothing; it serves only GET and HEAD.
 //
-// The webhook serves it behind the API server's own authentication and authorization, and
-// "kubectl cephferry dashboard" serves it on the machine of a person, with that person's
-// rights. What differs is who a requester is and what they may list: a Viewer.
+// The webhook serves it with the API server's own authentication and authorization. "kubectl
+// cephferry dashboard" serves it on a person's machine with that person's rights. The two
+// differ in who a requester is and what they may list: a Viewer.
 //
-// Nothing is kept while nobody looks. The first request fills a cache, the last one is
-// followed by its end.
+// Nothing is kept while nobody looks. The first request fills a cache, and the cache ends some
+// time after the last one.
 package page

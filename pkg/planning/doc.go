@@ -1,4 +1,4 @@
-// Package planning makes the plan for a failover of several claims: what is known of
-// their images, gathered once for all of them, the decision about each, and the text that a
-// person confirms. What decides is pkg/failover.
+// Package planning makes the plan for a failover of several claims. It gathers what is known
+// of their images, once for all of them, and writes the text that a person confirms. The
+// decision about each image is made by pkg/failover.
 package planning

@@ -1,4 +1,4 @@
-// Package podrun runs a program of the webhook's image once, as a pod beside the webhook: with
-// its account, its mounts and its network, so that what works there works from a laptop that has
-// neither Ceph's libraries nor a route to Ceph.
+// Package podrun runs a program of the webhook's image once, in a pod beside the webhook, with
+// its account, mounts and network. So a command that works there can be run from a laptop that
+// has neither Ceph's libraries nor a route to Ceph.
 package podrun

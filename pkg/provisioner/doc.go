@@ -7,21 +7,21 @@
 // is "". [Claims] then
 //
 //   - finds class, image and size, and refuses what package claims and the class
-//     refuse, and images that the namespace may not use (tenancy.go): all of that
-//     before Ceph is asked anything;
+//     refuse, and images that the namespace may not use (tenancy.go), all before it asks
+//     Ceph anything;
 //   - makes or grows the image with package provision;
 //   - creates the PersistentVolume of package staticpv, with the claim's uid in its
-//     claimRef, so that the binder binds at once. The guard sees it like any other;
-//   - says on the claim what became of it: events, and a condition that
+//     claimRef, so that the binder binds at once. The guard reviews it like any other;
+//   - reports the result on the claim: events, and a condition that
 //     `helm --wait` reads.
 //
-// The volume of a bound claim grows by its annotation (grow.go), by its record (wish.go), and
-// for a class of ours by its request (raise.go), for which ceph-csi's external-resizer is kept
-// away (resizer.go). Admission asks [Claims.MayRise] about requests that rise.
+// The volume of a bound claim grows by its annotation (grow.go) or by its record (wish.go). A
+// claim with a class of ours grows by its request too (raise.go); ceph-csi's external-resizer
+// is kept away from it (resizer.go). Admission asks [Claims.MayRise] about requests that rise.
 //
 // [Volumes] removes the PersistentVolumes that Claims created when their claim is
 // gone, and frees those of the renderer for the next claim. Neither ever removes an
 // image.
 //
-// Every step can be repeated: a leader that dies half way is continued by the next.
+// Every step can be repeated: the next leader continues what one that died left half done.
 package provisioner

@@ -3,6 +3,6 @@
 // There may be ten thousand volumes, each with a claim and an attachment.
 //
 // A cached object is not what the API server has, so it must never be sent back whole: an
-// update would erase what was dropped here. What is changed is changed by patches, which
-// name the fields that they are about. A test keeps it so.
+// update would erase what was dropped here. Changes are sent as patches, which name the
+// fields that they are about. A test enforces that.
 package slim

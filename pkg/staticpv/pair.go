@@ -1,5 +1,5 @@
 // Package staticpv knows what a static PV/PVC pair looks like and how its parts
-// are named. It is pure: claim and class settings in, PersistentVolume out; and
+// are named. It is pure: claim and class settings in, PersistentVolume out; or
 // a PersistentVolume in, its image or subvolume out. No other package forms a name or a
 // volumeHandle.
 package staticpv

@@ -1,21 +1,22 @@
 // Package takeover carries out the objects of kind Takeover: it shows what a failover would
 // do, waits until a person has confirmed exactly that, and does it.
 //
-// What is decided comes from the records beside the images, each time anew. Of its own status
-// it uses what a person's confirmation vouches for: status.plan and status.volumes count only as
-// far as their hash is the one in spec.confirm, which only the person may write.
+// Every decision comes from the records beside the images, which are read each time. Of its
+// own status the package trusts only what a person's confirmation vouches for: status.plan and
+// status.volumes count only while their hash is the one in spec.confirm, which only that
+// person may write.
 //
-//	Planning   the plan is being made; what keeps it from that is in the message
-//	Planned    nothing is confirmed, or another plan than that of now
+//	Planning   the plan is being made; the message says what prevents that
+//	Planned    nothing is confirmed, or a plan other than the current one
 //	Refused    the plan cannot be carried out
-//	Running    the hash of the plan was confirmed, and status.confirmed says so before
-//	           Ceph is told anything
+//	Running    the hash of the plan was confirmed; status.confirmed says so before
+//	           anything is changed in Ceph
 //	Failed     it broke off, and is tried again; or it needs another confirmation
 //	Done       it is history
 //
-// A leader that begins goes on with what is Running. Of each image it finds one of three things:
-// it is this cluster's; it is being taken by this person for this cluster; or its record is the
-// one that was confirmed, to the byte. Anything else, and machines to fence that were not in the
-// plan, mean that somebody gave the takeover up or that the cluster lives: then nothing is done
-// until a person has confirmed the plan of now.
+// A new leader continues what is Running. It finds one of three states of each image: this
+// cluster owns it; this person is taking it for this cluster; or its record is the one that
+// was confirmed, to the byte. Anything else, or a machine to fence that was not in the plan,
+// means that somebody gave the takeover up or that the cluster lives. Then nothing is done
+// until a person has confirmed the current plan.
 package takeover

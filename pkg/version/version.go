@@ -1,4 +1,4 @@
-// Package version knows which version this program is.
+// Package version says which version this program is.
 package version
 
 import "runtime/debug"

@@ -1,6 +1,6 @@
 // Package v1alpha1 has the objects in which a Kubernetes cluster shows what Ceph says about its
 // volumes, and in which a person asks for a failover. What they show comes from the records
-// beside the images; nothing is ever decided by them.
+// beside the images. No decision rests on what they show.
 //
 // +kubebuilder:object:generate=true
 // +groupName=cephferry.io

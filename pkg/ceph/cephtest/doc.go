@@ -1,7 +1,6 @@
 // Package cephtest is Ceph for tests: [Ceph], which lives in memory and fails on
 // request, and [Conformance], the suite that both it and the real Ceph pass.
 //
-// Tests of use cases run on [Ceph] and so are only worth what its likeness to the
-// real one is worth. Whatever behaviour such a test relies on belongs into the
-// suite.
+// Tests of use cases run on [Ceph], so they are worth only as much as its likeness to
+// the real one. Whatever behaviour such a test relies on belongs in the suite.
 package cephtest
