@@ -248,10 +248,10 @@ func TestWhatIsOver(t *testing.T) {
 		wants  string
 	}{
 		"nothing was cut off": {func(t *v1alpha1.Takeover) {
-			ends(v1alpha1.TakeoverDone, "nothing was cut off by this; node w1 may write")(t)
+			ends(v1alpha1.TakeoverDone, "this Takeover cut nothing off; node w1 may write")(t)
 			t.Status.TakenCount, t.Status.Confirmed = 0, "h1"
 			t.Status.Conditions = []metav1.Condition{{Type: "NodeFenced", Status: metav1.ConditionFalse, Reason: "NotYet", LastTransitionTime: metav1.Now()}}
-		}, "0 of 1 volume safe from node w1\nnothing was cut off by this; node w1 may write"},
+		}, "0 of 1 volume safe from node w1\nthis Takeover cut nothing off; node w1 may write"},
 		"an hour": {func(t *v1alpha1.Takeover) {
 			ends(v1alpha1.TakeoverFailed, "Create another Takeover")(t)
 			t.CreationTimestamp, t.Status.Confirmed = hourAgo, "h0"

@@ -176,12 +176,12 @@ func TestRefusalByOwner(t *testing.T) {
 			"volume shop/data (image replicapool/shop.data) is being taken from cluster east" +
 				"\n  held by    cluster east, node e1 (10.0.1.12, client.4153)" + since +
 				"\n  taken by   ann, for cluster west, since 2026-11-22 13:00 UTC" +
-				"\n  do this    end that in west with kubectl cephferry failover shop/data, then retry here; nothing was changed"},
+				"\n  do this    finish the failover in west with kubectl cephferry failover shop/data, then retry here; nothing was changed"},
 		"being taken from us": {func(r *ceph.Record) { owned(west)(r); fencedBy(east, "eve")(r) }, nil,
 			"volume shop/data (image replicapool/shop.data) is being taken from cluster west" +
 				"\n  held by    cluster west" + since +
 				"\n  taken by   eve, for cluster east, since 2026-11-22 13:00 UTC" +
-				"\n  do this    end that in east with kubectl cephferry failover shop/data, then retry here; nothing was changed"},
+				"\n  do this    finish the failover in east with kubectl cephferry failover shop/data, then retry here; nothing was changed"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -120,7 +120,7 @@ func (e *Endpoints) Scale(ctx context.Context, request admission.Request) (Answe
 	case request.Kind.Group == appsv1.GroupName && request.Kind.Kind == "StatefulSet":
 		workload, from, to, err = e.statefulSet(request)
 	default:
-		err = fmt.Errorf("%s is not a kind that this endpoint is for", request.Kind.Kind)
+		err = fmt.Errorf("this endpoint does not handle kind %s", request.Kind.Kind)
 	}
 	if err != nil {
 		return malformed(err)

@@ -53,7 +53,7 @@ func TestMalformed(t *testing.T) {
 		"a StatefulSet that is missing":    {"scale", review(t, admissionv1.Create, statefulSetKind, "statefulsets", nil, nil), none},
 		"a StatefulSet without an old one": {"scale", review(t, admissionv1.Update, statefulSetKind, "statefulsets", statefulSet(0), nil), none},
 		"a StatefulSet that is a pod":      {"scale", review(t, admissionv1.Create, statefulSetKind, "statefulsets", pod("db-0"), nil), "*"},
-		"a kind that is not asked for":     {"scale", review(t, admissionv1.Update, podKind, "pods", pod("db-0"), pod("db-0")), "Pod is not a kind that this endpoint is for"},
+		"a kind that is not asked for":     {"scale", review(t, admissionv1.Update, podKind, "pods", pod("db-0"), pod("db-0")), "this endpoint does not handle kind Pod"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func (g *Guard) refusal(volume volumes.Volume, image ceph.ImageSpec, foreign []F
 		}
 		return strings.Join(append(text,
 			fmt.Sprintf("  taken by   %s, for cluster %s, since %s", takeover.By, takeover.Name, minute(takeover.Since)),
-			fmt.Sprintf("  do this    end that in %s with kubectl cephferry failover %s, then retry here; nothing was changed", takeover.Name, claim),
+			fmt.Sprintf("  do this    finish the failover in %s with kubectl cephferry failover %s, then retry here; nothing was changed", takeover.Name, claim),
 		), "\n")
 	case owner != nil && !ownership.Owns(record, self):
 		text := []string{what + " is in use by another cluster"}
@@ -73,7 +73,7 @@ func endThat(foreign []Foreign) []string {
 			elsewhere = true
 		case !slices.Contains(nodes, watcher.Node):
 			nodes = append(nodes, watcher.Node)
-			lines = append(lines, fmt.Sprintf("  do this   rbd device list on node %s shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed", watcher.Node))
+			lines = append(lines, fmt.Sprintf("  do this   rbd device list on node %s shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed", watcher.Node))
 		}
 	}
 	if elsewhere || len(lines) == 0 {

@@ -37,12 +37,12 @@ func NewMetrics(registry prometheus.Registerer, expiry func() float64) *Metrics 
 		}, []string{"endpoint"}),
 		ceph: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "cephferry_ceph_call_seconds",
-			Help:    "Time that a call of Ceph took, by call (connect, look, image, record, put-record, watchers).",
+			Help:    "Time that a call to Ceph took, by call (connect, look, image, record, put-record, watchers).",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}, []string{"call"}),
 		cephErr: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cephferry_ceph_errors_total",
-			Help: "Calls of Ceph that failed, by call.",
+			Help: "Calls to Ceph that failed, by call.",
 		}, []string{"call"}),
 	}
 	m.owners = prometheus.NewCounterVec(prometheus.CounterOpts{

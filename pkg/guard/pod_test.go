@@ -96,7 +96,7 @@ func TestPod(t *testing.T) {
 				"  held by   10.0.2.11 (client.4153), the address of node west-1, which does not use the volume\n" +
 				"  held by   ? (client.4153), an address that cannot be read\n" +
 				"  held by   fd00::1 (client.4153), not a node of west\n" +
-				"  do this   rbd device list on node west-1 shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed\n" +
+				"  do this   rbd device list on node west-1 shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed\n" +
 				"  do this   scale the workload down in that cluster, then retry here; nothing was changed"),
 		},
 		"a range of ours, and nobody here uses the volume": {
@@ -146,7 +146,7 @@ func TestPod(t *testing.T) {
 			pod:      pod("db-0", "data"),
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
 				"  held by   10.0.2.11 (client.4153), the address of node west-1, which does not use the volume\n" +
-				"  do this   rbd device list on node west-1 shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed"),
+				"  do this   rbd device list on node west-1 shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed"),
 		},
 		"an attachment of an inline volume explains nothing": {
 			images: []string{"shop.data"},
@@ -159,7 +159,7 @@ func TestPod(t *testing.T) {
 			pod:      pod("db-0", "data"),
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
 				"  held by   10.0.2.11 (client.4153), the address of node west-1, which does not use the volume\n" +
-				"  do this   rbd device list on node west-1 shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed"),
+				"  do this   rbd device list on node west-1 shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed"),
 		},
 		"a pod explains nothing where the driver attaches": {
 			images: []string{"shop.data"}, objects: append(pair("data"), running, csiDriver(ptr(true))),
@@ -167,7 +167,7 @@ func TestPod(t *testing.T) {
 			pod:      pod("db-0", "data"),
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
 				"  held by   10.0.2.11 (client.4153), the address of node west-1, which does not use the volume\n" +
-				"  do this   rbd device list on node west-1 shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed"),
+				"  do this   rbd device list on node west-1 shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed"),
 		},
 		"a pod explains nothing where the driver says nothing, and so attaches": {
 			images: []string{"shop.data"}, objects: append(pair("data"), running, csiDriver(nil)),
@@ -175,7 +175,7 @@ func TestPod(t *testing.T) {
 			pod:      pod("db-0", "data"),
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
 				"  held by   10.0.2.11 (client.4153), the address of node west-1, which does not use the volume\n" +
-				"  do this   rbd device list on node west-1 shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed"),
+				"  do this   rbd device list on node west-1 shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed"),
 		},
 		"a pod explains where the driver does not attach": {
 			images: []string{"shop.data"}, objects: append(pair("data"), running, csiDriver(ptr(false))),
@@ -189,7 +189,7 @@ func TestPod(t *testing.T) {
 			pod:      pod("db-0", "data"),
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
 				"  held by   10.0.2.11 (client.4153), the address of node west-1, which does not use the volume\n" +
-				"  do this   rbd device list on node west-1 shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed"),
+				"  do this   rbd device list on node west-1 shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed"),
 		},
 		"an attachment explains nothing where the driver does not attach": {
 			images: []string{"shop.data"}, objects: append(pair("data"), attachment("shop.data", "west-1"), csiDriver(ptr(false))),
@@ -197,7 +197,7 @@ func TestPod(t *testing.T) {
 			pod:      pod("db-0", "data"),
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
 				"  held by   10.0.2.11 (client.4153), the address of node west-1, which does not use the volume\n" +
-				"  do this   rbd device list on node west-1 shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed"),
+				"  do this   rbd device list on node west-1 shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed"),
 		},
 		"of several volumes two are in use": {
 			images: []string{"shop.a", "shop.b", "shop.c"}, objects: slices.Concat(pair("a"), pair("b"), pair("c")),
@@ -553,7 +553,7 @@ func TestCacheLags(t *testing.T) {
 			cached: attached, objects: attached[:3], watcher: own,
 			want: denied("volume shop/data (image replicapool/shop.data) is in use by another cluster\n" +
 				"  held by   10.0.2.13 (client.4153), the address of node west-3, which does not use the volume\n" +
-				"  do this   rbd device list on node west-3 shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed"),
+				"  do this   rbd device list on node west-3 shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed"),
 		},
 		"a new node explains": {
 			cached: append(slices.Clone(attached[:2]), attached[3]), objects: attached, watcher: own, want: allowed(guard.OwnWatchers),

@@ -276,7 +276,7 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 	}
 	again, err := k.fenceLate(ctx, storage, look, next)
 	if err != nil && k.patience.isNews(volume.PV.Name, err.Error()) {
-		log.Error(err, "cannot fence who has the image open without being its owner", "advice", ceph.Advice(err))
+		log.Error(err, "cannot fence clients of other clusters that have the image open", "advice", ceph.Advice(err))
 	}
 	k.ledger.note(volume.PV.Name, next, ownership.Owns(next, k.Self))
 	wait := soon(k.next(look, next), soonest)

@@ -50,11 +50,11 @@ func NewState(registry prometheus.Registerer) *State {
 		}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "cephferry_refused_workloads",
-			Help: "Workloads whose pods this replica has refused, and that it wakes when their volumes are free.",
+			Help: "Workloads whose pods this replica has refused, and will wake when their volumes are free.",
 		}),
 		heard: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cephferry_registration_heard_seconds",
-			Help: "When the leader saw a new registration of each cluster last, by its own clock, in seconds of Unix time.",
+			Help: "When the leader last saw a new registration of each cluster, by its own clock, in seconds of Unix time.",
 		}, []string{"cluster"}),
 	}
 	registry.MustRegister(s.leader, s.volumes, s.fenced, s.waiting, s.heard)

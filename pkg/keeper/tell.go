@@ -35,7 +35,7 @@ func (k *Keeper) tell(ctx context.Context, look idle.Look) {
 	}
 	k.Metrics.OwnedElsewhere(k.incidents.count())
 	if err != nil && k.patience.isNews(volume.PV.Name, err.Error()) {
-		ctrl.LoggerFrom(ctx).Error(err, "cannot tell that an image is owned elsewhere, or no more", "volume", volume.Namespace+"/"+volume.Claim)
+		ctrl.LoggerFrom(ctx).Error(err, "cannot report that an image is owned elsewhere, or that it no longer is", "volume", volume.Namespace+"/"+volume.Claim)
 	}
 }
 
@@ -106,7 +106,7 @@ func (k *Keeper) announce(ctx context.Context, who telling, volume volumes.Volum
 	if claim != nil {
 		k.Events.OwnedElsewhere(claim, related, text)
 	}
-	ctrl.LoggerFrom(ctx).Info("this cluster uses what is not its own", "message", text)
+	ctrl.LoggerFrom(ctx).Info("this cluster uses an image that another one owns", "message", text)
 }
 
 // prefix is how all that is said of a volume begins, and nothing that is said of another.
@@ -119,9 +119,9 @@ func message(what string, pods ...corev1.Pod) string {
 	if len(pods) == 0 {
 		return what
 	}
-	which := fmt.Sprintf("pod %s has it here on node %s", pods[0].Name, pods[0].Spec.NodeName)
+	which := fmt.Sprintf("pod %s uses it here on node %s", pods[0].Name, pods[0].Spec.NodeName)
 	if len(pods) > 1 {
-		which = fmt.Sprintf("%d pods have it here, %s on node %s among them", len(pods), pods[0].Name, pods[0].Spec.NodeName)
+		which = fmt.Sprintf("%d pods use it here, %s on node %s among them", len(pods), pods[0].Name, pods[0].Spec.NodeName)
 	}
 	return what + ", and " + which + "; scale the workload to zero in this cluster, and up again when the image is free"
 }
@@ -158,7 +158,7 @@ func (k *Keeper) over(ctx context.Context, volume volumes.Volume) error {
 func (k *Keeper) noVolume(ctx context.Context, pv string) {
 	if known, ok := k.incidents.of(pv); ok {
 		if err := k.over(ctx, known.volume); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "cannot take back that an image is owned elsewhere", "volume", known.volume.Namespace+"/"+known.volume.Claim)
+			ctrl.LoggerFrom(ctx).Error(err, "cannot withdraw the report that an image is owned elsewhere", "volume", known.volume.Namespace+"/"+known.volume.Claim)
 		}
 		k.incidents.end(pv)
 		k.Metrics.OwnedElsewhere(k.incidents.count())

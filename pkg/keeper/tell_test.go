@@ -97,9 +97,9 @@ func (w *world) wantConditions(want map[string]string, objects ...client.Object)
 const (
 	owned   = "volume shop/data (image replicapool/shop.data): cluster east owns the image"
 	scale   = "; scale the workload to zero in this cluster, and up again when the image is free"
-	ofPodA  = owned + ", and pod pod-a has it here on node w1" + scale
-	ofPodB  = owned + ", and pod pod-b has it here on node w1" + scale
-	ofBoth  = owned + ", and 2 pods have it here, pod-a on node w1 among them" + scale
+	ofPodA  = owned + ", and pod pod-a uses it here on node w1" + scale
+	ofPodB  = owned + ", and pod pod-b uses it here on node w1" + scale
+	ofBoth  = owned + ", and 2 pods use it here, pod-a on node w1 among them" + scale
 	related = " [shop.data]"
 )
 

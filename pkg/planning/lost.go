@@ -86,7 +86,7 @@ func (p *Planner) recordOf(ctx context.Context, found inventory.Found, self ceph
 func UnknownNode(name string) error {
 	return &failover.Refusal{
 		What: "this cluster has no Node object " + name + ", and no record of its volumes names it",
-		Do:   "look at `kubectl get nodes` and `kubectl cephferry status`, and name the node as they do",
+		Do:   "look at `kubectl get nodes` and `kubectl cephferry status`, and use the node's name from there",
 	}
 }
 
@@ -108,10 +108,10 @@ func lostAmong(nodes []corev1.Node, name string) failover.Lost {
 // nextLost is what a person does when a node of this cluster is cut off.
 func nextLost(taken []Volume) string {
 	name := taken[0].Plan.Wish.Lost
-	text := fmt.Sprintf("Node %s writes nothing more to these volumes. If pods are bound to it yet, let Kubernetes move them: "+
+	text := fmt.Sprintf("Node %s can no longer write to these volumes. If pods are still bound to it, let Kubernetes move them: "+
 		"kubectl taint node %s node.kubernetes.io/out-of-service=nodeshutdown:NoExecute. When the node is back, ", name, name)
 	if machines := slices.ContainsFunc(taken, func(v Volume) bool { return len(v.Plan.Fence.Machines) > 0 }); machines {
-		return text + fmt.Sprintf("reboot it and run `kubectl cephferry unfence %s`; then take the taint away.", name)
+		return text + fmt.Sprintf("reboot it and run `kubectl cephferry unfence %s`; then remove the taint.", name)
 	}
-	return text + "reboot it, or see that nothing of these volumes is mounted there; then take the taint away."
+	return text + "reboot it, or make sure that none of these volumes is mounted there; then remove the taint."
 }

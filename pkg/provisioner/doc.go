@@ -3,8 +3,8 @@
 // PersistentVolumes when the claims are gone. It runs on one replica of the webhook,
 // the leader.
 //
-// A claim is ours when it is annotated cephferry.io/migratable: "true" and its class
-// is "". [Claims] then
+// A claim is ours when it names a class of ours, or when its class is "" and it is
+// annotated cephferry.io/migratable: "true". [Claims] then
 //
 //   - finds class, image and size, and refuses what package claims and the class
 //     refuse, and images that the namespace may not use (tenancy.go), all before it asks

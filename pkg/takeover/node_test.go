@@ -133,7 +133,7 @@ func TestANodeIsCutOff(t *testing.T) {
 		r.confirm("lost", plan.Hash)
 		done := r.must("lost", v1alpha1.TakeoverDone)
 		r.wantCutOff("a", "c")
-		wantSays(t, done.Status.Message, "Node w1 writes nothing more to these volumes", "kubectl cephferry unfence w1")
+		wantSays(t, done.Status.Message, "Node w1 can no longer write to these volumes", "kubectl cephferry unfence w1")
 		var conditions []string
 		for _, c := range done.Status.Conditions {
 			conditions = append(conditions, c.Type+" "+string(c.Status))
@@ -186,7 +186,7 @@ func TestANodeIsNoLongerWhatWasConfirmed(t *testing.T) {
 			})
 		}, "node w1 of this cluster reports to its API server", v1alpha1.TakeoverFailed},
 		"the boot is over, and nothing is to be done": {"a", func(r *rig) { r.node(func(n *corev1.Node) { n.Status.NodeInfo.BootID = "second" }) },
-			"nothing was cut off by this, and nothing has to be: node w1 has rebooted since", v1alpha1.TakeoverDone},
+			"this Takeover cut nothing off, and need not: node w1 has rebooted since", v1alpha1.TakeoverDone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWest(t, func(t *testing.T, r *rig) {
@@ -230,7 +230,7 @@ func (r *rig) detach(attachment *storagev1.VolumeAttachment) {
 
 // A volume that Kubernetes or the record do not show on the node any more is not safe from it.
 func TestNothingIsLeftToDoAndNothingWasCutOff(t *testing.T) {
-	const unsafe = "node w1 may write to volume shop/c (node w1 does not have it). See that the node is off or has rebooted"
+	const unsafe = "node w1 may write to volume shop/c (node w1 does not have it). Make sure that the node is off or has rebooted"
 	for name, test := range map[string]struct {
 		claims []string
 		change func(*rig) func()
@@ -240,22 +240,22 @@ func TestNothingIsLeftToDoAndNothingWasCutOff(t *testing.T) {
 		"the attachment goes away": {[]string{"c"}, func(r *rig) func() {
 			attachment := r.attached()
 			return func() { r.detach(attachment) }
-		}, "nothing was cut off by this; " + unsafe, 0},
+		}, "this Takeover cut nothing off; " + unsafe, 0},
 		"another boot than the one that has it is over": {[]string{"c"}, func(r *rig) func() {
 			attachment := r.attached(ceph.Node{Name: "w1", Addresses: []string{"10.0.2.11"}, BootID: "an earlier one", UID: "object of w1", MachineID: "machine of w1"})
 			return func() { r.detach(attachment) }
-		}, "nothing was cut off by this; " + unsafe, 0},
+		}, "this Takeover cut nothing off; " + unsafe, 0},
 		"another cluster owns it": {[]string{"c"}, func(r *rig) func() {
 			return func() {
 				record := r.record("c")
 				record.Owner.Party = east()
 				r.put("c", record)
 			}
-		}, "nothing was cut off by this; node w1 may write to volume shop/c (it is not this cluster's)", 0},
+		}, "this Takeover cut nothing off; node w1 may write to volume shop/c (it is not this cluster's)", 0},
 		"one of two": {[]string{"a", "c"}, func(r *rig) func() {
 			attachment := r.attached()
 			return func() { r.detach(attachment) }
-		}, "not everything was cut off by this; " + unsafe, 1},
+		}, "this Takeover did not cut off everything; " + unsafe, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWest(t, func(t *testing.T, r *rig) {
@@ -301,7 +301,7 @@ func TestNothingShowsWhatTheNodeHas(t *testing.T) {
 		r.confirm("lost", "")
 		r.detach(attachment)
 		got := r.must("lost", v1alpha1.TakeoverDone)
-		wantSays(t, got.Status.Message, "nothing was cut off by this; node w1 may write to volume shop/c (nothing shows that node w1 has it)")
+		wantSays(t, got.Status.Message, "this Takeover cut nothing off; node w1 may write to volume shop/c (nothing shows that node w1 has it)")
 		if got.Status.TakenCount != 0 || !meta.IsStatusConditionFalse(got.Status.Conditions, nodeCondition) {
 			t.Errorf("%+v", got.Status)
 		}

@@ -151,7 +151,7 @@ func TestWhatIsAskedFor(t *testing.T) {
 			s.All, s.Claims = false, []v1alpha1.ClaimReference{{Namespace: "shop", Name: "b"}, {Namespace: "shop", Name: "b"}}
 		}, phase: v1alpha1.TakeoverPlanned, text: []string{"volume shop/b (image rbd/shop.b)"}},
 		"from the cluster itself": {change: func(s *v1alpha1.TakeoverSpec) { s.From = "west" }, phase: v1alpha1.TakeoverRefused,
-			says: []string{`spec.from: Invalid value: "west"`, "create the Takeover in the one that takes the volumes"}},
+			says: []string{`spec.from: Invalid value: "west"`, "create the Takeover in the cluster that takes the volumes"}},
 		"addresses that are none": {change: func(s *v1alpha1.TakeoverSpec) { s.AlsoFence, s.Spare = []string{"10.0.1.13", "e1"}, []string{"e1"} }, phase: v1alpha1.TakeoverRefused,
 			says: []string{"spec.alsoFence[1]", "spec.spare[0]"}},
 		"a machine more":   {change: func(s *v1alpha1.TakeoverSpec) { s.AlsoFence = []string{"10.0.1.13"} }, phase: v1alpha1.TakeoverPlanned, machines: "10.0.1.11:0/0 10.0.1.13:0/0"},

@@ -170,7 +170,7 @@ func finish(status *v1alpha1.TakeoverStatus, generation int64, node string, all 
 	case len(left) > 0:
 		value, status.Message = metav1.ConditionFalse, notDone(*status, left)
 	case len(all) > 0 && all[0].Plan.Wish.Lost != "" && !slices.ContainsFunc(all, func(v planning.Volume) bool { return isFenced(*status, v) }):
-		status.Message = fmt.Sprintf("nothing was cut off by this, and nothing has to be: node %s has rebooted since, and writes nothing from before", all[0].Plan.Wish.Lost)
+		status.Message = fmt.Sprintf("this Takeover cut nothing off, and need not: node %s has rebooted since, so nothing from before the reboot can be written", all[0].Plan.Wish.Lost)
 		status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool { return c.Status != metav1.ConditionTrue })
 	}
 	for _, c := range conditions() {
@@ -246,10 +246,10 @@ func notCutOff(status v1alpha1.TakeoverStatus, all []planning.Volume) []planning
 // notDone says of which volumes nobody knows that the node is cut off from them.
 func notDone(status v1alpha1.TakeoverStatus, left []planning.Volume) string {
 	name := left[0].Plan.Wish.Lost
-	text := "nothing was cut off by this"
+	text := "this Takeover cut nothing off"
 	if slices.ContainsFunc(status.Conditions, func(c metav1.Condition) bool { return c.Status == metav1.ConditionTrue }) ||
 		slices.ContainsFunc(status.Volumes, func(v v1alpha1.TakeoverVolume) bool { return v.Step != "" }) {
-		text = "not everything was cut off by this"
+		text = "this Takeover did not cut off everything"
 	}
 	text += "; node " + name + " may write to "
 	for i, v := range left[:min(len(left), volumesNamed)] {
@@ -261,5 +261,5 @@ func notDone(status v1alpha1.TakeoverStatus, left []planning.Volume) string {
 	if more := len(left) - volumesNamed; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return text + ". See that the node is off or has rebooted; if it has them again, create another Takeover"
+	return text + ". Make sure that the node is off or has rebooted; if it has them again, create another Takeover"
 }

@@ -26,9 +26,9 @@ func wish(spec v1alpha1.TakeoverSpec, self ceph.Party) (failover.Wish, error) {
 	}
 	switch own := spec.From == self.Name; {
 	case spec.Node != "" && !own:
-		mistakes = append(mistakes, field.Invalid(path.Child("from"), spec.From, "node "+spec.Node+" is one of cluster "+self.Name+", which was asked; a node of another cluster is cut off in that one, or with the cluster, without spec.node"))
+		mistakes = append(mistakes, field.Invalid(path.Child("from"), spec.From, "node "+spec.Node+" is one of cluster "+self.Name+", where this Takeover is; to cut off a node of another cluster, create the Takeover there, or take that whole cluster's volumes here, without spec.node"))
 	case spec.Node == "" && own:
-		mistakes = append(mistakes, field.Invalid(path.Child("from"), spec.From, "this is the cluster that asks; create the Takeover in the one that takes the volumes, and name the one that is dead"))
+		mistakes = append(mistakes, field.Invalid(path.Child("from"), spec.From, "a cluster does not take volumes from itself; create the Takeover in the cluster that takes the volumes, and name the dead one"))
 	}
 	for i, text := range spec.AlsoFence {
 		addr, err := failover.ParseAddress(text)

@@ -197,7 +197,7 @@ func TestASecondVolumeWithTheSameImageIsRefused(t *testing.T) {
 	node := s.Kubectl(west, "get", "pod/holder", "-o=jsonpath={.spec.nodeName}")
 	s.Refused(s.Run(west, scene.Pod("x", "alias"), "create", "-f", "-"), scene.Forbidden("pod", fmt.Sprintf("volume %[1]s/alias (image %[2]s) is in use by another cluster\n"+
 		"  held by   %[3]s (%[4]s), the address of node %[5]s, which does not use the volume\n"+
-		"  do this   rbd device list on node %[5]s shows what has it mapped there; if it is not that node, a cluster behind that address has it: end that, then retry here; nothing was changed",
+		"  do this   rbd device list on node %[5]s shows what has it mapped there; if nothing there does, a cluster behind that address has it open: end that use, then retry here; nothing was changed",
 		s.Namespace, s.Image("data"), holder.Host(), holder.Client, node), scene.Creating))
 	s.LetsGo(west, "data")
 	s.Create(west, scene.Pod("x", "alias"))

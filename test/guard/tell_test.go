@@ -25,7 +25,7 @@ func TestTheLosingClusterTellsEachTime(t *testing.T) {
 		s.takeOver(west, "data")
 		s.Holds(west, "data")
 
-		parts := []string{fmt.Sprintf("volume %s/data (image %s): cluster west owns the image, and pod %s has it here on node east-", s.Namespace, s.Image("data"), name)}
+		parts := []string{fmt.Sprintf("volume %s/data (image %s): cluster west owns the image, and pod %s uses it here on node east-", s.Namespace, s.Image("data"), name)}
 		s.Event(east, "OwnedElsewhere", "Pod/"+name, parts...)
 		s.Event(east, "OwnedElsewhere", "PersistentVolumeClaim/data", parts...)
 		s.Eventually("an event at the PersistentVolume", func() error {

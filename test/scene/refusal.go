@@ -57,8 +57,8 @@ func (s *Shop) InUseOf(c *Cluster, claims ...string) string {
 			for _, w := range watchers {
 				text += fmt.Sprintf("  held by   %s (%s), %s\n", w.Host(), w.Client, c.foreign(w.Host()))
 				if node := c.nodeAt(w.Host()); node != "" {
-					do = fmt.Sprintf("  do this   rbd device list on node %s shows what has it mapped there; if it is not that node, a cluster behind that address has it: "+
-						"end that, then retry here; nothing was changed", node)
+					do = fmt.Sprintf("  do this   rbd device list on node %s shows what has it mapped there; if nothing there does, a cluster behind that address has it open: "+
+						"end that use, then retry here; nothing was changed", node)
 				}
 			}
 			texts = append(texts, text+do)
