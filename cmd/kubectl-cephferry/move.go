@@ -45,7 +45,7 @@ command goes back by itself.`,
 	flags.StringVar(&m.to, "to-context", "", "`context` of the cluster where they are to run")
 	flags.BoolVar(&m.all, "all", false, "all running Deployments and StatefulSets of the namespace")
 	flags.StringVar(&m.release, "release", "", "those of the Helm release with this `name`")
-	flags.StringArrayVar(&m.leave, "leave", nil, "`name` of a claim whose data stays behind, repeatable")
+	flags.StringArrayVar(&m.leave, "leave", nil, "`name` of a claim whose data stays behind; repeatable")
 	flags.BoolVar(&m.undo, "undo", false, "go back to where they ran, after an interrupted move")
 	flags.DurationVar(&m.limit, "timeout", 5*time.Minute, "how long the first cluster may take to release the volumes, and the second to start, a `duration`")
 	for _, name := range []string{"from-context", "to-context"} {

@@ -65,11 +65,11 @@ func (s *settingFlags) addTo(flags *pflag.FlagSet) {
 	const fallback = "; default: the webhook's"
 	flags.StringVar(&s.cluster, "cluster-name", "", "`name` of this cluster in records"+fallback)
 	flags.StringVar(&s.scope, "scope", string(volumes.ScopeMigratable), "`which` RBD volumes are guarded: migratable or all"+fallback)
-	flags.StringArrayVar(&s.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration, repeatable"+fallback)
+	flags.StringArrayVar(&s.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration; repeatable"+fallback)
 	flags.StringVar(&s.secret, "ceph-secret", "", "`namespace/name` of a CSI secret with the Ceph user"+fallback+", or found in the namespaces of ceph-csi's configuration")
-	flags.StringArrayVar(&s.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster, repeatable"+fallback)
-	flags.StringArrayVar(&s.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable"+fallback)
-	flags.StringArrayVar(&s.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable"+fallback)
+	flags.StringArrayVar(&s.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster; repeatable"+fallback)
+	flags.StringArrayVar(&s.local, "local-cidr", nil, "`range` of addresses, besides the nodes' own, from which this cluster's nodes reach Ceph; repeatable"+fallback)
+	flags.StringArrayVar(&s.exempt, "exempt-cidr", nil, "`range` of addresses of daemons whose watches never count, such as rbd-mirror; repeatable"+fallback)
 }
 
 // settings are settingFlags, understood.

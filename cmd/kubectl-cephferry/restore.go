@@ -51,7 +51,7 @@ and 3 if a record cannot be read.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&r.from, "from", "", "the lost `cluster`: its name or uid")
-	flags.StringSliceVar(&r.accessModes, "access-mode", nil, "`mode` of the claims, such as ReadWriteOnce, repeatable")
+	flags.StringSliceVar(&r.accessModes, "access-mode", nil, "`mode` of the claims, such as ReadWriteOnce; repeatable")
 	flags.StringVar(&r.volumeMode, "volume-mode", "", "`mode` of the claims: Filesystem or Block")
 	flags.StringVar(&r.class, "class", "", "`StorageClass` of this cluster for the claims; default: the one that leads to the image")
 	flags.BoolVar(&r.volumes, "volumes", false, "print the PersistentVolumes too, for a cluster whose webhook creates none (chart value provisioner.enabled)")

@@ -56,12 +56,12 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags.SortFlags = false
 	flags.Usage = func() {}
 	flags.StringVarP(&o.namespace, "namespace", "n", "", "release `namespace`, for objects that do not name one; default: read from the calling helm's command line")
-	flags.Func("select", "further claims to make migratable, as `KIND/NAME[:TEMPLATE][,class=CLASS][,labels=SELECTOR]` with wildcards, repeatable; an error if one matches nothing", func(text string) error {
+	flags.Func("select", "further claims to make migratable, as `KIND/NAME[:TEMPLATE][,class=CLASS][,labels=SELECTOR]` with wildcards; repeatable; an error if one matches nothing", func(text string) error {
 		selector, err := postrender.ParseSelector(text)
 		o.selectors = append(o.selectors, selector)
 		return err
 	})
-	flags.StringArrayVar(&o.storageClasses, "storage-class", nil, "manifest `file` with StorageClasses, repeatable; default: read from the cluster")
+	flags.StringArrayVar(&o.storageClasses, "storage-class", nil, "manifest `file` with StorageClasses; repeatable; default: read from the cluster")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: the one that helm uses")
 	flags.StringVar(&o.kubeContext, "kube-context", "", "kubeconfig `context`; default: the one that helm uses")
 	flags.StringVar(&o.create, "create", createCluster, "`who` creates images and pairs: cluster (cephferry in the cluster), client (this process), or never (the pair is rendered, and its image must exist)")

@@ -42,10 +42,10 @@ type options struct {
 	version   bool
 }
 
-// troubleshooting is where the document stays, whatever the version.
+// troubleshooting is the document's address, the same for every version.
 const troubleshooting = "https://github.com/cephferry/cephferry/blob/main/docs/troubleshooting.md"
 
-// texts are the flags that parseFlags turns into options.
+// texts are the flag values that parseFlags turns into options.
 type texts struct {
 	scope, secret          string
 	secrets, local, exempt []string
@@ -55,22 +55,22 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("webhook", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() {}
-	flags.StringVar(&o.cluster, "cluster-name", "", "`name` of this cluster in refusals; required")
+	flags.StringVar(&o.cluster, "cluster-name", "", "`name` of this cluster, as records, image names and refusals show it; required")
 	flags.StringVar(&t.scope, "scope", string(volumes.ScopeMigratable), "`which` RBD volumes are guarded: migratable (our pairs and every static volume) or all")
-	flags.StringArrayVar(&o.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration, repeatable")
-	flags.StringVar(&t.secret, "ceph-secret", "", "`namespace/name` of the CSI secret to list watchers with; empty: found in the namespaces of ceph-csi's configuration")
-	flags.StringArrayVar(&t.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster, repeatable")
+	flags.StringArrayVar(&o.configNamespaces, "ceph-config-namespace", []string{"rook-ceph"}, "`namespace` with ceph-csi's configuration; repeatable")
+	flags.StringVar(&t.secret, "ceph-secret", "", "`namespace/name` of the CSI secret with the webhook's Ceph user; empty: found in the namespaces of ceph-csi's configuration")
+	flags.StringArrayVar(&t.secrets, "cluster-ceph-secret", nil, "`clusterID=namespace/name` of the CSI secret for a further Ceph cluster; repeatable")
 	flags.BoolVar(&o.provisioner, "provisioner", true, "have the leader create the volumes of migratable claims")
 	flags.BoolVar(&o.keyed, "keyed", true, "name new images after the cluster that owns them; the webhook's Ceph user must be allowed to rename images")
-	flags.StringArrayVar(&t.local, "local-cidr", nil, "`range` of addresses from which this cluster's nodes reach Ceph besides their own, repeatable")
-	flags.StringArrayVar(&t.exempt, "exempt-cidr", nil, "`range` of addresses of rbd-mirror and similar daemons, repeatable")
+	flags.StringArrayVar(&t.local, "local-cidr", nil, "`range` of addresses, besides the nodes' own, from which this cluster's nodes reach Ceph; repeatable")
+	flags.StringArrayVar(&t.exempt, "exempt-cidr", nil, "`range` of addresses of daemons whose watches never count, such as rbd-mirror; repeatable")
 	flags.DurationVar(&o.admissionGrace, "admission-grace", 75*time.Second, "how long to wait before concluding that an admitted pod was never stored, a `duration` longer than the API server's --request-timeout")
 	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "`address` of the metrics")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "`address` of the probes")
 	flags.StringVar(&o.pageAddress, "page-bind-address", "", "`address` of the page that shows the volumes; empty: no page")
 	flags.StringVar(&o.certDir, "cert-dir", "/certs", "`directory` with tls.crt and tls.key")
-	flags.StringVar(&o.certSecret, "cert-secret", "", "`name` of the Secret for a certificate that the webhook issues and rotates itself; empty: --cert-dir is provided")
+	flags.StringVar(&o.certSecret, "cert-secret", "", "`name` of the Secret for a certificate that the webhook issues and rotates itself; empty: something else provides --cert-dir")
 	flags.StringVar(&o.service, "service-name", "cephferry-webhook", "`name` of the webhook's Service")
 	flags.StringVar(&o.configuration, "webhook-configuration", "cephferry", "`name` of the ValidatingWebhookConfiguration whose caBundle is kept up to date")
 	flags.StringVar(&o.help, "troubleshooting-url", troubleshooting, "`URL` of docs/troubleshooting.md, linked with its section at the end of each refusal; empty: no link")
@@ -81,7 +81,7 @@ func newFlagSet(o *options, t *texts) *pflag.FlagSet {
 }
 
 func help() string {
-	return `Refuses to start pods on an RBD image that another cluster has open, and makes the
+	return `Refuses to start pods on an RBD image that another cluster owns or has open, and makes the
 volumes of migratable claims. Runs in the cluster that it guards; the chart in charts/cephferry sets its flags.
 
 Flags:
@@ -110,7 +110,7 @@ func parseFlags(args []string, getenv func(string) string) (options, error) {
 		return o, fmt.Errorf("--scope %s: must be migratable or all", t.scope)
 	}
 	if to, err := url.Parse(o.help); o.help != "" && (err != nil || to.Host == "" || to.Fragment != "") {
-		return o, fmt.Errorf("--troubleshooting-url %s: must be the address of a page, as https://host/page", o.help)
+		return o, fmt.Errorf("--troubleshooting-url %s: must be the URL of a page, such as https://host/page", o.help)
 	}
 	if err := checkLog(o.logLevel, o.logFormat); err != nil {
 		return o, err

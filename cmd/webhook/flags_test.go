@@ -70,7 +70,7 @@ func TestRunRefusesFlags(t *testing.T) {
 		"address for a range":     {[]string{"--cluster-name=west", "--local-cidr=10.0.0.1"}, `--local-cidr 10.0.0.1: netip.ParsePrefix("10.0.0.1"): no '/'`},
 		"exempt without a number": {[]string{"--cluster-name=west", "--exempt-cidr=mirror/8"}, `--exempt-cidr mirror/8: netip.ParsePrefix("mirror/8"): ParseAddr("mirror"): unable to parse IP`},
 		"no grace":                {[]string{"--cluster-name=west", "--admission-grace=0s"}, "--admission-grace 0s: must be longer than the API server's --request-timeout"},
-		"no page to read on":      {[]string{"--cluster-name=west", "--troubleshooting-url=docs/help.md"}, "--troubleshooting-url docs/help.md: must be the address of a page, as https://host/page"},
+		"no page to read on":      {[]string{"--cluster-name=west", "--troubleshooting-url=docs/help.md"}, "--troubleshooting-url docs/help.md: must be the URL of a page, such as https://host/page"},
 		"no level of a log":       {[]string{"--cluster-name=west", "--log-level=loud"}, "--log-level loud: must be debug, info or error"},
 		"no format of a log":      {[]string{"--cluster-name=west", "--log-format=xml"}, "--log-format xml: must be json or text"},
 		"own namespace unknown":   {[]string{"--cluster-name=west", "--cert-secret=tls"}, "--cert-secret tls: POD_NAMESPACE is not set"},

@@ -21,11 +21,11 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// garbage is how much garbage there may be, in percent of what is in use. Almost all of
-// that are caches, which stay: with Go's 100, ten thousand volumes would take half as much
-// memory again. Where there are few, the caches are so small that a third of them is filled by
-// some dozens of answers, so ballast counts as in use: nobody ever touches its pages, and so
-// they take no memory. The two are chosen together: with a thousand volumes there may be as
+// garbage is how much garbage there may be, in percent of what is in use. Almost all that is in
+// use are caches, which stay: with Go's default of 100, ten thousand volumes would take half as
+// much memory again. With few volumes the caches are so small that some dozens of answers would
+// fill a third of them with garbage, so ballast counts as in use. Nobody ever touches its pages,
+// so they take no memory. The two are chosen together: with a thousand volumes there may be as
 // much garbage as with 50 percent and 32 MiB, and with ten thousand a sixth less.
 const (
 	garbage = 30
