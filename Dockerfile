@@ -5,8 +5,8 @@
 ARG BASE_IMAGE=quay.io/ceph/ceph:v20.2.4
 ARG GO_IMAGE=golang:1.26-bookworm
 
-# Go of the machine that builds, also for an image of another architecture: it is linked
-# statically, and so runs beside programs that are emulated. Only the C compiler is.
+# The Go of the building machine, even for an image of another architecture. It is linked
+# statically, so it runs beside emulated programs. Only the C compiler is emulated.
 FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS go
 
 FROM ${BASE_IMAGE} AS build
@@ -20,14 +20,14 @@ RUN --mount=type=bind,from=go,source=/usr/local/go,target=/usr/local/go go mod d
 COPY . .
 ARG VERSION=unknown
 ARG TARGETARCH
-# Names the headers, for whoever keeps Go's cache from one build to the next.
+# Names the headers, for builds that keep Go's cache.
 ARG HEADERS
 RUN --mount=type=bind,from=go,source=/usr/local/go,target=/usr/local/go \
     GOARCH="$TARGETARCH" CGO_CFLAGS="-g -O2 -DHEADERS=$HEADERS" \
     make bin/webhook bin/kubectl-cephferry VERSION="$VERSION" STRIP=true
 
 FROM ${BASE_IMAGE}
-# Nobody becomes another user in it, whatever Kubernetes allows.
+# No program in the image can become another user, whatever Kubernetes allows.
 RUN find / -xdev -type f -perm /6000 -exec chmod a-s '{}' +
 COPY --from=build /src/bin/webhook /src/bin/kubectl-cephferry /usr/local/bin/
 # A number, so that runAsNonRoot can be checked.

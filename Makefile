@@ -13,33 +13,34 @@ include image/image.mk
 
 MODULE      := github.com/cephferry/cephferry
 VERSION     ?= 0.1.0-dev+$(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
-# A version is a part of shell commands, and comes from a tag's name.
+# The version becomes part of shell commands, and comes from a tag's name.
 $(if $(findstring ',$(VERSION)),$(error VERSION is not one: $(VERSION)))
-# Of an archive's name; a tag's without its v.
+# The version in the names of archives: the tag without its v.
 RELEASE     ?= $(firstword $(subst +, ,$(VERSION)))
-# Without symbols and DWARF, a third of a program, if STRIP is not empty.
+# If STRIP is not empty, programs have no symbols and no DWARF, which are a third of them.
 LDFLAGS     := $(if $(STRIP),-s -w )-X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
-# The static builds of this machine.
+# The static builds for this machine.
 STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 PLUGIN       = $(STATIC:static/%=plugin/%)
-# Beside the servers, with what they leave of the processors.
+# Fuzzing runs beside the servers, with what they leave of the processors.
 FUZZTIME    ?= 20s
-# Where tests need the lab; test-unit runs all others. The order has beside each other what
-# waits (outage, keys, goceph) and what computes (provisioner, guard); the rest is short, and
-# whatever is last runs alone.
+# The packages whose tests need the lab; test-unit runs all others. They are ordered so that
+# packages that wait (outage, keys, goceph) run beside packages that compute (provisioner,
+# guard). The rest is short; whatever is last runs alone.
 LAB_FIRST    = test/outage/ test/failover/ test/e2e/ test/provisioner/ test/keys/ pkg/ceph/goceph/ test/guard/ test/lab/ test/chart/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
 LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_FIRST)) $(filter-out $(LAB_FIRST),$(LAB_ALL))
-# Three packages of servers at a time, and in each of them four tests, which mostly wait. The
-# virtual machines are one of the three. The servers are Go programs too, and memory is what
-# there is enough of: they spend an eighth less on collecting it.
+# Three packages run at a time, each with its own servers and four tests, which mostly wait. The
+# virtual machines are one of the three. The servers are Go programs too. There is enough
+# memory, so GOGC lets them spend an eighth less time on collecting garbage.
 LAB_TESTS    = GOGC=400 go test -tags '$(GO_CEPH_TAGS) lab krbd' -vet=off -count=1 -p 3 -parallel 4 -timeout 20m
 
-# What they run, beside the programs that are not ours.
+# Our programs that these tests run.
 LAB_PROGRAMS = deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node $(PLUGIN) helm4-plugin
 
-# make bench and the tests of growth need more programs; people want ours in the lab's PATH.
+# make bench and the tests of growth need more programs of others. Our own belong in the PATH of
+# people who use the lab.
 CEPHFERRY_TOOLS := $(CEPHFERRY_TOOLS):$(KUSTOMIZE_DIR):$(RESIZER_DIR):$(CERT_MANAGER_DIR):$(KREW_DIR):$(REGISTRY_DIR)
 lab-up: bin/postrender bin/kubectl-cephferry
 
@@ -88,8 +89,8 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 ##### Check
 
 # Servers and virtual machines wait most of the time. The other checks compute, one after the
-# other, and have the lowest priority, so that they take what the servers leave. What a check
-# says is shown when it ends. If one fails, the others go on, and the end names it.
+# other, at the lowest priority, so that they use what the servers leave. The output of a check
+# is shown when it ends. If one fails, the others still run, and the last line names it.
 CHECKS = test-servers lint fuzz test-fresh test-unit
 
 .PHONY: test
@@ -106,8 +107,9 @@ $(addprefix checks/,$(CHECKS)): checks/%:
 test-servers: $(LAB_PROGRAMS) bin/krbd-guest | $(KERNEL_DIR) ## Test what needs servers or virtual machines
 	$(LAB_TESTS) $(addprefix ./,test/krbd $(LAB_PACKAGES))
 
-# What computes for seconds has nobody to race with, and takes six times as long with the
-# detector. What the model replays is the product's code, which is raced in its own packages.
+# Tests that compute for seconds run without the race detector: they have one goroutine, and would
+# take six times as long. The model replays the product's code, which is tested for races in
+# its own packages.
 LONG_MODEL = TestNobodyElseWrites|TestKeys|TestKeysLeave|TestHoles|TestExclusiveMapping|TestOneNodeWrites|TestWithoutRules|TestWithoutKeyRules|TestWithoutRule9
 LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|$(LONG_MODEL))$$
 
@@ -121,7 +123,7 @@ test-unit: ## Test what needs no servers, with the race detector
 	CGO_ENABLED=0 go -C test/tools/resizer test -vet=off -count=1 ./...
 
 .PHONY: test-model-full
-test-model-full: ## Explore the model's large configurations too, one after the other: long, and many GiB
+test-model-full: ## Explore the model's large configurations too, one after the other; this takes hours and many GiB
 	go test -timeout 6h -parallel 1 -run '^($(LONG_MODEL))$$' ./test/model -full -v
 
 .PHONY: test-lab
@@ -134,11 +136,11 @@ fuzz: ## Fuzz the renderer and the document splitter for FUZZTIME each
 	go test -run '^$$' -fuzz FuzzGenerated -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./pkg/postrender
 	go test -run '^$$' -fuzz FuzzSplit -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./pkg/manifest
 
-# What is generated from the types of the objects: their deep copies, and the chart's CRDs.
+# Files generated from the types of the objects: their deep copies, and the chart's CRDs.
 OBJECTS = object paths=./pkg/api/... crd:crdVersions=v1 output:crd:dir=$(or $1,charts/cephferry/crd-schemas) output:object:dir=$(or $2,pkg/api/v1alpha1)
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## Generate the CRDs, and what else follows from the types in pkg/api
+generate: $(CONTROLLER_GEN) ## Generate the CRDs and the deep copies from the types in pkg/api
 	$(CONTROLLER_GEN) $(call OBJECTS)
 
 .PHONY: generated
@@ -158,7 +160,7 @@ BENCH = CGO_ENABLED=1 go run -tags '$(GO_CEPH_TAGS)' ./test/bench
 BENCH_PROGRAMS = deps tools bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node $(STATIC)
 
 .PHONY: bench
-bench: $(BENCH_PROGRAMS) ## Measure what docs/performance.md shows, beside what it shows; only some of it with PART="guard names"
+bench: $(BENCH_PROGRAMS) ## Measure the figures of docs/performance.md, and print them beside the published ones; only some of them with PART="guard names"
 	@$(BENCH) $(PART)
 
 .PHONY: bench-quick

@@ -18,6 +18,6 @@ librbd-minor = $(shell awk '$$2 == "LIBRBD_VER_MINOR" { print $$3 }' '$(LIBRBD_H
 no-librbd = $(error $(LIBRBD_HEADER) is missing; `apt-get install g++ librados-dev libradospp-dev librbd-dev` provides it)
 unknown-librbd = $(error librbd 1.$(librbd-minor) is none that ceph.mk knows; set GO_CEPH_TAGS to the Ceph release, or build without Ceph: `make build-static`)
 
-# Expanded where it is used, not before: other targets work without librbd, and
+# Expanded only where it is used: other targets work without librbd, and
 # `make deps` may install it first.
 GO_CEPH_TAGS ?= $(or $(CEPH_RELEASE_$(librbd-minor)),$(if $(librbd-minor),$(unknown-librbd),$(no-librbd)))

@@ -1,4 +1,4 @@
-# What the code is checked for without running it. The linters are in .golangci.yaml.
+# Checks of the code that do not run it. .golangci.yaml lists the linters.
 
 GOLANGCI_LINT_DIR := $(CEPHFERRY_CACHE)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(shell go env GOVERSION)
 GOLANGCI_LINT     := $(GOLANGCI_LINT_DIR)/golangci-lint
@@ -6,22 +6,23 @@ GOLANGCI_LINT     := $(GOLANGCI_LINT_DIR)/golangci-lint
 $(GOLANGCI_LINT):
 	$(call build-tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$@,-X main.version=$(GOLANGCI_LINT_VERSION))
 
-# What it has found in files that are as they were, also in a clone at another path.
+# The linters' results for unchanged files. A clone at another path uses them too.
 export GOLANGCI_LINT_CACHE ?= $(CEPHFERRY_CACHE)/golangci-lint
 
-# Only some linters of .golangci.yaml: make lint LINTERS=errorlint,exhaustive
+# Run only some linters of .golangci.yaml: make lint LINTERS=errorlint,exhaustive
 LINTERS ?=
 LINT     = $(GOLANGCI_LINT) run --allow-parallel-runners --config '$(CURDIR)/.golangci.yaml' $(if $(LINTERS),--enable-only '$(LINTERS)')
 
-# Everything that can be compiled in is looked at once, and without tags and cgo again only
-# what is made of other files then.
+# All code is checked once, with every build tag. Only packages that consist of other files
+# without tags and cgo are checked again without them.
 LINT_TAGS  = $(GO_CEPH_TAGS),lab,krbd,image,site,cosign,neighbours
 LINT_FILES = go list -f '{{.ImportPath}} {{.GoFiles}} {{.CgoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}'
 LINT_AGAIN = { $(LINT_FILES) -tags '$(LINT_TAGS)' ./... | sed p; CGO_ENABLED=0 $(LINT_FILES) ./...; } | sort | uniq -u | sed 's| .*||; s|^$(MODULE)|.|'
 
-# Where a module is built as a tool, with -trimpath, so is what its linters read, once for both.
+# A module that is built as a tool is built with -trimpath. So is what its linters read, so that
+# one build serves both.
 .PHONY: lint
-lint: deps $(GOLANGCI_LINT) generated ## Check formatting, what golangci-lint finds, with and without cgo, and that what is generated is of the types
+lint: deps $(GOLANGCI_LINT) generated ## Check formatting, run golangci-lint with and without cgo, and check that generated files match their types
 	@unformatted=$$(gofmt -l cmd examples image pkg test); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
 	$(LINT) --build-tags '$(LINT_TAGS)' ./...
 	CGO_ENABLED=0 $(LINT) $$($(LINT_AGAIN))

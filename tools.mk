@@ -44,14 +44,14 @@ endef
 KUBERNETES_MAJOR := $(word 1,$(subst ., ,$(KUBERNETES_VERSION:v%=%)))
 KUBERNETES_MINOR := $(word 2,$(subst ., ,$(KUBERNETES_VERSION:v%=%)))
 
-# An unstamped control plane reports v0.0.0-master, and no chart with a
-# kubeVersion installs on it.
+# An unstamped control plane reports v0.0.0-master, on which no chart with a
+# kubeVersion installs.
 KUBERNETES_STAMP := \
 	-X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION) \
 	-X k8s.io/component-base/version.gitMajor=$(KUBERNETES_MAJOR) \
 	-X k8s.io/component-base/version.gitMinor=$(KUBERNETES_MINOR)
 
-# helm template asks no cluster and takes this version for Kubernetes'. An unstamped
+# helm template asks no cluster and takes this version for that of Kubernetes. An unstamped
 # Helm 3 says 1.20, and renders no chart whose kubeVersion is newer. Helm 4 says the
 # version of its client-go.
 HELM3_STAMP := \
@@ -76,7 +76,7 @@ $(CONTROLLER_GEN):
 $(RESIZER_DIR)/csi-resizer:
 	$(call build-tool,resizer,github.com/kubernetes-csi/external-resizer/cmd/csi-resizer,$@)
 
-# Its main is ours, so it is built whenever that has changed. Beside it are the CRDs.
+# Its main package is ours, so it is built again whenever that changes. Beside it are the CRDs.
 $(CERT_MANAGER): test/tools/cert-manager/cert-manager/main.go
 	$(call build-tool,cert-manager,./cert-manager,$@)
 	@mkdir -p $(CERT_MANAGER_DIR)/crds
@@ -93,21 +93,21 @@ $(HELM_CONTROLLER):
 	@mkdir -p $(HELM_CONTROLLER_DIR)/crds
 	@install -m 644 "$$(go -C test/tools/flux list -m -f '{{.Dir}}' github.com/fluxcd/helm-controller)"/config/crd/bases/*.yaml $(HELM_CONTROLLER_DIR)/crds
 
-# Its main is ours, so it is built whenever that has changed.
+# Its main package is ours, so it is built again whenever that changes.
 $(GITOPS_ENGINE): test/tools/argocd/argocd/main.go
 	$(call build-tool,argocd,./argocd,$@)
 
-# Ours, so it is built whenever it has changed.
+# This program is ours, so it is built again whenever it changes.
 $(RESIZER_DIR)/csi-driver: test/tools/resizer/driver/main.go
 	$(call build-tool,resizer,./driver,$@)
 
-# krew's own version is in what it asks GitHub for, and in nothing that tests do.
+# krew uses its own version only when it asks GitHub for something, which no test does.
 $(KREW_DIR)/%:
 	$(call build-tool,krew,sigs.k8s.io/krew/cmd/$*,$@)
 
 $(REGISTRY_PROGRAM): test/tools/registry/main.go
 	$(call build-tool,registry,.,$@)
 
-# Only releases need it, because it takes long to build.
+# Only releases need it. It takes long to build, so `make tools` leaves it out.
 $(COSIGN):
 	$(call build-tool,cosign,github.com/sigstore/cosign/v3/cmd/cosign,$@)

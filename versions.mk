@@ -1,4 +1,4 @@
-# Every version that is not a requirement of the product itself (go.mod has those).
+# Every version that is not a requirement of the product itself; go.mod has those.
 # The module files under test/tools name the same versions; a test compares them.
 
 KUBERNETES_VERSION  := v1.36.3
@@ -16,7 +16,7 @@ REGISTRY_VERSION    := v0.22.1
 COSIGN_VERSION      := v3.0.6
 # The sidecar of ceph-csi that grows volumes.
 RESIZER_VERSION     := v1.14.0
-# What makes the webhook's certificate where the chart says so.
+# cert-manager makes the webhook's certificate where the chart says so.
 CERT_MANAGER_VERSION := v1.21.2
 # Programs that make or apply claims, of test-neighbours: the newest whose modules the module
 # proxy has. Argo CD's main branch is compared and synchronized with its gitops-engine.

@@ -1,17 +1,17 @@
-# The container image, of the Dockerfile.
+# The container image, built from the Dockerfile.
 
 IMAGE_ARCH ?= $(shell go env GOARCH)
-# Those of a release.
+# The architectures of a release.
 IMAGE_ARCHS := amd64 arm64
-# A storage of our own: what `podman images` shows people is theirs.
+# A storage of our own, so that our images do not appear among people's own in `podman images`.
 IMAGE_DIR     := $(CEPHFERRY_CACHE)/image
 IMAGE_STORAGE := --root $(IMAGE_DIR)/storage --runroot /run/cephferry-image
 export BUILDAH := buildah $(IMAGE_STORAGE)
 export PODMAN  := podman $(IMAGE_STORAGE) --cgroup-manager cgroupfs
 IMAGE_ARCHIVE  = $(DIST)-image/cephferry-webhook-$(RELEASE)-linux-$(IMAGE_ARCH).tar
-# Who builds, as the provenance says it.
+# The builder that the provenance names.
 BUILDER ?= https://github.com/cephferry/cephferry/blob/main/docs/image.md
-# Debian packages besides those of the other targets.
+# The Debian packages that these targets need besides those of the others.
 IMAGE_PACKAGES := buildah crun podman skopeo
 
 .PHONY: image-deps
@@ -22,7 +22,7 @@ image-deps:
 image: image-deps ## Build the image for IMAGE_ARCH on Ceph's own, as an OCI archive in dist-image, with bill of materials and provenance
 	@image/build '$(IMAGE_ARCH)' '$(VERSION)' '$(IMAGE_ARCHIVE)' '$(BUILDER)'
 
-# Without a registry: on a Debian with its Ceph libraries.
+# The image without a registry: on Debian with Debian's Ceph libraries.
 .PHONY: image-here
 image-here: deps image-deps
 	@options=$$(image/base '$(IMAGE_ARCH)') && image/build '$(IMAGE_ARCH)' '$(VERSION)' '$(IMAGE_ARCHIVE)' '$(BUILDER)' $$options
@@ -31,7 +31,7 @@ image-here: deps image-deps
 test-image: image-here $(CONTROL_PLANE) $(HELM3) $(REGISTRY_PROGRAM) $(COSIGN) ## Build the image on Debian's Ceph libraries, run it as the chart says, and publish it to a registry on this machine
 	CEPHFERRY_TOOLS='$(CEPHFERRY_TOOLS):$(COSIGN_DIR)' CEPHFERRY_IMAGE_ARCHIVE='$(CURDIR)/$(IMAGE_ARCHIVE)' CEPHFERRY_IMAGE='localhost/cephferry/webhook:$(IMAGE_ARCH)' go test -tags '$(GO_CEPH_TAGS) lab image' -vet=off -count=1 -timeout 10m ./test/image
 
-# What the next two need is built and installed without the credentials that these get.
+# The next two targets run with credentials. What they need is built and installed before, without.
 .PHONY: image-tools image-push image-index
 image-tools: image-deps $(COSIGN) ## Build and install what image-push and image-index run
 

@@ -1,4 +1,4 @@
-# A release: see CONTRIBUTING.md. What makes and checks it are scripts beside this file.
+# A release: see CONTRIBUTING.md. The scripts beside this file make and check it.
 
 DIST ?= dist
 HOST  = $(subst /,-,$(STATIC:static/%=%))
@@ -12,8 +12,8 @@ release-files: $(HELM3) build-static
 	@rm -rf '$(DIST)'
 	@$(RELEASE_PATH) release/snapshot '$(RELEASE)' bin '$(DIST)'
 
-# One platform stands for all: it is linked and packed once more, where nothing of the first
-# time is left.
+# Shows that a second build makes the same bytes. One platform stands for all: it is linked and
+# packed again, with nothing left over from the first time.
 .PHONY: release-again
 release-again: release-files
 	@rm -rf '$(DIST).again' && mkdir -p '$(DIST).again/programs'
@@ -23,7 +23,7 @@ release-again: release-files
 	@rm -rf '$(DIST).again'
 
 .PHONY: release-snapshot
-release-snapshot: release-files release-again $(COSIGN) $(REGISTRY_PROGRAM) ## Make all of a release that needs no network into dist, sign it with a key of the moment, and check it
+release-snapshot: release-files release-again $(COSIGN) $(REGISTRY_PROGRAM) ## Make a release in dist without a network, sign it with a temporary key, and check it
 	@keys=$$(mktemp -d) && trap 'rm -rf "$$keys"' EXIT && export COSIGN_PASSWORD= && $(RELEASE_PATH) && \
 	(cd "$$keys" && cosign generate-key-pair 2>/dev/null) && \
 	COSIGN_PRIVATE_KEY="$$keys/cosign.key" release/sign '$(DIST)' && \

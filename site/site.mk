@@ -1,5 +1,5 @@
-# The documents as a site: Hugo from Go's module registry, the diagrams' library from npm's, both
-# of an exact version and kept outside the repository. The site itself needs no network.
+# The documents as a site. Hugo comes from Go's module proxy, the library for diagrams from npm;
+# both have an exact version and are kept outside the repository. The site itself needs no network.
 
 HUGO_DIR    := $(CEPHFERRY_CACHE)/hugo-$(HUGO_VERSION)
 HUGO        := $(HUGO_DIR)/hugo
@@ -9,8 +9,8 @@ SITE        ?= $(CURDIR)/dist-site
 $(HUGO):
 	$(call build-tool,hugo,github.com/gohugoio/hugo,$@)
 
-# Nothing of the package is run: it is fetched, npm compares what it got with the hash that
-# goes with the version, and one file is taken out.
+# Nothing in the package is run: npm fetches it and compares it with the hash that goes with the
+# version, and one file is taken out.
 $(MERMAID):
 	@command -v npm >/dev/null || test/deps npm
 	@mkdir -p $(@D) && fetched=$$(mktemp -d) && trap 'rm -rf "$$fetched"' EXIT && \

@@ -1,10 +1,10 @@
-# The build on a machine that has nothing but Debian's base system, git, make and Go:
-# what `make deps` forgets is missing there.
+# The build on a machine that has only Debian's base system, git, make and Go. What
+# `make deps` does not install is missing there.
 
 FRESH_DIR := $(CEPHFERRY_CACHE)/fresh
-# What to run in a clone in a root like that; `make demo` and `make test` work there too, and
-# the latter makes a root in the root. No program that is only compiled has to name the
-# commit, and be linked again for it.
+# The command to run in a clone in such a root. `make demo` and `make test` work there too;
+# `make test` makes a root inside the root. Programs that are only compiled do not name the
+# commit, so a new commit does not link them again.
 FRESH_RUN ?= make --no-print-directory --jobs 2 VERSION=fresh GOFLAGS=-buildvcs=false compile
 
 .PHONY: test-fresh
@@ -13,10 +13,10 @@ test-fresh: deps ## Build everything in a root that has only what make deps inst
 
 LAB_TAGS = $(GO_CEPH_TAGS) lab krbd image
 
-# go list -export compiles everything, tests as well, with the tags and without, and Go keeps
-# what it has compiled. What a machine may lack besides shows when Ceph's libraries are
-# linked, and all that link them link what the programs and these tests do. Tests are not
-# run: true runs in their place, and its success is not shown, because it is none.
+# go list -export compiles everything, including tests, with and without the tags, and Go caches
+# the result. Libraries that a machine lacks show when Ceph's are linked. The programs and the
+# tests of goceph link all that anything links. No test is run: true runs in its place, and its
+# output is not shown, because its success would say nothing.
 .PHONY: compile
 compile: bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node bin/krbd-guest build-static
 	test/fresh/headers '$(LAB_TAGS)' $(DEBIAN_PACKAGES)
@@ -32,9 +32,9 @@ compile: bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node bin/krbd-
 
 ##### A second Ceph
 
-# The programs and the tests that look at Ceph itself, built against the Ceph of Debian's next
-# release and run with its servers, in a root of that release: nothing may depend on the one
-# Ceph that this machine has. As above, not again while no file is different.
+# The programs and the tests that talk to Ceph itself, built against the Ceph of Debian's next
+# release and run with its servers, in a root of that release. So nothing depends on the one
+# Ceph that this machine has. As above, it does not run again while no file has changed.
 REEF_DIR   := $(CEPHFERRY_CACHE)/reef
 REEF_TESTS ?= make --no-print-directory VERSION=fresh GOFLAGS=-buildvcs=false reef
 

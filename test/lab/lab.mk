@@ -1,14 +1,14 @@
 # The lab: one real Ceph and two real control planes, with nodes (see doc.go).
 
 LAB_DIR   ?= .lab
-# In each cluster. Nodes need root; without them the lab does not.
+# How many nodes each cluster has. Nodes need root; a lab without nodes does not.
 LAB_NODES ?= 2
 
-# Where package lab finds the programs that make builds; lab-up puts the same
-# folders into PATH of .lab/env.
+# Where package lab finds the programs that make builds. lab-up puts the same
+# folders into the PATH of .lab/env.
 export CEPHFERRY_TOOLS := $(KUBERNETES_DIR):$(HELM3_DIR):$(HELM4_DIR):$(CURDIR)/bin
 
-# What runs on the nodes.
+# The program that runs on the nodes.
 .PHONY: bin/lab-node
 bin/lab-node: deps
 	@mkdir -p bin

@@ -1,4 +1,4 @@
-# The tests with programs of others that make or apply claims.
+# Tests with other projects' programs that make or apply claims.
 
 NEIGHBOURS := $(CLOUDNATIVE_PG) $(HELM_CONTROLLER) $(GITOPS_ENGINE)
 NEIGHBOURS_TOOLS := $(CEPHFERRY_TOOLS):$(CLOUDNATIVE_PG_DIR):$(HELM_CONTROLLER_DIR):$(GITOPS_ENGINE_DIR)
