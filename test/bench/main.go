@@ -1,8 +1,8 @@
 // Command bench measures what docs/performance.md shows, and prints its tables with the
 // published figures in parentheses.
-// It asserts nothing about time: figures depend on the machine, so each is beside
-// a yardstick that was measured in the same run, turn by turn. A wrong answer ends
-// it.
+// It asserts nothing about time. Figures depend on the machine, so each is beside
+// a yardstick that was measured in the same run, in turns with it. A wrong answer ends
+// the run.
 package main
 
 import (

@@ -3,7 +3,7 @@
 // Package browser drives Debian's Chromium in tests, through the pipe that its DevTools
 // protocol can be spoken over: no port is opened, and no library is needed.
 //
-// A Tab waits for what the page is to show, and never for a time.
+// A Tab waits for what the page is to show, never for a length of time.
 package browser
 
 import (

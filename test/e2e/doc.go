@@ -7,6 +7,6 @@
 // lab; [team.must] runs a helm command, [team.look] sees what there is
 // afterwards. All tests share one lab, so that they can run at the same time.
 //
-// The tests have the build tag lab, and start their servers themselves. A program
-// that is missing fails them with a sentence; nothing is skipped.
+// The tests have the build tag lab, and start their servers themselves. A missing
+// program fails them with a sentence; nothing is skipped.
 package e2e

@@ -1,9 +1,10 @@
-// Package neighbours runs programs of others that make or apply the claims of migratable
-// volumes: two real clusters with nodes, one real Ceph, in each cluster the built webhook as
-// the chart sets it up, and beside it the other program, built from its own module.
+// Package neighbours runs programs of other projects that make or apply the claims of
+// migratable volumes. There are two real clusters with nodes and one real Ceph; each cluster
+// has the built webhook as the chart sets it up, and beside it the other program, built from
+// its own module.
 //
-// What such a program would start in containers is played by the tests, because nodes of the
-// lab run none; each test says what it plays.
+// The lab's nodes run no containers. So where such a program would start one, the test plays
+// its part, and says so.
 //
 // The tests have the build tag neighbours: the programs are large, and building them takes
 // longer than all other tests. `make test-neighbours` runs them.

@@ -1,7 +1,7 @@
 // Package provisioner proves the provisioner end to end: two real clusters with
-// nodes, one real Ceph, in each cluster the built webhook as the chart sets it up.
-// People only write claims; there is no renderer, except in the tests of what is
-// called otherwise in west (docs/names.md): none of Rook's names there is east's.
+// nodes and one real Ceph; in each cluster runs the built webhook as the chart sets it up.
+// People only write claims. There is no renderer, except in the tests of names that
+// differ in west (docs/names.md): none of Rook's names there is the same as in east.
 //
 // Each test has a namespace of its own in both clusters, see [team].
 //

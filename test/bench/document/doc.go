@@ -1,5 +1,5 @@
-// Package document reads and writes the tables of docs/performance.md. Each has a mark
-// before it, a comment that says which part of test/bench measures it, what its title
+// Package document reads and writes the tables of docs/performance.md. Before each table is a
+// mark, a comment that says which part of test/bench measures the table, what its title
 // is there, and which code it measures:
 //
 //	<!-- bench guard: Time of one answer
@@ -10,6 +10,6 @@
 //	|---|---:|
 //	| pod | 0.64 ms |
 //
-// The last line is [Hash] of that code when the table was measured. A mark without a title
-// is where tables of its part go that have no mark yet.
+// The last line is the [Hash] of that code when the table was measured. A mark without a title
+// is the place for tables of its part that have no mark yet.
 package document

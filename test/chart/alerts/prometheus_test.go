@@ -1,4 +1,4 @@
-// Package alerts tries the chart's alerts with Prometheus' own engine: when each of them fires,
+// Package alerts tests the chart's alerts with Prometheus's own engine: when each of them fires,
 // and when it does not.
 package alerts
 

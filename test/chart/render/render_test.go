@@ -1,5 +1,5 @@
-// Package render tests the chart's templates with Helm's own engine. That what
-// they render does its work on a real API server is tested in test/chart.
+// Package render tests the chart's templates with Helm's own engine. Package test/chart tests
+// on a real API server that what they render works.
 package render
 
 import (

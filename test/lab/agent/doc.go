@@ -1,20 +1,20 @@
 // Package agent stands in for kubelet and for ceph-csi's node plugin on a node of
 // the lab, and for ceph-csi's external-attachers in a cluster.
 //
-// What it does for a pod, in this order, is what they do:
+// For a pod, it does what they do, in this order:
 //
 //   - wait until the claim is bound and its volume attached: kube-controller-manager
 //     makes the VolumeAttachment, [Attach] confirms it;
 //   - say in the node's status that the volume is in use;
 //   - for a CephFS volume, mount its rootPath, whoever else has it mounted;
-//   - for an RBD volume, look for other watchers of the image, each time by opening it read-write, and
-//     wait while there are some, with ceph-csi's intervals (`rbd image … is still being used`). Once
-//     begun, that goes on, whatever becomes of the pod;
-//   - open the image, read-write unless the volume is ReadOnlyMany, all images of
-//     a node through one client, as the kernel does, but one with the map option
-//     noshare through a client of its own;
-//   - report the pod Running and Ready, and write stamps (package stamp); in a
-//     CephFS volume, each pod into a file of its own, and then read everybody's;
+//   - for an RBD volume, look for other watchers of the image, each time by opening it
+//     read-write, and wait while there are some, with ceph-csi's intervals (`rbd image … is
+//     still being used`). Once begun, that continues whatever becomes of the pod;
+//   - open the image, read-write unless the volume is ReadOnlyMany. All images of
+//     a node share one client, as in the kernel, except an image with the map option
+//     noshare, which gets a client of its own;
+//   - report the pod Running and Ready, and write stamps (package stamp). In a
+//     CephFS volume each pod writes a file of its own, and then reads everybody's;
 //   - grow the filesystem of a volume whose capacity is more than the claim says, when the pod
 //     mounts it and while it runs, by kubelet's rules (expand.go), a second after the capacity was
 //     raised instead of a minute;

@@ -1,11 +1,11 @@
 //go:build cgo && (pacific || quincy || reef || squid || tentacle)
 
-// Package librbd opens images for the lab's node agent, as a node does that maps
-// them: read-write, with a watch. Product code never does that, so package goceph
+// Package librbd opens images for the lab's node agent as a node that maps
+// them does: read-write, with a watch. Product code never does that, so package goceph
 // has nothing for it.
 //
 // Like the kernel client, and unlike goceph, it waits for ever when Ceph does not
-// answer, and its writes go on when the network is back.
+// answer, and its writes continue when the network is back.
 package librbd
 
 import (

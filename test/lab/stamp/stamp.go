@@ -1,11 +1,11 @@
 // Package stamp is what pods on the lab's nodes write into their images: a chain
 // of small records. Each names its writer and the record before it, so that a
-// reader can prove afterwards that nobody wrote in between.
+// reader can prove afterwards that nobody else wrote in between.
 //
-// The records are in slots at the beginning of the image. A writer looks at them
+// The records are in slots at the beginning of the image. A writer reads them
 // once, when it opens the image, and from then on trusts its own memory, as a
-// filesystem does. It replaces old stamps in random order, so that two writers
-// at a time do not hide each other's: both go on from the same stamp.
+// filesystem does. It replaces old stamps in random order, so that two concurrent
+// writers do not hide each other's stamps: both continue from the same one.
 package stamp
 
 import (

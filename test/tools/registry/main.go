@@ -1,5 +1,5 @@
 // Command registry is an OCI registry in memory, on this machine only. It prints its address,
-// and ends with its standard input.
+// and ends when its standard input does.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Package resizer tests on the code of ceph-csi's external-resizer how it takes the mark on
+// Package resizer tests with the code of ceph-csi's external-resizer how that treats the mark on
 // claims that keeps it away (pkg/provisioner/resizer.go).
 package resizer
 

@@ -1,6 +1,6 @@
-// Package serial is what a virtual machine of the tests and its host say to each
-// other over a serial line: JSON objects, one request and one answer for each
-// script, in any order, after one answer that says that the machine is up.
+// Package serial is the protocol between a virtual machine of the tests and its host on a
+// serial line: JSON objects, one request and one answer for each script, in any order, after
+// a first answer that says that the machine is up.
 package serial
 
 import "time"

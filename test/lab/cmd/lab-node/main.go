@@ -1,6 +1,6 @@
 //go:build linux && cgo && (pacific || quincy || reef || squid || tentacle)
 
-// Command lab-node is what runs on the lab's nodes, and beside its control planes
+// Command lab-node runs on the lab's nodes and beside its control planes
 // (see package agent). Package lab starts it.
 //
 //	lab-node agent --kubeconfig FILE --operator NAMESPACE --cluster NAME --node NAME --address IP --seen DIR

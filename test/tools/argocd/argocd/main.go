@@ -1,12 +1,12 @@
-// Command argocd does with manifests what Argo CD's application controller does, with its own
-// package for that:
+// Command argocd does with manifests what Argo CD's application controller does, using Argo CD's
+// own package:
 //
 //	argocd sync KUBECONFIG NAMESPACE [KIND/POINTER...] < MANIFESTS
 //
 // It first writes a line for each object of the manifests: whether it is Synced or OutOfSync,
-// its health, and the difference. Then, if something is out of sync, it synchronizes, as with
-// selfHeal, with client-side apply. The KIND/POINTERs are ignoreDifferences, which are
-// respected. With `diff` instead of `sync` it only writes.
+// its health, and the difference. Then, if something is out of sync, it synchronizes as selfHeal
+// does, with client-side apply. The KIND/POINTERs are ignoreDifferences, and are respected. With
+// `diff` instead of `sync` it only writes the lines.
 package main
 
 import (

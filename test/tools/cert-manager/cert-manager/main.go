@@ -4,8 +4,8 @@
 //	cert-manager cainjector KUBECONFIG
 //	cert-manager webhook KUBECONFIG PORT
 //
-// The controller has what certificates of issuers selfSigned and ca need, and no more. The
-// webhook makes its certificate itself, for localhost, and the cainjector hands it on.
+// The controller has only what certificates of selfSigned and ca issuers need. The webhook
+// makes its certificate itself, for localhost, and the cainjector hands it on.
 package main
 
 import (
