@@ -15,7 +15,7 @@ import (
 // page is how many volumes the API server is asked for at a time.
 const page = 500
 
-// Volumes checks the PersistentVolumes of the namespace's claims for what is hardly meant so,
+// Volumes checks the PersistentVolumes of the namespace's claims for what is probably a mistake,
 // see [staticpv.Doubts].
 func Volumes(ctx context.Context, client dynamic.Interface, namespace string) []Finding {
 	const check = "volumes"

@@ -43,7 +43,7 @@ func TestVolumes(t *testing.T) {
 			volumes: []runtime.Object{pv("a", "shop", retain, ""), pv("b", "shop", deletes, "true")},
 			want: []doctor.Finding{
 				{State: doctor.Problem, Check: "volumes", Do: "kubectl get persistentvolume a -o yaml",
-					Says: `PersistentVolume a, of claim shop/data: spec.csi.volumeAttributes[staticVolume]: Invalid value: "": must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle "a" for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so make it anew`},
+					Says: `PersistentVolume a, of claim shop/data: spec.csi.volumeAttributes[staticVolume]: Invalid value: "": must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle "a" for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so recreate it`},
 				{State: doctor.Problem, Check: "volumes", Do: "kubectl get persistentvolume b -o yaml",
 					Says: "PersistentVolume b, of claim shop/data: spec.persistentVolumeReclaimPolicy: Invalid value: \"Delete\": the image may be deleted with the claim of this cluster, whichever cluster has the data in it then; run `kubectl patch pv b -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`"},
 			},

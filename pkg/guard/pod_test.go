@@ -336,7 +336,7 @@ func TestPod(t *testing.T) {
 		"a static volume that does not say so": {
 			images: []string{"shop.data"}, objects: pair("data", without("staticVolume")),
 			pod:  pod("db-0", "data"),
-			want: allowed(guard.NothingGuarded, `PersistentVolume shop.data: spec.csi.volumeAttributes[staticVolume]: Invalid value: "": must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle "shop.data" for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so make it anew`),
+			want: allowed(guard.NothingGuarded, `PersistentVolume shop.data: spec.csi.volumeAttributes[staticVolume]: Invalid value: "": must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle "shop.data" for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so recreate it`),
 		},
 		"a dynamic volume, annotated": {
 			images: []string{"csi-vol-1"},

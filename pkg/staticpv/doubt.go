@@ -11,15 +11,15 @@ import (
 	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
-// inTree is how ceph-csi's handles of volumes begin that Kubernetes' own RBD driver had.
+// inTree is the prefix of ceph-csi's handles for volumes that Kubernetes' own RBD driver made.
 const inTree = "mig_"
 
-// Doubts are what about an RBD volume is hardly meant: it can be read as nobody's, or its image
+// Doubts are what is probably a mistake in an RBD volume: it can be read as nobody's, or its image
 // may go with its claim although clusters share it. Nothing is refused for them. The chart's
 // policy cephferry-volumes says the same when the volume is written.
 //
-// Volumes that ceph-csi made have the policy of their class, Delete as a rule. That is not
-// doubted unless somebody has said that other clusters have the image as well.
+// Volumes that ceph-csi made have the policy of their class, Delete as a rule. That is no mistake
+// unless somebody has said that other clusters have the image as well.
 func Doubts(pv *corev1.PersistentVolume) field.ErrorList {
 	csi := pv.Spec.CSI
 	if csi == nil || !storageclass.IsRBD(csi.Driver) {
@@ -30,7 +30,7 @@ func Doubts(pv *corev1.PersistentVolume) field.ErrorList {
 	static := isStatic(csi)
 	if !static && !csiID().MatchString(csi.VolumeHandle) && !strings.HasPrefix(csi.VolumeHandle, inTree) {
 		errs = append(errs, field.Invalid(spec.Child("csi", "volumeAttributes").Key(staticVolume), csi.VolumeAttributes[staticVolume], fmt.Sprintf(
-			`must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle %q for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so make it anew`, csi.VolumeHandle)))
+			`must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle %q for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so recreate it`, csi.VolumeHandle)))
 	}
 	shared := static || pv.Annotations[annotations.Migratable] == "true"
 	if policy := pv.Spec.PersistentVolumeReclaimPolicy; shared && policy == corev1.PersistentVolumeReclaimDelete {

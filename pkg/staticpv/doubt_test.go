@@ -25,7 +25,7 @@ func TestDoubts(t *testing.T) {
 	}
 	plain := func(pv *corev1.PersistentVolume) { pv.Annotations = nil }
 	unmarked := func(value string) string {
-		return `spec.csi.volumeAttributes[staticVolume]: Invalid value: "` + value + `": must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle "shop.data" for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so make it anew`
+		return `spec.csi.volumeAttributes[staticVolume]: Invalid value: "` + value + `": must be "true" for a volume that ceph-csi did not make: it takes the volumeHandle "shop.data" for an id of its own and finds no image, and cephferry does not guard the image; the source of a PersistentVolume cannot be changed, so recreate it`
 	}
 	const goes = "spec.persistentVolumeReclaimPolicy: Invalid value: \"Delete\": the image may be deleted with the claim of this cluster, whichever cluster has the data in it then; run `kubectl patch pv shop.data -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`"
 	type changes = []func(*corev1.PersistentVolume)

@@ -112,7 +112,7 @@ func TestLabel(t *testing.T) {
 		}
 	})
 
-	t.Run("volumes that are hardly meant so", func(t *testing.T) { testDoubts(t, w) })
+	t.Run("volumes that are probably a mistake", func(t *testing.T) { testDoubts(t, w) })
 
 	t.Run("the webhook takes it away", func(t *testing.T) {
 		rights := w.helm(t, 3, "template", "cephferry", chartDir, "--set", "cluster.name=west", "--show-only", "templates/rbac.yaml")
