@@ -39,8 +39,8 @@ const (
 	// ConditionReadable is False while the registration has a format that this version does not
 	// know. Nothing is known of the cluster's nodes then.
 	ConditionReadable = "Readable"
-	// ConditionSeen is True while the cluster writes its registration, which one that lives does
-	// once a minute. Nothing is decided by it: no two machines' clocks agree.
+	// ConditionSeen is True while the cluster writes its registration, which a live cluster does once
+	// a minute. No decision rests on it, because no two machines' clocks agree.
 	ConditionSeen = "Seen"
 )
 
@@ -58,10 +58,10 @@ type FerryClusterStatus struct {
 	// Version is that of its webhook.
 	// +optional
 	Version string `json:"version,omitempty"`
-	// LastSeen is when it wrote its registration last, by its own clock, to the minute.
+	// LastSeen is when it last wrote its registration, by its own clock, to the minute.
 	// +optional
 	LastSeen *metav1.Time `json:"lastSeen,omitempty"`
-	// Nodes are its nodes, by name. A node of which several boots are registered counts once.
+	// Nodes are its nodes, by name. A node with several registered boots counts once.
 	// +optional
 	// +listType=atomic
 	Nodes     []string `json:"nodes,omitempty"`

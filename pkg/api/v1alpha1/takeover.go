@@ -4,13 +4,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Takeover is a failover: it takes images from a cluster that is dead, or, with a node, cuts a node
-// off that this cluster has lost, from images that stay this cluster's. Without confirmation it
-// shows in its status what would be cut off; with the hash of that plan in spec.confirm it is carried out,
-// if the situation still is the one that was planned for. The leader of the webhook does both.
+// Takeover is a failover. It takes images from a dead cluster; or, with a node, it cuts off a lost
+// node of this cluster from images that stay this cluster's. Without confirmation it shows in its
+// status what would be cut off. With the hash of that plan in spec.confirm it is carried out, if the
+// situation is still the one that the plan is for. The leader of the webhook does both.
 //
-// All fields of the spec but confirm are fixed when it is created. It is begun within an hour of its
-// creation, or never: nobody remembers longer what he meant.
+// All fields of the spec except confirm are fixed at creation. It is begun within an hour of its
+// creation, or never: the dead cluster may be back by then.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=tko,categories=cephferry
@@ -59,7 +59,7 @@ type TakeoverSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	By string `json:"by"`
-	// Node is one of this cluster that is lost: it is cut off from the images of the claims, or, without
+	// Node is a lost node of this cluster. It is cut off from the images of the claims or, without
 	// claims, from all that it has. They stay this cluster's.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -93,11 +93,11 @@ type TakeoverSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1000
 	OnlyNodes []string `json:"onlyNodes,omitempty"`
-	// Resume: go on with what another person began for this cluster.
+	// Resume: continue what another person began for this cluster.
 	// +optional
 	Resume bool `json:"resume,omitempty"`
-	// Confirm is the hash of the plan, from status.plan.hash. Taken back, nothing further is begun; what
-	// is on its way then is finished.
+	// Confirm is the hash of the plan, from status.plan.hash. If it is taken back, nothing further is
+	// begun; what is in progress then is finished.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Confirm string `json:"confirm,omitempty"`
@@ -127,7 +127,7 @@ const (
 	// TakeoverRefused: it cannot be carried out, and nothing was changed. The message says why,
 	// and what to do.
 	TakeoverRefused TakeoverPhase = "Refused"
-	// TakeoverRunning: it is being carried out. A leader that begins goes on with it.
+	// TakeoverRunning: it is being carried out. A new leader continues it.
 	TakeoverRunning TakeoverPhase = "Running"
 	// TakeoverDone: every image is this cluster's; or there is nothing left to cut the node off from, and the
 	// message says whether it is cut off.
@@ -150,8 +150,8 @@ type TakeoverStatus struct {
 	// Confirmed is the hash of the plan that is, or was, carried out.
 	// +optional
 	Confirmed string `json:"confirmed,omitempty"`
-	// Rejected is a confirmation that came when the situation was another one by then. It does
-	// not count later either, unless spec.confirm is emptied first.
+	// Rejected is a confirmation that came after the situation had changed. It does not count later
+	// either, unless spec.confirm is emptied first.
 	// +optional
 	Rejected string `json:"rejected,omitempty"`
 	// Volumes are the images, by claim.
@@ -167,9 +167,9 @@ type TakeoverStatus struct {
 	// +kubebuilder:default=0
 	TakenCount int32 `json:"takenCount"`
 	// Conditions are the steps: Begun, MachinesFenced, InstancesFenced, InForce, Renamed,
-	// NobodyLeft, TakenOver, NodeFenced. They are of the plan that was confirmed last, and each is True
-	// when it is done for every image. Where a node is
-	// cut off there is no Begun, Renamed, NobodyLeft or TakenOver, and else no NodeFenced.
+	// NobodyLeft, TakenOver, NodeFenced. They are of the plan that was confirmed last. Each is True
+	// when the step is done for every image. A Takeover with a node has no Begun, Renamed, NobodyLeft
+	// and TakenOver; one without a node has no NodeFenced.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -185,7 +185,7 @@ type TakeoverPlan struct {
 	// After is what a person does when it is carried out.
 	// +optional
 	After string `json:"after,omitempty"`
-	// Digest is that of all of the plan, also of what is cut here.
+	// Digest is that of the whole plan, including what is cut here.
 	Digest string `json:"digest"`
 	// Exact: only the clients of these volumes are cut off, and not their machines.
 	// +optional
