@@ -20,7 +20,7 @@ const guardedLabel = "cephferry.io/guarded"
 // keptText is what whoever takes the label from namespace shop is told.
 const keptText = `namespaces "shop" is forbidden: ValidatingAdmissionPolicy 'cephferry-label' with binding 'cephferry-label' denied request: ` +
 	`the label cephferry.io/guarded must stay "true": it keeps the pods of namespace shop from starting on a volume that another cluster owns. ` +
-	`It goes by itself when no guarded volume has a claim there any more. ` +
+	`The webhook removes it when no guarded volume has a claim there any more. ` +
 	`A tool that manages the namespace must leave this label alone: docs/gitops.md of cephferry shows how.`
 
 // TestLabel: while no webhook answers, the label stays whatever way it is taken, and

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	onlyUs = `denied request: only the webhook of cephferry writes this: it shows what the records in Ceph say, and nothing is decided by it. ` +
+	onlyUs = `denied request: only the webhook of cephferry writes this: it shows what the records in Ceph say, and no decision rests on it. ` +
 		`To change who owns a volume, move or stop its pods, or create a Takeover: docs/objects.md of cephferry.`
 )
 
@@ -133,8 +133,8 @@ func TestObjects(t *testing.T) {
 	t.Run("people decide for themselves", func(t *testing.T) {
 		const begin = "denied request: "
 		for _, c := range []struct{ by, as, want string }{
-			{"ann", "bob", begin + `spec.by is "ann", and you are "bob": it must be you who decides`},
-			{"ann", "west-admin", begin + `spec.by is "ann", and you are "west-admin": it must be you who decides`},
+			{"ann", "bob", begin + `spec.by is "ann", and you are "bob": it must name the person who creates the Takeover`},
+			{"ann", "west-admin", begin + `spec.by is "ann", and you are "west-admin": it must name the person who creates the Takeover`},
 			{"ann", "ann", ""},
 		} {
 			args := []string{"create", "--filename", takeover(w, t, c.by, ""), "--as=" + c.as, "--as-group=system:authenticated"}
