@@ -49,6 +49,14 @@ func (d deferred) WithValues(values ...any) logr.LogSink {
 	return deferred{d.LogSink, slices.Concat(d.values, values)}
 }
 
+// WithCallDepth lets whoever wraps the sink say how many callers stand between.
+func (d deferred) WithCallDepth(depth int) logr.LogSink {
+	if sink, ok := d.LogSink.(logr.CallDepthLogSink); ok {
+		return deferred{sink.WithCallDepth(depth), d.values}
+	}
+	return d
+}
+
 func (d deferred) Info(level int, message string, values ...any) {
 	d.LogSink.Info(level, message, slices.Concat(d.values, values)...)
 }

@@ -69,6 +69,13 @@ func TestLoggerWithValues(t *testing.T) {
 		t.Errorf("%s is not in\n%s", had, out.String())
 	}
 
+	out.Reset()
+	outer := func() { log.WithCallDepth(1).Error(errors.New("cause"), "wrong") }
+	outer()
+	if had := `"stacktrace":"github.com/cephferry/cephferry/cmd/webhook.TestLoggerWithValues\n`; !strings.Contains(out.String(), had) {
+		t.Errorf("%s is not in\n%s", had, out.String())
+	}
+
 	const times, most = 1000, 500
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
