@@ -1,6 +1,10 @@
 package repo
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,4 +36,46 @@ func TestRendererStartsLight(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestRendererCompilesNoPatternAtItsStart: those of our packages that the renderer links compile a pattern
+// when it is needed.
+func TestRendererCompilesNoPatternAtItsStart(t *testing.T) {
+	for _, pkg := range links(t, "CGO_ENABLED=0", "-tags=")["cmd/postrender"] {
+		dir, ours := strings.CutPrefix(pkg, module)
+		if !ours {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s has no files: %v", pkg, err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, declaration := range file.Decls {
+				if variables, ok := declaration.(*ast.GenDecl); ok && compiles(variables) {
+					t.Errorf("%s compiles a pattern at the start of the renderer: use sync.OnceValue", name)
+				}
+			}
+		}
+	}
+}
+
+// compiles reports whether a declaration calls regexp.MustCompile itself, and not in a function that it
+// declares.
+func compiles(declaration *ast.GenDecl) (found bool) {
+	ast.Inspect(declaration, func(node ast.Node) bool {
+		if name, ok := node.(*ast.SelectorExpr); ok && name.Sel.Name == "MustCompile" {
+			found = true
+		}
+		_, function := node.(*ast.FuncLit)
+		return !function
+	})
+	return found
 }
