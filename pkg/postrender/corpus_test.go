@@ -134,38 +134,45 @@ func TestLargeStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, _ := renderer(t, nil)
-	var input, want bytes.Buffer
-	claimed := 0
-	for i := 0; input.Len() < 10<<20; i++ {
-		document := "---\n# Source: large/templates/configmap.yaml\n" + string(foreign)
-		input.WriteString(document)
-		want.WriteString(document)
-		if i%16 != 0 {
-			continue
-		}
-		alone := claim(fmt.Sprintf("data-%d", i), "1Gi", "")
-		input.WriteString(alone)
-		if _, err := r.Render(t.Context(), strings.NewReader(alone), &want); err != nil {
-			t.Fatal(err)
-		}
-		claimed++
-	}
-	var got bytes.Buffer
-	if _, err := r.Render(t.Context(), bytes.NewReader(input.Bytes()), &got); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(want.Bytes(), got.Bytes()) {
-		t.Fatalf("%d bytes with %d claims became %d bytes, want %d", input.Len(), claimed, got.Len(), want.Len())
-	}
-	if diff := gocmp.Diff(len(slices.Collect(manifest.Split(input.Bytes())))+claimed, len(slices.Collect(manifest.Split(got.Bytes())))); diff != "" {
-		t.Errorf("number of documents (-want +got):\n%s", diff)
-	}
-	var again bytes.Buffer
-	if _, err := r.Render(t.Context(), bytes.NewReader(got.Bytes()), &again); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), again.Bytes()) {
-		t.Error("second run changed something")
+	for name, has := range map[string]func(document int) bool{
+		"claims everywhere":   func(i int) bool { return i%16 == 0 },
+		"a claim amid others": func(i int) bool { return i == 700 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := renderer(t, nil)
+			var input, want bytes.Buffer
+			claimed := 0
+			for i := 0; input.Len() < 10<<20; i++ {
+				document := "---\n# Source: large/templates/configmap.yaml\n" + string(foreign)
+				input.WriteString(document)
+				want.WriteString(document)
+				if !has(i) {
+					continue
+				}
+				alone := claim(fmt.Sprintf("data-%d", i), "1Gi", "")
+				input.WriteString(alone)
+				if _, err := r.Render(t.Context(), strings.NewReader(alone), &want); err != nil {
+					t.Fatal(err)
+				}
+				claimed++
+			}
+			var got bytes.Buffer
+			if _, err := r.Render(t.Context(), bytes.NewReader(input.Bytes()), &got); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(want.Bytes(), got.Bytes()) {
+				t.Fatalf("%d bytes with %d claims became %d bytes, want %d", input.Len(), claimed, got.Len(), want.Len())
+			}
+			if diff := gocmp.Diff(len(slices.Collect(manifest.Split(input.Bytes())))+claimed, len(slices.Collect(manifest.Split(got.Bytes())))); diff != "" {
+				t.Errorf("number of documents (-want +got):\n%s", diff)
+			}
+			var again bytes.Buffer
+			if _, err := r.Render(t.Context(), bytes.NewReader(got.Bytes()), &again); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got.Bytes(), again.Bytes()) {
+				t.Error("second run changed something")
+			}
+		})
 	}
 }

@@ -81,11 +81,19 @@ const stretch = 1 << 20
 func splitPart(stream []byte, from int, part []byte, selecting bool) ([]*document, error) {
 	var documents []*document
 	var errs []error
+	looksAt := func(text []byte) (looked, mentions bool) {
+		mentions = manifest.Mentions(text, word)
+		return mentions || selecting && hasClaims(text), mentions
+	}
+	some, _ := looksAt(part)
 	passing := false // the last of documents is not looked at
 	for d := range manifest.Split(part) {
+		if !some { // all pass, and need not be told apart
+			d.Body, d.Offset = part[d.Offset:], from+d.Offset
+			return []*document{{Document: d}}, nil
+		}
 		d.Offset += from
-		mentions := manifest.Mentions(d.Body, word)
-		looked := mentions || selecting && hasClaims(d.Body)
+		looked, mentions := looksAt(d.Body)
 		if !looked && passing {
 			last := documents[len(documents)-1]
 			last.Body = stream[last.Offset : d.Offset+len(d.Body)]
