@@ -23,6 +23,7 @@ const module = "github.com/cephferry/cephferry/"
 var unmeasured = map[string][]string{
 	"": {
 		"pkg/version",      // a text
+		"pkg/count",        // words of a message
 		"pkg/doctor",       // its own command
 		"pkg/kubeyaml",     // what export, restore and adopt write
 		"pkg/api/v1alpha1", // types
