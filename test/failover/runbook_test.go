@@ -286,7 +286,7 @@ spec:
 			}
 			s.notReady(s.west, w2)
 		}, after: shows("files", "1 ours")},
-		{stdin: strings.Repeat(w2.Name+"\n", 3), after: shows("cut off     "+w2.Address, w2.Address+":0/", "NodeFenced: the record says that the node is cut off", "1 of 1 volume safe from node "+w2.Name)},
+		{stdin: strings.Repeat(w2.Name+"\n", 3), after: shows("cut off     "+w2.Address, w2.Address+":0/", "NodeFenced: the record says that the node is cut off", " safe from node "+w2.Name)},
 		{after: func(string) {
 			command("kubectl --context west -n shop delete pod web --force --grace-period=0", "")
 			s.apply(s.west, filesPod(w1))
