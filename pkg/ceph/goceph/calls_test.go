@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -57,20 +58,22 @@ func TestCallerStopsWaiting(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			c, g := newCalls(test.wait, func() {}), newGate()
-			ctx, cancel := test.ctx(t.Context())
-			defer cancel()
-			_, err := call(ctx, c, g.call)
-			for _, want := range test.want {
-				if !errors.Is(err, want) {
-					t.Errorf("got %v; want %v", err, want)
+			synctest.Test(t, func(t *testing.T) {
+				c, g := newCalls(test.wait, func() {}), newGate()
+				ctx, cancel := test.ctx(t.Context())
+				defer cancel()
+				_, err := call(ctx, c, g.call)
+				for _, want := range test.want {
+					if !errors.Is(err, want) {
+						t.Errorf("got %v; want %v", err, want)
+					}
 				}
-			}
-			if inside, abandoned := c.counts(); inside != 1 || abandoned != 1 {
-				t.Errorf("%d calls inside, %d abandoned; want 1, 1", inside, abandoned)
-			}
-			close(g.opened)
-			awaitCounts(t, c, 0, 0)
+				if inside, abandoned := c.counts(); inside != 1 || abandoned != 1 {
+					t.Errorf("%d calls inside, %d abandoned; want 1, 1", inside, abandoned)
+				}
+				close(g.opened)
+				awaitCounts(t, c, 0, 0)
+			})
 		})
 	}
 }
@@ -112,25 +115,27 @@ func TestEnded(t *testing.T) {
 }
 
 func TestAbandonedCallsDoNotPileUp(t *testing.T) {
-	c, g := newCalls(soon, func() {}), newGate()
-	for range maxCalls {
-		if _, err := call(t.Context(), c, g.call); !errors.Is(err, ceph.ErrUnreachable) {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		c, g := newCalls(soon, func() {}), newGate()
+		for range maxCalls {
+			if _, err := call(t.Context(), c, g.call); !errors.Is(err, ceph.ErrUnreachable) {
+				t.Fatal(err)
+			}
 		}
-	}
-	c.wait = late // a call that waits would now not return
-	_, err := call(t.Context(), c, func() (int, error) {
-		t.Error("one more call was made")
-		return 0, nil
+		c.wait = late // a call that waits would now not return
+		_, err := call(t.Context(), c, func() (int, error) {
+			t.Error("one more call was made")
+			return 0, nil
+		})
+		if !errors.Is(err, ceph.ErrUnreachable) {
+			t.Errorf("got %v; want %v", err, ceph.ErrUnreachable)
+		}
+		close(g.opened)
+		awaitCounts(t, c, 0, 0)
+		if got, err := call(t.Context(), c, g.call); got != "answer" || err != nil {
+			t.Errorf("after they returned: %q, %v", got, err)
+		}
 	})
-	if !errors.Is(err, ceph.ErrUnreachable) {
-		t.Errorf("got %v; want %v", err, ceph.ErrUnreachable)
-	}
-	close(g.opened)
-	awaitCounts(t, c, 0, 0)
-	if got, err := call(t.Context(), c, g.call); got != "answer" || err != nil {
-		t.Errorf("after they returned: %q, %v", got, err)
-	}
 }
 
 func TestCallWaitsForASlotThatIsInUse(t *testing.T) {
@@ -157,32 +162,34 @@ func TestCallWaitsForASlotThatIsInUse(t *testing.T) {
 }
 
 func TestHandleIsClosedByTheLastCallThatLeaves(t *testing.T) {
-	var released atomic.Int32
-	c, g := newCalls(soon, func() { released.Add(1) }), newGate()
-	for range 2 {
-		if _, err := call(t.Context(), c, g.call); !errors.Is(err, ceph.ErrUnreachable) {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		var released atomic.Int32
+		c, g := newCalls(soon, func() { released.Add(1) }), newGate()
+		for range 2 {
+			if _, err := call(t.Context(), c, g.call); !errors.Is(err, ceph.ErrUnreachable) {
+				t.Fatal(err)
+			}
 		}
-	}
-	if err := c.close(); !errors.Is(err, ceph.ErrUnreachable) {
-		t.Errorf("close with calls inside: %v; want %v", err, ceph.ErrUnreachable)
-	}
-	if n := released.Load(); n != 0 {
-		t.Fatal("the handle was closed with calls inside")
-	}
-	if _, err := call(t.Context(), c, g.call); !errors.Is(err, fs.ErrClosed) {
-		t.Errorf("call after close: %v; want %v", err, fs.ErrClosed)
-	}
-	close(g.opened)
-	<-c.released
-	for range 2 {
-		if err := c.close(); err != nil {
-			t.Error(err)
+		if err := c.close(); !errors.Is(err, ceph.ErrUnreachable) {
+			t.Errorf("close with calls inside: %v; want %v", err, ceph.ErrUnreachable)
 		}
-	}
-	if n := released.Load(); n != 1 {
-		t.Errorf("the handle was closed %d times; want 1", n)
-	}
+		if n := released.Load(); n != 0 {
+			t.Fatal("the handle was closed with calls inside")
+		}
+		if _, err := call(t.Context(), c, g.call); !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("call after close: %v; want %v", err, fs.ErrClosed)
+		}
+		close(g.opened)
+		<-c.released
+		for range 2 {
+			if err := c.close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := released.Load(); n != 1 {
+			t.Errorf("the handle was closed %d times; want 1", n)
+		}
+	})
 }
 
 func TestCloseWaitsForACall(t *testing.T) {
