@@ -192,12 +192,14 @@ func TestAMoveWithVolumesThatTheClustersMade(t *testing.T) {
 	image := tm.image("data-db-0")
 	tm.apply(east, statefulSet("db", 1))
 	tm.Ready(east, "db-0")
-	tm.apply(west, statefulSet("db", 0))
+	// A StatefulSet makes the claim first, which is bound if no pod waits for it yet.
+	tm.apply(west, statefulSet("db", 0)+pod("early", "data-db-0"))
 	_, err := west.Run(t.Context(), "--namespace", tm.Namespace, "scale", "statefulset/db", "--replicas=1")
 	tm.must(err) // there is no claim in west yet, so nothing is known of a volume
-	// The pod waits for its claim, and the volume that it would get is refused.
+	// The pods wait for their claim, and the volume that it would get is refused.
 	tm.event(west, "data-db-0", "Warning ProvisioningFailed", "volume "+tm.Namespace+"/data-db-0 (image replicapool/"+image+") is in use by another cluster", "cluster east, node east-")
 	tm.condition(west, "data-db-0", "Stalled", "is in use by another cluster")
+	tm.Kubectl(west, "delete", "pod/early")
 
 	tm.Kubectl(east, "scale", "statefulset/db", "--replicas=0")
 	tm.free(image)
