@@ -2,11 +2,7 @@ package repo
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,19 +40,8 @@ var readsClock = map[string]string{
 func TestNoDecisionReadsTheClock(t *testing.T) {
 	found := map[string]string{}
 	for _, dir := range []string{"pkg/guard", "pkg/idle", "pkg/keeper", "pkg/ownership", "pkg/register", "pkg/usage"} {
-		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
-		if err != nil || files == nil {
-			t.Fatalf("%s: %v, %v", dir, files, err)
-		}
-		for _, file := range files {
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
-			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, declared := range parsed.Decls {
+		for path, file := range filesOf(t, dir) {
+			for _, declared := range file.Decls {
 				function, ok := declared.(*ast.FuncDecl)
 				if !ok {
 					continue
@@ -68,11 +53,11 @@ func TestNoDecisionReadsTheClock(t *testing.T) {
 						return true
 					}
 					if from, ok := selector.X.(*ast.Ident); ok && from.Name == "time" && slices.Contains([]string{"Now", "Since", "Until"}, selector.Sel.Name) {
-						t.Errorf("%s: %s asks package time, and not the clock that it was given", file, function.Name.Name)
+						t.Errorf("%s: %s asks package time, and not the clock that it was given", path, function.Name.Name)
 					}
 					// Times without a monotonic reading differ by what the wall clock says.
 					if slices.Contains([]string{"Round", "Before", "After", "Compare", "Unix"}, selector.Sel.Name) && !isTimer(selector) {
-						t.Errorf("%s: %s may compare times by the wall clock", file, function.Name.Name)
+						t.Errorf("%s: %s may compare times by the wall clock", path, function.Name.Name)
 					}
 					return true
 				})

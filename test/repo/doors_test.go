@@ -2,8 +2,6 @@ package repo
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -71,12 +69,8 @@ func programFiles(t *testing.T) map[string]*ast.File {
 			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-			if err != nil {
-				return err
-			}
 			name, err := filepath.Rel(root, path)
-			files[name] = file
+			files[name] = parsed(t, path)
 			return err
 		})
 		if err != nil {

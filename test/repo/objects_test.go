@@ -2,7 +2,6 @@ package repo
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"path/filepath"
 	"regexp"
@@ -69,12 +68,8 @@ func TestObjectTables(t *testing.T) {
 // constants are the texts of the constants of the API whose names begin so.
 func constants(t *testing.T, file, prefix string) []string {
 	t.Helper()
-	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "pkg/api/v1alpha1", file), nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var texts []string
-	for _, declaration := range parsed.Decls {
+	for _, declaration := range parsed(t, filepath.Join(root, "pkg/api/v1alpha1", file)).Decls {
 		general, ok := declaration.(*ast.GenDecl)
 		if !ok || general.Tok != token.CONST {
 			continue

@@ -3,9 +3,6 @@ package repo
 import (
 	"fmt"
 	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -179,20 +176,9 @@ func TestThePictureOfARecord(t *testing.T) {
 // TestTheWalkKnowsEveryStep: a function of pkg/ownership that makes another record of one is
 // among those that the walk takes.
 func TestTheWalkKnowsEveryStep(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(root, "pkg", "ownership", "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	own := read(t, "test/repo/pictures_test.go")
 	found := 0
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, file := range filesOf(t, "pkg/ownership") {
 		for _, declaration := range file.Decls {
 			function, ok := declaration.(*ast.FuncDecl)
 			if !ok || !function.Name.IsExported() || function.Recv != nil || function.Type.Results == nil {

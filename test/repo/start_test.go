@@ -2,9 +2,6 @@ package repo
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -46,18 +43,7 @@ func TestRendererCompilesNoPatternAtItsStart(t *testing.T) {
 		if !ours {
 			continue
 		}
-		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s has no files: %v", pkg, err)
-		}
-		for _, name := range files {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-			if err != nil {
-				t.Fatal(err)
-			}
+		for name, file := range filesOf(t, dir) {
 			for _, declaration := range file.Decls {
 				if variables, ok := declaration.(*ast.GenDecl); ok && compiles(variables) {
 					t.Errorf("%s compiles a pattern at the start of the renderer: use sync.OnceValue", name)
