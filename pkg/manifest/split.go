@@ -52,6 +52,9 @@ func Split(stream []byte) iter.Seq[Document] {
 	}
 }
 
+// CarriesMarker reports whether the body begins with a marker line that carries content.
+func (d Document) CarriesMarker() bool { return isMarker(d.Body) }
+
 // Stretches cuts a stream into at most n parts of about one size, which can be split at
 // the same time: the documents of the parts are those of the stream.
 func Stretches(stream []byte, n int) [][]byte {

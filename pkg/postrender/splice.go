@@ -90,7 +90,7 @@ func (d *document) rewritten() ([]manifest.Document, error) {
 func behind(d manifest.Document) manifest.Document {
 	d.Body = bytes.TrimPrefix(d.Body, []byte("\ufeff"))
 	d.Marker = nil
-	if !d.Joined && !bytes.HasPrefix(d.Body, []byte("---")) {
+	if !d.Joined && !d.CarriesMarker() {
 		d.Marker = []byte("---" + d.LineEnd())
 	}
 	return d
