@@ -147,8 +147,8 @@ type Looker interface {
 // LockReader tells who has an image's exclusive lock, without taking it.
 type LockReader interface {
 	// LockHolder returns the client that has the lock, and whether it answers, nil when
-	// nobody has it, and ErrImageNotFound. A lock of `rbd lock add`, which nobody is
-	// asked to give up, is ErrImageLocked.
+	// nobody has it, ErrImageNotFound, and ErrLockPasses. A lock of `rbd lock add`, which
+	// nobody is asked to give up, is ErrImageLocked and none of its special cases.
 	LockHolder(ctx context.Context, spec ImageSpec) (*LockedError, error)
 }
 

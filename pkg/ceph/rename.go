@@ -68,6 +68,10 @@ type ImageRenamer interface {
 	RenameImageFrom(ctx context.Context, image Image, from, name string, others ...string) (Image, error)
 }
 
+// ErrLockPasses is ErrImageLocked for a lock that had another holder at each look: somebody
+// opens the image again and again, and nobody knows who has it now.
+var ErrLockPasses = fmt.Errorf("%w: its lock changes hands faster than one can look", ErrImageLocked)
+
 // LockedError is ErrImageLocked with the client that holds the image's lock.
 type LockedError struct {
 	// Client and Addr are as in [Watcher].

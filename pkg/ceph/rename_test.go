@@ -37,10 +37,15 @@ func TestCheckImageName(t *testing.T) {
 
 func TestLockedError(t *testing.T) {
 	tests := map[string]struct {
-		err    *LockedError
+		err    error
 		want   string
 		advice string
 	}{
+		"that passes from one to another": {
+			ErrLockPasses,
+			"the image is mapped exclusively and cannot be changed now: its lock changes hands faster than one can look",
+			Advice(ErrImageLocked),
+		},
 		"of a client that refuses": {
 			&LockedError{Client: "client.7", Addr: "10.0.1.12:0/1", Answers: true},
 			"the image is mapped exclusively and cannot be changed now: its lock is held by client.7 at 10.0.1.12:0/1",

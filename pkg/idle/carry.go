@@ -36,8 +36,10 @@ func cutDead(ctx context.Context, storage Ceph, look Look) error {
 	}
 	holder, err := storage.LockHolder(ctx, look.Image.ImageSpec)
 	switch {
-	case errors.Is(err, ceph.ErrImageLocked): // by hand, and a person's to unlock; or by one after the other, who live
-		return nil
+	case errors.Is(err, ceph.ErrLockPasses):
+		return err // somebody uses it, and the proof that nobody does is out of date
+	case errors.Is(err, ceph.ErrImageLocked):
+		return nil // by hand: no mapping has the lock beside it, and nobody is admitted before a person unlocks it
 	case err != nil || holder == nil:
 		return err
 	case holder.Answers || !slices.Contains(look.Record.Owner.Instances(), holder.Addr):

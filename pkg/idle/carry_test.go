@@ -141,6 +141,37 @@ func TestReleaseFencesTheDeadWhoHasTheLock(t *testing.T) {
 	}
 }
 
+// A lock that changes hands says that somebody opens the image: it stays whose it is. One that
+// a person has added is that person's, and refuses whoever acquires the image next.
+func TestReleaseWhileTheLockIsNobodys(t *testing.T) {
+	tests := map[string]struct {
+		looked, want error
+		name         string
+	}{
+		"it changes hands": {ceph.ErrLockPasses, ceph.ErrLockPasses, "shop.data~east"},
+		"by hand":          {ceph.ErrImageLocked, nil, "shop.data"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newKeyedRig(t)
+			r.ceph.Intercept(func(_ context.Context, call cephtest.Call, proceed func() error) error {
+				if call.Method == "LockHolder" {
+					return test.looked
+				}
+				return proceed()
+			})
+			if err := r.releaseKeyed(); !errors.Is(err, test.want) {
+				t.Errorf("got %v; want %v", err, test.want)
+			}
+			record, err := r.storage.Record(t.Context(), r.image())
+			if released := record.State == ceph.Free; err != nil || released != (test.want == nil) {
+				t.Errorf("released is %t, %v", released, err)
+			}
+			r.carries(test.name)
+		})
+	}
+}
+
 // hour is an entry as Ceph makes it.
 func (r *rig) hour(addr string) {
 	r.Helper()

@@ -60,7 +60,8 @@ const lockHands = 4
 // errors are not translated.
 //
 // A holder that closes the image gives up the lock first, then its watch. So one that
-// does not answer is silent only if it still has the lock afterwards.
+// does not answer is silent only if it still has the lock afterwards: the second look
+// cannot be spared.
 func lockHolder(ioctx *rados.IOContext, id string, patience time.Duration) (*ceph.LockedError, error) {
 	var silent ceph.LockedError
 	var cookie string
@@ -83,7 +84,7 @@ func lockHolder(ioctx *rados.IOContext, id string, patience time.Duration) (*cep
 		}
 		silent, cookie = holder, lock.Cookies[0]
 	}
-	return nil, fmt.Errorf("%w: its lock changes hands faster than one can look", ceph.ErrImageLocked)
+	return nil, ceph.ErrLockPasses
 }
 
 // listLock returns the image's lock, and ErrImageLocked for one that librbd does not
