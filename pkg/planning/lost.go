@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
+	"github.com/cephferry/cephferry/pkg/count"
 	"github.com/cephferry/cephferry/pkg/failover"
 	"github.com/cephferry/cephferry/pkg/inventory"
 	"github.com/cephferry/cephferry/pkg/usage"
@@ -50,21 +51,38 @@ func (p *Planner) Knows(ctx context.Context, node string, self ceph.Party) (bool
 	if err != nil {
 		return false, err
 	}
-	var unread []error
+	var failed unread
 	for _, found := range all {
 		record, err := p.recordOf(ctx, found, self)
 		if err != nil {
-			unread = append(unread, fmt.Errorf("volume %s/%s: %w", found.Namespace, found.Claim, err))
+			failed = append(failed, fmt.Errorf("volume %s/%s: %w", found.Namespace, found.Claim, err))
 		}
 		if owner := record.Owner; owner != nil && owner.UID == self.UID && slices.ContainsFunc(owner.Nodes, func(n ceph.Node) bool { return n.Name == node }) {
 			return true, nil
 		}
 	}
-	if len(unread) > 0 {
-		return false, fmt.Errorf("look for node %s in the records: %w", node, errors.Join(unread...))
+	if len(failed) > 0 {
+		return false, fmt.Errorf("look for node %s in the records: %w", node, failed)
 	}
 	return false, nil
 }
+
+// unread is why records of several volumes could not be read. Its text names the first few.
+type unread []error
+
+// unreadShown is how many volumes the text names.
+const unreadShown = 3
+
+func (u unread) Error() string {
+	text := errors.Join(u[:min(len(u), unreadShown)]...).Error()
+	if more := len(u) - unreadShown; more > 0 {
+		text += "\nand " + count.Of(more, "more volume")
+	}
+	return text
+}
+
+// Unwrap is all of them: one that is an outage may be any of them.
+func (u unread) Unwrap() []error { return u }
 
 // recordOf is the record of a volume's image. That of an image that does not exist is empty.
 func (p *Planner) recordOf(ctx context.Context, found inventory.Found, self ceph.Party) (ceph.Record, error) {

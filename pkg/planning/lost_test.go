@@ -1,6 +1,8 @@
 package planning
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/cephtest"
@@ -87,5 +90,28 @@ func TestKnows(t *testing.T) {
 				t.Errorf("%v, %v", known, err)
 			}
 		})
+	}
+}
+
+// Of many records that cannot be read, a person gets a few lines, and an outage behind any of them is found.
+func TestKnowsOfManyUnreadRecords(t *testing.T) {
+	west := ceph.Party{UID: "u-west", Name: "west"}
+	var objects []client.Object
+	for i := range 6 {
+		objects = append(objects, pv(fmt.Sprint("data-", i), "elsewhere"))
+	}
+	p := newPlanner(t, cephtest.Operator, nil, objects...)
+	_, err := p.Knows(t.Context(), "w11", west)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for want, times := range map[string]int{"volume shop/data-": unreadShown, "\nand 3 more volumes": 1} {
+		if got := strings.Count(err.Error(), want); got != times {
+			t.Errorf("%q is there %d times, want %d:\n%v", want, got, times, err)
+		}
+	}
+	last := unread{errors.New("a"), errors.New("b"), errors.New("c"), ceph.ErrUnreachable}
+	if !errors.Is(last, ceph.ErrUnreachable) || strings.Contains(last.Error(), ceph.ErrUnreachable.Error()) || !strings.HasSuffix(last.Error(), "\nand 1 more volume") {
+		t.Errorf("%v", last)
 	}
 }
