@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/ceph"
@@ -154,11 +155,11 @@ func finish(status *v1alpha1.TakeoverStatus, generation int64, node string, all 
 		status.Message = status.Plan.After
 	}
 	status.TakenCount = 0
-	over := isOver(*status, all)
+	over, said := isOver(*status, all), saidIn(*status)
 	for _, v := range all {
 		switch owner := v.Plan.Record.Owner; {
 		case v.Plan.Wish.Lost != "":
-			if isSafe(*status, over, v) {
+			if said.safe(over, v) {
 				status.TakenCount++
 			}
 		case !v.Plan.Done, owner != nil && owner.UID == self.UID:
@@ -169,7 +170,7 @@ func finish(status *v1alpha1.TakeoverStatus, generation int64, node string, all 
 	switch left := notCutOff(*status, all); {
 	case len(left) > 0:
 		value, status.Message = metav1.ConditionFalse, notDone(*status, left)
-	case len(all) > 0 && all[0].Plan.Wish.Lost != "" && !slices.ContainsFunc(all, func(v planning.Volume) bool { return isFenced(*status, v) }):
+	case len(all) > 0 && all[0].Plan.Wish.Lost != "" && !slices.ContainsFunc(all, said.fenced):
 		status.Message = fmt.Sprintf("this Takeover cut nothing off, and need not: node %s has rebooted since, so nothing from before the reboot can be written", all[0].Plan.Wish.Lost)
 		status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool { return c.Status != metav1.ConditionTrue })
 	}
@@ -186,10 +187,13 @@ func withGone(status v1alpha1.TakeoverStatus, node string, all []planning.Volume
 	if node == "" {
 		return all
 	}
+	there := sets.New[types.NamespacedName]()
+	for _, v := range all {
+		there.Insert(v.Claim)
+	}
 	all = slices.Clone(all)
 	for _, of := range status.Volumes {
-		claim := types.NamespacedName{Namespace: of.Namespace, Name: of.Claim}
-		if !slices.ContainsFunc(all, func(v planning.Volume) bool { return v.Claim == claim }) {
+		if claim := claimOf(of); !there.Has(claim) {
 			all = append(all, planning.Volume{Claim: claim, Plan: failover.Plan{
 				Wish: failover.Wish{Lost: node}, Done: true, Why: "nothing shows that node " + node + " has it",
 			}})
@@ -198,26 +202,31 @@ func withGone(status v1alpha1.TakeoverStatus, node string, all []planning.Volume
 	return all
 }
 
-// volumeOf is what a status says of a volume.
-func volumeOf(status v1alpha1.TakeoverStatus, v planning.Volume) v1alpha1.TakeoverVolume {
+func claimOf(of v1alpha1.TakeoverVolume) types.NamespacedName {
+	return types.NamespacedName{Namespace: of.Namespace, Name: of.Claim}
+}
+
+// said is what a status says of the volumes, by claim.
+type said map[types.NamespacedName]v1alpha1.TakeoverVolume
+
+func saidIn(status v1alpha1.TakeoverStatus) said {
+	all := make(said, len(status.Volumes))
 	for _, of := range status.Volumes {
-		if of.Namespace == v.Claim.Namespace && of.Claim == v.Claim.Name {
-			return of
-		}
+		all[claimOf(of)] = of
 	}
-	return v1alpha1.TakeoverVolume{}
+	return all
 }
 
-// isFenced reports whether this Takeover has cut its node off from a volume.
-func isFenced(status v1alpha1.TakeoverStatus, v planning.Volume) bool {
-	return volumeOf(status, v).Step == nodeCondition
+// fenced reports whether this Takeover has cut its node off from a volume.
+func (s said) fenced(v planning.Volume) bool {
+	return s[v.Claim].Step == nodeCondition
 }
 
-// isSafe reports whether the node of a Takeover is known to write nothing more to a volume: this Takeover
+// safe reports whether the node of a Takeover is known to write nothing more to a volume: this Takeover
 // has cut it off, or every boot that was to be cut off is proven to be over. That the API server
 // shows no use any more, or that the record does not name the node, proves nothing. over is what isOver says.
-func isSafe(status v1alpha1.TakeoverStatus, over bool, v planning.Volume) bool {
-	return isFenced(status, v) || over && v.Plan.Done && len(v.Plan.Over) > 0
+func (s said) safe(over bool, v planning.Volume) bool {
+	return s.fenced(v) || over && v.Plan.Done && len(v.Plan.Over) > 0
 }
 
 // isOver reports whether every boot that was to be cut off by the plan in the status is proven to be over.
@@ -237,9 +246,9 @@ func isOver(status v1alpha1.TakeoverStatus, all []planning.Volume) bool {
 // notCutOff are the volumes from which a node was to be cut off by the plan in the status, and is not known
 // to be. Those of which the plan says that there is nothing to do are none of them.
 func notCutOff(status v1alpha1.TakeoverStatus, all []planning.Volume) []planning.Volume {
-	over := isOver(status, all)
+	over, said := isOver(status, all), saidIn(status)
 	return slices.DeleteFunc(slices.Clone(all), func(v planning.Volume) bool {
-		return v.Plan.Wish.Lost == "" || volumeOf(status, v).Message != "" || isSafe(status, over, v)
+		return v.Plan.Wish.Lost == "" || said[v.Claim].Message != "" || said.safe(over, v)
 	})
 }
 
