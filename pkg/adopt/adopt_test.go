@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -11,7 +12,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
@@ -476,5 +480,61 @@ func TestUnchecked(t *testing.T) {
 	}
 	if got := unchecked(strings.Repeat("n", 33)); !strings.Contains(got, "(33 bytes) fits with the key of every cluster: name, \"~\" and key may have 96 bytes") {
 		t.Errorf("%q", got)
+	}
+}
+
+// A person learns before confirming that ceph-csi takes no more snapshots of a pair.
+func TestSnapshots(t *testing.T) {
+	snapshot := func(name, source, of string) *unstructured.Unstructured {
+		s := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"source": map[string]any{source: of}}}}
+		s.SetGroupVersionKind(snapshotList.GroupVersion().WithKind("VolumeSnapshot"))
+		s.SetNamespace("shop")
+		s.SetName(name)
+		return s
+	}
+	var many []client.Object
+	for i := range 7 {
+		many = append(many, snapshot(fmt.Sprint("data-", i), "persistentVolumeClaimName", "data"))
+	}
+	const kept = "VolumeSnapshots are kept, and ceph-csi still fills new claims from them, but it takes no more of this claim: "
+	tests := map[string]struct {
+		objects []client.Object
+		listing error
+		want    []string
+		err     string
+	}{
+		"none": {},
+		"of another claim, or imported": {objects: []client.Object{
+			snapshot("a", "persistentVolumeClaimName", "data-1"), snapshot("b", "volumeSnapshotContentName", "data"),
+		}},
+		"one":                          {objects: many[:1], want: []string{kept + "data-0"}},
+		"many":                         {objects: many, want: []string{kept + "data-0, data-1, data-2, data-3, data-4 and 2 others"}},
+		"the cluster has no such kind": {listing: &meta.NoKindMatchError{GroupKind: snapshotList.GroupKind()}},
+		"nobody may look": {
+			listing: apierrors.NewForbidden(schema.GroupResource{}, "", nil),
+			want:    []string{"Not checked: whether there are VolumeSnapshots of the claim, which you may not list. They would be kept, but ceph-csi takes no more of it."},
+		},
+		"an outage": {listing: apierrors.NewServiceUnavailable("down"), err: "list VolumeSnapshots: down"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(pv *corev1.PersistentVolume, _ *corev1.PersistentVolumeClaim) {
+				pv.Spec.CSI.VolumeAttributes["imageFeatures"] = "layering,exclusive-lock"
+			}, test.objects...)
+			r.listing = test.listing
+			plan, err := r.Prepare(t.Context(), data)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Fatalf("got %v; want %q", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, plan.Notes); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/claims"
+	"github.com/cephferry/cephferry/pkg/count"
 	"github.com/cephferry/cephferry/pkg/staticpv"
 	"github.com/cephferry/cephferry/pkg/storageclass"
 	"github.com/cephferry/cephferry/pkg/volumes"
@@ -46,6 +47,10 @@ type Seen struct {
 	Classes     []storagev1.StorageClass
 	// Owner is another cluster that has the image, as this one shows it.
 	Owner string
+	// Snapshots are the names of the VolumeSnapshots made of the claim.
+	Snapshots []string
+	// Unlisted: the person may not list VolumeSnapshots.
+	Unlisted bool
 }
 
 // Step is what is to be done next.
@@ -268,10 +273,32 @@ func after(seen Seen, step Step, class string) (*Plan, error) {
 	if note := unchecked(plan.Becomes); settings.RBD != nil && step < Done && note != "" {
 		plan.Notes = append(plan.Notes, note)
 	}
+	if note := snapshots(seen); note != "" {
+		plan.Notes = append(plan.Notes, note)
+	}
 	if saved.PV.Annotations[annotations.Migratable] == "true" {
 		plan.Notes = append(plan.Notes, "Other clusters may have copies of the volume: delete their claims and PersistentVolumes first, or they lead nowhere afterwards.")
 	}
 	return plan, nil
+}
+
+// snapshotsNamed is how many VolumeSnapshots a note names.
+const snapshotsNamed = 5
+
+// snapshots is what a person has to know of the claim's VolumeSnapshots, or empty.
+func snapshots(seen Seen) string {
+	n := len(seen.Snapshots)
+	switch {
+	case seen.Unlisted:
+		return "Not checked: whether there are VolumeSnapshots of the claim, which you may not list. They would be kept, but ceph-csi takes no more of it."
+	case n == 0:
+		return ""
+	}
+	names := strings.Join(seen.Snapshots[:min(n, snapshotsNamed)], ", ")
+	if more := n - snapshotsNamed; more > 0 {
+		names += " and " + count.Of(more, "other")
+	}
+	return "VolumeSnapshots are kept, and ceph-csi still fills new claims from them, but it takes no more of this claim: " + names
 }
 
 // unchecked is what a person has to look at before a name is given to an image, or empty: with whose key

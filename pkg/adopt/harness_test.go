@@ -12,6 +12,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -45,6 +46,8 @@ type rig struct {
 	may      func(verb, resource string) bool
 	// onPause happens while it waits.
 	onPause func()
+	// listing is the error of whoever lists VolumeSnapshots.
+	listing error
 	// dropping: the test deletes, and not the run.
 	dropping bool
 }
@@ -92,6 +95,9 @@ func (r *rig) apiServer() interceptor.Funcs {
 			return r.Step("get", false, func() error { return c.Get(ctx, key, o, opts...) })
 		},
 		List: func(ctx context.Context, c client.WithWatch, o client.ObjectList, opts ...client.ListOption) error {
+			if _, of := o.(*unstructured.UnstructuredList); of && r.listing != nil {
+				return r.listing
+			}
 			return r.Step("list", false, func() error { return c.List(ctx, o, opts...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {

@@ -9,6 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -91,6 +94,7 @@ func (a *Adopter) surroundings(ctx context.Context, seen *Seen) error {
 	source := usage.Source{Reader: a.API}
 	err := errors.Join(
 		a.users(ctx, seen),
+		a.snapshots(ctx, seen),
 		usage.EachPage(ctx, source, func(list *corev1.PersistentVolumeList) { seen.PVs = append(seen.PVs, list.Items...) }),
 		usage.EachPage(ctx, source, func(list *storagev1.StorageClassList) { seen.Classes = append(seen.Classes, list.Items...) }),
 	)
@@ -102,6 +106,30 @@ func (a *Adopter) surroundings(ctx context.Context, seen *Seen) error {
 		return fmt.Errorf("read MigratableVolume %s: %w", seen.Name, err)
 	} else if owner := shown.Status.Owner; err == nil && owner != nil && !owner.ThisCluster {
 		seen.Owner = owner.Name
+	}
+	return nil
+}
+
+var snapshotList = schema.GroupVersionKind{Group: "snapshot.storage.k8s.io", Version: "v1", Kind: "VolumeSnapshotList"}
+
+// snapshots reads which VolumeSnapshots there are of the claim. A cluster may not know the kind.
+func (a *Adopter) snapshots(ctx context.Context, seen *Seen) error {
+	var list unstructured.UnstructuredList
+	list.SetGroupVersionKind(snapshotList)
+	err := a.API.List(ctx, &list, client.InNamespace(seen.Name.Namespace))
+	switch {
+	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
+		return nil
+	case apierrors.IsForbidden(err):
+		seen.Unlisted = true
+		return nil
+	case err != nil:
+		return fmt.Errorf("list VolumeSnapshots: %w", err)
+	}
+	for _, snapshot := range list.Items {
+		if of, _, _ := unstructured.NestedString(snapshot.Object, "spec", "source", "persistentVolumeClaimName"); of == seen.Name.Name {
+			seen.Snapshots = append(seen.Snapshots, snapshot.GetName())
+		}
 	}
 	return nil
 }
