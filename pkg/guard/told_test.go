@@ -17,7 +17,7 @@ func TestARefusalSaysWhatTheOwnerTells(t *testing.T) {
 		scale  = "\n  if it lives     scale the workload of claim shop/data down in east, then retry here; nothing was changed"
 		wait   = "\n  if it lives     no pod of east needs it any more, so wait until it is released; nothing was changed"
 		dead   = "\n  if it is dead   kubectl cephferry failover shop/data"
-		leader = "\n  missing         the webhook of cluster east has written nothing by its own clock, so perhaps nobody there releases the image, since 2026-11-22 11:00:00 UTC" +
+		leader = "\n  missing         perhaps nobody in cluster east releases the image, or its clock is behind this cluster's: by that clock, its webhook has written nothing, since 2026-11-22 11:00:00 UTC" +
 			"\n  way out         check the pods of cephferry there; while none of them runs, kubectl cephferry release shop/data in east gives the image up"
 		missing = "\n  missing         in cluster east, VolumeAttachment csi-1 of node e1 is being deleted and does not go away, since 2026-11-22 11:30:00 UTC" +
 			"\n  way out         in east: look at ceph-csi"

@@ -13,7 +13,7 @@ func elsewhere(f Facts) []ceph.Missing {
 	if !f.Leader.IsZero() && f.Now.Sub(f.Leader) >= LeaderPatience {
 		all = append(all, ceph.Missing{
 			Kind: LeaderGone, Subject: "FerryCluster/" + owner.Name, Since: f.Leader.UTC(),
-			What: fmt.Sprintf("the webhook of cluster %s has written nothing by its own clock, so perhaps nobody there releases the image", owner.Name),
+			What: fmt.Sprintf("perhaps nobody in cluster %s releases the image, or its clock is behind this cluster's: by that clock, its webhook has written nothing", owner.Name),
 			WayOut: fmt.Sprintf("check the pods of cephferry there; while none of them runs, kubectl cephferry release %s/%s in %s gives the image up",
 				owner.Namespace, owner.Claim, owner.Name),
 		})

@@ -28,7 +28,7 @@ const (
 	VolumeGone = "VolumeGone"
 	// ClientUnknown: a client has the image open that nothing in the cluster accounts for.
 	ClientUnknown = "ClientUnknown"
-	// LeaderGone: the owner's webhook does not write any more.
+	// LeaderGone: the owner's webhook does not seem to write any more.
 	LeaderGone = "LeaderGone"
 )
 
@@ -36,7 +36,9 @@ const (
 	// Patience is how long something has to last before people are told of it.
 	Patience = 30 * time.Second
 	// LeaderPatience is after what time without a registration, which is written once a minute,
-	// people are told that the owner's leader is gone.
+	// people are told that the owner's leader may be gone. The registration has the owner's
+	// time, which is compared with this cluster's: a difference of minutes between the two
+	// clocks tells people too early or too late. No decision rests on it.
 	LeaderPatience = 3 * time.Minute
 )
 

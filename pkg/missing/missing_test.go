@@ -141,7 +141,7 @@ func TestOf(t *testing.T) {
 		"a note of the owner before":           {missing.Facts{Record: heldBy(west), Note: ceph.Note{Owner: "u-east", Epoch: 3, Missing: of("K", "Node/w1", "w", noon, "o")}}, nil},
 		"another cluster has registered never": {missing.Facts{Record: heldBy(west)}, nil},
 		"another cluster has no leader": {missing.Facts{Record: heldBy(west), Leader: noon.Add(-3 * time.Minute)},
-			of(missing.LeaderGone, "FerryCluster/west", "the webhook of cluster west has written nothing by its own clock, so perhaps nobody there releases the image", noon.Add(-3*time.Minute),
+			of(missing.LeaderGone, "FerryCluster/west", "perhaps nobody in cluster west releases the image, or its clock is behind this cluster's: by that clock, its webhook has written nothing", noon.Add(-3*time.Minute),
 				"check the pods of cephferry there; while none of them runs, kubectl cephferry release shop/data in west gives the image up")},
 	}
 	for name, test := range tests {
