@@ -256,6 +256,22 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestNodesSecret: with a Ceph user of its own, the webhook may read the nodes' secret only for
+// the provisioner, and not where people name the secrets that this may read.
+func TestNodesSecret(t *testing.T) {
+	const own = "ceph: {secret: {namespace: vault, name: observer}}\n"
+	for name, test := range map[string]struct {
+		values string
+		want   []string
+	}{
+		"for the provisioner":   {own, []string{"rook-ceph: get secrets rook-csi-rbd-node" + provisioners, "vault: get secrets observer"}},
+		"without a provisioner": {own + "provisioner: {enabled: false}", []string{"vault: get secrets observer"}},
+		"where people name all": {own + "provisioner: {secrets: [{namespace: vault, name: maker}]}", []string{"vault: get secrets observer,maker"}},
+	} {
+		equal(t, name, append([]string{"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config"}, test.want...), cephRules(mustRender(t, test.values)).([]string))
+	}
+}
+
 // TestLabels: everything can be found by the release's labels.
 func TestLabels(t *testing.T) {
 	for _, object := range mustRender(t, nested("certificate.certManager.enabled", "true")).objects {

@@ -92,7 +92,7 @@ var valueCases = []struct {
 		[]string{
 			"vault/rook-csi-rbd-node",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-provisioner,rook-csi-cephfs-provisioner",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners,
 			"vault: get secrets rook-csi-rbd-node",
 		},
 	},
@@ -106,7 +106,7 @@ var valueCases = []struct {
 		[]string{
 			"rook-ceph/observer",
 			"rook-ceph: get configmaps ceph-csi-config,rook-ceph-csi-config",
-			"rook-ceph: get secrets rook-csi-rbd-provisioner,rook-csi-cephfs-provisioner,observer",
+			"rook-ceph: get secrets rook-csi-rbd-node" + provisioners + ",observer",
 		},
 	},
 	{
