@@ -20,9 +20,6 @@ RELEASE     ?= $(firstword $(subst +, ,$(VERSION)))
 # If STRIP is not empty, programs have no symbols and no DWARF, which are a third of them.
 LDFLAGS     := $(if $(STRIP),-s -w )-X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
-# What Go has compiled for one clone serves every other, wherever it is.
-override GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
-export GOFLAGS
 # The static builds for this machine.
 STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 PLUGIN       = $(STATIC:static/%=plugin/%)
@@ -68,7 +65,7 @@ bin/postrender bin/webhook bin/kubectl-cephferry: bin/%:
 build-static: $(addprefix static/,$(PLATFORMS)) $(addprefix plugin/,$(PLATFORMS)) ## Build postrender and kubectl cephferry without cgo for every platform, into bin/<os>-<arch>
 
 # $(call static,PROGRAM,OS/ARCH)
-static = CGO_ENABLED=0 GOOS=$(patsubst %/,%,$(dir $2)) GOARCH=$(notdir $2) go build -ldflags '-s -w $(LDFLAGS)' \
+static = CGO_ENABLED=0 GOOS=$(patsubst %/,%,$(dir $2)) GOARCH=$(notdir $2) go build -trimpath -ldflags '-s -w $(LDFLAGS)' \
 	-o bin/$(subst /,-,$2)/$1$(if $(filter windows/%,$2),.exe) ./cmd/$1
 
 .PHONY: $(addprefix static/,$(PLATFORMS))

@@ -37,7 +37,7 @@ CONTROLLER_GEN := $(CONTROLLER_GEN_DIR)/controller-gen
 define build-tool
 	@mkdir -p $(dir $3)
 	@echo "building $3 (once)"
-	@CGO_ENABLED=0 go -C test/tools/$1 build -ldflags '-s -w $4' -o $3.part $2
+	@CGO_ENABLED=0 go -C test/tools/$1 build -trimpath -ldflags '-s -w $4' -o $3.part $2
 	@mv $3.part $3
 endef
 

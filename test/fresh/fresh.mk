@@ -27,8 +27,8 @@ compile: bin/postrender bin/webhook bin/kubectl-cephferry bin/lab-node bin/krbd-
 	CGO_ENABLED=0 go -C test/chart/alerts list -export -test ./... >/dev/null
 	go -C examples/sdk list -export -test ./... >/dev/null
 	CGO_ENABLED=0 go -C test/tools/resizer list -export -test ./... >/dev/null
-	CGO_ENABLED=0 go -C test/tools/registry list -export ./... >/dev/null
-	CGO_ENABLED=0 go -C test/tools/cert-manager list -export ./... >/dev/null
+	CGO_ENABLED=0 go -C test/tools/registry list -trimpath -export ./... >/dev/null
+	CGO_ENABLED=0 go -C test/tools/cert-manager list -trimpath -export ./... >/dev/null
 
 ##### A second Ceph
 

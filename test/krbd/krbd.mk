@@ -10,7 +10,7 @@ $(KERNEL_DIR):
 .PHONY: bin/krbd-guest
 bin/krbd-guest:
 	@mkdir -p bin
-	CGO_ENABLED=0 GOARCH=amd64 go build -ldflags '-s -w' -o $@ ./test/krbd/cmd/krbd-guest
+	CGO_ENABLED=0 GOARCH=amd64 go build -trimpath -ldflags '-s -w' -o $@ ./test/krbd/cmd/krbd-guest
 
 # The tests mostly wait for Ceph's timeouts, so they all run at the same time.
 .PHONY: test-krbd

@@ -85,9 +85,8 @@ func StartCluster(ctx context.Context, name string, options Options) (_ *Cluster
 		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,
 		"--listen-peer-urls="+peerURL,
 		"--initial-advertise-peer-urls="+peerURL, "--initial-cluster=default="+peerURL,
-		// A member without peers still waits out an election, 1 s by default. A shorter heartbeat
-		// is work: what an idle member does is to count them.
-		"--heartbeat-interval=100", "--election-timeout=500",
+		// A member without peers still waits out an election, 1 s by default.
+		"--heartbeat-interval=20", "--election-timeout=100",
 		"--logger=zap", "--log-outputs=stderr", "--log-level=warn",
 		// What is written survives the server, and need not survive the machine.
 		"--unsafe-no-fsync",
