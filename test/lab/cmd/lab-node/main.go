@@ -16,6 +16,7 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -53,6 +54,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	access.QPS, access.Burst = 500, 1000
+	access.ContentType = runtime.ContentTypeProtobuf // as kubelet does
 	if config.Client, err = kubernetes.NewForConfig(access); err != nil {
 		return err
 	}
