@@ -15,23 +15,23 @@ import (
 
 // start is a pod that is about to start. Nil: somebody only wants to know.
 type start struct {
-	// pod is its UID, which the API server has given it before it asks. Empty: it
-	// is stored already.
+	// pod is its UID, which the API server sets before it calls the webhook. It is empty for a pod
+	// that is already stored.
 	pod types.UID
 	// nodes are where it goes, if that is known.
 	nodes []ceph.Node
-	// unbound are the UIDs of pods that have no node yet, bound that of one that gets its node
-	// now.
+	// unbound are the UIDs of pods that have no node yet. bound is the UID of a pod that gets its
+	// node now.
 	unbound []string
 	bound   types.UID
 	dryRun  bool
 	// scc is how OpenShift confines the pod, as far as that is known.
 	scc *ceph.SCC
-	// unasked: no admission of a binding follows.
+	// unasked: the pod names its node, so no admission of its binding follows.
 	unasked bool
 }
 
-// refused is the answer of a look, as an error.
+// refused carries a denied or unknown Answer as an error.
 type refused struct{ Answer }
 
 func (r refused) Error() string { return r.Message }

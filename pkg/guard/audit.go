@@ -14,7 +14,8 @@ const mostAudited = 8
 type Basis struct {
 	// Volume names the claim and the image.
 	Volume string
-	// Record is the image's, as it was decided upon: before a pod has acquired the image.
+	// Record is the image's record on which the decision rests, that is, before a pod has acquired
+	// the image.
 	Record ceph.Record
 	// Known is false if the record could not be read.
 	Known bool

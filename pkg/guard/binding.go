@@ -29,7 +29,7 @@ func (e *Endpoints) Binding(ctx context.Context, request admission.Request) (Ans
 	var pod corev1.Pod
 	err := e.Finder.API.Get(ctx, client.ObjectKey{Namespace: request.Namespace, Name: binding.Name}, &pod)
 	if apierrors.IsNotFound(err) {
-		return allowed(NothingGuarded), nil // nor can it be bound
+		return allowed(NothingGuarded), nil // a pod that is gone cannot be bound either
 	} else if err != nil {
 		return cannotKnow(KubernetesUnknown, what, fmt.Errorf("read the pod: %w", err)), nil
 	}

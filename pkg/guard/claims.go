@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// mostAhead is how many claims of a workload are looked at when its replicas rise: a
-	// request must not cost as much as its sender likes. What is left out is seen when
-	// the pods are made.
+	// mostAhead is how many claims of a workload are looked at when its replicas rise, so that no
+	// sender can make a request as expensive as it likes. The rest is looked at when the pods are
+	// created.
 	mostAhead = 32
-	// mostOfPod is how many claims a pod may have, for the same reason. Each of them has
-	// to be looked at before it starts, so one with more is refused.
+	// mostOfPod is how many claims a pod may have, for the same reason. Each of them must be looked
+	// at before the pod starts, so a pod with more is refused.
 	mostOfPod = 256
 )
 

@@ -33,7 +33,7 @@ type Endpoints struct {
 	Decoder admission.Decoder
 	// Mapper leads from the resource of a scale subresource to its kind.
 	Mapper meta.RESTMapper
-	// Label puts the label on a namespace that the pod endpoint is for.
+	// Label puts on a namespace the label by which the pod endpoint is called for it.
 	Label func(ctx context.Context, namespace string) error
 
 	lives shared[volumes.Found]
@@ -54,7 +54,8 @@ func (e *Endpoints) Pod(ctx context.Context, request admission.Request) (Answer,
 		return malformed(err)
 	}
 	pod.Namespace = request.Namespace
-	// The API server has given the pod its UID. Who asks without one is not it.
+	// The API server has given the pod its UID. A request without a UID does not come from the API
+	// server.
 	start := &start{pod: cmp.Or(pod.UID, ownership.Many), dryRun: isDryRun(request)}
 	if pod.Spec.NodeName == "" {
 		start.unbound = []string{string(start.pod)}

@@ -6,10 +6,9 @@ import (
 )
 
 const (
-	// floodWindow is for how long refusals that say the same are counted, instead of written
-	// to the log one by one.
+	// floodWindow is how long equal refusals are counted instead of being logged one by one.
 	floodWindow = time.Minute
-	// maxFloods bounds what is counted. What comes beyond it is written.
+	// maxFloods bounds the refusals that are counted. Others are logged one by one.
 	maxFloods = 1000
 )
 

@@ -42,13 +42,13 @@ type Guard struct {
 	Usage *usage.Gatherer
 	// Storages leads to Ceph.
 	Storages Storages
-	// Installed, unless nil, fails for a driver whose ceph-csi has a configuration that
-	// Storages does not go by.
+	// Installed, unless nil, fails for a driver whose ceph-csi uses a configuration that Storages
+	// does not read.
 	Installed func(ctx context.Context, driver string) error
 	// Now is for the times in records, which people read.
 	Now func() time.Time
-	// Moment is after what time an image is looked at again whose only fault is a watcher
-	// that may be gone by then; zero: it is not.
+	// Moment is how long to wait before looking again at an image that is refused only for a
+	// watcher that may be gone by then. Zero: do not look again.
 	Moment time.Duration
 	// Acquired, unless nil, hears of each volume whose image a pod has acquired, again
 	// or for the first time.
@@ -136,7 +136,7 @@ func (g *Guard) look(ctx context.Context, all []volumes.Volume) (Answer, []sight
 		answers[i] = sights[i].answer
 	}
 	if len(all) == 1 {
-		at(0) // most pods have one, and a goroutine for it would have to get its stack first
+		at(0) // most pods have one volume, and a goroutine would have to get its stack first
 	} else {
 		var group errgroup.Group
 		group.SetLimit(parallel)

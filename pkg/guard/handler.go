@@ -30,8 +30,8 @@ type Handler struct {
 	// Name is the endpoint's, for metrics and logs.
 	Name     string
 	Endpoint Endpoint
-	// Limit is when an answer has to be there: below the timeout of the webhook's
-	// configuration, so that people see our sentence and not a time-out.
+	// Limit is how long an answer may take. It is below the timeout in the webhook's configuration,
+	// so that people see our message and not a timeout.
 	Limit   time.Duration
 	Metrics *Metrics
 	Events  Events
@@ -39,8 +39,8 @@ type Handler struct {
 	Waiting Waiting
 	Log     logr.Logger
 	Now     func() time.Time
-	// Help is the address of docs/troubleshooting.md, with which refusals end, each with its
-	// section; empty: they do not.
+	// Help is the address of docs/troubleshooting.md. Each refusal ends with it and its section; if
+	// Help is empty, it does not.
 	Help string
 
 	flood flood
@@ -59,8 +59,8 @@ func (h *Handler) Handle(ctx context.Context, request admission.Request) admissi
 		dryRun := request.DryRun != nil && *request.DryRun
 		if object != nil && !dryRun {
 			h.Events.Refused(object, answer.Message)
-			// What is free for everybody else would be tried again and again, until a person
-			// makes the PersistentVolume anew.
+			// With these reasons the image looks free to the waker, so it would wake the workload
+			// again and again, until a person has acted.
 			if h.Waiting != nil && answer.Reason != OtherName && answer.Reason != OtherNode {
 				h.Waiting.Refused(object, answer.Volumes)
 			}

@@ -31,8 +31,8 @@ func (g *Guard) name(ctx context.Context, s *sight, image ceph.Image, written ce
 	if g.judge(ctx, again, holder) == nil {
 		return nil
 	}
-	// Another replica, which has given the image the same name, may have had the lock then, and
-	// is in the record no more.
+	// Another replica may have had the lock at that time, to give the image the same name. The
+	// record no longer names it.
 	if holder, err = s.ceph.LockHolder(ctx, s.spec); err != nil {
 		return refused{cannotKnow(CephUnknown, describe(s.volume, s.spec), err)}
 	}

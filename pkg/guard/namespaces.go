@@ -88,7 +88,7 @@ func (n *Namespaces) Reconcile(ctx context.Context, request reconcile.Request) (
 		}
 	}
 	if unknown != nil {
-		// The pod endpoint refuses its pods. It would fail again until somebody
+		// The pod endpoint refuses the pods of this volume. Retrying would fail until somebody
 		// changes the PV.
 		return reconcile.Result{}, reconcile.TerminalError(unknown)
 	}

@@ -27,7 +27,7 @@ func (g *Guard) alone(ctx context.Context, s sight, start *start) *Answer {
 	if err != nil {
 		unknown := KubernetesUnknown
 		if ceph.Advice(err) != "" {
-			unknown = CephUnknown // the watchers are a part of what is seen
+			unknown = CephUnknown // the watchers come from Ceph
 		}
 		answer := cannotKnow(unknown, describe(s.volume, s.spec), err)
 		return &answer
@@ -40,7 +40,7 @@ func (g *Guard) alone(ctx context.Context, s sight, start *start) *Answer {
 		rivals = slices.DeleteFunc(rivals, func(r ownership.Rival) bool { return ownership.IsCutOff(r.Node, entries, g.Now()) })
 	}
 	if err == nil && len(rivals) == 0 {
-		// What it had on the way has come to an end when the OSDs know.
+		// Once the OSDs know of the fence, no write that the rival had in flight can land.
 		err = s.ceph.Barrier(ctx, s.spec)
 	}
 	switch {

@@ -21,7 +21,7 @@ type shared[T any] struct{ group singleflight.Group }
 // do returns what look finds, or the error of ctx if that ends first.
 func (s *shared[T]) do(ctx context.Context, key string, look func(context.Context) (T, error)) (T, error) {
 	found := s.group.DoChan(key, func() (any, error) {
-		// It is not the look of the first who asked alone.
+		// The look must not end with the request that began it: others have joined it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedLimit)
 		defer cancel()
 		return look(ctx)

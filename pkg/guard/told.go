@@ -18,7 +18,7 @@ const tellLimit = 500 * time.Millisecond
 // told is what another cluster's leader tells of an image that it owns.
 type told struct {
 	note ceph.Note
-	// leader is when it has written its registration last.
+	// leader is when that leader last wrote its registration.
 	leader time.Time
 }
 
@@ -78,7 +78,7 @@ func (g *Guard) Missing(ctx context.Context, volume volumes.Volume) []ceph.Missi
 		return nil
 	}
 	if !isElsewhere(s.record, g.Self) {
-		return nil // what is missing here, the keeper sees
+		return nil // the keeper finds what is missing in this cluster
 	}
 	ctx, cancel := context.WithTimeout(ctx, tellLimit)
 	defer cancel()

@@ -38,8 +38,8 @@ type Unused struct {
 	Grace time.Duration
 	Now   func() time.Time
 
-	// marked are the namespaces with the mark, as first seen by this process: so
-	// nobody's clock but its own counts. Reconcile runs once at a time.
+	// marked are the namespaces with the mark, and when this process first saw it, so that only its
+	// own clock counts. Reconcile runs one at a time.
 	marked map[string]mark
 }
 
@@ -74,7 +74,7 @@ func (u *Unused) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	if left := u.Grace - u.Now().Sub(u.marked[request.Name].since); left > 0 {
 		return reconcile.Result{RequeueAfter: left}, nil
 	}
-	// The cache may be late.
+	// The cache may lag, so the API server is asked.
 	if used, err := u.used(ctx, u.Finder.API, request.Name); err != nil || used {
 		return reconcile.Result{}, err
 	}

@@ -37,7 +37,7 @@ func (e *Endpoints) Volume(ctx context.Context, request admission.Request) (Answ
 	answer, object := e.volume(ctx, request, volume)
 	if becomes && answer.Result != Allowed {
 		but := "its image is not this cluster's"
-		if answer.Result != Denied { // an outage, which is not policy
+		if answer.Result != Denied { // an outage is not reported as policy
 			but = "what is done with its image could not be found out"
 		}
 		why, _, _ := strings.Cut(answer.Message, "\n")
@@ -63,7 +63,7 @@ func (e *Endpoints) volume(ctx context.Context, request admission.Request, volum
 	if len(pods) == 0 {
 		return allowed(NobodyWaits), nil
 	}
-	// They were admitted when their claim had no volume.
+	// The pods were admitted while their claim had no volume.
 	start := &start{dryRun: isDryRun(request), scc: e.scc(ctx, volume.Namespace)}
 	for i := range pods {
 		if pods[i].Spec.NodeName == "" {
@@ -93,6 +93,6 @@ func (e *Endpoints) becomesGuarded(request admission.Request, pv *corev1.Persist
 	if old == nil || old.Namespace != now.Namespace || old.Name != now.Name || old.UID != now.UID {
 		return false, nil
 	}
-	_, guarded, _ := e.Finder.Guarded(&before) // one whose image is not known was guarded, too
+	_, guarded, _ := e.Finder.Guarded(&before) // a volume whose image is unknown was guarded as well
 	return !guarded, nil
 }

@@ -77,7 +77,7 @@ func (k *Keeper) ofVolume(_ context.Context, before, now client.Object) change {
 		return change{volumes: []string{old.Name}, ended: true}
 	case old != nil && reflect.DeepEqual(old.Spec, pv.Spec) && reflect.DeepEqual(old.Annotations, pv.Annotations) &&
 		(old.DeletionTimestamp == nil) == (pv.DeletionTimestamp == nil):
-		return change{} // its status and labels say nothing here
+		return change{} // its status and labels do not matter here
 	}
 	return change{volumes: []string{pv.Name}}
 }

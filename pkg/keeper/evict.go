@@ -39,7 +39,7 @@ func (k *Keeper) evict(ctx context.Context, storage idle.Ceph, look idle.Look) {
 		pod := &doomed[i]
 		err := k.Client.Delete(ctx, pod.DeepCopy(), client.Preconditions{UID: &pod.UID})
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-			continue // gone, or made again
+			continue // it is gone, or was recreated
 		}
 		if err != nil {
 			log.Error(err, "cannot delete a pod that can never have its volume", "pod", pod.Name)
@@ -60,12 +60,12 @@ func lost(record ceph.Record, self ceph.Party) bool {
 // doomed are the bound pods. The record is read again after them: had this cluster owned the
 // image in between, one of them could have been admitted then.
 func (k *Keeper) doomed(ctx context.Context, storage idle.Ceph, look idle.Look) ([]corev1.Pod, error) {
-	// A pod of a claim that is bound to another volume has that one.
+	// If the claim is bound to another volume, its pods use that one.
 	claim, err := k.claimOf(ctx, look.Volume)
 	if claim == nil || err != nil {
 		return nil, err
 	}
-	// The API server is asked only if the cache has one.
+	// The API server is asked only if the cache has such a pod.
 	var bound []corev1.Pod
 	for _, source := range []usage.Source{k.Usage.Cached(), k.Usage.Live()} {
 		pods, err := k.Usage.Pods(ctx, source, look.Volume)

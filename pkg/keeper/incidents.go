@@ -21,7 +21,7 @@ type incident struct {
 	cause string
 	// pods are bound to nodes with the volume.
 	pods []types.UID
-	// told is when it was told the last time.
+	// told is when people were last told of it.
 	told time.Time
 }
 

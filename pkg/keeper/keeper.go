@@ -28,28 +28,28 @@ import (
 const (
 	// limit bounds one look at a volume.
 	limit = 10 * time.Second
-	// settled is how often at least a volume is looked at that is to become idle, whose holders
-	// are not all known, or that is used here and owned elsewhere: what changes then may
-	// change unseen.
+	// settled is the longest time between two looks at a volume that is about to become idle, whose
+	// holders are not all known, or that is used here and owned elsewhere: such a volume can change
+	// without an event.
 	settled = 30 * time.Second
-	// calm is the first wait while a use goes on.
+	// calm is the first wait while a volume is still in use.
 	calm = 3 * time.Second
-	// unsettled is after what time it is tried again to give an image its name.
+	// unsettled is how long to wait before trying again to give an image its name.
 	unsettled = 5 * time.Second
-	// lateAgain is after what time who opened an image late is looked at again.
+	// lateAgain is how long to wait before looking again at a client that opened an image late.
 	lateAgain = 500 * time.Millisecond
-	// closely is for how long after a change an image is looked at every settled at least,
-	// though its holders are known. A map that had resolved an earlier name may open it late,
-	// and only fenceLate keeps that client off for good: where images are mapped exclusively,
-	// it may have got the lock before the owner did, and Ceph's own entry ends after an hour.
+	// closely is how long after a change an image is still looked at every settled, although its
+	// holders are known. A map that has resolved an earlier name may open the image late, and only
+	// fenceLate keeps that client off for good: if the image is mapped exclusively, the client may
+	// have got the lock before the owner did, and Ceph's own blocklist entry ends after an hour.
 	closely = 2 * time.Minute
-	// round is how often at least such an image is looked at after that: only a client
-	// that opens it past all that is watched, or a mapping that is made anew without
-	// Kubernetes, shows then. Of more than 6,000 images it is longer, so that at most ten
-	// are looked at in a second.
+	// round is the longest time between two looks at such an image after that. These looks find
+	// only a client that opens the image without any event, or a mapping that is made again without
+	// Kubernetes. With more than 6,000 images it is longer, so that at most ten are looked at in a
+	// second.
 	round     = 10 * time.Minute
 	roundStep = 100 * time.Millisecond
-	// untilChange: when something has changed. done: never again.
+	// untilChange: look again when something has changed. done: never look again.
 	untilChange time.Duration = 0
 	done        time.Duration = -1
 	// parallel is how many volumes are looked at at a time.
@@ -58,11 +58,11 @@ const (
 
 // Events are those of package recorder, or a test's.
 type Events interface {
-	// OwnedElsewhere notes at a pod, a claim or a PersistentVolume that the cluster uses
-	// what another one owns. related may be nil.
+	// OwnedElsewhere writes an event on a pod, a claim or a PersistentVolume: this cluster uses an
+	// image that another one owns. related may be nil.
 	OwnedElsewhere(object, related client.Object, message string)
-	// Missing notes at a claim, a PersistentVolume or a pod what keeps its image from being
-	// released.
+	// Missing writes an event on a claim, a PersistentVolume or a pod: what keeps its image from
+	// being released.
 	Missing(object client.Object, is ceph.Missing, message string)
 }
 
@@ -126,7 +126,7 @@ func (k *Keeper) SetupWithManager(manager ctrl.Manager) error {
 		})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: parallel,
-			// After an outage nobody waits for a quarter of an hour.
+			// The default backoff would let volumes wait for a quarter of an hour after an outage.
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](shortest, settled),
 		}).
 		Complete(k)
@@ -173,7 +173,7 @@ func (k *Keeper) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	case errors.Is(err, ceph.ErrRecordChanged):
 		return reconcile.Result{RequeueAfter: shortest}, nil
 	case errors.Is(err, ceph.ErrImageNotFound):
-		// Its record shows when it is there, if it gets one.
+		// If the image appears and gets a record, the sweep sees that.
 		k.ledger.note(request.Name, ceph.Record{}, false)
 		k.showUnknown(ctx, volume, err)
 		return reconcile.Result{RequeueAfter: k.patience.nextWithout(request.Name, k.Now(), round)}, nil
@@ -206,7 +206,7 @@ func (k *Keeper) volume(ctx context.Context, name string) (volumes.Volume, bool,
 	}
 	volume, guarded, err := k.Finder.Guarded(&pv)
 	if !guarded || volume.Claim == "" || err != nil {
-		// The guard refuses a volume whose image is not known, and says so.
+		// If the image is unknown, the guard refuses the volume and says so.
 		return volumes.Volume{}, false, nil
 	}
 	k.known.Delete(name)
@@ -229,10 +229,10 @@ func (k *Keeper) keep(ctx context.Context, volume volumes.Volume) (time.Duration
 		return 0, err
 	}
 	spec := volume.Image.Spec(radosNamespace)
-	// The cache is enough to say what is used.
+	// The cache is good enough to see what is used.
 	look, err := k.Look(ctx, storage, volume, spec, k.Usage.Cached(), k.Usage.Together())
 	if err == nil && k.isNewConflict(look) && look.Evidence.Cached {
-		// People are not told what a cache says that lags.
+		// A cache may lag, and people must not be told what it says wrongly.
 		look, err = k.Look(ctx, storage, volume, spec, k.Usage.Live())
 	}
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 
 // waits is what was found to keep an image of this cluster from being released.
 type waits struct {
-	// all is what is missing, with since when, and told what people were told of.
+	// all is what is missing, and since when. told is the part that people were told of.
 	all, told []ceph.Missing
 	// note is the one that is stored.
 	note ceph.Note

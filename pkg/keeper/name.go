@@ -33,8 +33,8 @@ func (k *Keeper) name(ctx context.Context, storage idle.Ceph, image ceph.Image, 
 	if err != nil {
 		return err
 	}
-	// It is written also when this instance stands there, for an admission that cannot give the
-	// image back then.
+	// This is written even if the record already names this instance, so that an admission that
+	// runs at the same time cannot give the image back.
 	begun, err := ownership.Rewrite(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
 		stored.Named = false
 		return ownership.BeginName(stored, k.Self, self)
@@ -47,11 +47,11 @@ func (k *Keeper) name(ctx context.Context, storage idle.Ceph, image ceph.Image, 
 		return err
 	}
 	if holder != nil && !holder.Answers {
-		return holder // whose it is, an admission finds out
+		return holder // an admission finds out whose client it is
 	}
 	done := self
 	if slices.Contains(record.Renamers, self) {
-		done = "" // it began before, and may be at that yet
+		done = "" // an earlier rename by this instance may still be running
 	}
 	_, err = ownership.Change(ctx, storage, image, func(stored ceph.Record) (ceph.Record, error) {
 		return ownership.FinishName(stored, begun, done)

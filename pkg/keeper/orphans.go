@@ -27,7 +27,7 @@ func (k *Keeper) adopt(orphan volumes.Volume) {
 // here, by their records. Those that are looked at already are left out.
 func (s *Sweep) orphans(ctx context.Context, pvs []corev1.PersistentVolume, all map[volumes.Place]records) []volumes.Volume {
 	k := s.Keeper
-	// Positions: thousands of volumes are not copied in each sweep.
+	// The values are positions in pvs, so that a sweep does not copy thousands of volumes.
 	byKey := map[string][]int{}
 	for i := range pvs {
 		for _, key := range append(staticpv.ImageKeys(&pvs[i]), pvs[i].Name) {
@@ -45,7 +45,7 @@ func (s *Sweep) orphans(ctx context.Context, pvs []corev1.PersistentVolume, all 
 	var owned []volumes.Volume
 	for place, found := range all {
 		for _, of := range found {
-			// One that cannot be read is nobody's to release.
+			// If the record cannot be read, nobody may release the image.
 			if of.Err != nil || of.Record.State != ceph.Held || !ownership.Owns(of.Record, k.Self) || leads(of.Image) {
 				continue
 			}
@@ -58,7 +58,8 @@ func (s *Sweep) orphans(ctx context.Context, pvs []corev1.PersistentVolume, all 
 	if len(owned) == 0 {
 		return nil
 	}
-	// Live, and after the records: a volume is there before its image has an owner.
+	// The volumes are read from the API server, and after the records: a volume exists before its
+	// image has an owner, so none is missed.
 	err := usage.EachPage(ctx, usage.Source{Reader: k.Finder.API}, func(present *corev1.PersistentVolumeList) {
 		owned = slices.DeleteFunc(owned, func(volume volumes.Volume) bool {
 			return volumes.LeadsTo(present.Items, volume.Image.Pool, volume.Image.Name) != ""

@@ -58,8 +58,8 @@ func waitFor(lasts, first, longest time.Duration) time.Duration {
 const (
 	// withoutImage is the state of a volume whose image is not there.
 	withoutImage = "there is no image"
-	// withoutStep bounds the looks at those to a hundred a second: thousands of them, in a pool
-	// that was lost, say, must not keep pods waiting.
+	// withoutStep bounds the looks at such volumes to a hundred a second: if a pool was lost, there
+	// may be thousands of them, and they must not keep pods waiting.
 	withoutStep = 10 * time.Millisecond
 )
 

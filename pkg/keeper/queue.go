@@ -10,8 +10,8 @@ import (
 // workloads of a namespace. The zero value is ready.
 type queue struct {
 	mu sync.Mutex
-	// turns are the namespaces in which somebody waits, and waiting is who, each with
-	// the next one first.
+	// turns are the namespaces in which workloads wait, and waiting are the workloads of each; the
+	// next one comes first in both.
 	turns   []string
 	waiting map[string][]*sleeper
 	pass    int
@@ -95,7 +95,7 @@ func (q *queue) next(now time.Time) (next *sleeper, forgotten []*sleeper) {
 		}
 		q.turns = append(q.turns[1:], namespace)
 		if s.pass == q.pass {
-			done++ // the others behind it had theirs before, or came since
+			done++ // the others of this namespace had their turn, or came during this pass
 			continue
 		}
 		s.pass = q.pass

@@ -174,7 +174,7 @@ func (s *Sweep) compare(ctx context.Context, pvs []corev1.PersistentVolume, all 
 			k.wake(pv.Name, 0)
 			continue
 		}
-		// A leader that begins, or a volume that is new.
+		// The leader or the volume is new.
 		if used == nil {
 			uses, err := k.Usage.CachedUses(ctx)
 			if s.say("read what is used", err) {

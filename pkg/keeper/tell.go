@@ -27,7 +27,7 @@ func (k *Keeper) tell(ctx context.Context, look idle.Look) {
 	var err error
 	switch {
 	case volume.Orphan, look.Record.State == ceph.Fencing:
-		return // nobody to tell; and it is open whose the image will be
+		return // an orphan has nobody to tell; during a takeover it is open who will own the image
 	case look.Step == ownership.Conflict && !k.gone(ctx, volume.PV):
 		err = k.tellConflict(ctx, look)
 	default:
@@ -74,7 +74,7 @@ func (k *Keeper) tellConflict(ctx context.Context, look idle.Look) error {
 	}
 	what := fmt.Sprintf("%s(image %s): %s", prefix(volume), look.Image, look.Reason)
 	k.announce(ctx, k.incidents.see(seen, k.Now()), volume, claim, pods, what)
-	// The claim first: by it, a leader that begins finds what there is to take back.
+	// The claim is marked first: by that mark, a new leader finds what has to be taken back.
 	if claim != nil {
 		if err := k.mark(ctx, claim, volume, message(what, pods...)); err != nil {
 			return err

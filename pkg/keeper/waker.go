@@ -25,14 +25,14 @@ const WokenAnnotation = "cephferry.io/woken"
 const (
 	// interval is how often the refused volumes are looked at.
 	interval = 400 * time.Millisecond
-	// looks is after how many volumes that are not free, or how many workloads to wake, a pass
-	// ends; the last workload may exceed it.
+	// looks bounds a pass: it ends after so many looks at volumes, or so many woken workloads. The
+	// last workload may exceed it.
 	looks = 50
 	// remembered is longer than any controller waits before it tries again.
 	remembered = 30 * time.Minute
-	// asks is after what time it is asked whether a workload that waits still wants its pods.
+	// asks is how often to ask whether a waiting workload still wants its pods.
 	asks = 5 * time.Minute
-	// maxVolumes bounds the volumes that are remembered. One of two workloads counts twice.
+	// maxVolumes bounds the volumes that are remembered. A volume of two workloads counts twice.
 	maxVolumes = 1000
 )
 
@@ -45,8 +45,8 @@ type Waker struct {
 	Log    logr.Logger
 	// Now is for how long a workload is remembered.
 	Now func() time.Time
-	// Waits, unless nil, hears which workload waits for a volume, as kind and name, and with an
-	// empty one that nobody does any more, as far as this replica knows. It returns at once.
+	// Waits, unless nil, hears which workload waits for a volume, as kind and name. An empty
+	// workload means that nobody waits any more, as far as this replica knows. It returns at once.
 	Waits func(volume volumes.Volume, workload string)
 	// Woken, unless nil, hears that a workload, as kind and name, was woken because the volume is free.
 	Woken func(volume volumes.Volume, workload string)
@@ -69,7 +69,7 @@ type sleeper struct {
 	object  *metav1.PartialObjectMetadata
 	volumes []volumes.Volume
 	since   time.Time
-	// asked is when it was asked the last time whether it wants its pods.
+	// asked is when it was last asked whether it still wants its pods.
 	asked time.Time
 	// last is the volume that was not free the last time.
 	last int
@@ -228,11 +228,12 @@ func (w *Waker) tryToWake(ctx context.Context, s *sleeper) int {
 		}
 		return looked
 	}
-	// Refused again, it comes back.
+	// If it is refused again, it comes back.
 	w.queue.remove(s)
 	w.over(s)
 	w.rests(s.object.UID)
-	// By the status subresource, whose right does not include the pods' template.
+	// The patch goes to the status subresource: the right to that does not include the pods'
+	// template.
 	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, s.object.UID, WokenAnnotation, w.Now().UTC().Format(time.RFC3339Nano))
 	err := w.Client.Status().Patch(ctx, s.object.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
 	log := w.Log.WithValues("kind", s.object.Kind, "namespace", s.object.Namespace, "name", s.object.Name)

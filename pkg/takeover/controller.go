@@ -25,17 +25,18 @@ import (
 )
 
 const (
-	// interval is after what time a plan that waits is made again.
+	// interval is how often a plan is made again while it waits for its confirmation.
 	interval = 30 * time.Second
-	// planLimit bounds making one.
+	// planLimit bounds the making of a plan.
 	planLimit = 2 * time.Minute
-	// retry and retryLimit are after what time what broke off is tried again.
+	// retry and retryLimit are the first and the longest wait before an interrupted run is tried
+	// again.
 	retry      = 5 * time.Second
 	retryLimit = time.Minute
-	// writeLimit bounds noting a step, which nothing waits for longer.
+	// writeLimit bounds the writing of a step: a run must not wait longer for it.
 	writeLimit = 2 * time.Second
-	// syncLimit: that the objects cannot be watched must not end the program, which guards
-	// the cluster.
+	// syncLimit is practically forever: the program guards the cluster, and must not end because
+	// Takeovers cannot be watched.
 	syncLimit = 100 * 365 * 24 * time.Hour
 )
 
@@ -79,7 +80,8 @@ func (c *Controller) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, c.outage(ctx, &t, err)
 	}
-	// With a precondition: if the person has changed his mind meanwhile, nothing is begun.
+	// The write has a precondition: if the person has changed the Takeover meanwhile, nothing is
+	// begun.
 	if err := c.write(ctx, &t, d.status); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -190,7 +192,7 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 	errs := c.Planner.Take(while, todo, noted.of)
 	c.renew(todo, errs)
 	if ctx.Err() != nil {
-		return reconcile.Result{}, ctx.Err() // another leader goes on
+		return reconcile.Result{}, ctx.Err() // another leader continues
 	}
 	status := noted.status
 	failures := planning.Failures(todo, errs)
@@ -198,11 +200,12 @@ func (c *Controller) run(ctx context.Context, t *v1alpha1.Takeover, all []planni
 	case len(failures) == 0:
 		finish(&status, t.Generation, t.Spec.Node, all, c.Self)
 	case fresh(t, all) && len(noted.last) == 0 && onlyRefused(errs):
-		// Every record is as it was, and what was confirmed is not the situation.
+		// No record has changed, and the situation is not the one that was confirmed.
 		status.Phase, status.Rejected, status.Confirmed, status.Conditions = v1alpha1.TakeoverPlanning, t.Status.Confirmed, "", nil
 		status.Message = "nothing was done\n" + errors.Join(failures...).Error()
 	case t.Spec.Node != "" && slices.ContainsFunc(errs, isRefusal):
-		// The node is not what was confirmed, also if nothing shows that any more at the next look.
+		// The node has changed since the confirmation. That counts even if the next look no longer
+		// shows it.
 		status.Phase, status.Rejected, status.Plan = v1alpha1.TakeoverFailed, t.Spec.Confirm, nil
 		status.Message = "it was refused on the way, and does not go on without another confirmation\n" + errors.Join(failures...).Error()
 	default:

@@ -23,7 +23,7 @@ type decision struct {
 	status v1alpha1.TakeoverStatus
 	// run: carry out the plan that status.confirmed stands for.
 	run bool
-	// final: nothing changes any more by itself.
+	// final: nothing more changes without a person.
 	final bool
 }
 
@@ -106,7 +106,7 @@ func decide(t *v1alpha1.Takeover, all []planning.Volume, self ceph.Party, now ti
 		d.run = true
 		return d
 	case confirm == t.Status.Rejected && same:
-		return d // what was said about it stands
+		return d // the rejection is already shown
 	default:
 		d.status.Rejected = confirm
 		return say(cmp.Or(stopped, "plan "+confirm+" was confirmed, but the situation has changed since, so nothing was done"), "The current plan is "+plan.Hash+": "+how)

@@ -98,7 +98,7 @@ func recordOf(plan failover.Plan) string {
 func digest(all ...any) string {
 	data, err := json.Marshal(all)
 	if err != nil {
-		panic(err) // texts, numbers, and structures of these
+		panic(err) // strings, numbers and structs of these always marshal
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])

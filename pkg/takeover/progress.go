@@ -86,10 +86,10 @@ type progress struct {
 	// generation is that of the spec.
 	generation int64
 	todo       []planning.Volume
-	// last is how many of the conditions each volume has behind it, by claim.
+	// last is how many of the conditions each volume has reached, by claim.
 	last map[string]int
-	// short: of some that were to be cut off from a node, nobody knows that they are, and they are not among
-	// those to be done any more.
+	// short: for some volumes it is unknown whether the node was cut off from them, and the run no
+	// longer includes them.
 	short bool
 	// write stores the status. next: a step has been done for every image.
 	write func(status v1alpha1.TakeoverStatus, next bool)
