@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&config.Address, "address", "", "the node's address")
 	flags.StringVar(&config.Seen, "seen", "", "folder for what pods see in CephFS volumes")
 	flags.BoolVar(&config.IgnoreWatchers, "ignore-watchers", false, "open images that have another watcher, which ceph-csi doesn't")
-	flags.DurationVar(&config.StampInterval, "stamp-interval", 200*time.Millisecond, "time between two stamps of a pod")
+	flags.DurationVar(&config.StampInterval, "stamp-interval", 500*time.Millisecond, "time between two stamps of a pod")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
