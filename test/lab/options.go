@@ -13,6 +13,11 @@ import (
 // [Tools].
 const ToolsVariable = "CEPHFERRY_TOOLS"
 
+// OneProcessor, in [Options.Environ], is for servers that share few processors with many others.
+// A Go program that believes it has several looks for work on each of them whenever it wakes up,
+// and so works up to a tenth more.
+const OneProcessor = "GOMAXPROCS=1"
+
 // Options say how servers are started.
 type Options struct {
 	// Dir is the folder for everything the servers write. It is made if needed.
@@ -21,6 +26,8 @@ type Options struct {
 	Tools Tools
 	// Detached servers outlive the process that starts them.
 	Detached bool
+	// Environ is added to the environment of the servers.
+	Environ []string
 	// Nodes are for [Start]. Without any, everything is on loopback.
 	Nodes Nodes
 	// OnlyRBD is for [StartCeph]: without a file system, and without the manager, whose start

@@ -53,6 +53,7 @@ type Process struct {
 type servers struct {
 	dir      string
 	detached bool
+	environ  []string
 	// far is where they run; nil is this machine.
 	far *Distance
 
@@ -70,7 +71,7 @@ func newServers(options Options) (*servers, error) {
 			return nil, err
 		}
 	}
-	return &servers{dir: dir, detached: options.Detached, far: options.far}, nil
+	return &servers{dir: dir, detached: options.Detached, environ: options.Environ, far: options.far}, nil
 }
 
 // start runs program as a server of that name. It returns as soon as the process
@@ -96,6 +97,7 @@ func (s *servers) start(name, program string, args ...string) (*Process, error) 
 	cmd := exec.Command("/bin/sh", append([]string{"-c", recordAndRun, p.record, program}, args...)...)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), s.environ...)
 	if s.detached {
 		// A session of its own: neither ctrl-C nor a closed terminal reaches it.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

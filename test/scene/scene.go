@@ -81,7 +81,9 @@ func run(m *testing.M, setup Setup, begin func(*Scene) error) (code int, err err
 	s.Home = filepath.Join(s.Dir, "home")
 
 	ctx := context.Background()
-	if s.Lab, err = lab.Start(ctx, lab.Options{Dir: filepath.Join(s.Dir, "lab"), Tools: tools, Nodes: setup.Nodes, Rook: setup.Rook}); err != nil {
+	if s.Lab, err = lab.Start(ctx, lab.Options{
+		Dir: filepath.Join(s.Dir, "lab"), Tools: tools, Environ: []string{lab.OneProcessor}, Nodes: setup.Nodes, Rook: setup.Rook,
+	}); err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()

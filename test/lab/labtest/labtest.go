@@ -56,7 +56,7 @@ func Lab(t testing.TB) *lab.Lab {
 }
 
 func options(t testing.TB) lab.Options {
-	return lab.Options{Dir: t.TempDir(), Tools: lab.Tools(os.Getenv(lab.ToolsVariable))}
+	return lab.Options{Dir: t.TempDir(), Tools: lab.Tools(os.Getenv(lab.ToolsVariable)), Environ: []string{lab.OneProcessor}}
 }
 
 type stopper interface {
