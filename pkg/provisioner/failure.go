@@ -53,7 +53,7 @@ func (f failure) after() time.Duration {
 }
 
 const (
-	// retryHeld is how soon after the other cluster has let go a claim is bound.
+	// retryHeld is how soon a claim that has to wait is tried again. Those in waiters are looked at sooner.
 	retryHeld = 3 * time.Second
 	// retryConflict is for a claim that somebody else has changed just now.
 	retryConflict = 200 * time.Millisecond

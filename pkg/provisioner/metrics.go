@@ -20,7 +20,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		tasks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cephferry_provisioner_tasks_total",
-			Help: "Attempts for claims, by task (provision, grow) and result (done, refused, held, waiting, outage).",
+			Help: "Attempts for claims, by task (provision, grow) and result (done, refused, held, waiting, filesystem, outage).",
 		}, []string{"task", "result"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "cephferry_provisioner_seconds",
