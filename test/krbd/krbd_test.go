@@ -73,6 +73,8 @@ func oneMachineEach(t *testing.T, w *world, first, second *machine) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			test.test(t, w, test.machine)
+			// What is left of it would try to write until the other one is done.
+			must(t, test.machine.Kill())
 		})
 	}
 }
