@@ -42,9 +42,6 @@ type world struct {
 	image   *vm.Image
 	// operator is a connection of the person who fails over.
 	operator ceph.Cluster
-	// booting has room for the machines that boot at a time. A kernel that gets too
-	// little of the processor does nothing but serve its timer.
-	booting chan struct{}
 }
 
 func newWorld(t *testing.T) *world {
@@ -55,10 +52,11 @@ func newWorld(t *testing.T) *world {
 	}
 	guest, err := lab.Tools(os.Getenv(lab.ToolsVariable)).Find("krbd-guest")
 	must(t, err)
-	w := &world{booting: make(chan struct{}, 2)}
+	w := &world{}
 	w.image, err = vm.Build(t.TempDir(), kernel, guest)
 	must(t, err)
 	w.ceph, w.network = labtest.CephInNetwork(t)
+	must(t, w.image.Boot(t.Context(), w.network, 10))
 	w.operator, err = goceph.Dial(t.Context(), goceph.Config{ConfFile: w.ceph.ConfFile})
 	must(t, err)
 	t.Cleanup(func() { must(t, w.operator.Close()) })
@@ -76,36 +74,16 @@ func (w *world) create(t *testing.T, name string) ceph.ImageSpec {
 	return spec
 }
 
-// boot boots machines.
-func (w *world) boot(t *testing.T, numbers ...int) []*machine {
+// start starts machines.
+func (w *world) start(t *testing.T, numbers ...int) []*machine {
 	t.Helper()
-	type booted struct {
-		index int
-		vm    *vm.VM
-		err   error
-	}
-	done := make(chan booted)
+	var machines []*machine
 	dir := t.TempDir()
-	for i, number := range numbers {
-		go func() {
-			w.booting <- struct{}{}
-			defer func() { <-w.booting }()
-			started, err := vm.Start(t.Context(), w.image, w.network, fmt.Sprintf("machine-%d", number), number, dir)
-			done <- booted{i, started, err}
-		}()
-	}
-	machines := make([]*machine, len(numbers))
-	for range numbers {
-		b := <-done
-		if b.err != nil {
-			t.Error(b.err)
-			continue
-		}
-		machines[b.index] = &machine{b.vm, w}
-		t.Cleanup(func() { must(t, b.vm.Stop()) })
-	}
-	if t.Failed() {
-		t.FailNow()
+	for _, number := range numbers {
+		started, err := vm.Start(t.Context(), w.image, w.network, fmt.Sprintf("machine-%d", number), number, dir)
+		must(t, err)
+		t.Cleanup(func() { must(t, started.Stop()) })
+		machines = append(machines, &machine{started, w})
 	}
 	return machines
 }

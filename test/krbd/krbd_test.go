@@ -42,7 +42,7 @@ func TestKernelClient(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			first := 11 + 2*number
-			machines := w.boot(t, first, first+1)
+			machines := w.start(t, first, first+1)
 			test.test(t, w, machines[0], machines[1])
 		})
 	}

@@ -27,15 +27,16 @@ mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t debugfs none /sys/kernel/debug
 for module in /modules/*; do insmod $module; done
-# The kernel makes an environment of the parameters that it does not know.
-ip address add $address dev eth0
-ip link set dev eth0 up
 stty -F /dev/ttyS1 raw -echo
 exec /bin/krbd-guest serve /dev/ttyS1
 `
 
-// Image is what machines boot.
-type Image struct{ kernel, initrd string }
+// Image is what machines are made of.
+type Image struct {
+	kernel, initrd string
+	// state is that of a machine that has booted.
+	state string
+}
 
 // Build writes the initial RAM filesystem into dir, with the kernel that
 // test/krbd/fetch-kernel has unpacked into kernelDir, and the program guest.
@@ -72,7 +73,7 @@ func Build(dir, kernelDir, guest string) (*Image, error) {
 		}
 		archive.add(name, 0o755, data)
 	}
-	image := &Image{kernel: kernels[0], initrd: filepath.Join(dir, "initrd")}
+	image := &Image{kernel: kernels[0], initrd: filepath.Join(dir, "initrd"), state: filepath.Join(dir, "state")}
 	return image, os.WriteFile(image.initrd, archive.close(), 0o600)
 }
 

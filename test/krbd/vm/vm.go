@@ -4,6 +4,7 @@ package vm
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 	"github.com/cephferry/cephferry/test/lab"
 )
 
-// bootLimit is for a machine that is busy with other things; 4 s is usual.
+// bootLimit is for a machine that is busy with other things; 3 s is usual.
 const bootLimit = 2 * time.Minute
 
 // VM is a running virtual machine.
@@ -37,34 +38,44 @@ type VM struct {
 	tap             *lab.Tap
 	toGuest         *os.File
 	fromGuest       *os.File
-	booted, hungUp  chan struct{}
+	running, hungUp chan struct{}
 	mu              sync.Mutex
 	last            int
 	waiting         map[int]chan serial.Answer
 	requestsToGuest *json.Encoder
 }
 
-// Start boots a machine in the network and returns when it takes scripts. Its
-// files are in dir. It ends with the network, or with Stop.
+// Start starts a machine in the network, from the state that [Image.Boot] has kept,
+// and returns when it takes scripts. Its files are in dir. It ends with the network,
+// or with Stop.
 func Start(ctx context.Context, image *Image, network *lab.Network, name string, number int, dir string) (*VM, error) {
-	tap, err := network.AddTap(ctx, number)
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+	vm, err := plug(ctx, image, network, name, number, dir)
+	if err == nil {
+		err = vm.start(ctx)
 	}
-	vm := &VM{Name: name, image: image, number: number, dir: dir, tap: tap}
-	vm.Address, _, _ = strings.Cut(tap.Address, "/")
-	if err := vm.boot(ctx); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	return vm, nil
 }
 
-// Reboot cuts the machine's power and boots it again, with the address that it had.
+// plug is a machine that is in the network and off.
+func plug(ctx context.Context, image *Image, network *lab.Network, name string, number int, dir string) (*VM, error) {
+	tap, err := network.AddTap(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	vm := &VM{Name: name, image: image, number: number, dir: dir, tap: tap}
+	vm.Address, _, _ = strings.Cut(tap.Address, "/")
+	return vm, nil
+}
+
+// Reboot cuts the machine's power and starts it again, with the address that it had.
 func (vm *VM) Reboot(ctx context.Context) error {
 	err := vm.Stop()
 	<-vm.hungUp
 	if err == nil {
-		err = vm.boot(ctx)
+		err = vm.start(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("reboot %s: %w", vm.Name, err)
@@ -72,7 +83,27 @@ func (vm *VM) Reboot(ctx context.Context) error {
 	return nil
 }
 
-func (vm *VM) boot(ctx context.Context) (err error) {
+// start turns a machine on that has booted, and gives it what is its own.
+func (vm *VM) start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, vm.Stop())
+		}
+	}()
+	if err := vm.turnOn(ctx, "-incoming", "exec:cat "+vm.image.state); err != nil {
+		return err
+	}
+	entropy := make([]byte, 32)
+	_, _ = rand.Read(entropy) // never fails
+	_, err = vm.run(ctx, serial.Request{Now: time.Now(), Entropy: entropy, Limit: bootLimit, Script: fmt.Sprintf(`
+		ip link set dev eth0 address 52:54:00:00:00:%02x
+		ip address add %s dev eth0
+		ip link set dev eth0 up`, vm.number, vm.tap.Address)})
+	return err
+}
+
+// turnOn starts the emulator and returns when the machine runs.
+func (vm *VM) turnOn(ctx context.Context, args ...string) error {
 	qemu, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
 		return fmt.Errorf("%w; `apt-get install qemu-system-x86` provides it", err)
@@ -81,40 +112,34 @@ func (vm *VM) boot(ctx context.Context) (err error) {
 	if err := vm.openLine(pipe); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, vm.Stop())
-		}
-	}()
-	if vm.Process, err = vm.tap.Start(vm.Name, qemu,
+	if vm.Process, err = vm.tap.Start(vm.Name, qemu, append([]string{
 		"-machine", "pc,accel=tcg", "-cpu", "max", "-m", "192",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", vm.image.kernel, "-initrd", vm.image.initrd,
 		// On a busy machine the kernel would find that its timer is too slow to work.
-		"-append", "console=ttyS0 loglevel=5 panic=-1 no_timer_check address="+vm.tap.Address,
+		"-append", "console=ttyS0 loglevel=5 panic=-1 no_timer_check",
 		"-chardev", "stdio,id=console", "-serial", "chardev:console",
-		"-chardev", "pipe,id=line,path="+pipe, "-serial", "chardev:line",
-		"-netdev", "tap,id=lan,script=no,downscript=no,ifname="+vm.tap.Name,
-		"-device", fmt.Sprintf("virtio-net-pci,netdev=lan,mac=52:54:00:00:00:%02x", vm.number),
-	); err != nil {
+		"-chardev", "pipe,id=line,path=" + pipe, "-serial", "chardev:line",
+		"-netdev", "tap,id=lan,script=no,downscript=no,ifname=" + vm.tap.Name,
+		"-device", "virtio-net-pci,netdev=lan",
+	}, args...)...); err != nil {
 		return err
 	}
 	limit := time.NewTimer(bootLimit)
 	defer limit.Stop()
 	select {
-	case <-vm.booted:
+	case <-vm.running:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-limit.C:
 		return fmt.Errorf("not up within %v\n%s", bootLimit, lab.Tail(vm.Process.LogFile))
 	}
-	_, err = vm.run(ctx, serial.Request{Now: time.Now(), Script: ":", Limit: bootLimit})
-	return err
 }
 
 // openLine opens the host's end of the machine's second serial line.
 func (vm *VM) openLine(pipe string) (err error) {
-	vm.booted, vm.hungUp = make(chan struct{}), make(chan struct{})
+	vm.running, vm.hungUp = make(chan struct{}), make(chan struct{})
 	vm.waiting = map[int]chan serial.Answer{}
 	for _, end := range []struct {
 		name string
@@ -136,14 +161,14 @@ func (vm *VM) openLine(pipe string) (err error) {
 // listen hands out the answers, until the line is closed.
 func (vm *VM) listen() {
 	defer close(vm.hungUp)
+	if _, err := vm.fromGuest.Read(make([]byte, 1)); err != nil {
+		return
+	}
+	close(vm.running)
 	for decoder := json.NewDecoder(vm.fromGuest); ; {
 		var answer serial.Answer
 		if err := decoder.Decode(&answer); err != nil {
 			return
-		}
-		if answer.ID == 0 {
-			close(vm.booted)
-			continue
 		}
 		vm.mu.Lock()
 		waiting := vm.waiting[answer.ID]

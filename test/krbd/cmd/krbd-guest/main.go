@@ -17,8 +17,13 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cephferry/cephferry/test/krbd/vm/serial"
 )
+
+// waitingSign is between two newlines that say that nothing was asked yet.
+const waitingSign = 20 * time.Millisecond
 
 func main() {
 	var err error
@@ -47,20 +52,47 @@ func serve(tty string) error {
 		// The host waits with a limit of its own.
 		_ = encoder.Encode(a)
 	}
-	answer(serial.Answer{})
+	waiting := time.NewTicker(waitingSign)
+	go func() {
+		for range waiting.C {
+			mu.Lock()
+			_, _ = line.WriteString("\n")
+			mu.Unlock()
+		}
+	}()
 	for decoder := json.NewDecoder(line); ; {
 		var request serial.Request
 		if err := decoder.Decode(&request); err != nil {
 			return fmt.Errorf("read request: %w", err)
 		}
+		waiting.Stop()
 		if !request.Now.IsZero() {
 			now := syscall.NsecToTimeval(request.Now.UnixNano())
 			if err := syscall.Settimeofday(&now); err != nil {
 				return fmt.Errorf("set clock: %w", err)
 			}
 		}
+		if len(request.Entropy) > 0 {
+			if err := reseed(request.Entropy); err != nil {
+				return fmt.Errorf("seed random numbers: %w", err)
+			}
+		}
 		go func() { answer(run(request)) }()
 	}
+}
+
+// reseed makes the kernel's random numbers depend on entropy from now on.
+func reseed(entropy []byte) error {
+	random, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer random.Close()
+	if _, err := random.Write(entropy); err != nil {
+		return err
+	}
+	const now = 0x5207 // RNDRESEEDCRNG of linux/random.h
+	return unix.IoctlSetInt(int(random.Fd()), now, 0)
 }
 
 // run runs a script. It returns soon after the limit also when the script cannot

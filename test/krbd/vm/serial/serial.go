@@ -1,16 +1,18 @@
 // Package serial is the protocol between a virtual machine of the tests and its host on a
-// serial line: JSON objects, one request and one answer for each script, in any order, after
-// a first answer that says that the machine is up.
+// serial line: JSON objects, one request and one answer for each script, in any order. Until
+// the first request the guest sends newlines, which say that the machine runs.
 package serial
 
 import "time"
 
 // Request asks the guest to run a script.
 type Request struct {
-	// ID is not 0.
 	ID int
 	// Now is the host's time, for the guest's clock. A zero Now changes nothing.
 	Now time.Time
+	// Entropy is for the guest's random numbers, of which a copy of another machine has
+	// the same. None changes nothing.
+	Entropy []byte
 	// Script is for /bin/sh.
 	Script string
 	// Limit is when the guest kills the script.
@@ -19,7 +21,7 @@ type Request struct {
 
 // Answer is the end of a script.
 type Answer struct {
-	// ID is that of the request; 0 says that the machine is up.
+	// ID is that of the request.
 	ID int
 	// Output has stdout and stderr.
 	Output string
