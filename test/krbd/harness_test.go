@@ -4,7 +4,6 @@ package krbd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -175,31 +174,31 @@ func (d *device) removal() string {
 	return "echo " + strings.TrimPrefix(d.path, "/dev/rbd") + " >/sys/bus/rbd/remove_single_major"
 }
 
-func (d *device) stateFile() string { return "/tmp/" + strings.TrimPrefix(d.path, "/dev/") }
-
 // write starts to write stamps into the device, and returns when the first are
 // there.
 func (d *device) write(t *testing.T) {
 	t.Helper()
-	d.machine.run(t, "rm -f "+d.stateFile())
-	d.machine.start(t, d.stateFile(), fmt.Sprintf("krbd-guest write %s %s %[3]s >%[3]s.log 2>&1", d.path, d.machine.Name, d.stateFile()))
+	d.writer(t, serial.WriterRequest{Start: true, Node: d.machine.Name})
 	d.await(t, "writes", func(s serial.Writing) bool { return s.Written >= 5 })
 }
 
 // stop ends the writing.
 func (d *device) stop(t *testing.T) {
 	t.Helper()
-	d.machine.end(t, d.stateFile())
+	d.writer(t, serial.WriterRequest{Stop: true})
 }
 
 // writing says how it goes.
 func (d *device) writing(t *testing.T) serial.Writing {
 	t.Helper()
-	out := d.machine.run(t, fmt.Sprintf("cat %s || cat %[1]s.log", d.stateFile()))
-	var state serial.Writing
-	if err := json.Unmarshal([]byte(out), &state); err != nil {
-		t.Fatalf("writer of %s on %s: %s", d.path, d.machine.Name, out)
-	}
+	return d.writer(t, serial.WriterRequest{})
+}
+
+func (d *device) writer(t *testing.T, request serial.WriterRequest) serial.Writing {
+	t.Helper()
+	request.Device = d.path
+	state, err := d.machine.Writer(t.Context(), unhurried, request)
+	must(t, err)
 	return state
 }
 
@@ -208,16 +207,12 @@ func (d *device) await(t *testing.T, what string, reached func(serial.Writing) b
 	t.Helper()
 	var state serial.Writing
 	// A client that was cut off connects again after pauses that grow.
-	eventually(t, takeover, fmt.Sprintf("%s of %s %s", d.path, d.machine.Name, what), func() error {
-		if out, err := d.machine.Run(t.Context(), atOnce, "cat "+d.stateFile()); err != nil {
-			return err
-		} else if err := json.Unmarshal([]byte(out), &state); err != nil {
-			return err
+	eventually(t, takeover, fmt.Sprintf("%s of %s %s", d.path, d.machine.Name, what), func() (err error) {
+		state, err = d.machine.Writer(t.Context(), atOnce, serial.WriterRequest{Device: d.path})
+		if err == nil && !reached(state) {
+			err = fmt.Errorf("it is at %+v", state)
 		}
-		if !reached(state) {
-			return fmt.Errorf("it is at %+v", state)
-		}
-		return nil
+		return err
 	})
 	return state
 }

@@ -28,7 +28,7 @@ mount -t sysfs none /sys
 mount -t debugfs none /sys/kernel/debug
 for module in /modules/*; do insmod $module; done
 stty -F /dev/ttyS1 raw -echo
-exec /bin/krbd-guest serve /dev/ttyS1
+exec /bin/krbd-guest /dev/ttyS1
 `
 
 // Image is what machines are made of.

@@ -188,6 +188,30 @@ func (vm *VM) Run(ctx context.Context, limit time.Duration, script string) (stri
 
 func (vm *VM) run(ctx context.Context, request serial.Request) (string, error) {
 	failed := func(err error) error { return fmt.Errorf("run %q on %s: %w", request.Script, vm.Name, err) }
+	answer, err := vm.ask(ctx, request)
+	if err != nil {
+		return "", failed(err)
+	}
+	output := strings.TrimSpace(answer.Output)
+	if answer.Error != "" {
+		return output, failed(fmt.Errorf("%s: %s", answer.Error, output))
+	}
+	return output, nil
+}
+
+// Writer asks how it goes for a writer of stamps, which the request may start or stop.
+func (vm *VM) Writer(ctx context.Context, limit time.Duration, request serial.WriterRequest) (serial.Writing, error) {
+	answer, err := vm.ask(ctx, serial.Request{Writer: &request, Limit: limit})
+	if err == nil && answer.Error != "" {
+		err = errors.New(answer.Error)
+	}
+	if err != nil {
+		return serial.Writing{}, fmt.Errorf("ask %s for the writer of %s: %w", vm.Name, request.Device, err)
+	}
+	return *answer.Writing, nil
+}
+
+func (vm *VM) ask(ctx context.Context, request serial.Request) (serial.Answer, error) {
 	// The guest keeps the limit, and has a moment to say so.
 	ctx, cancel := context.WithTimeout(ctx, request.Limit+5*time.Second)
 	defer cancel()
@@ -199,19 +223,15 @@ func (vm *VM) run(ctx context.Context, request serial.Request) (string, error) {
 	err := errors.Join(vm.toGuest.SetWriteDeadline(time.Now().Add(request.Limit)), vm.requestsToGuest.Encode(request))
 	vm.mu.Unlock()
 	if err != nil {
-		return "", failed(err)
+		return serial.Answer{}, err
 	}
 	select {
 	case answer := <-answers:
-		output := strings.TrimSpace(answer.Output)
-		if answer.Error != "" {
-			return output, failed(fmt.Errorf("%s: %s", answer.Error, output))
-		}
-		return output, nil
+		return answer, nil
 	case <-vm.hungUp:
-		return "", failed(errors.New("the machine was stopped"))
+		return serial.Answer{}, errors.New("the machine was stopped")
 	case <-ctx.Done():
-		return "", failed(fmt.Errorf("no answer: %w", ctx.Err()))
+		return serial.Answer{}, fmt.Errorf("no answer: %w", ctx.Err())
 	}
 }
 

@@ -1,9 +1,8 @@
 //go:build linux
 
-// Krbd-guest runs in the virtual machines of the tests. As `krbd-guest serve
-// <tty>` it is process 1 and runs the scripts that the host sends (package
-// serial). As `krbd-guest write <device> <name> <file>` it writes stamps into a
-// device without end, past every error, and keeps in the file how that goes.
+// Krbd-guest is process 1 of the virtual machines of the tests. As `krbd-guest
+// <tty>` it does what the host asks for (package serial): it runs scripts, and
+// writes stamps into devices.
 package main
 
 import (
@@ -26,14 +25,9 @@ import (
 const waitingSign = 20 * time.Millisecond
 
 func main() {
-	var err error
-	switch args := os.Args[1:]; {
-	case len(args) == 2 && args[0] == "serve":
-		err = serve(args[1])
-	case len(args) == 4 && args[0] == "write":
-		err = write(args[1], args[2], args[3])
-	default:
-		err = fmt.Errorf("unknown arguments %q", args)
+	err := fmt.Errorf("arguments %q; want a serial line", os.Args[1:])
+	if len(os.Args) == 2 {
+		err = serve(os.Args[1])
 	}
 	fmt.Fprintln(os.Stderr, "krbd-guest:", err)
 	os.Exit(1)
@@ -60,6 +54,7 @@ func serve(tty string) error {
 			mu.Unlock()
 		}
 	}()
+	writers := writers{all: map[string]*writer{}}
 	for decoder := json.NewDecoder(line); ; {
 		var request serial.Request
 		if err := decoder.Decode(&request); err != nil {
@@ -77,7 +72,18 @@ func serve(tty string) error {
 				return fmt.Errorf("seed random numbers: %w", err)
 			}
 		}
-		go func() { answer(run(request)) }()
+		go func() {
+			if request.Writer == nil {
+				answer(run(request))
+				return
+			}
+			a := serial.Answer{ID: request.ID}
+			var err error
+			if a.Writing, err = writers.do(*request.Writer); err != nil {
+				a.Error = err.Error()
+			}
+			answer(a)
+		}()
 	}
 }
 

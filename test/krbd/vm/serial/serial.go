@@ -5,7 +5,7 @@ package serial
 
 import "time"
 
-// Request asks the guest to run a script.
+// Request asks the guest to run a script, or about a writer.
 type Request struct {
 	ID int
 	// Now is the host's time, for the guest's clock. A zero Now changes nothing.
@@ -17,9 +17,21 @@ type Request struct {
 	Script string
 	// Limit is when the guest kills the script.
 	Limit time.Duration
+	// Writer is set in place of a script.
+	Writer *WriterRequest
 }
 
-// Answer is the end of a script.
+// WriterRequest asks how it goes for the one who writes stamps into a device.
+type WriterRequest struct {
+	Device string
+	// Start starts it before, in the name of Node.
+	Start bool
+	Node  string
+	// Stop stops it before. It has closed the device then.
+	Stop bool
+}
+
+// Answer is the end of a script, or about a writer.
 type Answer struct {
 	// ID is that of the request.
 	ID int
@@ -27,9 +39,11 @@ type Answer struct {
 	Output string
 	// Error is empty when the script exited with 0 in time.
 	Error string
+	// Writing is that of the writer that was asked about.
+	Writing *Writing
 }
 
-// Writing is how it goes for the guest's writer.
+// Writing is how it goes for a writer.
 type Writing struct {
 	// Written and Failed count stamps so far.
 	Written, Failed int
