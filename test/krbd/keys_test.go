@@ -205,9 +205,10 @@ func (m *machine) mapAndStopMidway(t *testing.T, spec ceph.ImageSpec, options st
 	const tries = 8
 	for try := range tries {
 		_, err := m.Run(t.Context(), takeover, fmt.Sprintf(`
+			rm -f %[3]s
 			/bin/tc qdisc add dev eth0 root netem delay 300ms
 			{ set +e; (set -e; %[2]s; echo mapped); echo ended; } >%[3]s 2>&1 &
-			until grep -qs 'rbd_header\.%[1]s.*watch-watch' /sys/kernel/debug/ceph/*/osdc || grep -q . %[3]s; do :; done
+			until grep -qs 'rbd_header\.%[1]s.*watch-watch' /sys/kernel/debug/ceph/*/osdc || [ -s %[3]s ]; do sleep 0.05; done
 			ip link set dev eth0 down
 			/bin/tc qdisc del dev eth0 root`, image.ID, m.world.add(m.world.ceph.Node, spec, options), pendingLog))
 		must(t, err)
