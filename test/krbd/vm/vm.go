@@ -95,11 +95,29 @@ func (vm *VM) start(ctx context.Context) (err error) {
 	}
 	entropy := make([]byte, 32)
 	_, _ = rand.Read(entropy) // never fails
-	_, err = vm.run(ctx, serial.Request{Now: time.Now(), Entropy: entropy, Limit: bootLimit, Script: fmt.Sprintf(`
+	if _, err := vm.run(ctx, serial.Request{Entropy: entropy, Limit: bootLimit, Script: fmt.Sprintf(`
 		ip link set dev eth0 address 52:54:00:00:00:%02x
 		ip address add %s dev eth0
-		ip link set dev eth0 up`, vm.number, vm.tap.Address)})
-	return err
+		ip link set dev eth0 up`, vm.number, vm.tap.Address)}); err != nil {
+		return err
+	}
+	return vm.setClock(ctx)
+}
+
+// setClock sets the machine's clock. It is late by what the request takes, and the times
+// of the stamps of several machines are compared, so a slow request is made again.
+func (vm *VM) setClock(ctx context.Context) error {
+	const tries, quick = 20, 100 * time.Millisecond
+	for range tries {
+		now := time.Now()
+		if _, err := vm.run(ctx, serial.Request{Now: now, Script: ":", Limit: bootLimit}); err != nil {
+			return err
+		}
+		if time.Since(now) < quick {
+			break
+		}
+	}
+	return nil
 }
 
 // turnOn starts the emulator and returns when the machine runs.

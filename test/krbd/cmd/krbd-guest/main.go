@@ -110,7 +110,7 @@ func run(request serial.Request) serial.Answer {
 	cmd := exec.Command("/bin/sh", "-ec", request.Script)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	// A program that the script has left behind must not keep its end.
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 5 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return serial.Answer{ID: request.ID, Error: err.Error()}
