@@ -14,7 +14,7 @@ const (
 	settleLimit = time.Minute
 	// Who has waited for long may wait a tenth longer: many tests poll at a time, and what
 	// they look at has to run on the same processors.
-	shortestPause, longestPause = 50 * time.Millisecond, 200 * time.Millisecond
+	shortestPause, longestPause = 50 * time.Millisecond, 500 * time.Millisecond
 )
 
 // Eventually polls until check is content.
