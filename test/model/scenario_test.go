@@ -1,8 +1,9 @@
 package model
 
 import (
+	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 
 // TestScenarios plays what people have written in testdata/scenarios.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/scenarios/*.txt")
+	files, err := fs.Glob(expected, "testdata/scenarios/*.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,9 +21,9 @@ func TestScenarios(t *testing.T) {
 		t.Fatalf("there are %d scenarios", len(files))
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+		t.Run(strings.TrimSuffix(path.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			text, err := os.ReadFile(file)
+			text, err := expected.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
