@@ -25,10 +25,10 @@ STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 PLUGIN       = $(STATIC:static/%=plugin/%)
 # Fuzzing runs beside the servers, with what they leave of the processors.
 FUZZTIME    ?= 20s
-# The packages whose tests need the lab; test-unit runs all others. Those that take longest begin
-# first, so that none of them runs alone at the end. keys, outage and goceph wait more than they
-# compute.
-LAB_FIRST    = test/keys/ test/outage/ test/failover/ test/provisioner/ pkg/ceph/goceph/ test/guard/ test/e2e/ test/chart/ test/lab/
+# The packages whose tests need the lab; test-unit runs all others. They are ordered so that
+# packages that wait (outage, keys, goceph) run beside packages that compute (provisioner,
+# guard). The rest is short; whatever is last runs alone.
+LAB_FIRST    = test/outage/ test/failover/ test/e2e/ test/provisioner/ test/keys/ pkg/ceph/goceph/ test/guard/ test/lab/ test/chart/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
 LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_FIRST)) $(filter-out $(LAB_FIRST),$(LAB_ALL))
 # Three packages run at a time, each with its own servers and four tests, which mostly wait. The
