@@ -287,18 +287,14 @@ const snapshotsNamed = 5
 
 // snapshots is what a person has to know of the claim's VolumeSnapshots, or empty.
 func snapshots(seen Seen) string {
-	n := len(seen.Snapshots)
 	switch {
 	case seen.Unlisted:
 		return "Not checked: whether there are VolumeSnapshots of the claim, which you may not list. They would be kept, but ceph-csi takes no more of it."
-	case n == 0:
+	case len(seen.Snapshots) == 0:
 		return ""
 	}
-	names := strings.Join(seen.Snapshots[:min(n, snapshotsNamed)], ", ")
-	if more := n - snapshotsNamed; more > 0 {
-		names += " and " + count.Of(more, "other")
-	}
-	return "VolumeSnapshots are kept, and ceph-csi still fills new claims from them, but it takes no more of this claim: " + names
+	return "VolumeSnapshots are kept, and ceph-csi still fills new claims from them, but it takes no more of this claim: " +
+		count.Few(seen.Snapshots, snapshotsNamed)
 }
 
 // unchecked is what a person has to look at before a name is given to an image, or empty: with whose key

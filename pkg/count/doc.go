@@ -1,2 +1,2 @@
-// Package count says in words how many things there are.
+// Package count says in words how many things there are, and which.
 package count

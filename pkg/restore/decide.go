@@ -160,7 +160,7 @@ func Decide(wish Wish, spaces []Space, here Here) (*Plan, error) {
 	if len(open) > 0 {
 		return plan, refuse("name them with --access-mode and --volume-mode, for example ReadWriteOnce and Filesystem; "+
 			"where claims differ, name those that are alike as arguments: a raw device that is mounted as Filesystem would be formatted",
-			"the records say neither access modes nor volume mode of %s", few(open))
+			"the records say neither access modes nor volume mode of %s", count.Few(open, 10))
 	}
 	return plan, nil
 }
@@ -402,12 +402,4 @@ func choose(wish Wish, image owned) (*Class, string) {
 		return all[0], ""
 	}
 	return nil, fmt.Sprintf("several StorageClasses lead to its image (%s); name the one you mean with --class: %s", where, strings.Join(names, ", "))
-}
-
-// few names some of many.
-func few(names []string) string {
-	if n := len(names) - 10; n > 0 {
-		return strings.Join(names[:10], ", ") + " and " + count.Of(n, "other")
-	}
-	return strings.Join(names, ", ")
 }
