@@ -20,7 +20,7 @@ import (
 
 // Not parallel: what other tests let the libraries print would be taken for its own.
 func TestDial(t *testing.T) {
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	dir := t.TempDir()
 	file := func(name, content string) string {
 		path := filepath.Join(dir, name)
@@ -122,7 +122,7 @@ func captureOutput(t *testing.T, f func()) string {
 
 func TestBlocklistedClient(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	address, err := cluster.rados.GetAddrs()
 	must(t, err)
@@ -136,7 +136,7 @@ func TestBlocklistedClient(t *testing.T) {
 
 // A program that tries again and again must not use up the machine.
 func TestDialThatFailsLeavesNothingBehind(t *testing.T) {
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	fail := func(n int) {
 		noKey := h.config(cephtest.Provisioner)
 		noKey.Key = "%"

@@ -31,6 +31,16 @@ type harness struct {
 	users map[cephtest.User]lab.User
 }
 
+// shared is for tests that have their own images in it.
+var shared labtest.Shared
+
+func TestMain(m *testing.M) { shared.Main(m) }
+
+func sharedHarness(t *testing.T) *harness {
+	t.Helper()
+	return prepareHarness(t, shared.Ceph(t), nil)
+}
+
 // startHarness starts a Ceph with these pools, and with RBD only unless one of them is full.
 func startHarness(t *testing.T, pools []cephtest.Pool) *harness {
 	t.Helper()

@@ -15,9 +15,9 @@ import (
 // that of the record, although names and headers are read at the same time.
 func TestLooksByManyAtOnce(t *testing.T) {
 	const callers, writes = 16, 10
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
-	one, other := h.image(t, cluster, "one"), h.image(t, cluster, "other")
+	one, other := h.image(t, cluster, "looked-at"), h.image(t, cluster, "looked-at-too")
 	add := func(spec ceph.ImageSpec) {
 		for {
 			look, err := cluster.Look(t.Context(), spec)
@@ -53,7 +53,7 @@ func TestLooksByManyAtOnce(t *testing.T) {
 // The id that is remembered of a name leads to nothing when another image has it.
 func TestLookAtAnotherImageOfTheName(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	for round := range 3 {
 		image := h.image(t, cluster, "name")

@@ -51,7 +51,7 @@ func writeHeader(ioctx *rados.IOContext, id string) error {
 
 func TestCreationAfterOneThatDied(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	tests := map[string]func(t *testing.T, ioctx *rados.IOContext, name, id string){
 		"after the first step": addToDirectory,
@@ -126,11 +126,12 @@ func TestCreationAfterOneThatDied(t *testing.T) {
 
 func TestNameOfAnImageOfTheOldFormat(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
+	spec := ceph.ImageSpec{Pool: lab.Pool, Name: "old-format"}
 	// Nothing makes them any more; librbd still goes by the object's name.
-	must(t, h.ioctx(t, replica).WriteFull(replica.Name+".rbd", []byte("<<< Rados Block Device Image >>>\n")))
-	if _, err := cluster.CreateImage(t.Context(), replica, ceph.Layout{Size: 1}); !errors.Is(err, ceph.ErrImageExists) {
+	must(t, h.ioctx(t, spec).WriteFull(spec.Name+".rbd", []byte("<<< Rados Block Device Image >>>\n")))
+	if _, err := cluster.CreateImage(t.Context(), spec, ceph.Layout{Size: 1}); !errors.Is(err, ceph.ErrImageExists) {
 		t.Errorf("got %v; want %v", err, ceph.ErrImageExists)
 	}
 	awaitCounts(t, cluster.calls, 0, 0)
@@ -138,23 +139,24 @@ func TestNameOfAnImageOfTheOldFormat(t *testing.T) {
 
 func TestCreationUnderWayIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
-	ioctx := h.ioctx(t, replica)
-	addToDirectory(t, ioctx, replica.Name, "slow")
+	spec := ceph.ImageSpec{Pool: lab.Pool, Name: "slowly-made"}
+	ioctx := h.ioctx(t, spec)
+	addToDirectory(t, ioctx, spec.Name, "slow")
 	result := make(chan error)
 	go func() {
-		_, err := cluster.CreateImage(t.Context(), replica, ceph.Layout{Size: 2 << 20})
+		_, err := cluster.CreateImage(t.Context(), spec, ceph.Layout{Size: 2 << 20})
 		result <- err
 	}()
 	for inside := 0; inside == 0; inside, _ = cluster.calls.counts() {
 	}
-	writeID(t, ioctx, replica.Name, "slow")
+	writeID(t, ioctx, spec.Name, "slow")
 	must(t, writeHeader(ioctx, "slow"))
 	if err := <-result; !errors.Is(err, ceph.ErrImageExists) {
 		t.Errorf("got %v; want %v", err, ceph.ErrImageExists)
 	}
-	image, err := cluster.Image(t.Context(), replica)
+	image, err := cluster.Image(t.Context(), spec)
 	must(t, err)
 	if image.ID != "slow" || image.Size != 1<<20 {
 		t.Errorf("the slow creator's image became %+v", image)

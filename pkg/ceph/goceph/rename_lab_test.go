@@ -81,7 +81,7 @@ func TestRenamer(t *testing.T) {
 // next rename always ends with one name.
 func TestRenamesThatAreKilled(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	ioctx := h.ioctx(t, replica)
 	moments := map[string]func(image ceph.Image, name string) bool{
@@ -299,7 +299,7 @@ func TestRenameImageOfALockHolder(t *testing.T) {
 
 func TestNamesThatAreMended(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	tests := map[string]struct {
 		// spoil leaves something of image "NAME" behind.
@@ -388,7 +388,7 @@ func TestNamesThatAreMended(t *testing.T) {
 // name is the beginning of an object's name.
 func TestRenamingLooksForAnImageOfTheOldestFormat(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	image := h.image(t, h.connect(t), "narrow")
 	grants := []string{"allow r class-read object_prefix rbd_info"}
 	for _, prefix := range []string{"rbd_id.", "rbd_header.", "rbd_directory", "rbd_object_map."} {

@@ -45,7 +45,7 @@ func (h *harness) image(t *testing.T, cluster ceph.ImageCreator, name string) ce
 // closed it; a hundred times, because a moment of staleness would be enough.
 func TestWatchersAreThoseOfNow(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	image := h.image(t, cluster, "now")
 	wantWatchers(t, cluster, image.ImageSpec)
@@ -66,7 +66,7 @@ func TestWatchersAreThoseOfNow(t *testing.T) {
 // What librbd and the rbd command list is the same.
 func TestWatchersAreThoseOfLibrbd(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	image := h.image(t, cluster, "both")
 	for range 3 {
@@ -87,7 +87,7 @@ func TestWatchersAreThoseOfLibrbd(t *testing.T) {
 
 func TestReadOnlyOpenersAreNoWatchers(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	image := h.image(t, cluster, "read-only")
 	opened := h.open(t, image.ImageSpec)
@@ -100,7 +100,7 @@ func TestReadOnlyOpenersAreNoWatchers(t *testing.T) {
 // being removed, or for ever if that was cut short.
 func TestWatchersOfAnImageWithoutHeader(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
 	image := h.image(t, cluster, "headless")
 	wantWatchers(t, cluster, image.ImageSpec)
@@ -118,7 +118,7 @@ func TestWatchersOfAnImageWithoutHeader(t *testing.T) {
 
 func TestWatchersByManyAtOnce(t *testing.T) {
 	const callers, images = 200, 12
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster, err := dial(t.Context(), h.config(cephtest.Observer))
 	must(t, err)
 	defer cluster.Close()
@@ -259,9 +259,9 @@ func TestCloseWhileWatchersAreListed(t *testing.T) {
 // A client that was on the blocklist sees watchers again when it no longer is.
 func TestWatchersForAClientOnTheBlocklist(t *testing.T) {
 	t.Parallel()
-	h := startHarness(t, nil)
+	h := sharedHarness(t)
 	cluster := h.connect(t)
-	image := h.image(t, cluster, "image")
+	image := h.image(t, cluster, "blocked")
 	watcher, _ := h.Watch(t, image.ImageSpec)
 	wantWatchers(t, cluster, image.ImageSpec, watcher)
 	address, err := cluster.rados.GetAddrs()

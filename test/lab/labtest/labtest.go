@@ -6,7 +6,10 @@
 package labtest
 
 import (
+	"context"
+	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/cephferry/cephferry/test/lab"
@@ -20,6 +23,43 @@ func RBD(t testing.TB) *lab.Ceph {
 	o := options(t)
 	o.OnlyRBD = true
 	return startCeph(t, o)
+}
+
+// Shared is a Ceph that has RBD only, for those tests of a package that neither stop it nor count
+// what is in it. It starts for the first of them, and its Main stops it.
+type Shared struct {
+	once sync.Once
+	dir  string
+	ceph *lab.Ceph
+	err  error
+}
+
+// Ceph returns it when it runs.
+func (s *Shared) Ceph(t testing.TB) *lab.Ceph {
+	t.Helper()
+	s.once.Do(func() {
+		if s.dir, s.err = os.MkdirTemp("", "shared-ceph-"); s.err == nil {
+			s.ceph, s.err = lab.StartCeph(context.Background(), lab.Options{Dir: s.dir, Environ: []string{lab.OneProcessor}, OnlyRBD: true})
+		}
+	})
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	t.Cleanup(func() { showLogs(t, s.ceph) })
+	return s.ceph
+}
+
+// Main runs the tests of a package that shares a Ceph.
+func (s *Shared) Main(m *testing.M) {
+	code := m.Run()
+	if s.ceph != nil {
+		if err := s.ceph.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	_ = os.RemoveAll(s.dir)
+	os.Exit(code)
 }
 
 func startCeph(t testing.TB, o lab.Options) *lab.Ceph {
@@ -44,17 +84,6 @@ func Cluster(t testing.TB, name string) *lab.Cluster {
 	return cluster
 }
 
-// Lab starts a Ceph and the clusters east and west for t.
-func Lab(t testing.TB) *lab.Lab {
-	t.Helper()
-	started, err := lab.Start(t.Context(), options(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopAfter(t, started)
-	return started
-}
-
 func options(t testing.TB) lab.Options {
 	return lab.Options{Dir: t.TempDir(), Tools: lab.Tools(os.Getenv(lab.ToolsVariable)), Environ: []string{lab.OneProcessor}}
 }
@@ -68,13 +97,17 @@ type stopper interface {
 // what they had to say when the test failed.
 func stopAfter(t testing.TB, servers stopper) {
 	t.Cleanup(func() {
-		if t.Failed() {
-			for _, p := range servers.Processes() {
-				t.Logf("%s: %s", p.Name, lab.Tail(p.LogFile))
-			}
-		}
+		showLogs(t, servers)
 		if err := servers.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+func showLogs(t testing.TB, servers stopper) {
+	if t.Failed() {
+		for _, p := range servers.Processes() {
+			t.Logf("%s: %s", p.Name, lab.Tail(p.LogFile))
+		}
+	}
 }
