@@ -20,12 +20,19 @@ import (
 	"github.com/cephferry/cephferry/test/lab/labtest"
 )
 
+// TestCeph: the parts run one after the other, since two of them stop Ceph for a while.
 func TestCeph(t *testing.T) {
 	start := time.Now()
 	ceph := labtest.Ceph(t)
 	t.Logf("ready after %v", time.Since(start))
-	ctx := t.Context()
+	t.Run("users", func(t *testing.T) { users(t, ceph) })
+	t.Run("quota", func(t *testing.T) { quota(t, ceph) })
+	t.Run("freeze and thaw", func(t *testing.T) { freezeAndThaw(t, ceph) })
+}
 
+func users(t *testing.T, ceph *lab.Ceph) {
+	start := time.Now()
+	ctx := t.Context()
 	for _, pool := range []string{lab.Pool, lab.OtherPool} {
 		if _, err := ceph.RBD(ctx, "--id", ceph.Provisioner.ID, "create", pool+"/a", "--size", "16M"); err != nil {
 			t.Error(err)
@@ -57,16 +64,15 @@ func TestCeph(t *testing.T) {
 	}
 }
 
-func TestPoolQuota(t *testing.T) {
-	ceph := labtest.Ceph(t)
+func quota(t *testing.T, ceph *lab.Ceph) {
 	ctx := t.Context()
 	if err := ceph.SetPoolQuota(ctx, lab.Pool, 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ceph.RBD(ctx, "create", lab.Pool+"/a", "--size", "16M"); err != nil {
+	if _, err := ceph.RBD(ctx, "create", lab.Pool+"/full", "--size", "16M"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ceph.RBD(ctx, "bench", "--io-type", "write", "--io-size", "1M", "--io-total", "8M", lab.Pool+"/a"); err != nil {
+	if _, err := ceph.RBD(ctx, "bench", "--io-type", "write", "--io-size", "1M", "--io-total", "8M", lab.Pool+"/full"); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -84,8 +90,7 @@ func TestPoolQuota(t *testing.T) {
 	t.Logf("not full after %v", time.Since(start))
 }
 
-func TestFreezeAndThaw(t *testing.T) {
-	ceph := labtest.Ceph(t)
+func freezeAndThaw(t *testing.T, ceph *lab.Ceph) {
 	ctx := t.Context()
 	if err := ceph.OSD.Freeze(); err != nil {
 		t.Fatal(err)
@@ -120,15 +125,12 @@ func TestStopLeavesNoProcess(t *testing.T) {
 	}
 }
 
-func TestLab(t *testing.T) {
-	start := time.Now()
-	started := labtest.Lab(t)
-	t.Logf("ready after %v", time.Since(start))
+// external: what Rook has in a cluster that uses another cluster's Ceph.
+func (w world) external(t *testing.T) {
 	ctx := t.Context()
-
 	for cluster, config := range map[*lab.Cluster]string{
-		started.East: `configmap/ceph-csi-config -o=jsonpath={.data.config\.json}`,
-		started.West: `configmap/rook-ceph-csi-config -o=jsonpath={.data.csi-cluster-config-json}`,
+		w.East: `configmap/ceph-csi-config -o=jsonpath={.data.config\.json}`,
+		w.West: `configmap/rook-ceph-csi-config -o=jsonpath={.data.csi-cluster-config-json}`,
 	} {
 		get := func(object string) string {
 			t.Helper()
@@ -144,7 +146,7 @@ func TestLab(t *testing.T) {
 		if got := get("storageclass ceph-filesystem -o=jsonpath={.parameters.fsName}"); got != lab.Filesystem {
 			t.Errorf("%s: file system of the class = %q, want %q", cluster.Name, got, lab.Filesystem)
 		}
-		for secret, user := range map[string]lab.User{"rook-csi-cephfs-provisioner": started.Ceph.CephFSProvisioner, "rook-csi-cephfs-node": started.Ceph.CephFSNode} {
+		for secret, user := range map[string]lab.User{"rook-csi-cephfs-provisioner": w.Ceph.CephFSProvisioner, "rook-csi-cephfs-node": w.Ceph.CephFSNode} {
 			want := base64.StdEncoding.EncodeToString([]byte(user.ID)) + "," + base64.StdEncoding.EncodeToString([]byte(user.Key))
 			if got := get("secret " + secret + " -o=jsonpath={.data.userID},{.data.userKey}"); got != want {
 				t.Errorf("%s: secret %s = %q, want %q", cluster.Name, secret, got, want)
@@ -156,7 +158,7 @@ func TestLab(t *testing.T) {
 		}
 		if err := json.Unmarshal([]byte(get(config)), &entries); err != nil {
 			t.Errorf("%s: %v", cluster.Name, err)
-		} else if len(entries) != 1 || entries[0].ClusterID != "rook-ceph" || !slices.Equal(entries[0].Monitors, started.Ceph.V1) { // as the kernel mounts CephFS
+		} else if len(entries) != 1 || entries[0].ClusterID != "rook-ceph" || !slices.Equal(entries[0].Monitors, w.Ceph.V1) { // as the kernel mounts CephFS
 			t.Errorf("%s: config = %+v", cluster.Name, entries)
 		}
 
@@ -187,8 +189,9 @@ func TestLab(t *testing.T) {
 			t.Errorf("version = %+v, %v", version, err)
 		}
 	}
-	if out, err := started.Ceph.RBD(ctx, "ls", lab.Pool); err != nil || string(out) != "east\nwest\n" {
-		t.Errorf("images = %q, %v", out, err)
+	out, err := w.Ceph.RBD(ctx, "ls", lab.Pool)
+	if images := strings.Fields(string(out)); err != nil || !slices.Contains(images, lab.East) || !slices.Contains(images, lab.West) {
+		t.Errorf("images = %q, %v", images, err)
 	}
 }
 
@@ -280,7 +283,7 @@ func TestStarter(t *testing.T) {
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	const limit = time.Minute // a whole lab may have to start
-	for deadline := time.Now().Add(limit); !condition(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); !condition(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %s: %s", limit, what)
 		}

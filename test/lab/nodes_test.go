@@ -20,7 +20,7 @@ import (
 	"github.com/cephferry/cephferry/test/lab/stamp"
 )
 
-func TestNodes(t *testing.T) {
+func TestLab(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	started := labtest.LabWithNodes(t, lab.Nodes{PerCluster: 4})
@@ -38,6 +38,7 @@ func TestNodes(t *testing.T) {
 
 	// Side by side, each with nodes of its own.
 	for name, f := range map[string]func(*testing.T){
+		"what Rook has there":  func(t *testing.T) { t.Parallel(); w.external(t) },
 		"a pod comes and goes": func(t *testing.T) { t.Parallel(); w.comesAndGoes(t, w.West, "west-2") },
 		"a pod that ends":      func(t *testing.T) { t.Parallel(); w.ends(t, w.West, "west-2") },
 		"a hand-over":          func(t *testing.T) { t.Parallel(); w.handOver(t, "east-3", "west-3") },
@@ -143,7 +144,7 @@ func (w world) kill(t *testing.T, cluster *lab.Cluster, name string) {
 		if time.Since(start) > 40*time.Second {
 			t.Fatal("the watcher of a dead node stays")
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 	}
 	took := time.Since(start)
 	t.Logf("watcher gone after %v", took)
