@@ -299,7 +299,7 @@ func TestRenameImageOfALockHolder(t *testing.T) {
 
 func TestNamesThatAreMended(t *testing.T) {
 	t.Parallel()
-	h := sharedHarness(t)
+	h := startHarness(t, nil)
 	cluster := h.connect(t)
 	tests := map[string]struct {
 		// spoil leaves something of image "NAME" behind.

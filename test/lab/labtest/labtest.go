@@ -37,16 +37,18 @@ type Shared struct {
 // Ceph returns it when it runs.
 func (s *Shared) Ceph(t testing.TB) *lab.Ceph {
 	t.Helper()
-	s.once.Do(func() {
-		if s.dir, s.err = os.MkdirTemp("", "shared-ceph-"); s.err == nil {
-			s.ceph, s.err = lab.StartCeph(context.Background(), lab.Options{Dir: s.dir, Environ: []string{lab.OneProcessor}, OnlyRBD: true})
-		}
-	})
+	s.once.Do(s.start)
 	if s.err != nil {
 		t.Fatal(s.err)
 	}
 	t.Cleanup(func() { showLogs(t, s.ceph) })
 	return s.ceph
+}
+
+func (s *Shared) start() {
+	if s.dir, s.err = os.MkdirTemp("", "shared-ceph-"); s.err == nil {
+		s.ceph, s.err = lab.StartCeph(context.Background(), lab.Options{Dir: s.dir, Environ: []string{lab.OneProcessor}, OnlyRBD: true})
+	}
 }
 
 // Main runs the tests of a package that shares a Ceph.
