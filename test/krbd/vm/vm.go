@@ -105,19 +105,23 @@ func (vm *VM) start(ctx context.Context) (err error) {
 }
 
 // setClock sets the machine's clock. It is late by what the request takes, and the times
-// of the stamps of several machines are compared, so a slow request is made again.
+// of the stamps of several machines are compared, so a slow request is made again, and
+// without a quick one the machine is not used.
 func (vm *VM) setClock(ctx context.Context) error {
-	const tries, quick = 20, 100 * time.Millisecond
-	for range tries {
+	const quick = 100 * time.Millisecond
+	for deadline := time.Now().Add(bootLimit); ; {
 		now := time.Now()
 		if _, err := vm.run(ctx, serial.Request{Now: now, Script: ":", Limit: bootLimit}); err != nil {
 			return err
 		}
-		if time.Since(now) < quick {
-			break
+		took := time.Since(now)
+		if took < quick {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("set the clock of %s: no request within %v was quicker than %v; the last one took %v", vm.Name, bootLimit, quick, took)
 		}
 	}
-	return nil
 }
 
 // turnOn starts the emulator and returns when the machine runs.
@@ -143,15 +147,22 @@ func (vm *VM) turnOn(ctx context.Context, args ...string) error {
 	}, args...)...); err != nil {
 		return err
 	}
-	limit := time.NewTimer(bootLimit)
+	limit, look := time.NewTimer(bootLimit), time.NewTicker(time.Second)
 	defer limit.Stop()
-	select {
-	case <-vm.running:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-limit.C:
-		return fmt.Errorf("not up within %v\n%s", bootLimit, lab.Tail(vm.Process.LogFile))
+	defer look.Stop()
+	for {
+		select {
+		case <-vm.running:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+			if !vm.Process.Alive() { // the kernel panicked
+				return fmt.Errorf("it ended by itself\n%s", lab.Tail(vm.Process.LogFile))
+			}
+		case <-limit.C:
+			return fmt.Errorf("not up within %v\n%s", bootLimit, lab.Tail(vm.Process.LogFile))
+		}
 	}
 }
 
