@@ -2,11 +2,6 @@ package slim_test
 
 import (
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -200,57 +195,4 @@ func TestVolumesWithNothingInCommon(t *testing.T) {
 			t.Fatalf("-want +got:\n%s", diff)
 		}
 	}
-}
-
-// TestNothingIsUpdated: an update of what a cache has would erase what is not in the cache.
-// So no code of the programs updates or applies an object as a whole.
-func TestNothingIsUpdated(t *testing.T) {
-	files := 0
-	for _, folder := range []string{"../../pkg", "../../cmd"} {
-		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			files++
-			positions := token.NewFileSet()
-			file, err := parser.ParseFile(positions, path, nil, 0)
-			if err != nil {
-				return err
-			}
-			for _, where := range updates(file) {
-				t.Errorf("%s updates an object: patch it, or read it from the API server and say so here", positions.Position(where))
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if files < 100 {
-		t.Errorf("only %d files were looked at", files)
-	}
-	sees := "package a\nfunc f() { c.Update(ctx, pv); c.Status().Update(r.ctx, pv); c.Apply(t.Context(), pv); hash.Update(x); c.Patch(ctx, pv) }"
-	file, err := parser.ParseFile(token.NewFileSet(), "a.go", sees, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if found := updates(file); len(found) != 3 {
-		t.Errorf("it sees %d of 3 updates", len(found))
-	}
-}
-
-// updates are the calls of methods Update and Apply with a context and an object.
-func updates(file *ast.File) []token.Pos {
-	var found []token.Pos
-	ast.Inspect(file, func(node ast.Node) bool {
-		call, ok := node.(*ast.CallExpr)
-		if !ok || len(call.Args) < 2 {
-			return true
-		}
-		if method, ok := call.Fun.(*ast.SelectorExpr); ok && (method.Sel.Name == "Update" || method.Sel.Name == "Apply") {
-			found = append(found, call.Pos())
-		}
-		return true
-	})
-	return found
 }
