@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/cephferry/cephferry/docs"
 	"github.com/cephferry/cephferry/pkg/api/v1alpha1"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/failover"
@@ -318,7 +318,7 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("%s: %d; want %d", name, got, test.want)
 		}
 	}
-	document, err := os.ReadFile("../../docs/kubectl-cephferry.md")
+	document, err := docs.Files.ReadFile("kubectl-cephferry.md")
 	if err != nil {
 		t.Fatal(err)
 	}

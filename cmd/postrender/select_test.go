@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/docs"
 )
 
 // harbor is a stream of a chart without a value for the annotation of one of its claims.
@@ -75,7 +77,11 @@ func TestSelect(t *testing.T) {
 func TestListAsDocumented(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
 	const prompt = "$ helm template harbor harbor/harbor | postrender "
-	_, shown, found := strings.Cut(readFile(t, "../../docs/postrender.md"), prompt)
+	document, err := docs.Files.ReadFile("postrender.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, found := strings.Cut(string(document), prompt)
 	if !found {
 		t.Fatalf("docs/postrender.md has no %q", prompt)
 	}

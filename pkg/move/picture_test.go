@@ -2,12 +2,13 @@ package move
 
 import (
 	"cmp"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/cephferry/cephferry/docs"
 )
 
 // TestPicture: docs/concepts.md draws a move as it goes.
@@ -21,7 +22,7 @@ func TestPicture(t *testing.T) {
 	if _, err := m.Run(t.Context(), plan); err != nil {
 		t.Fatal(err)
 	}
-	document, err := os.ReadFile("../../docs/concepts.md")
+	document, err := docs.Files.ReadFile("concepts.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,13 +3,13 @@ package provision
 import (
 	"errors"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cephferry/cephferry/docs"
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/staticpv"
@@ -167,7 +167,7 @@ func TestKeyedAsDocumented(t *testing.T) {
 		"of a pair that `--create never` renders": {{none, fresh, &found{}, nil, "", nil}, {none, fresh, nil, nil, "", nil}},
 		"a subvolume": {{east, files, nil, nil, "", nil}},
 	}
-	page, err := os.ReadFile("../../docs/annotations.md")
+	page, err := docs.Files.ReadFile("annotations.md")
 	if err != nil {
 		t.Fatal(err)
 	}

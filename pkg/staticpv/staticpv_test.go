@@ -2,7 +2,6 @@ package staticpv_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/cephferry/cephferry/docs"
 	"github.com/cephferry/cephferry/pkg/annotations"
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/staticpv"
@@ -564,7 +564,7 @@ func TestImageOf(t *testing.T) {
 
 // TestDocumentedVolumeNames keeps the table of docs/names.md true.
 func TestDocumentedVolumeNames(t *testing.T) {
-	text, err := os.ReadFile("../../docs/names.md")
+	text, err := docs.Files.ReadFile("names.md")
 	if err != nil {
 		t.Fatal(err)
 	}
