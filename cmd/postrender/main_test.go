@@ -12,12 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cephferry/cephferry/pkg/version"
+	"github.com/cephferry/cephferry/testdata"
 )
 
-const (
-	classes = "../../testdata/postrender/classes.yaml"
-	claim   = "../../testdata/postrender/claim/input.yaml"
-)
+// claim is a file of testdata.
+const claim = "postrender/claim/input.yaml"
 
 // result is what a run leaves behind.
 type result struct {
@@ -34,11 +33,17 @@ func runWith(t *testing.T, stdin string, env map[string]string, args ...string) 
 
 func readFile(t *testing.T, name string) string {
 	t.Helper()
-	data, err := os.ReadFile(name)
+	data, err := testdata.Files.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// classes is the path of a file of StorageClasses.
+func classes(t *testing.T) string {
+	t.Helper()
+	return testdata.Copy(t, "postrender/classes.yaml")
 }
 
 // TestNothingElseIsNeeded covers a dry run and --create never: with the
@@ -48,11 +53,11 @@ func TestNothingElseIsNeeded(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "no-such-file")
 	t.Setenv("KUBECONFIG", nowhere)
 	t.Setenv("CEPH_CONF", nowhere)
-	created := readFile(t, "../../testdata/postrender/claim/expected.yaml")
+	created := readFile(t, "postrender/claim/expected.yaml")
 	// How an image that exists is mapped stands in its record, which nobody reads here.
 	existing := strings.Replace(created, "      mapOptions: exclusive,noshare\n", "", 1)
 	for mode, want := range map[string]string{"--create=client --dry-run": created, "--create=never": existing} {
-		got := runWith(t, readFile(t, claim), nil, append(strings.Fields(mode), "--namespace", "shop", "--storage-class", classes)...)
+		got := runWith(t, readFile(t, claim), nil, append(strings.Fields(mode), "--namespace", "shop", "--storage-class", classes(t))...)
 		if diff := cmp.Diff(result{Stdout: want}, got); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", mode, diff)
 		}
@@ -62,8 +67,8 @@ func TestNothingElseIsNeeded(t *testing.T) {
 // TestDryRunWithKeys: the flag is enough to show whose name the images would carry.
 func TestDryRunWithKeys(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
-	got := runWith(t, readFile(t, claim), nil, "--create=client", "--dry-run", "--namespace", "shop", "--storage-class", classes, "--cluster-name", "east")
-	want := strings.Replace(readFile(t, "../../testdata/postrender/claim/expected.yaml"), "volumeHandle: shop.data\n", "volumeHandle: shop.data~east\n", 1)
+	got := runWith(t, readFile(t, claim), nil, "--create=client", "--dry-run", "--namespace", "shop", "--storage-class", classes(t), "--cluster-name", "east")
+	want := strings.Replace(readFile(t, "postrender/claim/expected.yaml"), "volumeHandle: shop.data\n", "volumeHandle: shop.data~east\n", 1)
 	if diff := cmp.Diff(result{Stdout: want}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -75,12 +80,12 @@ func TestDryRunOnCephFS(t *testing.T) {
 	t.Setenv("KUBECONFIG", nowhere)
 	t.Setenv("CEPH_CONF", nowhere)
 	want := result{
-		Stdout: readFile(t, "../../testdata/postrender/cephfs-dry-run/expected.yaml"),
-		Stderr: "postrender: " + readFile(t, "../../testdata/postrender/cephfs-dry-run/notes.txt"),
+		Stdout: readFile(t, "postrender/cephfs-dry-run/expected.yaml"),
+		Stderr: "postrender: " + readFile(t, "postrender/cephfs-dry-run/notes.txt"),
 	}
 	for _, create := range []string{"client", "never"} {
-		got := runWith(t, readFile(t, "../../testdata/postrender/cephfs-dry-run/input.yaml"), nil,
-			"--create", create, "--dry-run", "--namespace", "shop", "--storage-class", classes)
+		got := runWith(t, readFile(t, "postrender/cephfs-dry-run/input.yaml"), nil,
+			"--create", create, "--dry-run", "--namespace", "shop", "--storage-class", classes(t))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("--create %s (-want +got):\n%s", create, diff)
 		}
@@ -91,8 +96,8 @@ func TestDryRunOnCephFS(t *testing.T) {
 // for a class.
 func TestForTheCluster(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "no-such-file"))
-	input := readFile(t, "../../testdata/cluster/claim/input.yaml")
-	want := result{Stdout: readFile(t, "../../testdata/cluster/claim/expected.yaml")}
+	input := readFile(t, "cluster/claim/input.yaml")
+	want := result{Stdout: readFile(t, "cluster/claim/expected.yaml")}
 	for _, flags := range [][]string{nil, {"--create", "cluster"}} {
 		if diff := cmp.Diff(want, runWith(t, input, nil, flags...)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", flags, diff)
@@ -106,7 +111,7 @@ func TestNothingAnnotated(t *testing.T) {
 		"empty":            "",
 		"only white space": " \n\n",
 		"only a marker":    "---\n",
-		"not annotated":    readFile(t, "../../testdata/postrender/nothing-annotated/input.yaml"),
+		"not annotated":    readFile(t, "postrender/nothing-annotated/input.yaml"),
 		"not even YAML":    "{ [ \t\x00 : }",
 	} {
 		want := result{Stdout: stream}
@@ -122,7 +127,7 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		// stdin is a file; empty means claim.
+		// stdin is a file of testdata; empty means claim.
 		stdin string
 		args  []string
 		want  string
@@ -156,7 +161,7 @@ func TestErrors(t *testing.T) {
 			want: "postrender: unexpected argument \"manifests.yaml\"; manifests are read from standard input\n",
 		},
 		"namespace unknown": {
-			args: []string{"--create=client", "--dry-run", "--storage-class", classes},
+			args: []string{"--create=client", "--dry-run", "--storage-class", classes(t)},
 			want: "postrender: PersistentVolumeClaim data: metadata.namespace: Required value: helm is not among the parent processes; pass the release's namespace: --namespace NAME, under helm --post-renderer-args --namespace=NAME\n",
 		},
 		"class file missing": {
@@ -164,14 +169,14 @@ func TestErrors(t *testing.T) {
 			want: "postrender: read StorageClass: open no-such-file: no such file or directory\n",
 		},
 		"CephFS by flags, with no cluster to read its subvolume group from": {
-			stdin: "../../testdata/postrender/cephfs/input.yaml",
-			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes, "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
+			stdin: "postrender/cephfs/input.yaml",
+			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes(t), "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
 			want: "postrender: PersistentVolumeClaim shop/data: connect to the Ceph cluster of class \"cephfs\": only ceph-csi's config.json names the subvolume group of clusterID \"rook-ceph\", " +
 				"and in any other group the claim would get a new, empty volume: connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'\n",
 		},
 		"an adoption, with no cluster to look at": {
-			stdin: "../../testdata/postrender/claim-adopt/input.yaml",
-			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes, "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
+			stdin: "postrender/claim-adopt/input.yaml",
+			args:  []string{"--create=client", "--dry-run=false", "--namespace", "shop", "--storage-class", classes(t), "--kubeconfig", kubeconfig, "--ceph-conf", "any"},
 			want: "postrender: PersistentVolumeClaim shop/data: check whether a volume of this cluster still uses the storage to adopt: " +
 				"connect to the Kubernetes cluster: error loading config file \"" + kubeconfig + "\": yaml: line 1: did not find expected ',' or ']'\n",
 		},

@@ -15,10 +15,11 @@ import (
 	"github.com/cephferry/cephferry/pkg/doctor"
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/testdata"
 )
 
 func TestClasses(t *testing.T) {
-	all, err := storageclass.FromFiles("../../testdata/postrender/classes.yaml")(t.Context())
+	all, err := storageclass.FromFiles(testdata.Copy(t, "postrender/classes.yaml"))(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/cephferry/cephferry/pkg/helmrender"
 	"github.com/cephferry/cephferry/pkg/postrender"
 	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/testdata"
 )
 
 // What Helm hands over.
@@ -96,7 +97,7 @@ func TestPairs(t *testing.T) {
 	ctx := context.Background()
 	pairs := postrender.Renderer{
 		Namespace: func(context.Context) (string, error) { return "shop", nil },
-		Classes:   storageclass.FromFiles("../../testdata/postrender/classes.yaml"),
+		Classes:   storageclass.FromFiles(testdata.Copy(t, "postrender/classes.yaml")),
 		Images:    func(context.Context) (postrender.Images, error) { return postrender.Untouched{}, nil },
 	}
 	out, err := helmrender.Renderer(func(in io.Reader, out io.Writer) error {

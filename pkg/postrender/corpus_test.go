@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,26 +20,33 @@ import (
 	"github.com/cephferry/cephferry/pkg/postrender"
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/staticpv"
-	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/testdata"
 )
 
 // corpus are rendered charts: always the golden cases that render, and those in
 // the folder CEPHFERRY_CORPUS, or beside the repository, where there are any.
-func corpus(t *testing.T) []string {
+func corpus(t *testing.T) map[string][]byte {
 	t.Helper()
-	ours, err := filepath.Glob(filepath.Join(golden, "*", "expected.yaml"))
+	streams := map[string][]byte{}
+	ours, err := fs.Glob(testdata.Files, path.Join(golden, "*", "expected.yaml"))
 	if err != nil || len(ours) == 0 {
 		t.Fatalf("no golden cases: %v", err)
 	}
-	for i := range ours {
-		ours[i] = filepath.Join(filepath.Dir(ours[i]), "input.yaml")
+	for _, expected := range ours {
+		input := path.Join(path.Dir(expected), "input.yaml")
+		streams[input] = []byte(read(t, input))
 	}
 	theirs, err := filepath.Glob(filepath.Join(cmp.Or(os.Getenv("CEPHFERRY_CORPUS"), "../../../shared/corpus"), "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range theirs {
+		if streams[path.Join("corpus", filepath.Base(name))], err = os.ReadFile(name); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Logf("%d streams of ours, %d of others", len(ours), len(theirs))
-	return append(ours, theirs...)
+	return streams
 }
 
 // sized makes every claim keep one size.
@@ -53,16 +62,12 @@ func (s sized) Ensure(_ context.Context, plans []staticpv.Plan) ([]provision.Res
 
 // TestCorpus renders real streams and checks what holds for every stream.
 func TestCorpus(t *testing.T) {
-	classes, err := storageclass.FromFiles(filepath.Join(golden, "classes.yaml"))(t.Context())
+	classes, err := goldenClasses(t)(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range corpus(t) {
-		t.Run(filepath.Join(filepath.Base(filepath.Dir(name)), filepath.Base(name)), func(t *testing.T) {
-			input, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
+	for name, input := range corpus(t) {
+		t.Run(name, func(t *testing.T) {
 			if _, err := meaning(input, clear); err != nil {
 				t.Fatalf("helm could not read the input: %v", err)
 			}

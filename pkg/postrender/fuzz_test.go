@@ -1,23 +1,23 @@
 package postrender_test
 
 import (
-	"os"
-	"path/filepath"
+	"io/fs"
+	"path"
 	"testing"
 
-	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/testdata"
 )
 
 // FuzzRender feeds mutations of the golden inputs and of the odd streams to
 // [checkRender] and [checkForCluster].
 func FuzzRender(f *testing.F) {
 	for _, root := range []string{golden, goldenCluster} {
-		inputs, err := filepath.Glob(filepath.Join(root, "*", "input.yaml"))
+		inputs, err := fs.Glob(testdata.Files, path.Join(root, "*", "input.yaml"))
 		if err != nil || len(inputs) == 0 {
 			f.Fatalf("no golden cases: %v", err)
 		}
 		for _, name := range inputs {
-			input, err := os.ReadFile(name)
+			input, err := testdata.Files.ReadFile(name)
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -27,7 +27,7 @@ func FuzzRender(f *testing.F) {
 	for _, stream := range oddStreams {
 		f.Add([]byte(stream.text))
 	}
-	classes, err := storageclass.FromFiles(filepath.Join(golden, "classes.yaml"))(f.Context())
+	classes, err := goldenClasses(f)(f.Context())
 	if err != nil {
 		f.Fatal(err)
 	}

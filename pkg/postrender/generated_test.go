@@ -4,12 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
 var documents = flag.Int("documents", 300, "how many documents TestGenerated makes and renders")
@@ -18,7 +15,7 @@ var documents = flag.Int("documents", 300, "how many documents TestGenerated mak
 // and merge keys of any depth and position, in every style, with comments between. What
 // must hold for them is in checkRender and checkForCluster.
 func TestGenerated(t *testing.T) {
-	classes, err := storageclass.FromFiles(filepath.Join(golden, "classes.yaml"))(t.Context())
+	classes, err := goldenClasses(t)(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,14 +24,19 @@ import (
 	"github.com/cephferry/cephferry/pkg/postrender"
 	"github.com/cephferry/cephferry/pkg/provision"
 	"github.com/cephferry/cephferry/pkg/storageclass"
+	"github.com/cephferry/cephferry/testdata"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected results of the golden cases")
 
+// Folders of testdata.
 const (
-	golden        = "../../testdata/postrender"
-	goldenCluster = "../../testdata/cluster"
+	golden        = "postrender"
+	goldenCluster = "cluster"
 )
+
+// onDisk is where -update writes what is embedded in the next run.
+const onDisk = "../../testdata"
 
 // goldenCase is a folder of testdata/postrender:
 //
@@ -75,7 +82,7 @@ func TestGolden(t *testing.T) {
 			}
 			return err
 		})
-		if file := filepath.Join(folder, "notes.txt"); exists(file) {
+		if file := path.Join(folder, "notes.txt"); exists(file) {
 			compare(t, file, strings.Join(notes, "\n")+"\n")
 		}
 	})
@@ -88,13 +95,13 @@ func TestGoldenForCluster(t *testing.T) {
 }
 
 func eachGolden(t *testing.T, root string, run func(t *testing.T, folder string)) {
-	inputs, err := filepath.Glob(filepath.Join(root, "*", "input.yaml"))
+	inputs, err := fs.Glob(testdata.Files, path.Join(root, "*", "input.yaml"))
 	if err != nil || len(inputs) == 0 {
 		t.Fatalf("no golden cases: %v", err)
 	}
 	for _, input := range inputs {
-		folder := filepath.Dir(input)
-		t.Run(filepath.Base(folder), func(t *testing.T) { run(t, folder) })
+		folder := path.Dir(input)
+		t.Run(path.Base(folder), func(t *testing.T) { run(t, folder) })
 	}
 }
 
@@ -102,7 +109,7 @@ func settings(t *testing.T, folder string) goldenCase {
 	var settings goldenCase
 	shop := "shop"
 	settings.Namespace = &shop
-	if data, err := os.ReadFile(filepath.Join(folder, "case.json")); err == nil {
+	if data, err := testdata.Files.ReadFile(path.Join(folder, "case.json")); err == nil {
 		decoder := json.NewDecoder(bytes.NewReader(data))
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(&settings); err != nil {
@@ -113,18 +120,18 @@ func settings(t *testing.T, folder string) goldenCase {
 }
 
 func runGolden(t *testing.T, folder string, render func(io.Reader, io.Writer) error) {
-	input := read(t, filepath.Join(folder, "input.yaml"))
+	input := read(t, path.Join(folder, "input.yaml"))
 	var out bytes.Buffer
 	if err := render(strings.NewReader(input), &out); err != nil {
 		if out.Len() > 0 {
 			t.Errorf("output beside an error: %q", out.String())
 		}
-		compare(t, filepath.Join(folder, "error.txt"), err.Error()+"\n")
-		absent(t, filepath.Join(folder, "expected.yaml"))
+		compare(t, path.Join(folder, "error.txt"), err.Error()+"\n")
+		absent(t, path.Join(folder, "expected.yaml"))
 		return
 	}
-	compare(t, filepath.Join(folder, "expected.yaml"), out.String())
-	absent(t, filepath.Join(folder, "error.txt"))
+	compare(t, path.Join(folder, "expected.yaml"), out.String())
+	absent(t, path.Join(folder, "error.txt"))
 
 	var again bytes.Buffer
 	if err := render(strings.NewReader(out.String()), &again); err != nil {
@@ -143,7 +150,7 @@ func (c goldenCase) renderer(t *testing.T, folder string) postrender.Renderer {
 			}
 			return *c.Namespace, nil
 		},
-		Classes: storageclass.FromFiles(filepath.Join(golden, "classes.yaml")),
+		Classes: goldenClasses(t),
 		Images:  func(context.Context) (postrender.Images, error) { return postrender.Untouched{Key: c.ClusterName}, nil },
 	}
 	if c.Ceph == nil {
@@ -178,7 +185,7 @@ func (c goldenCase) renderer(t *testing.T, folder string) postrender.Renderer {
 				return provision.Location{Cluster: client, SubvolumeGroup: "csi", Key: c.ClusterName}, nil
 			},
 			Volumes: func(context.Context) ([]corev1.PersistentVolume, error) {
-				return volumes(t, filepath.Join(folder, "volumes.yaml")), nil
+				return volumes(t, path.Join(folder, "volumes.yaml")), nil
 			},
 		}
 		if c.Never {
@@ -187,6 +194,12 @@ func (c goldenCase) renderer(t *testing.T, folder string) postrender.Renderer {
 		return provisioned, nil
 	}
 	return renderer
+}
+
+// goldenClasses are the classes of the golden cases.
+func goldenClasses(t testing.TB) storageclass.Source {
+	t.Helper()
+	return storageclass.FromFiles(testdata.Copy(t, path.Join(golden, "classes.yaml")))
 }
 
 // volumes reads the PersistentVolumes in a file, none if there is no file.
@@ -202,7 +215,7 @@ func volumes(t *testing.T, file string) []corev1.PersistentVolume {
 }
 
 func exists(file string) bool {
-	_, err := os.Stat(file)
+	_, err := fs.Stat(testdata.Files, file)
 	return err == nil
 }
 
@@ -220,12 +233,13 @@ func quantity(t *testing.T, text string) uint64 {
 func compare(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(onDisk, file), []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		return
 	}
 	if diff := cmp.Diff(read(t, file), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
+		t.Errorf("%s (-want +got):\n%s", filepath.Join(onDisk, file), diff)
 	}
 }
 
@@ -233,16 +247,17 @@ func compare(t *testing.T, file, got string) {
 func absent(t *testing.T, file string) {
 	t.Helper()
 	if *update {
-		_ = os.Remove(file)
+		_ = os.Remove(filepath.Join(onDisk, file))
+		return
 	}
 	if exists(file) {
-		t.Errorf("%s: is not the result of this case", file)
+		t.Errorf("%s: is not the result of this case", filepath.Join(onDisk, file))
 	}
 }
 
 func read(t *testing.T, file string) string {
 	t.Helper()
-	data, err := os.ReadFile(file)
+	data, err := testdata.Files.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,8 @@
 package postrender_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/cephferry/cephferry/pkg/storageclass"
 )
 
 // oddStreams are rendered, or refused, without harm: what must hold for them is
@@ -126,7 +123,7 @@ func indent(document string) string {
 }
 
 func TestOddStreams(t *testing.T) {
-	classes, err := storageclass.FromFiles(filepath.Join(golden, "classes.yaml"))(t.Context())
+	classes, err := goldenClasses(t)(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

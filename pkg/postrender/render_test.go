@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -43,7 +42,7 @@ type calls struct{ Namespace, Classes, Images, Connect int }
 func renderer(t *testing.T, c *cephtest.Ceph) (postrender.Renderer, *calls) {
 	t.Helper()
 	counted := &calls{}
-	read := storageclass.FromFiles(filepath.Join(golden, "classes.yaml"))
+	read := goldenClasses(t)
 	return postrender.Renderer{
 		Namespace: func(context.Context) (string, error) {
 			counted.Namespace++
