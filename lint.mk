@@ -24,7 +24,7 @@ LINT_AGAIN = { $(LINT_FILES) -tags '$(LINT_TAGS)' ./... | sed p; CGO_ENABLED=0 $
 # one build serves both.
 .PHONY: lint
 lint: deps $(GOLANGCI_LINT) generated ## Check formatting, run golangci-lint with and without cgo, and check that generated files match their types
-	@unformatted=$$(gofmt -l cmd docs examples image pkg test testdata); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l charts cmd docs examples image pkg test testdata); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
 	$(LINT) --build-tags '$(LINT_TAGS)' ./... ./testdata
 	CGO_ENABLED=0 $(LINT) $$($(LINT_AGAIN))
 	cd examples/sdk && $(LINT) ./...

@@ -46,7 +46,7 @@ var layers = [][]string{
 
 // besides are packages with nothing that a program imports: what tests embed, and a program of the
 // image's build.
-var besides = []string{"docs", "image/describe"}
+var besides = []string{"charts", "docs", "image/describe"}
 
 type goPackage struct {
 	ImportPath   string
@@ -169,6 +169,7 @@ func TestToolVersions(t *testing.T) {
 		"test/tools/helm3/go.mod helm.sh/helm/v3":                                   "HELM3_VERSION",
 		"go.mod helm.sh/helm/v3":                                                    "HELM3_VERSION",
 		"examples/sdk/go.mod helm.sh/helm/v3":                                       "HELM3_VERSION",
+		"test/chart/render/go.mod helm.sh/helm/v3":                                  "HELM3_VERSION",
 		"test/tools/helm4/go.mod helm.sh/helm/v4":                                   "HELM4_VERSION",
 		"examples/sdk/go.mod helm.sh/helm/v4":                                       "HELM4_VERSION",
 		"test/tools/kustomize/go.mod sigs.k8s.io/kustomize/kustomize/v5":            "KUSTOMIZE_VERSION",

@@ -2,7 +2,6 @@ package render
 
 import (
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
@@ -51,7 +50,7 @@ func TestMonitoring(t *testing.T) {
 	r = mustRender(t, nested("monitoring.rules", "{enabled: true, labels: {release: prometheus}}"))
 	equal(t, "label for Prometheus", "prometheus", monitored(r, "PrometheusRule", "metadata", "labels", "release"))
 	var file map[string]any
-	if err := yaml.Unmarshal(text(t, "alerts.yaml"), &file); err != nil {
+	if err := yaml.Unmarshal(read(t, "monitoring/alerts.yaml"), &file); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "rules", file, monitored(r, "PrometheusRule", "spec"))
@@ -60,16 +59,7 @@ func TestMonitoring(t *testing.T) {
 	dashboard := named[*corev1.ConfigMap](t, r, "cephferry-dashboard")
 	equal(t, "label for the sidecar", "1", dashboard.Labels["grafana_dashboard"])
 	equal(t, "annotations", map[string]string{"grafana_folder": "storage"}, dashboard.Annotations)
-	equal(t, "dashboard", string(text(t, "dashboard.json")), dashboard.Data["cephferry.json"]+"\n")
-}
-
-func text(t *testing.T, name string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(chartDir + "/monitoring/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	equal(t, "dashboard", string(read(t, "monitoring/dashboard.json")), dashboard.Data["cephferry.json"]+"\n")
 }
 
 // TestRunbooks: each alert leads to its section, wherever the document is.
@@ -111,7 +101,7 @@ func TestDashboard(t *testing.T) {
 			List []struct{ Name, Type string }
 		}
 	}
-	if err := json.Unmarshal(text(t, "dashboard.json"), &dashboard); err != nil {
+	if err := json.Unmarshal(read(t, "monitoring/dashboard.json"), &dashboard); err != nil {
 		t.Fatal(err)
 	}
 	if len(dashboard.Panels) < 10 || dashboard.UID == "" || len(dashboard.Templating.List) != 1 || dashboard.Templating.List[0].Name != "datasource" {

@@ -1,10 +1,11 @@
 package render
 
 import (
+	_ "embed"
 	"fmt"
+	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/cephferry/cephferry/charts"
 )
 
 // everything is on, and cert-manager, Prometheus and a viewer find the webhook by its names, too.
@@ -194,7 +197,7 @@ func intersection(these, those map[string]string) map[string]string {
 
 // TestNamespaceIsAskedFor: no template takes the namespace of the release for that of the pods.
 func TestNamespaceIsAskedFor(t *testing.T) {
-	files, err := filepath.Glob(chartDir + "/templates/*.yaml")
+	files, err := fs.Glob(charts.Files, chartDir+"/templates/*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,13 +205,13 @@ func TestNamespaceIsAskedFor(t *testing.T) {
 		t.Fatal("there are no templates")
 	}
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := charts.Files.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, not := range []string{"Release.Namespace", "Chart.Name"} {
 			if strings.Contains(string(data), not) {
-				t.Errorf("%s says .%s; the helpers of _helpers.tpl know it", filepath.Base(file), not)
+				t.Errorf("%s says .%s; the helpers of _helpers.tpl know it", path.Base(file), not)
 			}
 		}
 	}
@@ -291,15 +294,14 @@ func TestReservedLabels(t *testing.T) {
 	}
 }
 
+//go:embed testdata/older-values.yaml
+var olderValues []byte
+
 // TestOlderValues: with `helm upgrade --reuse-values` the chart gets the values of the one before and
 // none of its own. What it did not know yet means what it means by default.
 func TestOlderValues(t *testing.T) {
-	data, err := os.ReadFile("testdata/older-values.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	older := map[string]any{}
-	if err := yaml.UnmarshalStrict(data, &older); err != nil {
+	if err := yaml.UnmarshalStrict(olderValues, &older); err != nil {
 		t.Fatal(err)
 	}
 	older["cluster"] = map[string]any{"name": "east"}
@@ -338,10 +340,7 @@ func TestFailurePolicies(t *testing.T) {
 			equal(t, text+": "+name, admissionv1.Fail, *r.webhook(name).FailurePolicy)
 		}
 	}
-	data, err := os.ReadFile(chartDir + "/templates/validatingwebhookconfiguration.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := read(t, "templates/validatingwebhookconfiguration.yaml")
 	if templated := regexp.MustCompile(`failurePolicy:.*{{`).FindString(string(data)); templated != "" {
 		t.Errorf("a value decides: %s", templated)
 	}

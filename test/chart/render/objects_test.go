@@ -2,8 +2,7 @@ package render
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -11,19 +10,21 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/cephferry/cephferry/charts"
 )
 
 // TestCRDs: they are those that were generated from the types, and stay when the release
 // goes.
 func TestCRDs(t *testing.T) {
-	files, err := filepath.Glob(chartDir + "/crd-schemas/*.yaml")
+	files, err := fs.Glob(charts.Files, chartDir+"/crd-schemas/*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := mustRender(t, "")
 	equal(t, "CRDs", len(files), len(all[*apiextensionsv1.CustomResourceDefinition](r)))
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := charts.Files.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}

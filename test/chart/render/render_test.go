@@ -4,6 +4,8 @@ package render
 
 import (
 	"fmt"
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -26,10 +28,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
+
+	"github.com/cephferry/cephferry/charts"
 )
 
 const (
-	chartDir  = "../../../charts/cephferry"
+	// chartDir is a folder of package charts.
+	chartDir  = "cephferry"
 	namespace = "cephferry-system"
 	// mutatingPolicies are a kind that not every API server has.
 	mutatingPolicies = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
@@ -54,7 +59,7 @@ func renderAs(release string, values map[string]any) (*rendered, error) {
 
 // renderIn renders it in a cluster whose API server has these kinds besides those of Kubernetes 1.30.
 func renderIn(release string, values map[string]any, kinds ...string) (*rendered, error) {
-	chart, err := loader.Load(chartDir)
+	chart, err := load()
 	if err != nil {
 		return nil, err
 	}
@@ -63,12 +68,39 @@ func renderIn(release string, values map[string]any, kinds ...string) (*rendered
 
 // renderOnly renders it with these values and none of the chart's own.
 func renderOnly(values map[string]any) (*rendered, error) {
-	chart, err := loader.Load(chartDir)
+	chart, err := load()
 	if err != nil {
 		return nil, err
 	}
 	chart.Values = map[string]any{}
 	return install(chart, "cephferry", values, mutatingPolicies)
+}
+
+// load reads the chart anew: an installation changes what it is given.
+func load() (*chart.Chart, error) {
+	var files []*loader.BufferedFile
+	err := fs.WalkDir(charts.Files, chartDir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := charts.Files.ReadFile(name)
+		files = append(files, &loader.BufferedFile{Name: strings.TrimPrefix(name, chartDir+"/"), Data: data})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return loader.LoadFiles(files)
+}
+
+// read is a file of the chart.
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := charts.Files.ReadFile(path.Join(chartDir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func install(chart *chart.Chart, release string, values map[string]any, kinds ...string) (*rendered, error) {

@@ -18,11 +18,7 @@ const tableMarker = "<!-- The table is made from values.yaml: go -C test/chart/r
 
 // TestValuesTable: the README's table is what values.yaml says.
 func TestValuesTable(t *testing.T) {
-	data, err := os.ReadFile(chartDir + "/values.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := valueRows(data)
+	rows, err := valueRows(read(t, "values.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,16 +28,12 @@ func TestValuesTable(t *testing.T) {
 		fmt.Fprintf(&table, "| `%s` | `%s` | %s |\n", r.path, r.fallback, r.comment)
 	}
 
-	readme, err := os.ReadFile(chartDir + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	prose, got, found := strings.Cut(string(readme), tableMarker)
+	prose, got, found := strings.Cut(string(read(t, "README.md")), tableMarker)
 	if !found {
 		t.Fatalf("README.md has no line %q", tableMarker)
 	}
 	if *update {
-		if err := os.WriteFile(chartDir+"/README.md", []byte(prose+tableMarker+table.String()), 0o644); err != nil {
+		if err := os.WriteFile("../../../charts/cephferry/README.md", []byte(prose+tableMarker+table.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

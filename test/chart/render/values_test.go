@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -787,11 +786,7 @@ func classes(r *rendered) any {
 
 // TestEveryValueIsTested: no value goes without a case above.
 func TestEveryValueIsTested(t *testing.T) {
-	data, err := os.ReadFile(chartDir + "/values.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := valueRows(data)
+	rows, err := valueRows(read(t, "values.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
