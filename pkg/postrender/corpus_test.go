@@ -24,7 +24,9 @@ import (
 )
 
 // corpus are rendered charts: always the golden cases that render, and those in
-// the folder CEPHFERRY_CORPUS, or beside the repository, where there are any.
+// the folder CEPHFERRY_CORPUS, or beside the repository, where there are any. Go's test cache
+// looks at no file outside of the repository, but at each variable that is read: make sets
+// CEPHFERRY_CORPUS_SUM to a sum of that folder, so that tests run again when it changes.
 func corpus(t *testing.T) map[string][]byte {
 	t.Helper()
 	streams := map[string][]byte{}
@@ -45,7 +47,7 @@ func corpus(t *testing.T) map[string][]byte {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d streams of ours, %d of others", len(ours), len(theirs))
+	t.Logf("%d streams of ours, %d of others with the sum %q", len(ours), len(theirs), os.Getenv("CEPHFERRY_CORPUS_SUM"))
 	return streams
 }
 
