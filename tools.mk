@@ -3,18 +3,21 @@
 
 CEPHFERRY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cephferry
 
+# Of some, the main package is ours. Another version of it has another checksum.
+checksum = $(shell sha256sum <$1 | cut -c 1-12)
+
 KUBERNETES_DIR  := $(CEPHFERRY_CACHE)/kubernetes-$(KUBERNETES_VERSION)
 # Helm 3 has Kubernetes' version linked in, so another one needs another build.
 HELM3_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM3_VERSION)-kubernetes-$(KUBERNETES_VERSION)
 HELM4_DIR       := $(CEPHFERRY_CACHE)/helm-$(HELM4_VERSION)
 KUSTOMIZE_DIR   := $(CEPHFERRY_CACHE)/kustomize-$(KUSTOMIZE_VERSION)
-RESIZER_DIR     := $(CEPHFERRY_CACHE)/external-resizer-$(RESIZER_VERSION)
-CERT_MANAGER_DIR := $(CEPHFERRY_CACHE)/cert-manager-$(CERT_MANAGER_VERSION)
+RESIZER_DIR     := $(CEPHFERRY_CACHE)/external-resizer-$(RESIZER_VERSION)-$(call checksum,test/tools/resizer/driver/main.go)
+CERT_MANAGER_DIR := $(CEPHFERRY_CACHE)/cert-manager-$(CERT_MANAGER_VERSION)-$(call checksum,test/tools/cert-manager/cert-manager/main.go)
 CLOUDNATIVE_PG_DIR := $(CEPHFERRY_CACHE)/cloudnative-pg-$(CLOUDNATIVE_PG_VERSION)
 HELM_CONTROLLER_DIR := $(CEPHFERRY_CACHE)/helm-controller-$(HELM_CONTROLLER_VERSION)
-GITOPS_ENGINE_DIR := $(CEPHFERRY_CACHE)/gitops-engine-$(GITOPS_ENGINE_VERSION)
+GITOPS_ENGINE_DIR := $(CEPHFERRY_CACHE)/gitops-engine-$(GITOPS_ENGINE_VERSION)-$(call checksum,test/tools/argocd/argocd/main.go)
 KREW_DIR        := $(CEPHFERRY_CACHE)/krew-$(KREW_VERSION)
-REGISTRY_DIR    := $(CEPHFERRY_CACHE)/registry-$(REGISTRY_VERSION)
+REGISTRY_DIR    := $(CEPHFERRY_CACHE)/registry-$(REGISTRY_VERSION)-$(call checksum,test/tools/registry/main.go)
 COSIGN_DIR      := $(CEPHFERRY_CACHE)/cosign-$(COSIGN_VERSION)
 CONTROLLER_GEN_DIR := $(CEPHFERRY_CACHE)/controller-gen-$(CONTROLLER_GEN_VERSION)-$(shell go env GOVERSION)
 
@@ -76,8 +79,8 @@ $(CONTROLLER_GEN):
 $(RESIZER_DIR)/csi-resizer:
 	$(call build-tool,resizer,github.com/kubernetes-csi/external-resizer/cmd/csi-resizer,$@)
 
-# Its main package is ours, so it is built again whenever that changes. Beside it are the CRDs.
-$(CERT_MANAGER): test/tools/cert-manager/cert-manager/main.go
+# Beside it are the CRDs.
+$(CERT_MANAGER):
 	$(call build-tool,cert-manager,./cert-manager,$@)
 	@mkdir -p $(CERT_MANAGER_DIR)/crds
 	@install -m 644 "$$(go -C test/tools/cert-manager list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)"/deploy/crds/cert-manager.io_*.yaml $(CERT_MANAGER_DIR)/crds
@@ -93,19 +96,17 @@ $(HELM_CONTROLLER):
 	@mkdir -p $(HELM_CONTROLLER_DIR)/crds
 	@install -m 644 "$$(go -C test/tools/flux list -m -f '{{.Dir}}' github.com/fluxcd/helm-controller)"/config/crd/bases/*.yaml $(HELM_CONTROLLER_DIR)/crds
 
-# Its main package is ours, so it is built again whenever that changes.
-$(GITOPS_ENGINE): test/tools/argocd/argocd/main.go
+$(GITOPS_ENGINE):
 	$(call build-tool,argocd,./argocd,$@)
 
-# This program is ours, so it is built again whenever it changes.
-$(RESIZER_DIR)/csi-driver: test/tools/resizer/driver/main.go
+$(RESIZER_DIR)/csi-driver:
 	$(call build-tool,resizer,./driver,$@)
 
 # krew uses its own version only when it asks GitHub for something, which no test does.
 $(KREW_DIR)/%:
 	$(call build-tool,krew,sigs.k8s.io/krew/cmd/$*,$@)
 
-$(REGISTRY_PROGRAM): test/tools/registry/main.go
+$(REGISTRY_PROGRAM):
 	$(call build-tool,registry,.,$@)
 
 # Only releases need it. It takes long to build, so `make tools` leaves it out.
