@@ -4,7 +4,7 @@
 CEPHFERRY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cephferry
 
 # Of some, the main package is ours. Another version of it has another checksum.
-checksum = $(shell sha256sum <$1 | cut -c 1-12)
+checksum = $(if $(wildcard $1),$(shell sha256sum <$1 | cut -c 1-12))
 
 KUBERNETES_DIR  := $(CEPHFERRY_CACHE)/kubernetes-$(KUBERNETES_VERSION)
 # Helm 3 has Kubernetes' version linked in, so another one needs another build.
