@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -312,6 +313,16 @@ func (g *Guard) ask(ctx context.Context, s *sight) ([]ceph.Watcher, error) {
 			return nil, err
 		}
 	}
+	watchers, err := g.askOnce(ctx, s)
+	if errors.Is(err, ceph.ErrBlocklisted) {
+		// Another cluster has cut this program's client off, because it may have been renaming an
+		// image yet. That leads to a new client, and only a machine's fence is in the way of that one.
+		watchers, err = g.askOnce(ctx, s)
+	}
+	return watchers, err
+}
+
+func (g *Guard) askOnce(ctx context.Context, s *sight) ([]ceph.Watcher, error) {
 	var err error
 	if s.ceph, s.spec.Namespace, err = g.Storages.Cluster(ctx, s.volume.Image.ClusterID); err != nil {
 		return nil, err

@@ -231,6 +231,50 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// TestClientThatWasCutOff: another cluster has fenced the webhook's client, and the next one
+// answers, unless the whole machine is fenced.
+func TestClientThatWasCutOff(t *testing.T) {
+	const fenced = "cannot know whether volume shop/data (image replicapool/shop.data) is in use by another cluster: " +
+		"look at image \"replicapool/shop.data\": ceph has put this client on the blocklist\n  do this   " +
+		"look for this machine's address in `ceph osd blocklist ls`; find out who fenced it, and why, before removing the entry; nothing was changed"
+	for fences, want := range map[int]answer{0: allowed(guard.NoWatcher), 1: allowed(guard.NoWatcher), 2: unknown(fenced)} {
+		w := newWorld(t, []string{"shop.data"}, pair("data")...)
+		operator, err := w.ceph.Dial(t.Context(), cephtest.Operator)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var next successive
+		for i := range 3 {
+			client, err := w.ceph.Dial(t.Context(), cephtest.Provisioner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i < fences {
+				addr, err := client.Self(t.Context())
+				if err == nil {
+					err = operator.Blocklist(t.Context(), []string{addr}, ceph.MaxFence)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			next = append(next, client)
+		}
+		w.endpoints.Storages = &next
+		same(t, want, w.ask("pod", createPod(t, pod("db-0", "data"))))
+	}
+}
+
+// successive are the connections that lead to Ceph one after the other, as one is renewed when
+// its client is on the blocklist.
+type successive []guard.Ceph
+
+func (s *successive) Cluster(context.Context, string) (guard.Ceph, string, error) {
+	next := (*s)[0]
+	*s = (*s)[1:]
+	return next, "", nil
+}
+
 // hang is Ceph that does not answer.
 func hang(ctx context.Context, _ cephtest.Call, _ func() error) error {
 	<-ctx.Done()
