@@ -351,7 +351,7 @@ func TestFailures(t *testing.T) {
 		"the clusterID is not configured": {denyCephs(fmt.Errorf("%w for clusterID rook-ceph", csiconfig.ErrNotFound)),
 			outcome{Condition: "Stalled: no ceph-csi configuration for clusterID rook-ceph", After: retryInvalid}},
 		"the secret may not be read": {denyCephs(fmt.Errorf("read Secret rook-ceph/maker: %w", secrets)),
-			outcome{Condition: `Stalled: read Secret rook-ceph/maker: secrets "maker" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry, or set ceph.findSecrets`, After: retryInvalid}},
+			outcome{Condition: `Stalled: read Secret rook-ceph/maker: secrets "maker" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry (if that is empty, with the secrets of Rook's usual names, which it stands for then), or set ceph.findSecrets`, After: retryInvalid}},
 		"the file system is not there": {denyCephs(fmt.Errorf("look at subvolume: %w", ceph.ErrFilesystemNotFound)),
 			outcome{Condition: "Stalled: look at subvolume: the file system does not exist; compare the StorageClass parameter \"fsName\" with `ceph fs ls`", After: retryInvalid}},
 		"the subvolume is not there": {denyCephs(fmt.Errorf("adopt subvolume: %w", ceph.ErrSubvolumeNotFound)),

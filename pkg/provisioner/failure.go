@@ -117,7 +117,7 @@ func explainSecret(err error) failure {
 	f := explain(err)
 	var status apierrors.APIStatus
 	if apierrors.IsForbidden(err) && errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "secrets" {
-		f.text += "; add the secret to the value provisioner.secrets of the chart cephferry, or set ceph.findSecrets"
+		f.text += "; add the secret to the value provisioner.secrets of the chart cephferry (if that is empty, with the secrets of Rook's usual names, which it stands for then), or set ceph.findSecrets"
 	}
 	return f
 }

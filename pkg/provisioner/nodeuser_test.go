@@ -51,7 +51,7 @@ func TestNodesThatMayNotBlocklist(t *testing.T) {
 		"they may not": {byUser{nodes: cephtest.Observer}, []string{"Warning ProvisioningFailed: " + missing},
 			[]string{"Stalled: " + missing}, nil},
 		"the secret is not this program's to read": {byUser{failed: forbidden},
-			append(made[:1:1], "Warning NodeUserUnknown: "+unknown+`secrets "node" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry, or set ceph.findSecrets`), nil, []string{"shop.data"}},
+			append(made[:1:1], "Warning NodeUserUnknown: "+unknown+`secrets "node" is forbidden: no; add the secret to the value provisioner.secrets of the chart cephferry (if that is empty, with the secrets of Rook's usual names, which it stands for then), or set ceph.findSecrets`), nil, []string{"shop.data"}},
 		"Ceph does not take the key": {byUser{failed: ceph.ErrAuth},
 			append(made[:1:1], "Warning NodeUserUnknown: "+unknown+"ceph does not accept the key; compare user and key with `ceph auth get client.<user>`"), nil, []string{"shop.data"}},
 	} {
