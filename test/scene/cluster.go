@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -77,7 +78,19 @@ func (c *Cluster) create(ctx context.Context, namespace, manifests string) error
 		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 			resource = c.Dynamic.Resource(mapping.Resource).Namespace(cmp.Or(object.GetNamespace(), namespace))
 		}
-		if _, err := resource.Create(ctx, object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}); err != nil {
+		if err := createOne(ctx, resource, object); err != nil {
+			return err
+		}
+	}
+}
+
+// createOne does what the webhook says when it ran out of time, as on a machine that is busy with
+// other tests: it tries again.
+func createOne(ctx context.Context, resource dynamic.ResourceInterface, object *unstructured.Unstructured) error {
+	for deadline := time.Now().Add(settleLimit); ; {
+		_, err := resource.Create(ctx, object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+		late := apierrors.IsInternalError(err) && strings.Contains(err.Error(), context.DeadlineExceeded.Error())
+		if !late || time.Now().After(deadline) {
 			return err
 		}
 	}
