@@ -190,15 +190,15 @@ func testPermissions(t *testing.T, w *world) {
 		"impersonate users":                                             false,
 		"escalate clusterroles.rbac.authorization.k8s.io":               false,
 	} {
-		if got := w.may(t, account, request); got != want {
+		if got := w.may(t, request); got != want {
 			t.Errorf("may the webhook %s: %t, want %t", request, got, want)
 		}
 	}
 }
 
-// may says whether a service account may do what is written as for `kubectl auth can-i`, with the
-// group of each resource that is not in the core group.
-func (w *world) may(t *testing.T, account, request string) bool {
+// may says whether the webhook's account may do what is written as for `kubectl auth can-i`, with
+// the group of each resource that is not in the core group.
+func (w *world) may(t *testing.T, request string) bool {
 	t.Helper()
 	fields := strings.Fields(request)
 	what, name, _ := strings.Cut(fields[1], "/")
