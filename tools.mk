@@ -3,7 +3,8 @@
 
 CEPHFERRY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cephferry
 
-# Of some, the main package is ours. Another version of it has another checksum.
+# Of some, the main package is ours. Another version of it has another checksum. Where an image is
+# built, there are no tests, and nobody asks for these programs.
 checksum = $(if $(wildcard $1),$(shell sha256sum <$1 | cut -c 1-12))
 
 KUBERNETES_DIR  := $(CEPHFERRY_CACHE)/kubernetes-$(KUBERNETES_VERSION)

@@ -20,7 +20,7 @@ import (
 	"github.com/cephferry/cephferry/test/lab/labtest"
 )
 
-// TestCeph: the parts run one after the other, since two of them stop Ceph for a while.
+// TestCeph: the parts run one after the other, since in two of them nobody can write for a while.
 func TestCeph(t *testing.T) {
 	start := time.Now()
 	ceph := labtest.Ceph(t)

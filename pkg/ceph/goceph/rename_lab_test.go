@@ -297,6 +297,8 @@ func TestRenameImageOfALockHolder(t *testing.T) {
 	}
 }
 
+// Its Ceph is not shared: an OSD of Ceph 16 ends when somebody lists a trash that has an entry which
+// it cannot read.
 func TestNamesThatAreMended(t *testing.T) {
 	t.Parallel()
 	h := startHarness(t, nil)

@@ -16,17 +16,14 @@ import (
 )
 
 // Ceph starts a Ceph for t.
-func Ceph(t testing.TB) *lab.Ceph { return startCeph(t, options(t)) }
+func Ceph(t testing.TB) *lab.Ceph { return startCeph(t, options(t.TempDir())) }
 
 // RBD starts a Ceph for t that has RBD only, see [lab.Options].
-func RBD(t testing.TB) *lab.Ceph {
-	o := options(t)
-	o.OnlyRBD = true
-	return startCeph(t, o)
-}
+func RBD(t testing.TB) *lab.Ceph { return startCeph(t, onlyRBD(t.TempDir())) }
 
-// Shared is a Ceph that has RBD only, for those tests of a package that neither stop it nor count
-// what is in it. It starts for the first of them, and its Main stops it.
+// Shared is a Ceph that has RBD only, for those tests of a package that neither stop it, nor count
+// what is in it, nor leave in it what Ceph cannot read. It starts for the first of them, and its
+// Main stops it.
 type Shared struct {
 	once sync.Once
 	dir  string
@@ -47,7 +44,7 @@ func (s *Shared) Ceph(t testing.TB) *lab.Ceph {
 
 func (s *Shared) start() {
 	if s.dir, s.err = os.MkdirTemp("", "shared-ceph-"); s.err == nil {
-		s.ceph, s.err = lab.StartCeph(context.Background(), lab.Options{Dir: s.dir, Environ: []string{lab.OneProcessor}, OnlyRBD: true})
+		s.ceph, s.err = lab.StartCeph(context.Background(), onlyRBD(s.dir))
 	}
 }
 
@@ -78,7 +75,7 @@ func startCeph(t testing.TB, o lab.Options) *lab.Ceph {
 // (see [lab.Cluster.AddRook]).
 func Cluster(t testing.TB, name string) *lab.Cluster {
 	t.Helper()
-	cluster, err := lab.StartCluster(t.Context(), name, options(t))
+	cluster, err := lab.StartCluster(t.Context(), name, options(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +83,14 @@ func Cluster(t testing.TB, name string) *lab.Cluster {
 	return cluster
 }
 
-func options(t testing.TB) lab.Options {
-	return lab.Options{Dir: t.TempDir(), Tools: lab.Tools(os.Getenv(lab.ToolsVariable)), Environ: []string{lab.OneProcessor}}
+func options(dir string) lab.Options {
+	return lab.Options{Dir: dir, Tools: lab.Tools(os.Getenv(lab.ToolsVariable)), Environ: []string{lab.OneProcessor}}
+}
+
+func onlyRBD(dir string) lab.Options {
+	o := options(dir)
+	o.OnlyRBD = true
+	return o
 }
 
 type stopper interface {

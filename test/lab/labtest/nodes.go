@@ -14,7 +14,7 @@ import (
 func LabWithNodes(t testing.TB, nodes lab.Nodes) *lab.Lab {
 	t.Helper()
 	nodes.PerCluster = cmp.Or(nodes.PerCluster, 2)
-	o := options(t)
+	o := options(t.TempDir())
 	o.Nodes = nodes
 	started, err := lab.Start(t.Context(), o)
 	if err != nil {
@@ -28,17 +28,10 @@ func LabWithNodes(t testing.TB, nodes lab.Nodes) *lab.Lab {
 // machines can join. It needs root.
 func CephInNetwork(t testing.TB) (*lab.Ceph, *lab.Network) {
 	t.Helper()
-	network, err := lab.StartNetwork(t.Context(), options(t))
+	network, err := lab.StartNetwork(t.Context(), options(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	stopAfter(t, network)
-	o := options(t).In(network)
-	o.OnlyRBD = true
-	ceph, err := lab.StartCeph(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopAfter(t, ceph)
-	return ceph, network
+	return startCeph(t, onlyRBD(t.TempDir()).In(network)), network
 }
