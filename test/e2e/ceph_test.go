@@ -24,7 +24,7 @@ func TestACephThatCannotBeUsedIsReportedAndNothingIsMade(t *testing.T) {
 			want:     ceph.ErrUnreachable,
 		},
 		"the key is wrong": {
-			settings: csi{key: storage.Admin.Key}, // of another user
+			settings: csi{key: storage.Ceph.Admin.Key}, // of another user
 			want:     ceph.ErrAuth,
 		},
 		"the user does not exist": {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/test/lab"
+	"github.com/cephferry/cephferry/test/scene"
 )
 
 func TestAnInstallEndsWithBoundPairsOnRealImages(t *testing.T) {
@@ -54,7 +55,7 @@ func TestAnInstallEndsWithBoundPairsOnRealImages(t *testing.T) {
 	})
 }
 
-var wantImage = image{Size: 1 << 30, Features: []string{"exclusive-lock", "layering"}}
+var wantImage = scene.Stored{Size: 1 << 30, Features: []string{"exclusive-lock", "layering"}}
 
 // wantVolume is what the design says a pair's volume is.
 func (team *team) wantVolume(name string, claim *corev1.PersistentVolumeClaim) corev1.PersistentVolumeSpec {

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/test/lab"
 	"github.com/cephferry/cephferry/test/scene"
 )
@@ -36,16 +36,7 @@ type sight struct {
 	// Releases are Helm's records of the revisions.
 	Releases []string
 	// Images are those in the pool whose names begin with the namespace.
-	Images map[string]image
-}
-
-// image is what Ceph knows of an RBD image.
-type image struct {
-	ID       string
-	Size     int64
-	Features []string
-	// Record is the content of our record, or empty.
-	Record string
+	Images map[string]scene.Stored
 }
 
 func (team *team) look(c *cluster) sight {
@@ -85,7 +76,7 @@ func (team *team) volumesUnchanged(c *cluster, before sight) {
 
 // nothing is the sight of a namespace in which nothing was ever installed.
 func nothing() sight {
-	return sight{map[string]string{}, map[string]string{}, nil, map[string]image{}}
+	return sight{map[string]string{}, map[string]string{}, nil, map[string]scene.Stored{}}
 }
 
 // pair is a bound claim and its volume.
@@ -113,11 +104,13 @@ func (team *team) bound(c *cluster, name string) pair {
 
 // images are those of a pool, or of a pool/namespace, whose names begin with the
 // team's namespace.
-func (team *team) images(pool string) map[string]image {
+func (team *team) images(pool string) map[string]scene.Stored {
 	team.Helper()
-	found := map[string]image{}
-	var names []string
-	team.parse(team.rbd("ls", pool, "--format", "json"), &names)
+	names, err := storage.Names(specOf(pool, ""))
+	if err != nil {
+		team.Fatal(err)
+	}
+	found := map[string]scene.Stored{}
 	for _, name := range names {
 		if strings.HasPrefix(name, team.namespace+".") {
 			found[name] = team.image(pool, name)
@@ -127,34 +120,24 @@ func (team *team) images(pool string) map[string]image {
 }
 
 // image is the image in a pool, or in a pool/namespace.
-func (team *team) image(pool, name string) image {
+func (team *team) image(pool, name string) scene.Stored {
 	team.Helper()
-	var info image
-	team.parse(team.rbd("info", pool+"/"+name, "--format", "json"), &info)
-	slices.Sort(info.Features)
-	pool, namespace, _ := strings.Cut(pool, "/")
-	ran := scene.Command{Program: "/usr/bin/rados", Args: []string{"-c", storage.ConfFile,
-		"-p", pool, "-N", namespace, "get", "cephferry." + info.ID, "/dev/stdout"}}.Run(team.Context())
-	if ran.Err != nil && !strings.Contains(ran.Stderr, "No such file or directory") {
-		team.Fatalf("read the record of image %s: %v\n%s", name, ran.Err, ran.Stderr)
-	}
-	info.Record = ran.Stdout
-	return info
-}
-
-func (team *team) rbd(args ...string) []byte {
-	team.Helper()
-	out, err := storage.RBD(team.Context(), args...)
+	image, err := storage.Stored(specOf(pool, name))
 	if err != nil {
 		team.Fatal(err)
 	}
-	return out
+	return image
 }
 
-func (team *team) parse(data []byte, into any) {
+func specOf(pool, name string) ceph.ImageSpec {
+	pool, namespace, _ := strings.Cut(pool, "/")
+	return ceph.ImageSpec{Pool: pool, Namespace: namespace, Name: name}
+}
+
+func (team *team) rbd(args ...string) {
 	team.Helper()
-	if err := json.Unmarshal(data, into); err != nil {
-		team.Fatalf("parse %q: %v", data, err)
+	if _, err := storage.RBD(team.Context(), args...); err != nil {
+		team.Fatal(err)
 	}
 }
 

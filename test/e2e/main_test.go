@@ -16,7 +16,7 @@ import (
 
 // What all tests share. It is set before the first of them.
 var (
-	storage    *lab.Ceph
+	storage    *scene.Storage
 	east, west *cluster
 	programs   struct {
 		helm3, helm4, kustomize, postrender string
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	scene.Main(m, scene.Setup{
 		Name: "e2e", Programs: []string{"helm", "helm4", "kustomize", "postrender"},
 	}, func(s *scene.Scene) error {
-		storage = s.Ceph
+		storage = s.Storage
 		programs.helm3, programs.helm4 = s.Programs["helm"], s.Programs["helm4"]
 		programs.kustomize, programs.postrender = s.Programs["kustomize"], s.Programs["postrender"]
 		programs.home = s.Home

@@ -36,7 +36,7 @@ func (s *shop) apply(c *scene.Cluster, manifests string) {
 // its old writer away, and the pair in both clusters.
 func (s *shop) volume(claim string) {
 	s.Helper()
-	s.MakeImage(claim, "--image-feature", "layering")
+	s.MakeImage(claim, "layering")
 	name := "metadata: {name: " + s.Namespace + "." + claim
 	s.Pair(claim, []string{name, name + `, annotations: {cephferry.io/migratable: "true"}`}, s.east, s.west)
 }

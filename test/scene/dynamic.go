@@ -18,7 +18,7 @@ func (s *Shop) MadeByCSI(c *Cluster, claim, uuid string) (image, volume string) 
 		s.Images = map[string]string{}
 	}
 	s.Images[claim] = image
-	s.MakeImage(claim, "--image-feature", "layering")
+	s.MakeImage(claim, "layering")
 	s.Create(c, fmt.Sprintf(`
 apiVersion: v1
 kind: PersistentVolume

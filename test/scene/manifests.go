@@ -16,10 +16,10 @@ const (
 	Migratable = `--set-string=persistence.annotations.cephferry\.io/migratable=true`
 )
 
-// MakeImage makes the image of a claim, with further flags of rbd.
-func (s *Shop) MakeImage(claim string, flags ...string) {
+// MakeImage makes the image of a claim, see [Storage.Create].
+func (s *Shop) MakeImage(claim string, features ...string) {
 	s.Helper()
-	if _, err := s.Ceph.RBD(s.Context(), append([]string{"create", s.Image(claim), "--size", "16M"}, flags...)...); err != nil {
+	if err := s.Ceph.Create(s.Spec(claim), 16<<20, features...); err != nil {
 		s.Fatal(err)
 	}
 }

@@ -211,12 +211,12 @@ func (s *Shop) Party(c *Cluster) ceph.Party {
 // the shop, whoever had them and however often they were handed over.
 func (s *Shop) oneWriterAtATime() {
 	ctx := context.Background() // the test's has ended
-	out, err := s.Ceph.RBD(ctx, "ls", s.Pool)
+	images, err := s.Ceph.Names(s.Spec(""))
 	if err != nil {
 		s.Error(err)
 	}
 	claims := slices.Sorted(maps.Keys(s.Images))
-	for _, image := range strings.Fields(string(out)) {
+	for _, image := range images {
 		base, _, _ := strings.Cut(image, "~") // it may be given back just now
 		if claim, ours := strings.CutPrefix(base, s.Namespace+"."); ours {
 			claims = append(claims, claim)

@@ -11,11 +11,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ceph/go-ceph/rados"
+
 	"github.com/cephferry/cephferry/pkg/ceph"
 	"github.com/cephferry/cephferry/pkg/ceph/goceph"
 	"github.com/cephferry/cephferry/test/lab"
-	"github.com/cephferry/cephferry/test/lab/agent"
-	"github.com/cephferry/cephferry/test/lab/librbd"
 	"github.com/cephferry/cephferry/test/lab/stamp"
 )
 
@@ -23,8 +23,8 @@ import (
 // look so often that a process for each look would be most of their work.
 type Storage struct {
 	*lab.Ceph
-	admin  func() (ceph.Cluster, error)
-	images func() (agent.Client, error)
+	admin func() (ceph.Cluster, error)
+	conn  func() (*rados.Conn, error)
 
 	mu    sync.Mutex
 	close []func() error
@@ -40,13 +40,7 @@ func Open(servers *lab.Ceph) *Storage {
 		}
 		return connected, err
 	})
-	s.images = sync.OnceValues(func() (agent.Client, error) {
-		client, err := librbd.Dial(agent.CephSettings{MonHost: strings.Join(s.Monitors, ","), User: s.Ceph.Admin.ID, Key: s.Ceph.Admin.Key})
-		if err == nil {
-			s.closes(func() error { client.Close(); return nil })
-		}
-		return client, err
-	})
+	s.conn = sync.OnceValues(s.connect)
 	return s
 }
 
@@ -107,8 +101,7 @@ func (s *Storage) Free(t testing.TB, image ceph.ImageSpec) {
 	})
 }
 
-// Stamps are what pods wrote into the image. It is opened read-only, so that this is no
-// watcher.
+// Stamps are what pods wrote into the image.
 func (s *Storage) Stamps(t testing.TB, image ceph.ImageSpec) stamp.Log {
 	t.Helper()
 	log, err := s.readStamps(t.Context(), s.Admin(t), image)
@@ -131,28 +124,6 @@ func (s *Storage) readStamps(ctx context.Context, admin ceph.ImageReader, image 
 			return log, err
 		}
 	}
-}
-
-// stamps opens the image by exactly that name.
-func (s *Storage) stamps(image ceph.ImageSpec) (log stamp.Log, err error) {
-	client, err := s.images()
-	if err != nil {
-		return log, err
-	}
-	opened, err := client.Open(image, agent.ReadOnly)
-	if err != nil {
-		return log, err
-	}
-	defer func() { err = errors.Join(err, opened.Close()) }()
-	size, err := opened.Size()
-	if err != nil {
-		return log, err
-	}
-	area := make([]byte, stamp.Area(size))
-	if _, err := opened.ReadAt(area, 0); err != nil {
-		return log, err
-	}
-	return stamp.Read(area)
 }
 
 // Wrote checks that the clusters wrote into the image one after the other, and each

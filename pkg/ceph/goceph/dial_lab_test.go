@@ -126,7 +126,7 @@ func TestBlocklistedClient(t *testing.T) {
 	cluster := h.connect(t)
 	address, err := cluster.rados.GetAddrs()
 	must(t, err)
-	h.run(t, "osd", "blocklist", "add", address)
+	h.block(t, "add", address)
 	must(t, cluster.rados.WaitForLatestOSDMap())
 	_, err = cluster.CreateImage(t.Context(), replica, ceph.Layout{Size: 1})
 	if !errors.Is(err, ceph.ErrBlocklisted) {

@@ -64,17 +64,14 @@ func prepareHarness(t *testing.T, started *lab.Ceph, pools []cephtest.Pool) *har
 	h := &harness{Ceph: started}
 	h.admin = adminConn(t, h.Ceph)
 	for _, pool := range pools {
-		h.run(t, "osd", "pool", "create", pool.Name)
-		h.rbd(t, "pool", "init", pool.Name)
+		h.mon(t, command{"prefix": "osd pool create", "pool": pool.Name})
+		ioctx := h.ioctx(t, ceph.ImageSpec{Pool: pool.Name})
+		must(t, rbd.PoolInit(ioctx, false))
 		for _, namespace := range pool.Namespaces {
-			h.rbd(t, "namespace", "create", pool.Name+"/"+namespace)
+			must(t, rbd.NamespaceCreate(ioctx, namespace))
 		}
 		for _, image := range pool.Images {
-			args := []string{"create", pool.Name + "/" + image.Name, "--size", fmt.Sprintf("%dB", image.Layout.Size)}
-			for _, feature := range image.Layout.Features {
-				args = append(args, "--image-feature", feature)
-			}
-			h.rbd(t, args...)
+			createImage(t, ioctx, image)
 		}
 		if pool.Full {
 			h.fill(t, pool.Name)
@@ -143,9 +140,7 @@ func (h *harness) Watchers(t *testing.T, spec ceph.ImageSpec) int {
 
 func (h *harness) RenameImage(t *testing.T, spec ceph.ImageSpec, name string) {
 	t.Helper()
-	to := spec
-	to.Name = name
-	h.rbd(t, "rename", spec.String(), to.String())
+	must(t, rbd.GetImage(h.ioctx(t, spec), spec.Name).Rename(name))
 }
 
 // Watch opens the image on a connection of its own, as another machine would.
@@ -161,7 +156,7 @@ func (h *harness) Watch(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, func()
 			return watcher, stop
 		}
 	}
-	t.Fatalf("rbd status does not show the watcher of image %q", spec)
+	t.Fatalf("librbd does not show the watcher of image %q", spec)
 	return ceph.Watcher{}, nil
 }
 
@@ -221,20 +216,18 @@ func (w *writing) Write() error {
 	return translate(w.image.Flush(), nil)
 }
 
-// status is what the rbd command says about an image's watchers.
+// status is what librbd, and so `rbd status`, says about an image's watchers. The package itself
+// asks librados.
 func (h *harness) status(t *testing.T, spec ceph.ImageSpec) []ceph.Watcher {
 	t.Helper()
-	var status struct {
-		Watchers []struct {
-			Address string
-			Client  int64
-			Cookie  uint64
-		}
-	}
-	must(t, json.Unmarshal([]byte(h.rbd(t, "status", spec.String(), "--format", "json")), &status))
+	image, err := rbd.OpenImageReadOnly(h.ioctx(t, spec), spec.Name, rbd.NoSnapshot)
+	must(t, err)
+	listed, err := image.ListWatchers()
+	must(t, err)
+	must(t, image.Close())
 	var watchers []ceph.Watcher
-	for _, w := range status.Watchers {
-		watchers = append(watchers, ceph.Watcher{Addr: w.Address, Client: fmt.Sprintf("client.%d", w.Client), Cookie: w.Cookie})
+	for _, w := range listed {
+		watchers = append(watchers, ceph.Watcher{Addr: w.Addr, Client: fmt.Sprintf("client.%d", w.Id), Cookie: w.Cookie})
 	}
 	return watchers
 }
@@ -264,7 +257,7 @@ func (h *harness) MapImage(t *testing.T, spec ceph.ImageSpec) (ceph.Watcher, fun
 			return watcher, func() { device.unmap(t) }
 		}
 	}
-	t.Fatalf("rbd status does not show the watcher of image %q", spec)
+	t.Fatalf("librbd does not show the watcher of image %q", spec)
 	return ceph.Watcher{}, nil
 }
 
@@ -314,14 +307,31 @@ func (h *harness) ioctx(t *testing.T, spec ceph.ImageSpec) *rados.IOContext {
 	return ioctx
 }
 
-// user makes one on the administrator's connection: there are many, and the ceph command
+// command is one of those that the ceph command sends to the monitor.
+type command map[string]any
+
+// mon sends a command on the administrator's connection: there are many, and the ceph command
 // takes longer to start than most of these tests.
+func (h *harness) mon(t *testing.T, c command) []byte {
+	t.Helper()
+	data, err := json.Marshal(c)
+	must(t, err)
+	answer, status, err := h.admin.MonCommand(data)
+	if err != nil {
+		t.Fatalf("%s: %v: %s", data, err, status)
+	}
+	return answer
+}
+
+// block puts the address of a client on the blocklist, or takes it off ("add", "rm").
+func (h *harness) block(t *testing.T, do, address string) {
+	t.Helper()
+	h.mon(t, command{"prefix": "osd blocklist", "blocklistop": do, "addr": address})
+}
+
 func (h *harness) user(t *testing.T, id string, caps ...string) lab.User {
 	t.Helper()
-	command, err := json.Marshal(map[string]any{"prefix": "auth get-or-create", "entity": "client." + id, "caps": caps, "format": "json"})
-	must(t, err)
-	answer, _, err := h.admin.MonCommand(command)
-	must(t, err)
+	answer := h.mon(t, command{"prefix": "auth get-or-create", "entity": "client." + id, "caps": caps, "format": "json"})
 	var made []struct{ Key string }
 	must(t, json.Unmarshal(answer, &made))
 	return lab.User{ID: id, Key: made[0].Key}
@@ -335,18 +345,19 @@ func (h *harness) fill(t *testing.T, pool string) {
 	must(t, h.WaitPoolFull(t.Context(), pool, true))
 }
 
-func (h *harness) run(t *testing.T, args ...string) string {
-	t.Helper()
-	out, err := h.Run(t.Context(), args...)
-	must(t, err)
-	return string(out)
-}
-
 func (h *harness) rbd(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := h.RBD(t.Context(), args...)
 	must(t, err)
 	return string(out)
+}
+
+func createImage(t *testing.T, ioctx *rados.IOContext, image cephtest.Image) {
+	t.Helper()
+	options := rbd.NewRbdImageOptions()
+	defer options.Destroy()
+	must(t, options.SetUint64(rbd.ImageOptionFeatures, uint64(rbd.FeatureSetFromNames(image.Layout.Features))))
+	must(t, rbd.CreateImage(ioctx, image.Name, image.Layout.Size, options))
 }
 
 func adminConn(t *testing.T, in *lab.Ceph) *rados.Conn {

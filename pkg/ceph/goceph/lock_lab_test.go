@@ -79,7 +79,7 @@ func TestGrowImageOfALockHolder(t *testing.T) {
 			}
 		})
 	}
-	if list := h.run(t, "osd", "blocklist", "ls", "-f", "json"); strings.Contains(list, "127.0.0.1") {
+	if list := string(h.mon(t, command{"prefix": "osd blocklist ls", "format": "json"})); strings.Contains(list, "127.0.0.1") {
 		t.Errorf("on the blocklist: %s", list)
 	}
 }

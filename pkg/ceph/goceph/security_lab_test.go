@@ -407,7 +407,7 @@ func TestSecurityDocument(t *testing.T) {
 	document := string(data)
 	h := startFilesystem(t)
 	for _, namespace := range []string{"north", "south"} {
-		h.rbd(t, "namespace", "create", lab.Pool+"/"+namespace)
+		must(t, rbd.NamespaceCreate(h.ioctx(t, ceph.ImageSpec{Pool: lab.Pool}), namespace))
 	}
 	connect := func(t *testing.T, user lab.User, home string) person {
 		return person{h.connectAs(t, user), home, "south"}

@@ -23,8 +23,8 @@ func startSubvolumeHarness(t *testing.T) *harness {
 		t.Fatalf("the lab has no file system %q", wanted.Name)
 	}
 	for _, pool := range wanted.DataPools {
-		h.run(t, "osd", "pool", "create", pool)
-		h.run(t, "fs", "add_data_pool", wanted.Name, pool)
+		h.mon(t, command{"prefix": "osd pool create", "pool": pool})
+		h.mon(t, command{"prefix": "fs add_data_pool", "fs_name": wanted.Name, "pool": pool})
 	}
 	h.users[cephtest.Provisioner] = h.CephFSProvisioner
 	h.users[cephtest.Observer] = h.user(t, "subvolume-observer", "mon", "allow r", "mgr", "allow module volumes r", "osd", "allow r tag cephfs metadata=*")

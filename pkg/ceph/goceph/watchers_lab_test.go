@@ -268,14 +268,14 @@ func TestWatchersForAClientOnTheBlocklist(t *testing.T) {
 	must(t, err)
 	for range 3 {
 		// With the new map, the client's next operation makes the OSD get it as well.
-		h.run(t, "osd", "blocklist", "add", address)
+		h.block(t, "add", address)
 		must(t, cluster.rados.WaitForLatestOSDMap())
 		for range 2 {
 			if _, err := cluster.Watchers(t.Context(), image.ImageSpec); !errors.Is(err, ceph.ErrBlocklisted) {
 				t.Errorf("got %v; want %v", err, ceph.ErrBlocklisted)
 			}
 		}
-		h.run(t, "osd", "blocklist", "rm", address)
+		h.block(t, "rm", address)
 		must(t, cluster.rados.WaitForLatestOSDMap())
 		wantWatchers(t, cluster, image.ImageSpec, watcher)
 	}
