@@ -4,7 +4,6 @@ package chart
 
 import (
 	"cmp"
-	"context"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -20,6 +19,7 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	registrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
@@ -41,8 +41,8 @@ const (
 // waited for: kubectl takes longer to start than what it does.
 type world struct {
 	*lab.Cluster
+	connected          *scene.Cluster
 	client             *kubernetes.Clientset
-	seen               func(ctx context.Context, namespace string) error
 	helm3, helm4, home string
 }
 
@@ -50,11 +50,11 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := newOffline(t)
 	w.Cluster = labtest.Cluster(t, "west")
-	connected, err := scene.Connect(w.Cluster)
-	if err != nil {
+	var err error
+	if w.connected, err = scene.Connect(w.Cluster); err != nil {
 		t.Fatal(err)
 	}
-	w.client, w.seen = connected.Client, connected.Seen
+	w.client = w.connected.Client
 	return w
 }
 
@@ -90,6 +90,13 @@ func (w *world) refused(t *testing.T, args ...string) string {
 		t.Fatalf("kubectl %s: did not fail: %s", strings.Join(args, " "), out)
 	}
 	return err.Error()
+}
+
+// dryPatch asks whether an object may be changed, and changes nothing.
+func (w *world) dryPatch(t *testing.T, resource, namespace, name, patch string) error {
+	_, err := w.connected.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace).
+		Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+	return err
 }
 
 // apply applies manifests in a namespace, with kubectl if it is to do that in a special way.

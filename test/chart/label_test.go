@@ -137,7 +137,7 @@ func (w *world) labelPolicy(t *testing.T) {
 func (w *world) labelIsKept(t *testing.T, namespace string) {
 	t.Helper()
 	scene.Eventually(t, "the policy", func() error {
-		_, err := w.Run(t.Context(), "label", "--dry-run=server", "namespace/"+namespace, guardedLabel+"-")
+		err := w.unlabels(t, namespace)
 		if err == nil || !strings.Contains(err.Error(), "cephferry-label") {
 			return errors.Join(errors.New("it is not in use"), err)
 		}
@@ -148,16 +148,22 @@ func (w *world) labelIsKept(t *testing.T, namespace string) {
 // labelMayGo waits until the API server has forgotten the policy.
 func (w *world) labelMayGo(t *testing.T, namespace string) {
 	t.Helper()
-	scene.Eventually(t, "the end of the policy", func() error {
-		_, err := w.Run(t.Context(), "label", "--dry-run=server", "namespace/"+namespace, guardedLabel+"-")
-		return err
-	})
+	scene.Eventually(t, "the end of the policy", func() error { return w.unlabels(t, namespace) })
+}
+
+// unlabels asks whether the label may go.
+func (w *world) unlabels(t *testing.T, namespace string) error {
+	return w.dryPatch(t, "namespaces", "", namespace, `{"metadata":{"labels":{"`+guardedLabel+`":null}}}`)
 }
 
 // guarded is the value of a namespace's label.
 func (w *world) guarded(t *testing.T, namespace string) string {
 	t.Helper()
-	return w.kubectl(t, "get", "namespace/"+namespace, `--output=jsonpath={.metadata.labels.cephferry\.io/guarded}`)
+	got, err := w.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Labels[guardedLabel]
 }
 
 // shopWith is a file with namespace shop as it is, but for a change.

@@ -182,10 +182,11 @@ func TestObjects(t *testing.T) {
 			w.kubectl(t, "delete", "persistentvolumeclaim/c", "--namespace=shop", "--cascade="+cascade, "--timeout=60s")
 			if cascade == "background" {
 				scene.Eventually(t, "the object to go with its claim", func() error {
-					if left := w.kubectl(t, "get", "mvol/c", "--namespace=shop", "--ignore-not-found", "--output=name"); left != "" {
-						return fmt.Errorf("there is still %s", left)
+					left, err := w.connected.Get(t.Context(), "shop", "migratablevolumes", "c")
+					if err == nil && left != nil {
+						err = errors.New("it is still there")
 					}
-					return nil
+					return err
 				})
 			}
 		}

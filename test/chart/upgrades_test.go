@@ -114,7 +114,7 @@ metadata: {name: asked-too-late}
 spec: {policyName: asked-too-late, validationActions: [Deny]}
 `)
 	scene.Eventually(t, "the policy", func() error {
-		if _, err := w.Run(t.Context(), "label", "pvc/off", "--namespace=shop", "--dry-run=server", "a=b"); err == nil || !strings.Contains(err.Error(), "it was asked") {
+		if err := w.dryPatch(t, "persistentvolumeclaims", "shop", "off", `{"metadata":{"labels":{"a":"b"}}}`); err == nil || !strings.Contains(err.Error(), "it was asked") {
 			return fmt.Errorf("it is not in use: %v", err)
 		}
 		return nil

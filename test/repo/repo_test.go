@@ -123,14 +123,14 @@ func TestOnlyProgramsImportAdmission(t *testing.T) {
 	}
 }
 
-// besides are packages that the product does not import. Those of the lab stand in for a node's
+// askCeph are packages that the product does not import. Those of the lab stand in for a node's
 // kernel client; test/scene judges the product by what it did to Ceph.
-var besides = []string{module + "test/lab/libcephfs", module + "test/lab/librbd", module + "test/scene"}
+var askCeph = []string{module + "test/lab/libcephfs", module + "test/lab/librbd", module + "test/scene"}
 
 func TestOnePackageImportsGoCeph(t *testing.T) {
 	var importers []string
 	for _, p := range packages(t) {
-		if slices.Contains(besides, p.ImportPath) {
+		if slices.Contains(askCeph, p.ImportPath) {
 			continue
 		}
 		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
