@@ -25,12 +25,13 @@ STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 PLUGIN       = $(STATIC:static/%=plugin/%)
 # How often fuzzing does its work: FUZZ=100 takes a hundred times as long.
 FUZZ        ?= 1
-# The packages whose tests need the lab; test-unit runs all others. They are ordered so that
-# packages that wait (outage, keys, goceph) run beside packages that compute (provisioner,
-# guard). The rest is short; whatever is last runs alone.
-LAB_FIRST    = test/outage/ test/failover/ test/e2e/ test/provisioner/ test/keys/ pkg/ceph/goceph/ test/guard/ test/lab/ test/chart/
+# The packages whose tests need the lab; test-unit runs all others. They are ordered so that at all
+# times packages that wait (keys, outage, failover, krbd, goceph) run beside packages that compute.
+# The other checks compute beside the first of them. The rest is short.
+LAB_FIRST    = test/keys/ test/outage/ test/e2e/ test/provisioner/ test/guard/ test/failover/ pkg/ceph/goceph/ test/krbd/ test/lab/ test/chart/
 LAB_ALL      = $(sort $(dir $(shell grep -rlE '^//go:build .*\<lab\>' --include='*_test.go' pkg test cmd)))
-LAB_PACKAGES = $(filter $(LAB_ALL),$(LAB_FIRST)) $(filter-out $(LAB_FIRST),$(LAB_ALL))
+ordered      = $(filter $1,$(LAB_FIRST)) $(filter-out $(LAB_FIRST),$1)
+LAB_PACKAGES = $(call ordered,$(LAB_ALL))
 # Three packages run at a time, each with its own servers and four tests, which mostly wait. The
 # virtual machines are one of the three. The servers are Go programs too. There is enough
 # memory, so GOGC lets them spend an eighth less time on collecting garbage.
@@ -105,7 +106,7 @@ $(addprefix checks/,$(CHECKS)): checks/%:
 
 .PHONY: test-servers
 test-servers: $(LAB_PROGRAMS) bin/krbd-guest | $(KERNEL_DIR) ## Test what needs servers or virtual machines
-	$(LAB_TESTS) $(addprefix ./,test/krbd $(LAB_PACKAGES))
+	$(LAB_TESTS) $(addprefix ./,$(call ordered,test/krbd/ $(LAB_ALL)))
 
 # Tests that compute for seconds run without the race detector: they have one goroutine, and would
 # take six times as long. The model replays the product's code, which is tested for races in
