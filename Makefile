@@ -20,6 +20,8 @@ RELEASE     ?= $(firstword $(subst +, ,$(VERSION)))
 # If STRIP is not empty, programs have no symbols and no DWARF, which are a third of them.
 LDFLAGS     := $(if $(STRIP),-s -w )-X $(MODULE)/pkg/version.build=$(VERSION)
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+# Where static builds go.
+BIN         := bin
 # The static builds for this machine.
 STATIC       = static/$(shell go env GOOS)/$(shell go env GOARCH)
 PLUGIN       = $(STATIC:static/%=plugin/%)
@@ -67,23 +69,23 @@ build-static: $(addprefix static/,$(PLATFORMS)) $(addprefix plugin/,$(PLATFORMS)
 
 # $(call static,PROGRAM,OS/ARCH)
 static = CGO_ENABLED=0 GOOS=$(patsubst %/,%,$(dir $2)) GOARCH=$(notdir $2) go build -trimpath -ldflags '-s -w $(LDFLAGS)' \
-	-o bin/$(subst /,-,$2)/$1$(if $(filter windows/%,$2),.exe) ./cmd/$1
+	-o '$(BIN)/$(subst /,-,$2)/$1$(if $(filter windows/%,$2),.exe)' ./cmd/$1
 
 .PHONY: $(addprefix static/,$(PLATFORMS))
 $(addprefix static/,$(PLATFORMS)): static/%:
-	@mkdir -p bin/$(subst /,-,$*)
+	@mkdir -p '$(BIN)/$(subst /,-,$*)'
 	$(call static,postrender,$*)
 
 .PHONY: $(addprefix plugin/,$(PLATFORMS))
 $(addprefix plugin/,$(PLATFORMS)): plugin/%:
-	@mkdir -p bin/$(subst /,-,$*)
+	@mkdir -p '$(BIN)/$(subst /,-,$*)'
 	$(call static,kubectl-cephferry,$*)
-	@cp cmd/kubectl-cephferry/kubectl_complete-cephferry bin/$(subst /,-,$*)/
+	@cp cmd/kubectl-cephferry/kubectl_complete-cephferry '$(BIN)/$(subst /,-,$*)/'
 
 .PHONY: helm4-plugin
 helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; install it with helm plugin install
 	@mkdir -p bin/helm4/cephferry/bin
-	@cp bin/$(subst /,-,$(STATIC:static/%=%))/postrender bin/helm4/cephferry/bin/
+	@cp '$(BIN)/$(subst /,-,$(STATIC:static/%=%))/postrender' bin/helm4/cephferry/bin/
 	@sed 's/^version: .*/version: $(VERSION)/' helm4/plugin.yaml > bin/helm4/cephferry/plugin.yaml
 	@echo "bin/helm4/cephferry is ready: helm plugin install $(CURDIR)/bin/helm4/cephferry"
 
@@ -199,4 +201,4 @@ tools: $(CONTROL_PLANE) $(HELM3) $(HELM4) $(KUSTOMIZE) $(RESIZER) $(CERT_MANAGER
 
 .PHONY: clean
 clean: ## Remove bin and what is made in dist, dist-site and dist-image
-	rm -rf bin dist dist.again dist-site dist-image
+	rm -rf bin dist dist.built dist.again dist-site dist-image

@@ -1,26 +1,31 @@
 # A release: see CONTRIBUTING.md. The scripts beside this file make and check it.
 
 DIST ?= dist
-HOST  = $(subst /,-,$(STATIC:static/%=%))
 RELEASE_PATH = PATH='$(HELM3_DIR):$(COSIGN_DIR):$(PATH)'
 # Where the chart and the image go.
 REGISTRY ?= ghcr.io/cephferry
 PUBLISH   = $(RELEASE_PATH) release/login '$(REGISTRY)'
 
+# Tests may be running what is in bin, so a release is built elsewhere.
+BUILT = $(DIST).built
+AGAIN = $(DIST).again
+
 .PHONY: release-files
-release-files: $(HELM3) build-static
-	@rm -rf '$(DIST)'
-	@$(RELEASE_PATH) release/snapshot '$(RELEASE)' bin '$(DIST)'
+release-files: $(HELM3)
+	@rm -rf '$(DIST)' '$(BUILT)'
+	@$(MAKE) --no-print-directory BIN='$(BUILT)' build-static
+	@$(RELEASE_PATH) release/snapshot '$(RELEASE)' '$(BUILT)' '$(DIST)'
+	@rm -rf '$(BUILT)'
 
 # Shows that a second build makes the same bytes. One platform stands for all: it is linked and
-# packed again, with nothing left over from the first time.
+# packed again.
 .PHONY: release-again
 release-again: release-files
-	@rm -rf '$(DIST).again' && mkdir -p '$(DIST).again/programs'
-	@mv 'bin/$(HOST)' '$(DIST).again/first' && $(MAKE) --no-print-directory $(STATIC) $(PLUGIN)
-	@cp -r 'bin/$(HOST)' '$(DIST).again/programs/' && $(RELEASE_PATH) release/snapshot '$(RELEASE)' '$(DIST).again/programs' '$(DIST).again/files'
-	@cd '$(DIST).again/files' && for file in *.gz *.tgz; do cmp "$$file" '$(abspath $(DIST))'/"$$file" || exit 1; done
-	@rm -rf '$(DIST).again'
+	@rm -rf '$(AGAIN)'
+	@$(MAKE) --no-print-directory BIN='$(AGAIN)/programs' $(STATIC) $(PLUGIN)
+	@$(RELEASE_PATH) release/snapshot '$(RELEASE)' '$(AGAIN)/programs' '$(AGAIN)/files'
+	@cd '$(AGAIN)/files' && for file in *.gz *.tgz; do cmp "$$file" '$(abspath $(DIST))'/"$$file" || exit 1; done
+	@rm -rf '$(AGAIN)'
 
 .PHONY: release-snapshot
 release-snapshot: release-files release-again $(COSIGN) $(REGISTRY_PROGRAM) ## Make a release in dist without a network, sign it with a temporary key, and check it
