@@ -91,20 +91,34 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 
 ##### Check
 
-# Servers and virtual machines wait most of the time. The other checks compute, one after the
-# other, at the lowest priority, so that they use what the servers leave. The output of a check
-# is shown when it ends. If one fails, the others still run, and the last line names it.
+# Servers and virtual machines wait most of the time. The other checks run beside them, one after
+# the other: those that only compute at the lowest priority, so that they use what the servers
+# leave. The output of a check is shown when it ends. If one fails, the others still run, and the
+# last line names it.
 CHECKS = test-servers lint fuzz test-fresh test-unit
+# What CI runs as jobs beside make test.
+PARTS  = release-snapshot test-image test-site
+# Somebody waits for these.
+WAITED = test-servers test-image test-site
+
+# $(call run,CHECKS)
+run = @failed=$$(mktemp) && trap 'rm -f "$$failed"' EXIT && \
+	{ $(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=recurse FAILED="$$failed" $(addprefix checks/,$1) || \
+	{ echo "failed: $$(xargs <"$$failed")"; exit 1; }; }
 
 .PHONY: test
 test: deps tools | $(KERNEL_DIR) ## Run every check but release-snapshot, test-image, test-site, test-reef and test-neighbours, which CI runs beside it
-	@failed=$$(mktemp) && trap 'rm -f "$$failed"' EXIT && \
-	{ $(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=recurse FAILED="$$failed" $(addprefix checks/,$(CHECKS)) || \
-	{ echo "failed: $$(xargs <"$$failed")"; exit 1; }; }
+	$(call run,$(CHECKS))
 
-.PHONY: $(addprefix checks/,$(CHECKS))
-$(addprefix checks/,$(CHECKS)): checks/%:
-	@$(if $(filter test-servers,$*),,nice -n 19) $(MAKE) --no-print-directory $* || { echo $* >>$(FAILED); exit 1; }
+.PHONY: ci
+ci: deps tools | $(KERNEL_DIR) ## Run what CI runs, but test-reef and test-neighbours
+	$(call run,$(CHECKS) $(PARTS))
+
+.PHONY: $(addprefix checks/,$(CHECKS) $(PARTS))
+$(addprefix checks/,$(CHECKS) $(PARTS)): checks/%:
+	@began=$$(date +%s) && \
+	{ $(if $(filter $(WAITED),$*),,nice -n 19) $(MAKE) --no-print-directory $* || { echo $* >>$(FAILED); exit 1; }; } && \
+	echo "$*: passed after $$(($$(date +%s) - began)) s"
 
 .PHONY: test-servers
 test-servers: $(LAB_PROGRAMS) bin/krbd-guest | $(KERNEL_DIR) ## Test what needs servers or virtual machines
@@ -112,7 +126,7 @@ test-servers: $(LAB_PROGRAMS) bin/krbd-guest | $(KERNEL_DIR) ## Test what needs 
 
 # Tests that compute for seconds run without the race detector: they have one goroutine, and would
 # take six times as long. The model replays the product's code, which is tested for races in
-# its own packages.
+# its own packages. Those of test/repo read files.
 LONG_MODEL = TestNobodyElseWrites|TestKeys|TestKeysLeave|TestHoles|TestExclusiveMapping|TestOneNodeWrites|TestWithoutRules|TestWithoutKeyRules|TestWithoutRule9
 LONG_TESTS = ^(TestCorpus|TestGenerated|FuzzRender|$(LONG_MODEL))$$
 
@@ -121,7 +135,8 @@ CORPUS_SUM = cd pkg/postrender && cat "$${CEPHFERRY_CORPUS:-../../../shared/corp
 
 .PHONY: test-unit
 test-unit: ## Test what needs no servers, with the race detector
-	go test -vet=off -race -timeout 20m -skip '$(LONG_TESTS)' ./...
+	all=$$(go list ./...) && go test -vet=off -race -timeout 20m -skip '$(LONG_TESTS)' $$(echo "$$all" | grep -v '/test/repo$$')
+	go test -vet=off -timeout 20m ./test/repo
 	CEPHFERRY_CORPUS_SUM="$$($(CORPUS_SUM))" go test -vet=off -timeout 20m -run '$(LONG_TESTS)' ./pkg/postrender ./test/model
 	go -C test/chart/render test -vet=off ./...
 	CGO_ENABLED=0 go -C test/chart/alerts test -vet=off -count=1 ./...

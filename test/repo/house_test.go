@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,14 +50,14 @@ func TestWorkflowsCallMake(t *testing.T) {
 	}
 }
 
-// TestPartsOfCI: what CI runs is run by .ci/run too, but for Debian 13's root and programs of others,
+// TestPartsOfCI: what CI runs is run by make ci too, but for Debian 13's root and programs of others,
 // and documents name the same parts, because a check that nobody knows of is not run before a change is sent.
 func TestPartsOfCI(t *testing.T) {
-	parts := strings.Fields(submatch(t, read(t, ".ci/run"), `(?m)^for part in (.*); do$`))
-	want := append(parts, "test-reef", "test-neighbours")
+	parts := strings.Fields(submatch(t, read(t, "Makefile"), `(?m)^PARTS += (.*)$`))
+	want := slices.Concat([]string{"test"}, parts, []string{"test-reef", "test-neighbours"})
 	jobs := strings.Split(submatch(t, read(t, ".github/workflows/ci.yaml"), `(?m)^ +target: \[(.*)\]$`), ", ")
 	if diff := cmp.Diff(want, jobs); diff != "" {
-		t.Errorf(".github/workflows/ci.yaml (-.ci/run and those that only jobs run +jobs):\n%s", diff)
+		t.Errorf(".github/workflows/ci.yaml (-make ci and what only jobs run +jobs):\n%s", diff)
 	}
 	targets := func(text string) []string {
 		var found []string
