@@ -47,7 +47,7 @@ type Harness interface {
 	// removed; unless listed, before the directory has the new one.
 	HalfRenameImage(t *testing.T, image ceph.Image, name string, listed bool)
 	// Watch opens the image read-write, as a pod's node does, until stop. The
-	// watcher is what some other program says about it.
+	// watcher is what somebody else than the tested package says about it.
 	Watch(t *testing.T, spec ceph.ImageSpec) (watcher ceph.Watcher, stop func())
 	// Open opens the image read-write as Watch does, on a machine of its own, until
 	// the test ends. With the feature exclusive-lock it takes the image's lock, and
