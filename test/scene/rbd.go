@@ -75,7 +75,7 @@ func (s *Storage) Stored(spec ceph.ImageSpec) (stored Stored, err error) {
 		}
 		record := make([]byte, stat.Size)
 		read, err := ioctx.Read(object, record, 0)
-		stored.Record = string(record[:max(read, 0)])
+		stored.Record = string(record[:read])
 		return err
 	})
 	return stored, err
@@ -128,7 +128,8 @@ func (s *Storage) in(spec ceph.ImageSpec, f func(*rados.IOContext) error) error 
 	return nil
 }
 
-// connect makes a connection as the administrator of s.
+// connect makes a connection as the administrator of s, which waits for Ceph as long as a command
+// may.
 func (s *Storage) connect() (*rados.Conn, error) {
 	conn, err := rados.NewConn()
 	if err != nil {
@@ -136,6 +137,11 @@ func (s *Storage) connect() (*rados.Conn, error) {
 	}
 	if err := conn.ReadConfigFile(s.ConfFile); err != nil {
 		return nil, err
+	}
+	for _, option := range []string{"client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"} {
+		if err := conn.SetConfigOption(option, fmt.Sprint(commandLimit.Seconds())); err != nil {
+			return nil, fmt.Errorf("set %s: %w", option, err)
+		}
 	}
 	if err := conn.Connect(); err != nil {
 		return nil, err

@@ -365,6 +365,10 @@ func adminConn(t *testing.T, in *lab.Ceph) *rados.Conn {
 	conn, err := rados.NewConn()
 	must(t, err)
 	must(t, conn.ReadConfigFile(in.ConfFile))
+	// Longer than any test keeps Ceph from answering.
+	for _, option := range []string{"client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"} {
+		must(t, conn.SetConfigOption(option, "60"))
+	}
 	must(t, conn.Connect())
 	t.Cleanup(conn.Shutdown)
 	return conn
