@@ -159,19 +159,19 @@ func (w *world) leadTo(t *testing.T, port string) {
 		for i := range configuration.Webhooks {
 			configuration.Webhooks[i].ClientConfig.Service.Port = &to
 		}
-		_, err = w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Update(t.Context(), configuration, metav1.UpdateOptions{})
+		_, err = w.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Update(t.Context(), configuration, metav1.UpdateOptions{})
 		return err
 	})
 }
 
 func (w *world) configuration(t *testing.T) (*registrationv1.ValidatingWebhookConfiguration, error) {
-	return w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "cephferry", metav1.GetOptions{})
+	return w.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "cephferry", metav1.GetOptions{})
 }
 
 // issued is the certificate in the Secret.
 func (w *world) issued(t *testing.T) *x509.Certificate {
 	t.Helper()
-	secret, err := w.client.CoreV1().Secrets(own).Get(t.Context(), "cephferry-tls", metav1.GetOptions{})
+	secret, err := w.Client.CoreV1().Secrets(own).Get(t.Context(), "cephferry-tls", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func (w *world) trustsCA(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		secret, err := w.client.CoreV1().Secrets(own).Get(t.Context(), "cephferry-tls", metav1.GetOptions{})
+		secret, err := w.Client.CoreV1().Secrets(own).Get(t.Context(), "cephferry-tls", metav1.GetOptions{})
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
-	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cephferry/cephferry/test/lab"
@@ -40,28 +39,24 @@ const (
 // world is a control plane, with the programs to use it, and a client for what is only
 // waited for: kubectl takes longer to start than what it does.
 type world struct {
-	*lab.Cluster
-	connected          *scene.Cluster
-	client             *kubernetes.Clientset
+	*scene.Cluster
 	helm3, helm4, home string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := newOffline(t)
-	w.Cluster = labtest.Cluster(t, "west")
 	var err error
-	if w.connected, err = scene.Connect(w.Cluster); err != nil {
+	if w.Cluster, err = scene.Connect(labtest.Cluster(t, "west")); err != nil {
 		t.Fatal(err)
 	}
-	w.client = w.connected.Client
 	return w
 }
 
 // newOffline returns a world that has both Helms and no cluster.
 func newOffline(t *testing.T) *world {
 	t.Helper()
-	w := &world{Cluster: &lab.Cluster{}, home: t.TempDir()}
+	w := &world{Cluster: &scene.Cluster{Cluster: &lab.Cluster{}}, home: t.TempDir()}
 	tools := lab.Tools(os.Getenv(lab.ToolsVariable))
 	for name, path := range map[string]*string{"helm": &w.helm3, "helm4": &w.helm4} {
 		var err error
@@ -94,7 +89,7 @@ func (w *world) refused(t *testing.T, args ...string) string {
 
 // dryPatch asks whether an object may be changed, and changes nothing.
 func (w *world) dryPatch(t *testing.T, resource, namespace, name, patch string) error {
-	_, err := w.connected.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace).
+	_, err := w.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace).
 		Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 	return err
 }
@@ -141,11 +136,11 @@ func (w *world) namespace(t *testing.T, name string, guarded bool) {
 		object.WithLabels(map[string]string{guardedLabel: "true"})
 	}
 	// As kubectl apply --server-side does it.
-	if _, err := w.client.CoreV1().Namespaces().Apply(t.Context(), object, metav1.ApplyOptions{FieldManager: "kubectl"}); err != nil {
+	if _, err := w.Client.CoreV1().Namespaces().Apply(t.Context(), object, metav1.ApplyOptions{FieldManager: "kubectl"}); err != nil {
 		t.Fatal(err)
 	}
 	scene.Eventually(t, "account default of "+name, func() error {
-		_, err := w.client.CoreV1().ServiceAccounts(name).Get(t.Context(), "default", metav1.GetOptions{})
+		_, err := w.Client.CoreV1().ServiceAccounts(name).Get(t.Context(), "default", metav1.GetOptions{})
 		return err
 	})
 }
@@ -163,7 +158,7 @@ func (w *world) waitPods(t *testing.T, namespace string, want int) {
 
 func (w *world) pods(t *testing.T, namespace string) []string {
 	t.Helper()
-	listed, err := w.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+	listed, err := w.Client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -208,7 +208,7 @@ func (w *world) may(t *testing.T, request string) bool {
 	if err := flags.Parse(fields[2:]); err != nil {
 		t.Fatal(err)
 	}
-	review, err := w.client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+	review, err := w.Client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
 		Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: account, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + own, "system:authenticated"},
 			ResourceAttributes: &authorizationv1.ResourceAttributes{

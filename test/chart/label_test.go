@@ -159,7 +159,7 @@ func (w *world) unlabels(t *testing.T, namespace string) error {
 // guarded is the value of a namespace's label.
 func (w *world) guarded(t *testing.T, namespace string) string {
 	t.Helper()
-	got, err := w.client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
+	got, err := w.Client.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

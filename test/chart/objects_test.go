@@ -182,7 +182,7 @@ func TestObjects(t *testing.T) {
 			w.kubectl(t, "delete", "persistentvolumeclaim/c", "--namespace=shop", "--cascade="+cascade, "--timeout=60s")
 			if cascade == "background" {
 				scene.Eventually(t, "the object to go with its claim", func() error {
-					left, err := w.connected.Get(t.Context(), "shop", "migratablevolumes", "c")
+					left, err := w.Get(t.Context(), "shop", "migratablevolumes", "c")
 					if err == nil && left != nil {
 						err = errors.New("it is still there")
 					}

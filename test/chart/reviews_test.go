@@ -298,7 +298,7 @@ func TestReviews(t *testing.T) {
 				if c.before != "" {
 					w.apply(t, namespace, c.before)
 					// The API server asks once more when a controller has written meanwhile.
-					scene.Eventually(t, "controllers to have seen "+namespace, func() error { return w.connected.Seen(t.Context(), namespace) })
+					scene.Eventually(t, "controllers to have seen "+namespace, func() error { return w.Seen(t.Context(), namespace) })
 				}
 				w.waitPods(t, namespace, c.podsBefore)
 				recorder.take("migratable", namespace)
