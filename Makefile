@@ -98,7 +98,7 @@ helm4-plugin: $(STATIC) ## Lay out the Helm 4 plugin in bin/helm4/cephferry; ins
 CHECKS = test-servers lint fuzz test-fresh test-unit
 # What CI runs as jobs beside make test.
 PARTS  = release-snapshot test-image test-site
-# Somebody waits for these.
+# In these something has to answer in time.
 WAITED = test-servers test-image test-site
 
 # $(call run,CHECKS)
@@ -116,8 +116,8 @@ ci: deps tools | $(KERNEL_DIR) ## Run what CI runs, but test-reef and test-neigh
 
 .PHONY: $(addprefix checks/,$(CHECKS) $(PARTS))
 $(addprefix checks/,$(CHECKS) $(PARTS)): checks/%:
-	@began=$$(date +%s) && \
-	{ $(if $(filter $(WAITED),$*),,nice -n 19) $(MAKE) --no-print-directory $* || { echo $* >>$(FAILED); exit 1; }; } && \
+	@began=$$(date +%s); \
+	$(if $(filter $(WAITED),$*),,nice -n 19) $(MAKE) --no-print-directory $* || { echo $* >>$(FAILED); exit 1; }; \
 	echo "$*: passed after $$(($$(date +%s) - began)) s"
 
 .PHONY: test-servers
@@ -151,9 +151,10 @@ test-model-full: ## Explore the model's large configurations too, one after the 
 test-lab: $(LAB_PROGRAMS) ## Test against real Ceph, API servers and Helm; some of it with LAB_PACKAGES=test/guard LAB_RUN=TestName
 	$(LAB_TESTS) $(if $(LAB_RUN),-v -run '$(LAB_RUN)') $(addprefix ./,$(LAB_PACKAGES))
 
-# $(call fuzz,TARGET,EXECUTIONS,PACKAGE). The limit is a number: with a time, Go fails when it ends
-# before all known inputs have run, which it does beside servers. The inputs that a run finds are
-# forgotten, because the next one would count them: after enough runs nothing new would be tried.
+# $(call fuzz,TARGET,EXECUTIONS,PACKAGE), with the folder $found. The limit is a number: with a time,
+# Go fails when it ends before all known inputs have run, which it does beside servers. The inputs
+# that a run finds are forgotten, because the next one would count them: after enough runs nothing
+# new would be tried.
 fuzz = go test -run '^$$' -fuzz '^$1$$' -fuzztime $$(($2 * $(FUZZ)))x -fuzzminimizetime 20x ./$3 -args -test.fuzzcachedir="$$found"
 
 .PHONY: fuzz
